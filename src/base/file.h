@@ -1,0 +1,40 @@
+/* base/file.h - files: mapped to read, read whole under a limit, written so that a crash leaves old or new. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* A read-only private mapping of a whole file. */
+struct file_map {
+	const uint8_t *data;  /* NULL when the file is empty */
+	size_t size;
+};
+
+enum err file_map_open(struct file_map *map, const char *path, struct err_info *info) MUST_CHECK;
+void file_map_close(struct file_map *map);
+
+/* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-" is standard input. */
+enum err file_read(struct buf *out, const char *path, struct err_info *info) MUST_CHECK;
+
+/* Writes beside path, syncs, renames over it, syncs the directory. mode as in open(2). */
+enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,
+	struct err_info *info) MUST_CHECK;
+
+/* Creates path and its missing parents with mode 0700. */
+enum err file_mkdirs(const char *path, struct err_info *info) MUST_CHECK;
+
+bool file_exists(const char *path);
+bool file_is_dir(const char *path);
+
+/* dir/name into out of size bytes; ERR_LIMIT when it does not fit. */
+enum err file_join(char *out, size_t size, const char *dir, const char *name) MUST_CHECK;
+
+/* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md); not created here. */
+enum err file_home(char *out, size_t size, struct err_info *info) MUST_CHECK;
+
+#endif

@@ -1,0 +1,45 @@
+/* base/json.h - JSON from outside, bounded: jansson behind limits on depth, values and memory.
+ *
+ * Values are jansson's json_t; read them with jansson's own functions. What this adds: parsing that
+ * cannot be made to use more than its limits, one error text, and typed reads with a path in the error.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct json_limits {
+	size_t bytes_max;
+	uint32_t values_max;
+	uint32_t depth_max;
+};
+
+extern const struct json_limits JSON_LIMITS_REQUEST;  /* rules.md 5: 16 MiB, 1,000,000 values, depth 64 */
+extern const struct json_limits JSON_LIMITS_FILE;     /* tokenizer.json and the like: 256 MiB, 20,000,000 values, depth 64 */
+
+/* Checks the limits in one pass before it builds anything; duplicate keys are refused when strict.
+ * The text names line and column. *out is owned by the caller (json_decref). */
+enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
+	struct err_info *info) MUST_CHECK;
+enum err json_read_file(json_t **out, const char *path, const struct json_limits *limits, struct err_info *info)
+	MUST_CHECK;
+
+/* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void json_add_string(struct buf *out, const char *text, size_t size);
+
+/* *out = object[key] as an integer in [min, max]; absent (or null) leaves *out alone and is no error. */
+enum err json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *out,
+	struct err_info *info) MUST_CHECK;
+enum err json_get_double(const json_t *object, const char *key, double min, double max, double *out,
+	struct err_info *info) MUST_CHECK;
+enum err json_get_bool(const json_t *object, const char *key, bool *out, struct err_info *info) MUST_CHECK;
+/* Borrowed from the object. */
+enum err json_get_string(const json_t *object, const char *key, const char **out, struct err_info *info) MUST_CHECK;
+
+#endif

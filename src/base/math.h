@@ -1,0 +1,77 @@
+/* base/math.h - arithmetic with promises: elementary functions that give the same bits on every platform
+ * (no libm, no contraction, round to nearest), number formats, and integer operations that tell when they overflow.
+ *
+ * Error bounds are stated per function and tested against long double on dense samples.
+ */
+#ifndef BASE_MATH_H
+#define BASE_MATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Correct to 2 ulp; exp(-inf)=0, overflow gives inf. */
+float math_expf(float x);
+float math_logf(float x);
+double math_exp(double x);
+double math_log(double x);
+/* 2 ulp for |x| <= 2^30 (argument reduced in double-double): rope angles up to the longest contexts. */
+void math_sincos(double x, double *sine, double *cosine);
+/* base^exponent for base > 0. */
+double math_pow(double base, double exponent);
+
+float math_sigmoidf(float x);   /* 1/(1+exp(-x)) without overflow */
+float math_siluf(float x);      /* x * sigmoid(x) */
+float math_softplusf(float x);  /* log(1+exp(x)); x above 20 */
+
+/* Correctly rounded on all platforms (one IEEE instruction). */
+static inline float math_sqrtf(float x)
+{
+	return __builtin_sqrtf(x);
+}
+
+static inline float math_f32_from_bits(uint32_t bits)
+{
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static inline uint32_t math_f32_bits(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
+static inline float math_f32_from_bf16(uint16_t half)
+{
+	return math_f32_from_bits((uint32_t)half << 16);
+}
+
+/* Round to nearest even; NaN stays NaN. */
+uint16_t math_bf16_from_f32(float value);
+float math_f32_from_f16(uint16_t half);
+uint16_t math_f16_from_f32(float value);
+
+/* *out = a op b; false, and *out untouched, when the result does not fit. */
+bool math_add_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused_result));
+bool math_sub_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused_result));
+bool math_mul_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused_result));
+bool math_mul_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
+bool math_add_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
+
+static inline int64_t math_min_i64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t math_max_i64(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+#endif

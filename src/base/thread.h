@@ -1,0 +1,23 @@
+/* base/thread.h - threads by name, and the cores they may use. */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct thread;
+
+/* Starts run(argument) in a thread called name (at most 15 bytes), all signals blocked in it. */
+enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument), void *argument,
+	struct err_info *info) MUST_CHECK;
+/* Waits for its end and frees it; NULL is legal. */
+void thread_join(struct thread *t);
+
+/* Pins the calling thread to the index-th core of those the process may use; false if refused. */
+int thread_pin_self(uint32_t core_index);
+
+/* Cores this process may use: affinity mask and cgroup quota (v1 and v2), at least 1. */
+uint32_t thread_cores_available(void);
+
+#endif
