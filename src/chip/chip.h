@@ -1,0 +1,347 @@
+/* chip/chip.h - a machine that computes: memory, packed weights, and programs of operations.
+ *
+ * A chip here is a group of devices used as one (one CPU, one GPU, later tensor-parallel ranks). A
+ * model records its forward pass once as a program: an array of fused operations over named buffers.
+ * A step then says which rows of which sequences to run; everything that changes from step to step is
+ * in the step's tables, never in an operation, so that a GPU can capture the program as a graph.
+ *
+ *	struct chip *chip;                                    // once
+ *	chip_open(&chip, "cpu", &config, &info);
+ *	chip_weight_pack(chip, &w, &matrix, &info);           // once per matrix; the source may then go
+ *	chip_cache_open(chip, &cache, &layout, &info);        // pages of keys and values, states, slots
+ *	chip_program_open(chip, &program, &desc, &info);      // the ops, checked and planned
+ *	chip_slot_open(chip, cache, slot, &sampling, prompt, n);
+ *	chip_submit(chip, program, cache, &step, &ticket);    // any number of sequences, prefill and decode
+ *	chip_wait(chip, ticket, &output);                     // tokens; logits if wanted
+ *
+ * Nothing here assumes that chip memory is host memory: what crosses goes through these functions.
+ * Threads: one thread (the executor) uses a chip; the chip has its own workers below it.
+ *
+ * Numbers that never move: the bits of a row's results depend on its own sequence, the weights and
+ * the instruction set alone, not on which rows share the step, how a prompt was cut into steps, the number of
+ * threads or which pages and slots were used. Each output element has one order of summation; keys are
+ * taken in blocks of CHIP_PAGE_TOKENS counted from the start of the sequence; the DeltaNet state
+ * advances token by token in prefill as in decode.
+ */
+#ifndef CHIP_CHIP_H
+#define CHIP_CHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define CHIP_PAGE_TOKENS     32     /* tokens in a page of keys and values; also the key block of attention */
+#define CHIP_OPS_MAX         8192   /* operations of a program */
+#define CHIP_BUFFERS_MAX     64     /* buffers of a program */
+#define CHIP_ROWS_MAX        4096   /* rows of a step */
+#define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
+#define CHIP_MATRICES_MAX    4      /* matrices that share the input of one CHIP_OP_MATMUL */
+#define CHIP_BANNED_MAX      16     /* tokens that a sampling can ban until a position */
+#define CHIP_CANDIDATES_MAX  1024   /* top_k above this, and 0, mean the whole vocabulary */
+#define CHIP_NONE            UINT32_MAX
+
+/* Element types of weights and caches. Block layouts as in GGUF. */
+enum chip_type {
+	CHIP_F32,
+	CHIP_F16,
+	CHIP_BF16,
+	CHIP_Q8_0,   /* 32 values: f16 scale, 32 x i8 */
+	CHIP_Q4_0,   /* 32 values: f16 scale, 16 bytes of nibbles, low half first, minus 8 */
+	CHIP_TYPES
+};
+
+/* ---- the machine ------------------------------------------------------------------------------ */
+
+struct chip_config {
+	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2", "avx512" */
+	uint32_t threads;       /* 0: one per available core */
+	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has free, less a tenth */
+};
+
+/* One chip of this machine as `tongyun chips` lists it. */
+struct chip_info {
+	char name[64];          /* "AMD EPYC", "NVIDIA H100" */
+	char kind[16];          /* "cpu" */
+	char isa[64];           /* chosen: "avx2" */
+	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
+	char types[128];        /* weight types it can run */
+	uint32_t cores;
+	int64_t memory_bytes;
+};
+
+/* Measured, not from a data sheet: what `bench` divides by. */
+struct chip_rates {
+	int64_t read_bytes_per_s;   /* best of several read loops over at least 1 GiB, all threads */
+	int64_t int8_ops_per_s;     /* register-only loops of the widest multiply-accumulate, all threads; */
+	int64_t bf16_ops_per_s;     /* a multiply-accumulate is 2 operations; 0: no such instruction */
+	int64_t f32_ops_per_s;
+};
+
+struct chip;
+
+/* How many chips there are; fills the first infos_max. */
+uint32_t chip_list(struct chip_info *infos, uint32_t infos_max);
+enum err chip_open(struct chip **out, const char *kind, const struct chip_config *config, struct err_info *info)
+	MUST_CHECK;
+/* All weights, caches and programs must have been closed. NULL is legal. */
+void chip_close(struct chip *chip);
+void chip_describe(const struct chip *chip, struct chip_info *out);
+/* Takes some seconds. */
+enum err chip_measure(struct chip *chip, struct chip_rates *out, struct err_info *info) MUST_CHECK;
+/* Bytes reserved now, for weights, caches and programs together. */
+int64_t chip_memory_used(const struct chip *chip);
+
+/* ---- weights: packed once, immutable ------------------------------------------------------------ */
+
+/* A run of consecutive rows of a matrix as a file stores it (row-major [rows, columns]). A matrix is the
+ * concatenation of its spans: so are rows taken in another order than the file's, without a copy. */
+struct chip_span {
+	const void *rows;       /* first row, in the source type's block layout, any alignment */
+	uint32_t row_count;
+};
+
+struct chip_matrix {
+	enum chip_type type;    /* of the source; the packed form is the chip's business */
+	uint32_t rows;          /* outputs */
+	uint32_t columns;       /* inputs; a multiple of the type's block */
+	const struct chip_span *spans;
+	uint32_t span_count;
+};
+
+struct chip_weight;   /* a packed matrix: y = W x, and row gather for embeddings */
+struct chip_vector;   /* float constants: norm weights, convolution taps, decays */
+
+enum err chip_weight_pack(struct chip *chip, struct chip_weight **out, const struct chip_matrix *m,
+	struct err_info *info) MUST_CHECK;
+void chip_weight_close(struct chip *chip, struct chip_weight *w);
+/* Bytes a step must read to use the whole matrix: for bandwidth shares. */
+int64_t chip_weight_bytes(const struct chip_weight *w);
+
+enum err chip_vector_open(struct chip *chip, struct chip_vector **out, const float *values, size_t count,
+	struct err_info *info) MUST_CHECK;
+void chip_vector_close(struct chip *chip, struct chip_vector *v);
+
+/* ---- cache: what sequences leave behind ---------------------------------------------------------- */
+
+/* One model's: pages of keys and values for its attention layers, state slots for its DeltaNet layers,
+ * sequence slots for what a running sequence carries. The layout inside a page or a state is the chip's. */
+struct chip_cache_layout {
+	enum chip_type kv_type;     /* CHIP_F32 or CHIP_F16 */
+	uint32_t attention_layers;
+	uint32_t kv_heads;
+	uint32_t head_dim;
+	uint32_t pages;             /* a page holds CHIP_PAGE_TOKENS tokens of all attention layers */
+	uint32_t delta_layers;
+	uint32_t conv_channels;     /* C = 2 k_heads k_dim + v_heads v_dim */
+	uint32_t conv_width;        /* taps, 4; the state keeps conv_width - 1 inputs */
+	uint32_t v_heads;
+	uint32_t k_dim;
+	uint32_t v_dim;
+	uint32_t states;            /* state slots: all delta layers' conv inputs and S [v_heads, k_dim, v_dim] */
+	uint32_t slots;             /* sequence slots */
+	uint32_t vocab;             /* for the slots' token counts */
+	uint32_t context_max;       /* tokens of one sequence */
+};
+
+struct chip_cache;
+
+int64_t chip_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
+int64_t chip_cache_state_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
+enum err chip_cache_open(struct chip *chip, struct chip_cache **out, const struct chip_cache_layout *layout,
+	struct err_info *info) MUST_CHECK;
+void chip_cache_close(struct chip *chip, struct chip_cache *cache);
+
+/* Copies a state (snapshot, roll back, share a prefix). */
+void chip_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
+
+/* How a sequence's next token is chosen. The order is Hugging Face's: penalties, temperature, top_k, top_p, min_p. */
+struct chip_sampling {
+	float temperature;          /* 0: greedy, ties to the lower id */
+	float top_p;                /* 1: off */
+	float min_p;                /* 0: off */
+	uint32_t top_k;             /* 0: off */
+	float repetition_penalty;   /* 1: off; over prompt and answer */
+	float presence_penalty;     /* 0: off; over the answer */
+	float frequency_penalty;    /* 0: off; over the answer */
+	uint64_t seed;              /* the random number of a token is prng_hash(seed, its position) */
+	uint32_t banned[CHIP_BANNED_MAX];  /* never chosen before banned_until: min_tokens, ignore_eos */
+	uint32_t banned_count;
+	uint32_t banned_until;      /* position of the sampled token, counted from the sequence's start */
+};
+
+/* Makes a slot ready for a new sequence; prompt are the tokens that penalties count from the start. */
+void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot, const struct chip_sampling *sampling,
+	const uint32_t *prompt, uint32_t prompt_count);
+
+/* ---- programs ------------------------------------------------------------------------------------- */
+
+/* Rows of a buffer: one per row of the step, or one per row that wants something. */
+enum chip_space { CHIP_ROWS, CHIP_WANTED };
+
+struct chip_buffer {
+	const char *name;       /* "x", "qkv": for dumps and errors; static storage */
+	enum chip_space space;
+	uint32_t columns;       /* float32 values per row, as seen by operations */
+};
+
+enum chip_op_kind {
+	CHIP_OP_EMBED,      /* out[r] = table[token of r], or the embedding row it names */
+	CHIP_OP_NORM,       /* residual += add (if any); out = residual * rsqrt(mean square + eps) * weight */
+	CHIP_OP_MATMUL,     /* out_i = W_i in, for up to CHIP_MATRICES_MAX matrices; the input is prepared once */
+	CHIP_OP_SWIGLU,     /* out = silu(gate) * up */
+	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go to their pages */
+	CHIP_OP_ATTEND,     /* causal attention of q over the pages, times sigmoid(gate) if there is one */
+	CHIP_OP_CONV,       /* causal depthwise convolution with its state, then silu; in place */
+	CHIP_OP_DELTA,      /* the gated delta rule with its state, spec qwen.md 2.7 steps 3 to 5 */
+	CHIP_OP_NORM_GATE,  /* per head: out = norm(in) * weight * silu(gate) */
+	CHIP_OP_ADD,        /* out += in */
+	CHIP_OP_GATHER,     /* rows that want something, in order: CHIP_ROWS to CHIP_WANTED */
+	CHIP_OP_SAMPLE,     /* logits to tokens by the slots' samplings; the token becomes its slot's last */
+};
+
+/* A head-major part of a buffer: head h at columns [first + h * stride, + head_dim). */
+struct chip_heads {
+	uint32_t buffer;
+	uint32_t first;
+	uint32_t stride;
+	uint32_t count;
+};
+
+/* Buffers are named by their index in the program; CHIP_NONE where there is none. */
+struct chip_op {
+	enum chip_op_kind kind;
+	const char *tap;        /* NULL, or the name under which an observer sees this operation's result */
+	uint32_t tap_layer;
+	union {
+		struct { uint32_t out; const struct chip_weight *table; } embed;
+		struct { uint32_t residual, add, out; const struct chip_vector *weight; float eps; } norm;
+		struct {
+			uint32_t in;
+			uint32_t count;
+			const struct chip_weight *weight[CHIP_MATRICES_MAX];
+			uint32_t out[CHIP_MATRICES_MAX];
+		} matmul;
+		struct { uint32_t gate, up, out; } swiglu;
+		struct {
+			struct chip_heads q, k, v;
+			uint32_t head_dim;
+			uint32_t rotary_dim;        /* leading dims that rotate, pairs (i, i + rotary_dim / 2) */
+			double theta;
+			const struct chip_vector *q_norm, *k_norm;   /* [head_dim], NULL: no norm */
+			float eps;
+			uint32_t layer;             /* of the cache's attention layers */
+		} qk_rope;
+		struct {
+			struct chip_heads q;
+			struct chip_heads gate;     /* gate.buffer CHIP_NONE: no gate */
+			uint32_t out;               /* [heads * head_dim] */
+			uint32_t kv_heads, head_dim;
+			float scale;
+			uint32_t layer;
+		} attend;
+		struct { uint32_t data; const struct chip_vector *weight; /* [channels, width] */ uint32_t layer; } conv;
+		struct {
+			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim | v v_heads v_dim] */
+			uint32_t a, b;              /* [v_heads] each */
+			uint32_t out;               /* [v_heads * v_dim] */
+			const struct chip_vector *decay;    /* -exp(A_log) [v_heads] */
+			const struct chip_vector *dt_bias;  /* [v_heads] */
+			uint32_t k_heads, v_heads, k_dim, v_dim;
+			bool tiled;                 /* v head j uses k head j mod k_heads, else j / (v_heads / k_heads) */
+			uint32_t layer;             /* of the cache's delta layers */
+		} delta;
+		struct {
+			uint32_t in, gate, out;
+			const struct chip_vector *weight;   /* [head_dim] */
+			uint32_t head_dim;
+			float eps;
+		} norm_gate;
+		struct { uint32_t out, in; } add;
+		struct { uint32_t in, out; } gather;
+		struct { uint32_t logits; uint32_t vocab; /* real tokens; rows above are padding */ } sample;
+	} u;
+};
+
+struct chip_program_desc {
+	const struct chip_op *ops;
+	uint32_t op_count;
+	const struct chip_buffer *buffers;
+	uint32_t buffer_count;
+	uint32_t rows_max;          /* the bucket: at most this many rows a step, CHIP_ROWS_MAX */
+	uint32_t wanted_max;        /* at most this many that want something */
+	uint32_t logits;            /* buffer that rows wanting CHIP_WANT_LOGITS are read from */
+	uint32_t hidden;            /* ... CHIP_WANT_HIDDEN */
+};
+
+struct chip_program;
+
+/* Copies the description; checks every index, shape and limit. Buffers may share memory below. */
+enum err chip_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
+	const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;
+void chip_program_close(struct chip *chip, struct chip_program *program);
+
+/* ---- steps ------------------------------------------------------------------------------------------ */
+
+enum chip_input {
+	CHIP_INPUT_TOKEN,       /* value is a token id */
+	CHIP_INPUT_LAST,        /* the last token of its slot, wherever that is by then */
+	CHIP_INPUT_EMBEDDING,   /* value is a row of the step's embeddings */
+};
+
+enum chip_want { CHIP_WANT_NOTHING, CHIP_WANT_TOKEN, CHIP_WANT_LOGITS, CHIP_WANT_HIDDEN };
+
+struct chip_row {
+	uint32_t sequence;      /* index into the step's sequences; rows of a sequence are consecutive, in order */
+	uint8_t input;          /* enum chip_input */
+	uint8_t want;           /* enum chip_want */
+	uint32_t value;
+	uint32_t position[3];   /* time, height, width; all equal for text */
+};
+
+struct chip_sequence {
+	uint32_t slot;
+	uint32_t row_count;         /* at least 1 */
+	uint32_t cached_tokens;     /* in its pages before this step */
+	uint32_t first_page;        /* index into the step's pages; enough for cached_tokens + row_count */
+	uint32_t page_count;
+	uint32_t state_read;        /* CHIP_NONE: starts from zero */
+	uint32_t state_write;       /* may equal state_read; CHIP_NONE where the model has no delta layers */
+	const uint32_t *mask;       /* allowed tokens, a bit each, or NULL: all */
+};
+
+struct chip_step {
+	const struct chip_row *rows;
+	uint32_t row_count;
+	const struct chip_sequence *sequences;
+	uint32_t sequence_count;
+	const uint32_t *pages;
+	uint32_t page_count;
+	const float *embeddings;    /* [n, hidden], or NULL */
+};
+
+/* Called after every operation that has a tap, with its result copied to the host: values [rows, columns]. */
+struct chip_observer {
+	void (*see)(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
+		uint32_t columns);
+	void *context;
+};
+
+/* What a step gave; arrays are the caller's, one entry per wanted row in order. */
+struct chip_output {
+	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others. NULL: not wanted */
+	float *logprobs;            /* of the chosen token before penalties and temperature; NULL: not wanted */
+	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS; NULL: not wanted */
+	float *hidden;              /* [wanted, hidden] for CHIP_WANT_HIDDEN; NULL: not wanted */
+	bool not_finite;            /* a logit was NaN or infinite: the engine ends that request with an error */
+};
+
+/* Starts a step; its tables are copied. A broken step (index out of range) is the caller's bug and asserts. */
+enum err chip_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
+	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket, struct err_info *info)
+	MUST_CHECK;
+/* Waits for a step; tickets end in the order they were given. */
+enum err chip_wait(struct chip *chip, uint64_t ticket, struct chip_output *output, struct err_info *info) MUST_CHECK;
+
+#endif
