@@ -10,7 +10,7 @@
  *	chip_weight_pack(chip, &w, &matrix, &info);           // once per matrix; the source may then go
  *	chip_cache_open(chip, &cache, &layout, &info);        // pages of keys and values, states, slots
  *	chip_program_open(chip, &program, &desc, &info);      // the ops, checked and planned
- *	chip_slot_open(chip, cache, slot, &sampling, prompt, n);
+ *	chip_slot_open(chip, cache, slot, &sampling, prompt, n, NULL, 0);
  *	chip_submit(chip, program, cache, &step, &ticket);    // any number of sequences, prefill and decode
  *	chip_wait(chip, ticket, &output);                     // tokens; logits if wanted
  *
@@ -171,9 +171,10 @@ struct chip_sampling {
 	uint32_t banned_until;      /* position of the sampled token, counted from the sequence's start */
 };
 
-/* Makes a slot ready for a new sequence; prompt are the tokens that penalties count from the start. */
+/* Makes a slot ready for a sequence. Penalties count the prompt, and the answer so far of a sequence that
+ * was preempted and comes back. */
 void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot, const struct chip_sampling *sampling,
-	const uint32_t *prompt, uint32_t prompt_count);
+	const uint32_t *prompt, uint32_t prompt_count, const uint32_t *answer, uint32_t answer_count);
 
 /* ---- programs ------------------------------------------------------------------------------------- */
 
