@@ -1,0 +1,249 @@
+"""tools/goldens/make_goldens.py - writes tests/golden: small models, inputs, logits, layer dumps.
+
+    python tools/goldens/make_goldens.py [--out tests/golden] [--threads 1]
+
+Logits come from transformers in float32, run on the weights as they are read back from the very
+files; every model is checked on the way against reference.py in float64. Running it twice gives
+the same files, up to the last bits that another CPU or version of torch moves.
+"""
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import checkpoints
+import ggufs
+import golden_source
+import reference
+import small_models
+import tiny_tokenizer
+from checkpoints import Layout
+from ggufs import GgufFile
+
+LAYOUTS = (
+    Layout("checkpoints/qwen3-f32", "qwen3", "F32", spelling="old"),
+    Layout("checkpoints/qwen3-mini-f16", "qwen3_mini", "F16", tokenizer="files"),
+    Layout("checkpoints/qwen3-mini-bf16-sharded", "qwen3_mini", "BF16", spelling="old",
+           shards=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")),
+    Layout("checkpoints/qwen3_5-bf16", "qwen3_5", "BF16", names="nested", extras=True,
+           keep_f32=True, interval=True, template="file",
+           shards=("model.safetensors-00001-of-00001.safetensors",)),
+    Layout("checkpoints/qwen3_5-mini-bf16", "qwen3_5_mini", "BF16", spelling="old",
+           template="file"),
+    Layout("checkpoints/qwen3_5-mini-older-f16", "qwen3_5_mini", "F16", names="older",
+           tokenizer="files", template="file"),
+    Layout("checkpoints/qwen3_5-mini-packed-bf16", "qwen3_5_mini", "BF16", packed=True,
+           template="file"),
+)
+GGUFS = (
+    GgufFile("gguf/qwen3-q8_0.gguf", "qwen3", "Q8_0"),
+    GgufFile("gguf/qwen3-q4_0.gguf", "qwen3", "Q4_0", {"attn_v": "Q8_0"}),
+    GgufFile("gguf/qwen3-mini-f32.gguf", "qwen3_mini", "F32"),
+    GgufFile("gguf/qwen3-mini-f16.gguf", "qwen3_mini", "F16"),
+    GgufFile("gguf/qwen3-mini-bf16.gguf", "qwen3_mini", "BF16"),
+    GgufFile("gguf/qwen3_5-q8_0.gguf", "qwen3_5", "Q8_0"),
+    GgufFile("gguf/qwen3_5-q4_0.gguf", "qwen3_5", "Q4_0",
+             {"ssm_alpha": "F32", "ssm_beta": "F32", "attn_v": "Q8_0"}, own_head="Q8_0"),
+    GgufFile("gguf/qwen3_5-mini-f32.gguf", "qwen3_5_mini", "F32"),
+    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16"),
+    GgufFile("gguf/qwen3_5-mini-bf16.gguf", "qwen3_5_mini", "BF16"),
+)
+
+LENGTHS = (1, 7, 65, 300)
+LAST_POSITIONS = 8          # kept of an input that is not kept whole
+LONG_BASES = ("qwen3", "qwen3_5")
+GREEDY_PROMPT, GREEDY_TOKENS, GREEDY_TOKENS_MIN = 7, 24, 8
+GREEDY_MARGIN = 0.02        # float noise must not turn an argmax: the answer ends before that
+
+# What a correct program may differ by, over the real vocabulary. "float": float32 activations, any
+# order of summation. "quant": activations rounded to Q8_0 blocks before the projections.
+CLASSES = {
+    "float": {"max_abs": 1e-3, "rel_rms": 5e-5},
+    "quant": {"max_abs": 2.5, "rel_rms": 0.1},
+}
+
+
+def make_inputs(root, vocab_real):
+    """length -> ids; written as blank-separated text. Each has the quiet token near its start."""
+    inputs = {}
+    for length in LENGTHS:
+        ids = np.random.default_rng(100 + length).integers(0, vocab_real, length)
+        ids[min(1, length - 1)] = small_models.QUIET_TOKEN
+        inputs[length] = ids.tolist()
+        path = root / "tokens" / f"len{length}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(" ".join(map(str, ids)) + "\n", encoding="utf-8")
+    return inputs
+
+
+def distance(a, b):
+    """(largest, relative root mean square) of the difference."""
+    return float(np.abs(a - b).max()), float(np.sqrt(np.mean((a - b) ** 2) / np.mean(b ** 2)))
+
+
+class Goldens:
+    """Collects what goes to index.json."""
+
+    def __init__(self, root):
+        vocab, _, added = tiny_tokenizer.tiny_vocab()
+        self.root, self.vocab_real = root, len(vocab) + len(added)
+        self.models = small_models.make_all(self.vocab_real)
+        self.inputs = make_inputs(root, self.vocab_real)
+        self.cases, self.layers, self.greedy = [], [], []
+        self.noise = {name: [0.0, 0.0] for name in CLASSES}
+
+    def check(self, kind, got, want):
+        """Both logits over the real vocabulary; remembers the largest distance of its class."""
+        found = distance(got[:, :self.vocab_real], want[:, :self.vocab_real])
+        self.noise[kind] = [max(a, b) for a, b in zip(self.noise[kind], found)]
+        limits = CLASSES[kind]
+        # Our own noise stays well inside, so that another correct program has room.
+        assert 2 * found[0] < limits["max_abs"] and 2 * found[1] < limits["rel_rms"], (kind, found)
+
+    def write_logits(self, label, hf, config, weights, quant_names=None):
+        """Logits for every length; returns [(length, file, first, last)]."""
+        rows = []
+        for length, ids in self.inputs.items():
+            if length == max(LENGTHS) and label not in LONG_BASES:
+                continue
+            logits = golden_source.logits(hf, ids)
+            exact, _ = reference.forward(config, weights, ids)
+            self.check("float", logits, exact)
+            if quant_names is not None:
+                rounded, _ = reference.forward(
+                    config, weights, ids, round_input=ggufs.round_input_q8(quant_names))
+                self.check("quant", rounded, exact)
+            whole = 7 if quant_names is not None else 65
+            first = 0 if length <= whole else length - LAST_POSITIONS
+            path = self.root / "logits" / f"{label}.len{length}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, np.ascontiguousarray(logits[first:]))
+            rows.append((length, f"logits/{path.name}", first, length))
+        return rows
+
+    def add_cases(self, rows, base, about):
+        for length, file, first, last in rows:
+            self.cases.append({**about, "arch": base.arch, "base": base.name,
+                               "tokens": f"tokens/len{length}.txt", "logits": file,
+                               "positions": [first, last]})
+
+    def make_base(self, model):
+        """A base model: logits, layer dumps, a greedy answer; its checkpoints share the logits."""
+        hf = golden_source.build(model.arch, model.config, model.weights)
+        rows = self.write_logits(model.name, hf, model.config, model.weights)
+        files = [x for x in LAYOUTS + GGUFS if x.base == model.name]
+        exact = [x for x in files if x.dtype not in ("Q8_0", "Q4_0")]
+        for layout in exact:
+            is_gguf = isinstance(layout, GgufFile)
+            writer = ggufs if is_gguf else checkpoints
+            writer.write(self.root, model, layout)
+            self.check_same(hf, model, writer.read_back(self.root, model, layout))
+            place = layout.path if is_gguf else layout.folder
+            self.add_cases(rows, model, {
+                "model": place, "format": "gguf" if is_gguf else "safetensors",
+                "dtype": layout.dtype, "class": "float"})
+            print("wrote", place)
+        for file in files:
+            if file.dtype in ("Q8_0", "Q4_0"):
+                self.make_quantised(model, file)
+        places = [x.path if isinstance(x, GgufFile) else x.folder for x in exact]
+        self.make_layers(hf, model, places[0])
+        self.make_greedy(hf, model, places)
+
+    def check_same(self, hf, model, weights):
+        """What was read back is the base: to the bit, or through one added and a logarithm."""
+        for name, w in weights.items():
+            if not np.array_equal(w, model.weights[name]):
+                np.testing.assert_allclose(w, model.weights[name], rtol=2e-6, atol=2e-7)
+        again = golden_source.build(model.arch, model.config, weights)
+        self.check("float", golden_source.logits(again, self.inputs[65]),
+                   golden_source.logits(hf, self.inputs[65]))
+
+    def make_quantised(self, model, file):
+        """A quantised GGUF has logits of its own: those of its dequantised weights."""
+        ggufs.write(self.root, model, file)
+        weights = ggufs.read_back(self.root, model, file)
+        hf = golden_source.build(model.arch, model.config, weights,
+                                 tied=model.config["tie_word_embeddings"] and not file.own_head)
+        label = Path(file.path).stem
+        rows = self.write_logits(label, hf, model.config, weights, ggufs.quantised(model, file))
+        self.add_cases(rows, model, {"model": file.path, "format": "gguf", "dtype": file.dtype,
+                                     "class": "quant"})
+        print("wrote", file.path)
+
+    def make_layers(self, hf, model, place):
+        """Layer dumps of the seven-token input, for the two larger bases."""
+        if model.name not in LONG_BASES:
+            return
+        dumps = golden_source.dump_layers(hf, self.inputs[7])
+        _, exact = reference.forward(model.config, model.weights, self.inputs[7])
+        assert set(dumps) == set(exact), set(dumps) ^ set(exact)
+        for name, x in dumps.items():
+            assert x.shape == exact[name].shape, (name, x.shape, exact[name].shape)
+            scale = np.abs(exact[name]).max()
+            assert np.abs(x - exact[name]).max() < 1e-4 * scale, name
+        path = self.root / "layers" / f"{model.name}.npz"
+        path.parent.mkdir(exist_ok=True)
+        np.savez(path, **dumps)
+        self.layers.append({"model": place, "tokens": "tokens/len7.txt",
+                            "dumps": f"layers/{path.name}"})
+
+    def make_greedy(self, hf, model, places):
+        """The ids that greedy decoding gives, padding rows masked."""
+        prompt = self.inputs[GREEDY_PROMPT]
+        steps = golden_source.greedy(hf, prompt, GREEDY_TOKENS, self.vocab_real)
+        count = next((i for i, (_, m) in enumerate(steps) if m < GREEDY_MARGIN), len(steps))
+        assert count >= GREEDY_TOKENS_MIN, (model.name, count)
+        self.greedy.append({"models": places, "tokens": f"tokens/len{GREEDY_PROMPT}.txt",
+                            "next": [i for i, _ in steps[:count]],
+                            "margin": round(min(m for _, m in steps[:count]), 4)})
+
+    def check_packing(self):
+        """qwen3_next itself, without experts, on the packed weights gives the same logits."""
+        for name in ("qwen3_5", "qwen3_5_mini"):
+            model = self.models[name]
+            packed = checkpoints.pack_deltanet(model.weights, model.config)
+            hf = golden_source.build_next(model.config, packed)
+            exact, _ = reference.forward(model.config, model.weights, self.inputs[65])
+            self.check("float", golden_source.logits(hf, self.inputs[65]), exact)
+
+    def write_index(self):
+        classes = {k: {**v, "seen_max_abs": round(self.noise[k][0], 6),
+                       "seen_rel_rms": round(self.noise[k][1], 8)} for k, v in CLASSES.items()}
+        head = {"vocab_rows": small_models.VOCAB_ROWS, "vocab_real": self.vocab_real,
+                "classes": classes}
+        lines = [f' "{k}": {json.dumps(v)}' for k, v in head.items()]
+        for name, rows in (("cases", self.cases), ("layers", self.layers),
+                           ("greedy", self.greedy)):
+            lines.append(f' "{name}": [\n  '
+                         + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]")
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        assert json.loads(text)
+        (self.root / "index.json").write_text(text, encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    here = Path(__file__).resolve().parents[2]
+    parser.add_argument("--out", type=Path, default=here / "tests" / "golden")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for part in ("checkpoints", "gguf", "tokens", "logits", "layers", "tokenizer"):
+        shutil.rmtree(args.out / part, ignore_errors=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    tiny_tokenizer.write_tiny(args.out / "tokenizer")
+    goldens = Goldens(args.out)
+    goldens.check_packing()
+    for model in goldens.models.values():
+        goldens.make_base(model)
+    goldens.write_index()
+    for name, (largest, relative) in goldens.noise.items():
+        print(f"{name}: largest difference seen {largest:.2e}, relative rms {relative:.2e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""tools/goldens/small_models.py - the random small models: configurations and weights.
+
+Weights carry the names of transformers' text-only classes ("model.layers.0..."). They are drawn
+so that every trap of the architecture shows in the logits: norms far from one, sharp attention,
+fast and slow decay, two heads so small that an epsilon decides. numpy draws them, so that the
+numbers do not move with the version of torch.
+"""
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+VOCAB_ROWS = 320     # rows of the embedding; those from tiny_vocab()'s end on are padding
+PAD_ROW_GAIN = 3.0   # padding rows are loud: unmasked they win
+QUIET_TOKEN = 7      # its embedding is so small that the epsilon of the first norm decides
+
+QWEN3 = {
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3",
+    "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 160,
+    "tie_word_embeddings": True, "rope_theta": 1000000.0,
+    "use_sliding_window": False, "sliding_window": None, "max_window_layers": 2,
+}
+QWEN3_MINI = {
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3",
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 64,
+    "tie_word_embeddings": False, "rope_theta": 1000000.0, "rms_norm_eps": 1e-5,
+    "use_sliding_window": False, "sliding_window": None, "max_window_layers": 2,
+}
+QWEN3_5 = {
+    "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text",
+    "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
+    "tie_word_embeddings": True, "rope_theta": 10000000.0, "partial_rotary_factor": 0.25,
+    "mrope_section": [2, 1, 1], "full_attention_interval": 4, "attn_output_gate": True,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "mamba_ssm_dtype": "float32",
+}
+QWEN3_5_MINI = {
+    **QWEN3_5,
+    "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 32,
+    "tie_word_embeddings": False, "full_attention_interval": 3,
+    "linear_num_value_heads": 4, "rms_norm_eps": 1e-5,
+}
+COMMON = {
+    "vocab_size": VOCAB_ROWS, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 4096, "attention_bias": False, "attention_dropout": 0.0,
+    "initializer_range": 0.02, "use_cache": True,
+}
+
+
+@dataclass
+class SmallModel:
+    """A configuration in flat form, and float32 weights under canonical names."""
+    name: str
+    arch: str                # "qwen3" or "qwen3_5"
+    config: dict
+    weights: dict = field(default_factory=dict)
+
+
+def layer_types(config):
+    """"full_attention" or "linear_attention" for every layer."""
+    interval = config.get("full_attention_interval", 1)
+    return ["full_attention" if (i + 1) % interval == 0 else "linear_attention"
+            for i in range(config["num_hidden_layers"])]
+
+
+def round_bf16(x):
+    """To the nearest bfloat16, as float32."""
+    return torch.from_numpy(np.ascontiguousarray(x)).to(torch.bfloat16).to(torch.float32).numpy()
+
+
+def round_16(x):
+    """To a float32 that both bfloat16 and float16 hold exactly, so that one golden serves all."""
+    y = round_bf16(x).astype(np.float16).astype(np.float32)
+    assert np.array_equal(round_bf16(y), y)
+    return y
+
+
+class Draw:
+    """Random tensors with names."""
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+        self.weights = {}
+
+    def normal(self, name, shape, deviation, mean=0.0):
+        values = mean + deviation * self.random.standard_normal(shape)
+        self.weights[name] = values.astype(np.float32)
+        return self.weights[name]
+
+    def linear(self, name, rows, columns, gain=1.0):
+        """A projection whose output has deviation gain for a normed input."""
+        return self.normal(name + ".weight", (rows, columns), gain / np.sqrt(columns))
+
+
+def draw_attention(draw, prefix, config, zero_centred, gated):
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    dim, hidden = config["head_dim"], config["hidden_size"]
+    mean = 0.6 if zero_centred else 1.6
+    draw.linear(prefix + "q_proj", heads * dim * (2 if gated else 1), hidden, 1.3)
+    draw.linear(prefix + "k_proj", kv_heads * dim, hidden)
+    draw.linear(prefix + "v_proj", kv_heads * dim, hidden)
+    draw.linear(prefix + "o_proj", hidden, heads * dim, 1.3)
+    draw.normal(prefix + "q_norm.weight", (dim,), 0.5, mean)
+    draw.normal(prefix + "k_norm.weight", (dim,), 0.5, mean)
+
+
+def draw_deltanet(draw, prefix, config, first):
+    """One gated DeltaNet layer; the first one of a model holds the small heads and odd decays."""
+    key_heads, value_heads = config["linear_num_key_heads"], config["linear_num_value_heads"]
+    key_dim, value_dim = config["linear_key_head_dim"], config["linear_value_head_dim"]
+    hidden = config["hidden_size"]
+    keys, values = key_heads * key_dim, value_heads * value_dim
+    qkv = draw.linear(prefix + "in_proj_qkv", 2 * keys + values, hidden, 1.5)
+    draw.linear(prefix + "in_proj_z", values, hidden, 1.5)
+    draw.linear(prefix + "in_proj_b", value_heads, hidden, 1.5)
+    draw.linear(prefix + "in_proj_a", value_heads, hidden, 1.0)
+    conv = draw.normal(prefix + "conv1d.weight", (2 * keys + values, 1, 4), 0.6)
+    # A query resembles its own key, as in trained models: a head whose state is young has
+    # o ~ (q.k) v, and the norm after it would turn a tiny q.k of random sign into noise.
+    for w in (qkv, conv):
+        w[:keys] = 0.6 * w[:keys] + 0.8 * w[keys:2 * keys]
+    decay = np.geomspace(0.02, 12.0, value_heads)
+    a_log = np.log(draw.random.permutation(decay))
+    dt_bias = draw.random.uniform(-4.0, 1.0, value_heads)
+    if first:
+        conv[key_dim:2 * key_dim] *= 3e-4                  # q of k-head 1: sum of squares ~ 1e-6
+        conv[keys + key_dim:keys + 2 * key_dim] *= 3e-4    # k of k-head 1
+        conv[2 * keys:2 * keys + value_dim] *= 1e-2        # v-head 0: mean square of o ~ 1e-6
+        a_log[1], dt_bias[1] = np.log(0.001), 96.0         # exp(96) overflows float32
+    draw.weights[prefix + "A_log"] = a_log.astype(np.float32)
+    draw.weights[prefix + "dt_bias"] = dt_bias.astype(np.float32)
+    draw.normal(prefix + "norm.weight", (value_dim,), 0.4, 0.7)
+    draw.linear(prefix + "out_proj", hidden, values, 1.0)
+
+
+def draw_model(name, arch, flat, seed, vocab_real):
+    """The whole model in float32."""
+    config = {**COMMON, **flat}
+    hidden, ffn = config["hidden_size"], config["intermediate_size"]
+    zero_centred = arch == "qwen3_5"
+    norm_mean = 0.0 if zero_centred else 1.0
+    draw = Draw(seed)
+    tied = config["tie_word_embeddings"]
+    table = draw.normal("model.embed_tokens.weight", (VOCAB_ROWS, hidden),
+                        3.5 / np.sqrt(hidden) if tied else 1.0)
+    table[QUIET_TOKEN] *= 2e-3
+    delta_seen = False
+    for i, kind in enumerate(layer_types(config)):
+        prefix = f"model.layers.{i}."
+        draw.normal(prefix + "input_layernorm.weight", (hidden,), 0.2, norm_mean)
+        if kind == "full_attention":
+            draw_attention(draw, prefix + "self_attn.", config, zero_centred, zero_centred)
+        else:
+            draw_deltanet(draw, prefix + "linear_attn.", config, not delta_seen)
+            delta_seen = True
+        draw.normal(prefix + "post_attention_layernorm.weight", (hidden,), 0.2, norm_mean)
+        draw.linear(prefix + "mlp.gate_proj", ffn, hidden, 1.5)
+        draw.linear(prefix + "mlp.up_proj", ffn, hidden, 1.5)
+        draw.linear(prefix + "mlp.down_proj", hidden, ffn, 1.0)
+    draw.normal("model.norm.weight", (hidden,), 0.2, norm_mean)
+    if not tied:
+        table = draw.linear("lm_head", VOCAB_ROWS, hidden, 3.5)
+    table[vocab_real:] *= PAD_ROW_GAIN
+    return SmallModel(name, arch, config, draw.weights)
+
+
+def keep_float32(name):
+    """Weights that a BF16 checkpoint of Qwen3.5 keeps in float32."""
+    return name.endswith((".A_log", "linear_attn.norm.weight"))
+
+
+def make_all(vocab_real):
+    """name -> SmallModel: the four bases.
+
+    qwen3         float32, every bit of it used
+    qwen3_mini    exact in float16 and bfloat16
+    qwen3_5       bfloat16, with A_log and linear_attn.norm in full float32
+    qwen3_5_mini  exact in float16 and bfloat16
+    """
+    models = {
+        "qwen3": draw_model("qwen3", "qwen3", QWEN3, 3001, vocab_real),
+        "qwen3_mini": draw_model("qwen3_mini", "qwen3", QWEN3_MINI, 3002, vocab_real),
+        "qwen3_5": draw_model("qwen3_5", "qwen3_5", QWEN3_5, 3501, vocab_real),
+        "qwen3_5_mini": draw_model("qwen3_5_mini", "qwen3_5", QWEN3_5_MINI, 3502, vocab_real),
+    }
+    for name in ("qwen3_mini", "qwen3_5_mini"):
+        models[name].weights = {k: round_16(w) for k, w in models[name].weights.items()}
+    models["qwen3_5"].weights = {k: w if keep_float32(k) else round_bf16(w)
+                                 for k, w in models["qwen3_5"].weights.items()}
+    return models
