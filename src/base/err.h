@@ -42,7 +42,8 @@ enum err err_set(struct err_info *info, enum err code, const char *format, ...) 
 /* The same with ": <strerror(errno)>" appended; code ERR_IO, or NOT_FOUND, DENIED, EXISTS, MEMORY by errno. */
 enum err err_set_errno(struct err_info *info, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Puts "prefix: " before the text that is there: each level adds where it was. Returns info->code. */
+/* Puts "prefix: " before the text that is there: each level adds where it was. Returns info->code;
+ * an error must be there. */
 enum err err_prefix(struct err_info *info, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The constant's name in lower case, for logs: "input", "not_found". */

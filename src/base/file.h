@@ -34,6 +34,10 @@ bool file_is_dir(const char *path);
 /* dir/name into out of size bytes; ERR_LIMIT when it does not fit. */
 enum err file_join(char *out, size_t size, const char *dir, const char *name) MUST_CHECK;
 
+/* Tests only: the n-th open, read, write, sync or rename of this module from now fails with EIO (1 is the next
+ * one), and every later one too when sticky; 0 turns it off. */
+void file_fail_after(int64_t n, int sticky);
+
 /* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md); not created here. */
 enum err file_home(char *out, size_t size, struct err_info *info) MUST_CHECK;
 

@@ -18,10 +18,13 @@ struct json_limits {
 	size_t bytes_max;
 	uint32_t values_max;
 	uint32_t depth_max;
+	size_t memory_max;    /* what the values may take while they are built; 0: the others bound it */
 };
 
-extern const struct json_limits JSON_LIMITS_REQUEST;  /* rules.md 5: 16 MiB, 1,000,000 values, depth 64 */
-extern const struct json_limits JSON_LIMITS_FILE;     /* tokenizer.json and the like: 256 MiB, 20,000,000 values, depth 64 */
+/* rules.md 5: 16 MiB, 1,000,000 values, depth 64; 128 MiB of memory. */
+extern const struct json_limits JSON_LIMITS_REQUEST;
+/* tokenizer.json and the like: 256 MiB, 20,000,000 values, depth 64; 4 GiB of memory. */
+extern const struct json_limits JSON_LIMITS_FILE;
 
 /* Checks the limits in one pass before it builds anything; duplicate keys are refused when strict.
  * The text names line and column. *out is owned by the caller (json_decref). */

@@ -11,19 +11,23 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Correct to 2 ulp; exp(-inf)=0, overflow gives inf. */
+__extension__ typedef unsigned __int128 math_u128;  /* products of two 64-bit numbers */
+
+/* Correct to 2 ulp, NaN for NaN. exp(-inf) = 0, overflow gives inf; log(0) = -inf, below 0 NaN. math_expf says
+ * in math.c how a SIMD twin gives the same bits. */
 float math_expf(float x);
 float math_logf(float x);
 double math_exp(double x);
 double math_log(double x);
-/* 2 ulp for |x| <= 2^30 (argument reduced in double-double): rope angles up to the longest contexts. */
+/* 2 ulp for |x| <= 2^30, which is asserted (argument reduced in integers): rope angles up to the longest
+ * contexts. NaN and infinities give NaN. */
 void math_sincos(double x, double *sine, double *cosine);
-/* base^exponent for base > 0. */
+/* base^exponent to 2 ulp, for finite base > 0. */
 double math_pow(double base, double exponent);
 
-float math_sigmoidf(float x);   /* 1/(1+exp(-x)) without overflow */
-float math_siluf(float x);      /* x * sigmoid(x) */
-float math_softplusf(float x);  /* log(1+exp(x)); x above 20 */
+float math_sigmoidf(float x);   /* 1/(1+exp(-x)) without overflow, to 3 ulp */
+float math_siluf(float x);      /* x * sigmoid(x), to 4 ulp */
+float math_softplusf(float x);  /* log(1+exp(x)), to 4 ulp; x itself above 20 */
 
 /* Correctly rounded on all platforms (one IEEE instruction). */
 static inline float math_sqrtf(float x)

@@ -1,0 +1,294 @@
+/* base/file.c - see file.h. Every system call that a test may want to fail goes through a wrapper here. */
+#include "base/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/prng.h"
+
+#define READ_CHUNK_BYTES 65536
+
+static struct fault file_fault;
+
+void file_fail_after(int64_t n, int sticky)
+{
+	fault_arm(&file_fault, n, sticky != 0);
+}
+
+static bool fails(void)
+{
+	if (!fault_hits(&file_fault))
+		return false;
+	errno = EIO;
+	return true;
+}
+
+static int sys_open(const char *path, int flags, unsigned mode)
+{
+	return fails() ? -1 : open(path, flags | O_CLOEXEC, (mode_t)mode);
+}
+
+static ssize_t sys_read(int fd, void *bytes, size_t size)
+{
+	ssize_t got;
+
+	if (fails())
+		return -1;
+	do
+		got = read(fd, bytes, size);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+static int sys_sync(int fd)
+{
+	return fails() ? -1 : fsync(fd);
+}
+
+static int sys_rename(const char *from, const char *to)
+{
+	return fails() ? -1 : rename(from, to);
+}
+
+/* All of it; a short write goes on where it stopped. */
+static int sys_write_all(int fd, const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+
+	while (size > 0) {
+		const ssize_t put = fails() ? -1 : write(fd, p, size);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -1;
+		p += put;
+		size -= (size_t)put;
+	}
+	return 0;
+}
+
+/* Opens a regular file to read and tells its size. */
+static enum err open_regular(const char *path, int *fd, size_t *size, struct err_info *info)
+{
+	struct stat st;
+
+	*fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);  /* a pipe without a writer must not hang us */
+	if (*fd < 0)
+		return err_set_errno(info, "%s", path);
+	if (fstat(*fd, &st) < 0) {
+		const enum err code = err_set_errno(info, "%s", path);
+
+		close(*fd);
+		return code;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		close(*fd);
+		return err_set(info, ERR_INPUT, "%s: not a regular file", path);
+	}
+	*size = (size_t)st.st_size;
+	return ERR_NONE;
+}
+
+enum err file_map_open(struct file_map *map, const char *path, struct err_info *info)
+{
+	enum err code;
+	int fd;
+
+	*map = (struct file_map){0};
+	code = open_regular(path, &fd, &map->size, info);
+	if (code)
+		return code;
+	if (map->size > 0) {
+		void *data = fails() ? MAP_FAILED : mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+		if (data == MAP_FAILED) {
+			code = err_set_errno(info, "%s: mapping %zu bytes", path, map->size);
+			*map = (struct file_map){0};
+		} else {
+			map->data = data;
+		}
+	}
+	close(fd);
+	return code;
+}
+
+void file_map_close(struct file_map *map)
+{
+	if (map->data)
+		munmap((void *)(uintptr_t)map->data, map->size);  /* munmap wants what mmap gave: not const */
+	*map = (struct file_map){0};
+}
+
+/* Why an append failed: the limit, or memory. */
+static enum err append_error(const struct buf *out, size_t wanted, const char *path, struct err_info *info)
+{
+	if (wanted > out->size_max - out->size)
+		return err_set(info, ERR_LIMIT, "%s: larger than %zu bytes", path, out->size_max);
+	return err_set(info, ERR_MEMORY, "%s: out of memory", path);
+}
+
+static enum err read_to_end(struct buf *out, int fd, const char *path, struct err_info *info)
+{
+	char chunk[READ_CHUNK_BYTES];
+
+	for (;;) {
+		const ssize_t got = sys_read(fd, chunk, sizeof(chunk));
+
+		if (got < 0)
+			return err_set_errno(info, "%s", path);
+		if (got == 0)
+			return ERR_NONE;
+		buf_add(out, chunk, (size_t)got);
+		if (out->failed)
+			return append_error(out, (size_t)got, path, info);
+	}
+}
+
+enum err file_read(struct buf *out, const char *path, struct err_info *info)
+{
+	enum err code;
+	size_t size;
+	int fd;
+
+	assert(!out->failed);
+	if (strcmp(path, "-") == 0)
+		return read_to_end(out, STDIN_FILENO, "standard input", info);
+	code = open_regular(path, &fd, &size, info);
+	if (code)
+		return code;
+	if (size > out->size_max - out->size)
+		code = append_error(out, size, path, info);
+	else
+		code = read_to_end(out, fd, path, info);
+	close(fd);
+	return code;
+}
+
+/* Makes a rename in path's directory survive a power loss. */
+static int sync_directory_of(const char *path)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+
+	assert(length < sizeof(dir));
+	memcpy(dir, path, length);
+	dir[length] = '\0';
+	const int fd = sys_open(length ? dir : ".", O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return -1;
+	const int result = sys_sync(fd);
+	const int number = errno;
+	close(fd);
+	errno = number;
+	return result;
+}
+
+/* Creates temporary and fills it; what is left of it after an error is the caller's. */
+static int write_synced(const char *temporary, const void *bytes, size_t size, unsigned mode)
+{
+	const int fd = sys_open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+
+	if (fd < 0)
+		return -1;
+	if (sys_write_all(fd, bytes, size) || sys_sync(fd)) {
+		const int number = errno;
+
+		close(fd);
+		errno = number;
+		return -1;
+	}
+	return close(fd);
+}
+
+enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode, struct err_info *info)
+{
+	char temporary[PATH_MAX];
+	uint64_t suffix;
+
+	prng_system(&suffix, sizeof(suffix));
+	const int length = snprintf(temporary, sizeof(temporary), "%s.%016llx", path, (unsigned long long)suffix);
+	if (length < 0 || (size_t)length >= sizeof(temporary))
+		return err_set(info, ERR_LIMIT, "%s: path too long", path);
+	if (write_synced(temporary, bytes, size, mode) || sys_rename(temporary, path)) {
+		const enum err code = err_set_errno(info, "writing %s", path);
+
+		(void)unlink(temporary);
+		return code;
+	}
+	return sync_directory_of(path) ? err_set_errno(info, "syncing the directory of %s", path) : ERR_NONE;
+}
+
+enum err file_mkdirs(const char *path, struct err_info *info)
+{
+	char part[PATH_MAX];
+	const size_t length = strlen(path);
+
+	if (length == 0 || length >= sizeof(part))
+		return err_set(info, length ? ERR_LIMIT : ERR_INPUT, "%s: not a usable path", path);
+	memcpy(part, path, length + 1);
+	for (size_t i = 1; i <= length; i++) {
+		if (part[i] != '/' && part[i] != '\0')
+			continue;
+		part[i] = '\0';
+		if (mkdir(part, 0700) && errno != EEXIST)
+			return err_set_errno(info, "creating %s", part);
+		if (i < length)
+			part[i] = '/';
+	}
+	if (!file_is_dir(path))
+		return err_set(info, ERR_EXISTS, "%s: exists and is not a directory", path);
+	return ERR_NONE;
+}
+
+bool file_exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+bool file_is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+enum err file_join(char *out, size_t size, const char *dir, const char *name)
+{
+	const size_t dir_length = strlen(dir);
+	const char *slash = dir_length > 0 && dir[dir_length - 1] != '/' ? "/" : "";
+	const int length = snprintf(out, size, "%s%s%s", dir, slash, name);
+
+	return length >= 0 && (size_t)length < size ? ERR_NONE : ERR_LIMIT;
+}
+
+enum err file_home(char *out, size_t size, struct err_info *info)
+{
+	const char *own = getenv("TONGYUN_HOME");
+	const char *data = getenv("XDG_DATA_HOME");
+	const char *home = getenv("HOME");
+	enum err code;
+
+	if (own && own[0])
+		code = (size_t)snprintf(out, size, "%s", own) < size ? ERR_NONE : ERR_LIMIT;
+	else if (data && data[0] == '/')  /* the XDG specification: relative ones are ignored */
+		code = file_join(out, size, data, "tongyun");
+	else if (home && home[0])
+		code = file_join(out, size, home, ".local/share/tongyun");
+	else
+		return err_set(info, ERR_NOT_FOUND, "no home for data: set TONGYUN_HOME");
+	return code ? err_set(info, code, "the path of TONGYUN_HOME is too long") : ERR_NONE;
+}

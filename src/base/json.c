@@ -1,0 +1,331 @@
+/* base/json.c - see json.h. One pass over the bytes bounds what jansson may build before it builds anything;
+ * its allocations are counted against a budget of the parsing thread, and can be made to fail like all others. */
+#include "base/json.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+const struct json_limits JSON_LIMITS_REQUEST = {
+	.bytes_max = (size_t)16 << 20,
+	.values_max = 1000000,
+	.depth_max = 64,
+	.memory_max = (size_t)128 << 20,
+};
+
+const struct json_limits JSON_LIMITS_FILE = {
+	.bytes_max = (size_t)256 << 20,
+	.values_max = 20000000,
+	.depth_max = 64,
+	.memory_max = (size_t)4 << 30,
+};
+
+/* What this thread may still allocate while it parses; counted down only, freed blocks do not come back:
+ * jansson's growth by doubling costs at most twice the final size. */
+static _Thread_local size_t budget_bytes;
+static _Thread_local bool budget_active;
+static _Thread_local bool budget_exceeded;
+static _Thread_local bool heap_exhausted;  /* jansson itself does not always say so */
+
+static void *budget_alloc(size_t size)
+{
+	if (budget_active && size > budget_bytes) {
+		budget_exceeded = true;
+		return NULL;
+	}
+	if (budget_active)
+		budget_bytes -= size;
+	void *block = mem_resize(NULL, 1, size);
+	heap_exhausted = heap_exhausted || !block;
+	return block;
+}
+
+/* Before main, so that no thread ever sees jansson change its allocator. */
+__attribute__((constructor)) static void json_use_budget(void)
+{
+	json_set_alloc_funcs(budget_alloc, mem_free);
+}
+
+static const char *type_name(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "an integer";
+	case JSON_REAL:
+		return "a number";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "unknown";
+}
+
+static enum err error_at(struct err_info *info, enum err code, const char *text, size_t at, const char *reason)
+{
+	size_t line = 1;
+	size_t column = 1;
+
+	for (size_t i = 0; i < at; i++) {
+		column++;
+		if (text[i] == '\n') {
+			line++;
+			column = 1;
+		}
+	}
+	return err_set(info, code, "line %zu, column %zu: %s", line, column, reason);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Just past the string that starts at text[at]; the end if it is not closed. */
+static size_t skip_string(const char *text, size_t size, size_t at)
+{
+	for (at++; at < size && text[at] != '"'; at++) {
+		if (text[at] == '\\')
+			at++;
+	}
+	return at < size ? at + 1 : size;
+}
+
+/* Counts without checking the grammar: each value but the first stands after a comma or is the first of its
+ * container, so commas + containers + 1 is never less than what a parser builds before it finds an error. */
+static enum err check_limits(const char *text, size_t size, const struct json_limits *limits, struct err_info *info)
+{
+	uint32_t depth = 0;
+	uint32_t values = 1;
+	char before = '\0';  /* the last byte that was not blank */
+
+	if (size > limits->bytes_max)
+		return err_set(info, ERR_LIMIT, "JSON of %zu bytes; at most %zu are allowed", size, limits->bytes_max);
+	for (size_t i = 0; i < size;) {
+		const char c = text[i];
+
+		if (is_blank(c)) {
+			i++;
+			continue;
+		}
+		const bool first = (before == '[' && c != ']') || (before == '{' && c != '}');
+		if ((c == ',' || first) && ++values > limits->values_max)
+			return error_at(info, ERR_LIMIT, text, i, "too many values");
+		if (c == '[' || c == '{') {
+			if (++depth > limits->depth_max)
+				return error_at(info, ERR_LIMIT, text, i, "nested too deeply");
+		} else if ((c == ']' || c == '}') && depth > 0) {
+			depth--;
+		}
+		before = c;
+		i = c == '"' ? skip_string(text, size, i) : i + 1;
+	}
+	return ERR_NONE;
+}
+
+static enum err parse_error(const json_error_t *error, struct err_info *info)
+{
+	if (budget_exceeded)
+		return err_set(info, ERR_LIMIT, "JSON takes too much memory");
+	if (heap_exhausted)
+		return err_set(info, ERR_MEMORY, "out of memory for JSON");
+	return err_set(info, ERR_INPUT, "line %d, column %d: %s", error->line, error->column, error->text);
+}
+
+enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
+	struct err_info *info)
+{
+	json_error_t error = {0};
+	const size_t flags = JSON_DECODE_ANY | (strict ? JSON_REJECT_DUPLICATES : 0);
+	enum err code;
+
+	*out = NULL;
+	code = check_limits(text, size, limits, info);
+	if (code)
+		return code;
+	assert(!budget_active);
+	budget_active = limits->memory_max > 0;
+	budget_bytes = limits->memory_max;
+	budget_exceeded = false;
+	heap_exhausted = false;
+	*out = json_loadb(text ? text : "", size, flags, &error);
+	budget_active = false;
+	return *out ? ERR_NONE : parse_error(&error, info);
+}
+
+enum err json_read_file(json_t **out, const char *path, const struct json_limits *limits, struct err_info *info)
+{
+	struct buf text;
+	enum err code;
+
+	*out = NULL;
+	buf_init(&text, limits->bytes_max);
+	code = file_read(&text, path, info);
+	if (!code) {
+		code = json_parse(out, text.data, text.size, limits, false, info);
+		if (code)
+			err_prefix(info, "%s", path);
+	}
+	buf_free(&text);
+	return code;
+}
+
+/* The length of the UTF-8 character that p starts with; 0 if it is none (overlong, surrogate, cut, stray).
+ * Unicode 15, table 3-7. */
+static size_t utf8_length(const unsigned char *p, size_t size)
+{
+	const unsigned char lead = p[0];
+	size_t length;
+	unsigned char low = 0x80;   /* of the second byte */
+	unsigned char high = 0xBF;
+
+	if (lead < 0x80)
+		return 1;
+	if (lead < 0xC2 || lead > 0xF4)
+		return 0;
+	length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+	low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : low;
+	high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : high;
+	if (size < length || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++) {
+		if ((p[i] & 0xC0) != 0x80)
+			return 0;
+	}
+	return length;
+}
+
+static void add_escaped(struct buf *out, char c)
+{
+	switch (c) {
+	case '"':
+		buf_add_str(out, "\\\"");
+		break;
+	case '\\':
+		buf_add_str(out, "\\\\");
+		break;
+	case '\n':
+		buf_add_str(out, "\\n");
+		break;
+	case '\r':
+		buf_add_str(out, "\\r");
+		break;
+	case '\t':
+		buf_add_str(out, "\\t");
+		break;
+	default:
+		buf_printf(out, "\\u%04x", (unsigned)c);
+	}
+}
+
+void json_add_string(struct buf *out, const char *text, size_t size)
+{
+	size_t start = 0;  /* of the bytes that can be copied as they are */
+
+	buf_add_char(out, '"');
+	for (size_t i = 0; i < size;) {
+		const unsigned char c = (unsigned char)text[i];
+		const size_t length = utf8_length((const unsigned char *)text + i, size - i);
+
+		if (length > 0 && c >= 0x20 && c != '"' && c != '\\') {
+			i += length;
+			continue;
+		}
+		buf_add(out, text + start, i - start);
+		if (length == 0)
+			buf_add_str(out, "\xEF\xBF\xBD");
+		else
+			add_escaped(out, text[i]);
+		start = ++i;
+	}
+	buf_add(out, text + start, size - start);
+	buf_add_char(out, '"');
+}
+
+/* object[key], or NULL when it is absent or null. */
+static const json_t *member(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_null(value) ? NULL : value;
+}
+
+static enum err wrong_type(struct err_info *info, const char *key, const char *wanted, const json_t *value)
+{
+	return err_set(info, ERR_INPUT, "%s: must be %s, not %s", key, wanted, type_name(value));
+}
+
+enum err json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *out,
+	struct err_info *info)
+{
+	const json_t *value = member(object, key);
+	int64_t number;
+
+	if (!value)
+		return ERR_NONE;
+	if (json_is_integer(value)) {
+		number = json_integer_value(value);
+	} else if (json_is_real(value)) {  /* 16.0 is 16 to a client that knows one kind of number */
+		const double real = json_real_value(value);
+
+		if (!(real >= -0x1p53 && real <= 0x1p53) || (double)(int64_t)real != real)
+			return wrong_type(info, key, "an integer", value);
+		number = (int64_t)real;
+	} else {
+		return wrong_type(info, key, "an integer", value);
+	}
+	if (number < min || number > max)
+		return err_set(info, ERR_INPUT, "%s: %lld is not from %lld to %lld", key, (long long)number,
+			(long long)min, (long long)max);
+	*out = number;
+	return ERR_NONE;
+}
+
+enum err json_get_double(const json_t *object, const char *key, double min, double max, double *out,
+	struct err_info *info)
+{
+	const json_t *value = member(object, key);
+
+	if (!value)
+		return ERR_NONE;
+	if (!json_is_number(value))
+		return wrong_type(info, key, "a number", value);
+	const double number = json_number_value(value);
+	if (!(number >= min && number <= max))
+		return err_set(info, ERR_INPUT, "%s: %g is not from %g to %g", key, number, min, max);
+	*out = number;
+	return ERR_NONE;
+}
+
+enum err json_get_bool(const json_t *object, const char *key, bool *out, struct err_info *info)
+{
+	const json_t *value = member(object, key);
+
+	if (!value)
+		return ERR_NONE;
+	if (!json_is_boolean(value))
+		return wrong_type(info, key, "true or false", value);
+	*out = json_is_true(value);
+	return ERR_NONE;
+}
+
+enum err json_get_string(const json_t *object, const char *key, const char **out, struct err_info *info)
+{
+	const json_t *value = member(object, key);
+
+	if (!value)
+		return ERR_NONE;
+	if (!json_is_string(value))
+		return wrong_type(info, key, "a string", value);
+	*out = json_string_value(value);
+	return ERR_NONE;
+}

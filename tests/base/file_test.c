@@ -1,0 +1,282 @@
+/* tests/base/file_test.c - files are read whole under a limit and replaced as old or new, whatever fails. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+static char dir[64];
+
+static const char *in_dir(const char *name)
+{
+	static char path[4][256];
+	static unsigned turn;
+	char *out = path[turn++ % 4];
+
+	assert_int_equal(file_join(out, sizeof(path[0]), dir, name), ERR_NONE);
+	return out;
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/tongyun-file-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+	return system(command);
+}
+
+static size_t entries_in_dir(void)
+{
+	DIR *d = opendir(dir);
+	size_t count = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		count++;
+	closedir(d);
+	return count - 2;
+}
+
+static void put(const char *name, const char *text)
+{
+	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0600, NULL), ERR_NONE);
+}
+
+static void assert_holds(const char *name, const char *text)
+{
+	struct buf b;
+
+	buf_init(&b, 1000);
+	assert_int_equal(file_read(&b, in_dir(name), NULL), ERR_NONE);
+	assert_string_equal(b.data, text);
+	buf_free(&b);
+}
+
+static void what_was_written_is_read_and_mapped(void **state)
+{
+	struct file_map map;
+
+	(void)state;
+	put("a", "hello");
+	assert_holds("a", "hello");
+	assert_int_equal(file_map_open(&map, in_dir("a"), NULL), ERR_NONE);
+	assert_int_equal(map.size, 5);
+	assert_memory_equal(map.data, "hello", 5);
+	file_map_close(&map);
+	file_map_close(&map);
+}
+
+static void an_empty_file_maps_to_nothing(void **state)
+{
+	struct file_map map;
+
+	(void)state;
+	put("empty", "");
+	assert_int_equal(file_map_open(&map, in_dir("empty"), NULL), ERR_NONE);
+	assert_null(map.data);
+	assert_int_equal(map.size, 0);
+	file_map_close(&map);
+}
+
+static void errors_name_the_file_and_the_reason(void **state)
+{
+	struct err_info info = {0};
+	struct file_map map;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1000);
+	assert_int_equal(file_read(&b, in_dir("missing"), &info), ERR_NOT_FOUND);
+	assert_non_null(strstr(info.text, "missing: No such file"));
+	assert_int_equal(file_map_open(&map, dir, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "not a regular file"));
+	assert_null(map.data);
+	buf_free(&b);
+}
+
+static void a_pipe_without_a_writer_does_not_hang(void **state)
+{
+	struct file_map map;
+
+	(void)state;
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	assert_int_equal(file_map_open(&map, in_dir("fifo"), NULL), ERR_INPUT);
+}
+
+static void a_file_over_the_limit_is_refused(void **state)
+{
+	struct err_info info = {0};
+	struct buf b;
+
+	(void)state;
+	put("five", "hello");
+	buf_init(&b, 5);
+	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_NONE);
+	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_LIMIT);
+	buf_free(&b);
+	buf_init(&b, 4);
+	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_LIMIT);
+	assert_non_null(strstr(info.text, "larger than 4 bytes"));
+	buf_free(&b);
+}
+
+static void an_empty_heap_while_reading_says_so(void **state)
+{
+	struct err_info info = {0};
+	struct buf b;
+
+	(void)state;
+	put("five", "hello");
+	buf_init(&b, 100);
+	mem_fail_after(1, 0);
+	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_MEMORY);
+	buf_free(&b);
+}
+
+static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(void **state)
+{
+	int64_t n;
+
+	(void)state;
+	put("config", "old");
+	const size_t entries = entries_in_dir();
+	for (n = 1; n < 20; n++) {
+		struct err_info info = {0};
+
+		file_fail_after(n, 0);
+		const enum err code = file_write_atomic(in_dir("config"), "new", 3, 0600, &info);
+		file_fail_after(0, 0);
+		if (!code)
+			break;
+		assert_int_equal(code, ERR_IO);
+		assert_non_null(strstr(info.text, "config"));
+		assert_int_equal(entries_in_dir(), entries);
+		if (n <= 4)  /* open, write, sync, rename: before it took effect */
+			assert_holds("config", "old");
+	}
+	assert_int_equal(n, 7);  /* open, write, sync, rename, open and sync of the directory: all six were tried */
+	assert_holds("config", "new");
+}
+
+static void a_read_that_fails_is_an_error_not_a_short_file(void **state)
+{
+	struct err_info info = {0};
+	struct file_map map;
+	struct buf b;
+
+	(void)state;
+	put("five", "hello");
+	for (int64_t n = 1; n <= 2; n++) {
+		buf_init(&b, 100);
+		file_fail_after(n, 0);
+		assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_IO);
+		buf_free(&b);
+		file_fail_after(n, 0);
+		assert_int_equal(file_map_open(&map, in_dir("five"), &info), ERR_IO);
+		assert_null(map.data);
+	}
+	file_fail_after(0, 0);
+}
+
+static void the_mode_is_kept_as_open_would(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	const mode_t before = umask(022);
+	assert_int_equal(file_write_atomic(in_dir("public"), "x", 1, 0666, NULL), ERR_NONE);
+	umask(before);
+	assert_int_equal(stat(in_dir("public"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0644);
+}
+
+static void directories_are_made_with_their_parents_for_the_owner_alone(void **state)
+{
+	struct err_info info = {0};
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(file_mkdirs(in_dir("x/y//z/"), &info), ERR_NONE);
+	assert_int_equal(file_mkdirs(in_dir("x/y"), &info), ERR_NONE);
+	assert_true(file_is_dir(in_dir("x/y/z")));
+	assert_int_equal(stat(in_dir("x"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	put("plain", "x");
+	assert_int_equal(file_mkdirs(in_dir("plain"), &info), ERR_EXISTS);
+	assert_int_equal(file_mkdirs(in_dir("plain/below"), &info), ERR_NOT_FOUND);
+	assert_int_equal(file_mkdirs("", &info), ERR_INPUT);
+	assert_true(file_exists(in_dir("plain")) && !file_is_dir(in_dir("plain")));
+	assert_false(file_exists(in_dir("nowhere")));
+}
+
+static void join_puts_one_slash_and_knows_its_room(void **state)
+{
+	char out[8];
+
+	(void)state;
+	assert_int_equal(file_join(out, sizeof(out), "abc", "def"), ERR_NONE);
+	assert_string_equal(out, "abc/def");
+	assert_int_equal(file_join(out, sizeof(out), "abc/", "def"), ERR_NONE);
+	assert_string_equal(out, "abc/def");
+	assert_int_equal(file_join(out, sizeof(out), "/", "x"), ERR_NONE);
+	assert_string_equal(out, "/x");
+	assert_int_equal(file_join(out, sizeof(out), "", "x"), ERR_NONE);
+	assert_string_equal(out, "x");
+	assert_int_equal(file_join(out, sizeof(out), "abcd", "def"), ERR_LIMIT);
+}
+
+static void home_follows_the_environment_in_its_order(void **state)
+{
+	struct err_info info = {0};
+	char out[64];
+
+	(void)state;
+	setenv("TONGYUN_HOME", "/t", 1);
+	setenv("XDG_DATA_HOME", "/x", 1);
+	setenv("HOME", "/h", 1);
+	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/t");
+	unsetenv("TONGYUN_HOME");
+	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/x/tongyun");
+	setenv("XDG_DATA_HOME", "relative", 1);
+	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/h/.local/share/tongyun");
+	assert_int_equal(file_home(out, 8, &info), ERR_LIMIT);
+	unsetenv("HOME");
+	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NOT_FOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_written_is_read_and_mapped),
+		cmocka_unit_test(an_empty_file_maps_to_nothing),
+		cmocka_unit_test(errors_name_the_file_and_the_reason),
+		cmocka_unit_test(a_pipe_without_a_writer_does_not_hang),
+		cmocka_unit_test(a_file_over_the_limit_is_refused),
+		cmocka_unit_test(an_empty_heap_while_reading_says_so),
+		cmocka_unit_test(a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter),
+		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
+		cmocka_unit_test(the_mode_is_kept_as_open_would),
+		cmocka_unit_test(directories_are_made_with_their_parents_for_the_owner_alone),
+		cmocka_unit_test(join_puts_one_slash_and_knows_its_room),
+		cmocka_unit_test(home_follows_the_environment_in_its_order),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
