@@ -1,0 +1,107 @@
+/* base/thread.c - see thread.h. */
+#include "base/thread.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/cgroup.h"
+#include "base/mem.h"
+
+#define NAME_BYTES 16
+#define CORE_SETS  8  /* of 1,024 cores each */
+#define CORES_MAX  ((size_t)CORE_SETS * CPU_SETSIZE)
+
+struct thread {
+	pthread_t id;
+	char name[NAME_BYTES];
+	void (*run)(void *argument);
+	void *argument;
+};
+
+/* The cores the process was given, as of the first question: later each thread may have narrowed its own. */
+static cpu_set_t process_cores[CORE_SETS];
+static pthread_once_t process_cores_once = PTHREAD_ONCE_INIT;
+
+static void read_process_cores(void)
+{
+	if (sched_getaffinity(0, sizeof(process_cores), process_cores))
+		memset(process_cores, 0, sizeof(process_cores));
+}
+
+static void *thread_main(void *argument)
+{
+	struct thread *t = argument;
+
+	(void)pthread_setname_np(pthread_self(), t->name);  /* for ps and debuggers; nothing depends on it */
+	t->run(t->argument);
+	return NULL;
+}
+
+enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument), void *argument,
+	struct err_info *info)
+{
+	sigset_t all;
+	sigset_t before;
+
+	*out = NULL;
+	assert(strlen(name) < NAME_BYTES);
+	pthread_once(&process_cores_once, read_process_cores);
+	struct thread *t = mem_alloc(1, sizeof(*t));
+	if (!t)
+		return err_set(info, ERR_MEMORY, "thread %s: out of memory", name);
+	memcpy(t->name, name, strlen(name) + 1);
+	t->run = run;
+	t->argument = argument;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);  /* inherited by the new thread */
+	const int failed = pthread_create(&t->id, NULL, thread_main, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (failed) {
+		mem_free(t);
+		errno = failed;
+		return err_set_errno(info, "thread %s", name);
+	}
+	*out = t;
+	return ERR_NONE;
+}
+
+void thread_join(struct thread *t)
+{
+	if (!t)
+		return;
+	const int failed = pthread_join(t->id, NULL);
+	assert(!failed);
+	mem_free(t);
+}
+
+int thread_pin_self(uint32_t core_index)
+{
+	cpu_set_t one[CORE_SETS];
+	uint32_t seen = 0;
+
+	pthread_once(&process_cores_once, read_process_cores);
+	for (size_t core = 0; core < CORES_MAX; core++) {
+		if (!CPU_ISSET_S(core, sizeof(process_cores), process_cores) || seen++ < core_index)
+			continue;
+		CPU_ZERO_S(sizeof(one), one);
+		CPU_SET_S(core, sizeof(one), one);
+		return sched_setaffinity(0, sizeof(one), one) == 0;
+	}
+	return false;
+}
+
+/* A quota is rounded down: a team of workers is as fast as the one that is throttled. */
+uint32_t thread_cores_available(void)
+{
+	pthread_once(&process_cores_once, read_process_cores);
+	const int64_t allowed = CPU_COUNT_S(sizeof(process_cores), process_cores);
+	const int64_t quota = cgroup_cpu_quota_millicores("");
+	const int64_t cores = quota > 0 && quota / 1000 < allowed ? quota / 1000 : allowed;
+
+	return cores > 0 ? (uint32_t)cores : 1;
+}

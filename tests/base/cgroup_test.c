@@ -1,0 +1,107 @@
+/* tests/base/cgroup_test.c - quotas are found in both versions, in containers, and in every group above ours. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cgroup.h"
+#include "base/file.h"
+
+static char root[64];
+
+static int make_root(void **state)
+{
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/tongyun-cgroup-XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf '%s'", root);
+	return system(command);
+}
+
+static void put(const char *path, const char *text)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	char *slash = strrchr(full, '/');
+	*slash = '\0';
+	assert_int_equal(file_mkdirs(full, NULL), ERR_NONE);
+	*slash = '/';
+	assert_int_equal(file_write_atomic(full, text, strlen(text), 0600, NULL), ERR_NONE);
+}
+
+static void nothing_mounted_is_no_limit(void **state)
+{
+	(void)state;
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+}
+
+static void version_2_gives_its_least_quota_up_to_the_mount(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo", "20 1 0:1 / / rw - ext4 /dev/root rw\n"
+		"31 20 0:2 / /sys/fs/cgroup rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n");
+	put("/proc/self/cgroup", "0::/a/b\n");
+	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+	put("/sys/fs/cgroup/a/cpu.max", "350000 100000\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 3500);
+	put("/sys/fs/cgroup/a/b/cpu.max", "50000 20000\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 2500);
+}
+
+static void version_1_is_read_through_the_group_its_mount_shows(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+		"31 20 0:2 /docker/1f /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+		"32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/cgroup", "4:cpuset:/docker/1f\n3:cpu,cpuacct:/docker/1f/job\n0::/elsewhere\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "400000\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
+	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "150000\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 1500);
+}
+
+static void a_group_the_mount_does_not_show_falls_back_to_the_mount(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo", "32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/cgroup", "3:cpu,cpuacct:/host/path/of/us\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
+}
+
+static void nonsense_does_not_limit(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo", "- - - -\n\n31\n32 20 0:2 / /sys/fs/cgroup rw -\n"
+		"31 20 0:2 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+	put("/proc/self/cgroup", "::\n0\n0::/a/b\n");
+	put("/sys/fs/cgroup/a/cpu.max", "-5 0\n");
+	put("/sys/fs/cgroup/a/b/cpu.max", "many\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_mounted_is_no_limit),
+		cmocka_unit_test(version_2_gives_its_least_quota_up_to_the_mount),
+		cmocka_unit_test(version_1_is_read_through_the_group_its_mount_shows),
+		cmocka_unit_test(a_group_the_mount_does_not_show_falls_back_to_the_mount),
+		cmocka_unit_test(nonsense_does_not_limit),
+	};
+
+	return cmocka_run_group_tests(tests, make_root, remove_root);
+}
