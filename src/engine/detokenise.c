@@ -1,0 +1,186 @@
+/* engine/detokenise.c - see detokenise.h. */
+#include "engine/detokenise.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* What the next bytes are, in the sense of Unicode's "maximal subpart": a whole character, a run that can be no
+ * character (one U+FFFD), or the start of a character whose end is missing. */
+enum unit { UNIT_CHARACTER, UNIT_INVALID, UNIT_UNFINISHED };
+
+static uint32_t lead_length(uint8_t lead)
+{
+	if (lead < 0x80)
+		return 1;
+	if (lead >= 0xC2 && lead <= 0xDF)
+		return 2;
+	if (lead >= 0xE0 && lead <= 0xEF)
+		return 3;
+	if (lead >= 0xF0 && lead <= 0xF4)
+		return 4;
+	return 0;
+}
+
+/* The second byte is where overlong forms, surrogates and values beyond U+10FFFF show. */
+static bool second_fits(uint8_t lead, uint8_t second)
+{
+	switch (lead) {
+	case 0xE0:
+		return second >= 0xA0 && second <= 0xBF;
+	case 0xED:
+		return second >= 0x80 && second <= 0x9F;
+	case 0xF0:
+		return second >= 0x90 && second <= 0xBF;
+	case 0xF4:
+		return second >= 0x80 && second <= 0x8F;
+	default:
+		return second >= 0x80 && second <= 0xBF;
+	}
+}
+
+static enum unit unit_next(const char *text, uint32_t size, uint32_t *length)
+{
+	const uint8_t *bytes = (const uint8_t *)text;
+	const uint32_t wanted = lead_length(bytes[0]);
+
+	assert(size > 0);
+	*length = 1;
+	if (wanted == 0)
+		return UNIT_INVALID;
+	for (; *length < wanted; (*length)++) {
+		if (*length == size)
+			return UNIT_UNFINISHED;
+		const uint8_t byte = bytes[*length];
+		if (*length == 1 ? !second_fits(bytes[0], byte) : (byte & 0xC0) != 0x80)
+			return UNIT_INVALID;
+	}
+	return UNIT_CHARACTER;
+}
+
+static void text_add_lossy(struct buf *text, const char *bytes, uint32_t size)
+{
+	for (uint32_t at = 0, length; at < size; at += length) {
+		if (unit_next(bytes + at, size - at, &length) == UNIT_CHARACTER)
+			buf_add(text, bytes + at, length);
+		else
+			buf_add_str(text, "\xEF\xBF\xBD");
+	}
+}
+
+void detokenise_init(struct detokenise *d, const struct request_stop *stops, uint32_t stop_count,
+	uint32_t tokens_min)
+{
+	assert(stop_count <= REQUEST_STOPS_MAX);
+	memset(d, 0, sizeof(*d));
+	d->stops = stops;
+	d->stop_count = stop_count;
+	d->tokens_min = tokens_min;
+}
+
+/* Where the earliest stop string begins that is complete only with the bytes from new_from on; held_bytes if none. */
+static uint32_t stop_find(const struct detokenise *d, uint32_t new_from)
+{
+	uint32_t found = d->held_bytes;
+
+	for (uint32_t i = 0; i < d->stop_count; i++) {
+		const uint32_t size = d->stops[i].size;
+		const uint32_t from = new_from >= size ? new_from - size + 1 : 0;
+
+		assert(size > 0 && size <= REQUEST_STOP_BYTES);
+		for (uint32_t at = from; at + size <= d->held_bytes && at < found; at++)
+			if (memcmp(d->held + at, d->stops[i].text, size) == 0)
+				found = at;
+	}
+	return found;
+}
+
+/* Where the held text begins to be the beginning of a stop string; held_bytes if nowhere. */
+static uint32_t stop_begun(const struct detokenise *d)
+{
+	uint32_t begun = d->held_bytes;
+
+	for (uint32_t i = 0; i < d->stop_count; i++) {
+		const uint32_t size = d->stops[i].size;
+		uint32_t at = d->held_bytes >= size ? d->held_bytes - size + 1 : 0;
+
+		for (; at < begun; at++)
+			if (memcmp(d->held + at, d->stops[i].text, d->held_bytes - at) == 0)
+				begun = at;
+	}
+	return begun;
+}
+
+/* The last place up to limit where both a token and a character end. */
+static uint32_t cut_find(const struct detokenise *d, uint32_t limit)
+{
+	uint32_t cut = 0;
+
+	for (uint32_t at = 0, length; at < limit; at += length) {
+		if (unit_next(d->held + at, d->held_bytes - at, &length) == UNIT_UNFINISHED)
+			break;
+		if (at + length <= limit && d->ends[at + length] > 0)
+			cut = at + length;
+	}
+	return cut;
+}
+
+/* Sends the first cut bytes out, with the tokens that end in them. */
+static uint32_t held_release(struct detokenise *d, uint32_t cut, struct buf *text)
+{
+	uint32_t tokens = 0;
+
+	assert(cut <= d->held_bytes);
+	text_add_lossy(text, d->held, cut);
+	for (uint32_t at = 0; at <= cut; at++)
+		tokens += d->ends[at];
+	d->held_bytes -= cut;
+	memmove(d->held, d->held + cut, d->held_bytes);
+	memmove(d->ends + 1, d->ends + 1 + cut, d->held_bytes * sizeof(d->ends[0]));
+	d->ends[0] = 0;
+	memset(d->ends + 1 + d->held_bytes, 0, cut * sizeof(d->ends[0]));
+	assert(tokens <= d->held_tokens);
+	d->held_tokens -= tokens;
+	return tokens;
+}
+
+/* The text before the stop string goes out with every held token: those of the stop string have no text of their own. */
+static uint32_t stopped_release(struct detokenise *d, uint32_t stop_at, struct buf *text)
+{
+	const uint32_t tokens = d->held_tokens;
+
+	d->stopped = true;
+	text_add_lossy(text, d->held, stop_at);
+	d->held_bytes = 0;
+	d->held_tokens = 0;
+	return tokens;
+}
+
+uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, struct buf *text)
+{
+	const uint32_t kept = (uint32_t)(size < DETOKENISE_TOKEN_BYTES_MAX ? size : DETOKENISE_TOKEN_BYTES_MAX);
+	uint32_t tokens = 0;
+
+	d->tokens++;
+	if (d->stopped)
+		return 1;
+	if (kept > DETOKENISE_HELD_MAX - d->held_bytes)
+		tokens = held_release(d, d->held_bytes, text);
+
+	const uint32_t new_from = d->held_bytes;
+	if (kept > 0)
+		memcpy(d->held + d->held_bytes, bytes, kept);
+	d->held_bytes += kept;
+	d->held_tokens++;
+	d->ends[d->held_bytes]++;
+
+	const uint32_t stop_at = stop_find(d, new_from);
+	if (stop_at < d->held_bytes && d->tokens > d->tokens_min)
+		return tokens + stopped_release(d, stop_at, text);
+	const uint32_t cut = cut_find(d, stop_begun(d));
+	return tokens + held_release(d, cut, text);
+}
+
+uint32_t detokenise_end(struct detokenise *d, struct buf *text)
+{
+	return held_release(d, d->held_bytes, text);
+}
