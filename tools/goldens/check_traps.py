@@ -203,7 +203,8 @@ class Table:
             "# What the goldens catch", "",
             "Written by `tools/goldens/check_traps.py`: one mistake at a time, on the input of",
             f"{TOKENS} tokens; how far the logits of the real vocabulary move from the float64",
-            f"reference. \"Times\": the largest change over the limit of class `float` ({limit:g});",
+            "reference. \"Times\": the largest change over the limit of class `float`"
+            f" ({limit:g});",
             f"below {LEAST_RATIO:.0f} the script fails.", "",
             "| mistake | base | largest | relative rms | times |", "|---|---|---|---|---|",
             *self.rows, "",
