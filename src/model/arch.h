@@ -1,0 +1,100 @@
+/* model/arch.h - what each architecture is called, and which tensors it is made of: one row each in arch.c.
+ *
+ * A reader of files asks by the name the file uses; weights.c walks the rules of an architecture to find, check
+ * and convert every tensor. To add an architecture: a value of enum model_arch, its row, its rules; what is
+ * new in the forward pass goes to the program.
+ */
+#ifndef MODEL_ARCH_H
+#define MODEL_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/config.h"
+
+/* Every tensor that a program may ask for. Matrices are [outputs, inputs]. */
+enum weight {
+	WEIGHT_EMBED,           /* [vocab, hidden] */
+	WEIGHT_FINAL_NORM,      /* [hidden] */
+	WEIGHT_HEAD,            /* [vocab, hidden]; the embedding's rows where tied */
+	/* each layer */
+	WEIGHT_INPUT_NORM,      /* [hidden], before attention or delta rule */
+	WEIGHT_FFN_NORM,        /* [hidden], before the feed-forward part */
+	WEIGHT_FFN_GATE,        /* [ffn, hidden] */
+	WEIGHT_FFN_UP,          /* [ffn, hidden] */
+	WEIGHT_FFN_DOWN,        /* [hidden, ffn] */
+	/* attention layers */
+	WEIGHT_ATTN_Q,          /* [heads * head_dim, hidden]; twice the rows with a gate, per head query then gate */
+	WEIGHT_ATTN_K,          /* [kv_heads * head_dim, hidden] */
+	WEIGHT_ATTN_V,          /* [kv_heads * head_dim, hidden] */
+	WEIGHT_ATTN_OUT,        /* [hidden, heads * head_dim] */
+	WEIGHT_ATTN_Q_NORM,     /* [head_dim] */
+	WEIGHT_ATTN_K_NORM,     /* [head_dim] */
+	/* delta layers */
+	WEIGHT_DELTA_QKV,       /* [channels, hidden]: q heads, k heads, v heads */
+	WEIGHT_DELTA_Z,         /* [v_heads * v_dim, hidden]: the output gate */
+	WEIGHT_DELTA_B,         /* [v_heads, hidden]: beta before its sigmoid */
+	WEIGHT_DELTA_A,         /* [v_heads, hidden]: the step before its softplus */
+	WEIGHT_DELTA_CONV,      /* [channels, conv taps], the last tap for the newest input */
+	WEIGHT_DELTA_DECAY,     /* [v_heads]: -exp(A_log) */
+	WEIGHT_DELTA_DT_BIAS,   /* [v_heads] */
+	WEIGHT_DELTA_NORM,      /* [v_dim], plain */
+	WEIGHT_DELTA_OUT,       /* [hidden, v_heads * v_dim] */
+	WEIGHTS
+};
+
+enum weight_place { PLACE_ONCE, PLACE_LAYER, PLACE_ATTENTION, PLACE_DELTA };
+
+/* How a stored tensor becomes what the program uses. */
+enum weight_form {
+	FORM_MATRIX,    /* stays where it lies */
+	FORM_VECTOR,    /* floats */
+	FORM_NORM,      /* floats, 1 added where the file leaves it out */
+	FORM_CONV,      /* floats; safetensors keeps a dimension of 1 in the middle */
+	FORM_DECAY,     /* floats; safetensors keeps A_log, GGUF -exp(A_log) */
+};
+
+enum weight_extent {
+	EXTENT_NONE,    /* a vector's second */
+	EXTENT_VOCAB, EXTENT_HIDDEN, EXTENT_FFN, EXTENT_Q, EXTENT_KV, EXTENT_ATTN, EXTENT_HEAD,
+	EXTENT_CHANNELS, EXTENT_V, EXTENT_V_HEADS, EXTENT_V_DIM, EXTENT_TAPS,
+};
+
+struct weight_rule {
+	enum weight weight;
+	enum weight_place place;
+	enum weight_form form;
+	enum weight_extent rows;
+	enum weight_extent columns;
+	const char *json_name;   /* in safetensors, after the prefix of the body or of "layers.N."; the head's own */
+	const char *gguf_name;   /* in GGUF, after "blk.N." for layers */
+};
+
+struct arch {
+	enum model_arch arch;
+	const char *name;
+	const char *model_types[3];     /* config.json's model_type; unused ones are NULL */
+	const char *classes[5];         /* config.json's architectures */
+	const char *gguf_name;          /* general.architecture and prefix of its keys */
+	bool hybrid;                    /* attention and delta layers */
+	bool q_gate;
+	bool norm_plus_one;             /* in safetensors */
+	uint32_t head_dim;              /* where config.json leaves it out */
+	double partial_rotary;          /* likewise */
+	const struct weight_rule *rules;
+	size_t rule_count;
+};
+
+const struct arch *arch_get(enum model_arch arch);
+/* NULL when nobody is called that. */
+const struct arch *arch_from_model_type(const char *model_type);
+const struct arch *arch_from_class(const char *class_name);
+const struct arch *arch_from_gguf(const char *name, size_t name_size);
+/* "qwen3, qwen3_5": for errors. */
+const char *arch_known_names(void);
+
+/* The number that an extent stands for. */
+uint64_t arch_extent(const struct model_config *c, enum weight_extent extent);
+
+#endif

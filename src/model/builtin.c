@@ -1,0 +1,59 @@
+/* model/builtin.c - see builtin.h. The assembler copies the file into read-only data; nothing is generated. */
+#include "model/builtin.h"
+
+#include <stdint.h>
+
+#ifdef BUILTIN_MODEL_PATH
+
+#include "builtin_stamp.h"
+
+__asm__(
+	".pushsection .rodata\n"
+	".balign 64\n"
+	".globl builtin_model_begin\n"
+	"builtin_model_begin:\n"
+	".incbin \"" BUILTIN_MODEL_PATH "\"\n"
+	".globl builtin_model_end\n"
+	"builtin_model_end:\n"
+	".byte 0\n"
+	".popsection\n");
+
+extern const uint8_t builtin_model_begin[];
+extern const uint8_t builtin_model_end[];
+
+const void *builtin_model(size_t *size_bytes)
+{
+	*size_bytes = (size_t)((uintptr_t)builtin_model_end - (uintptr_t)builtin_model_begin);
+	return builtin_model_begin;
+}
+
+const char *builtin_model_sha256(void)
+{
+	return BUILTIN_MODEL_SHA256;
+}
+
+#else
+
+const void *builtin_model(size_t *size_bytes)
+{
+	*size_bytes = 0;
+	return NULL;
+}
+
+const char *builtin_model_sha256(void)
+{
+	return "";
+}
+
+#endif
+
+enum err builtin_weights_open(struct weights *w, struct err_info *info)
+{
+	size_t size;
+	const void *bytes = builtin_model(&size);
+
+	if (!bytes)
+		return err_set(info, ERR_NOT_FOUND,
+			"this program was built without a model inside; name a directory or a .gguf file");
+	return weights_open_memory(w, bytes, size, BUILTIN_MODEL_NAME, info);
+}

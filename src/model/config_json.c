@@ -1,0 +1,407 @@
+/* model/config_json.c - struct model_config from config.json, generation_config.json and tokenizer_config.json.
+ *
+ * Spellings differ by the age of the library that wrote the file: rotary settings in rope_parameters, in
+ * rope_scaling or at the top; text fields in text_config or at the top. Unknown fields are tolerated; fields that
+ * would change the result and are not computed here are refused. */
+#include "model/config.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "model/arch.h"
+
+/* One config.json: fields of the text model, and the whole for what stands beside them. */
+struct source {
+	const json_t *whole;
+	const json_t *text;
+	struct err_info *info;
+};
+
+static enum err refuse(struct err_info *info, const char *what)
+{
+	return err_set(info, ERR_UNSUPPORTED, "%s is not supported", what);
+}
+
+/* A required whole number. */
+static enum err need_u32(const struct source *s, const char *key, uint32_t max, uint32_t *out)
+{
+	int64_t value = -1;
+
+	if (json_get_int(s->text, key, 1, max, &value, s->info))
+		return s->info->code;
+	if (value < 0)
+		return err_set(s->info, ERR_INPUT, "%s is missing", key);
+	*out = (uint32_t)value;
+	return ERR_NONE;
+}
+
+/* A whole number that has a default. */
+static enum err want_u32(const struct source *s, const char *key, uint32_t max, uint32_t *out)
+{
+	int64_t value = *out;
+
+	if (json_get_int(s->text, key, 1, max, &value, s->info))
+		return s->info->code;
+	*out = (uint32_t)value;
+	return ERR_NONE;
+}
+
+/* The class names the program that wrote the checkpoint; model_type alone is enough. */
+static enum err read_arch(struct source *s, const json_t *config, const struct arch **out)
+{
+	const json_t *classes = json_object_get(config, "architectures");
+	const char *class_name = json_string_value(json_array_get(classes, 0));
+	const char *type = NULL, *text_type = NULL;
+
+	if (!json_is_object(config))
+		return err_set(s->info, ERR_INPUT, "not an object");
+	s->whole = config;
+	s->text = json_object_get(config, "text_config");
+	if (!json_is_object(s->text))
+		s->text = config;
+	if (json_get_string(s->whole, "model_type", &type, s->info) ||
+		json_get_string(s->text, "model_type", &text_type, s->info))
+		return s->info->code;
+	*out = type ? arch_from_model_type(type) : class_name ? arch_from_class(class_name) : NULL;
+	if (*out && text_type && arch_from_model_type(text_type) != *out)
+		*out = NULL;
+	if (!*out)
+		return err_set(s->info, ERR_UNSUPPORTED, "architecture %.64s is not supported; known: %s",
+			type ? type : class_name ? class_name : "(none named)", arch_known_names());
+	if (class_name && arch_from_class(class_name) != *out)
+		return err_set(s->info, ERR_UNSUPPORTED, "class %.64s of model type %s is not supported; known: %s",
+			class_name, (*out)->name, (*out)->classes[0]);
+	return ERR_NONE;
+}
+
+/* What would silently give other numbers. */
+static enum err refuse_foreign(const struct source *s, const struct arch *arch)
+{
+	const json_t *quantization = json_object_get(s->whole, "quantization_config");
+	const char *activation = "silu", *gate = "swish", *method = "unknown";
+	bool bias = false, attn_gate = arch->q_gate;
+	int64_t experts = 0;
+
+	if (!quantization)
+		quantization = json_object_get(s->text, "quantization_config");
+	if (json_is_object(quantization)) {
+		if (json_get_string(quantization, "quant_method", &method, s->info))
+			return s->info->code;
+		return err_set(s->info, ERR_UNSUPPORTED, "quantization_config with method %.32s is not supported; "
+			"take the BF16 checkpoint or a GGUF file", method);
+	}
+	if (json_get_string(s->text, "hidden_act", &activation, s->info) ||
+		json_get_string(s->text, "output_gate_type", &gate, s->info) ||
+		json_get_bool(s->text, "attention_bias", &bias, s->info) ||
+		json_get_bool(s->text, "attn_output_gate", &attn_gate, s->info) ||
+		json_get_int(s->text, "num_experts", 0, INT32_MAX, &experts, s->info))
+		return s->info->code;
+	if (strcmp(activation, "silu") != 0)
+		return err_set(s->info, ERR_UNSUPPORTED, "hidden_act %.32s is not supported, only silu", activation);
+	if (strcmp(gate, "swish") != 0 && strcmp(gate, "silu") != 0)
+		return err_set(s->info, ERR_UNSUPPORTED, "output_gate_type %.32s is not supported, only swish", gate);
+	if (bias)
+		return refuse(s->info, "attention_bias");
+	if (attn_gate != arch->q_gate)
+		return err_set(s->info, ERR_UNSUPPORTED, "attn_output_gate %s is not supported in %s",
+			attn_gate ? "true" : "false", arch->name);
+	if (experts > 0)
+		return refuse(s->info, "a mixture of experts (num_experts)");
+	return ERR_NONE;
+}
+
+/* True if some layer would look at a window only. */
+static enum err refuse_sliding_window(const struct source *s, uint32_t layers)
+{
+	bool used = false;
+	int64_t window = -1, first_layer = 0;
+
+	if (json_get_bool(s->text, "use_sliding_window", &used, s->info) ||
+		json_get_int(s->text, "sliding_window", 0, INT64_MAX, &window, s->info) ||
+		json_get_int(s->text, "max_window_layers", 0, INT64_MAX, &first_layer, s->info))
+		return s->info->code;
+	if (used && window >= 0 && first_layer < layers && !json_object_get(s->text, "layer_types"))
+		return refuse(s->info, "a sliding window in use (use_sliding_window)");
+	return ERR_NONE;
+}
+
+static enum err read_sections(const struct source *s, const json_t *rope, struct model_config *c)
+{
+	const json_t *sections = json_object_get(rope, "mrope_section");
+
+	if (!sections || json_is_null(sections))
+		return ERR_NONE;
+	if (!json_is_array(sections) || json_array_size(sections) != 3)
+		return err_set(s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
+	for (size_t i = 0; i < 3; i++) {
+		const json_t *item = json_array_get(sections, i);
+
+		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
+			json_integer_value(item) > MODEL_HEAD_DIM_MAX)
+			return err_set(s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
+		c->rope_sections[i] = (uint32_t)json_integer_value(item);
+	}
+	return json_get_bool(rope, "mrope_interleaved", &c->rope_interleaved, s->info);
+}
+
+/* Kinds that leave the angles as they are; "mrope" is how the first multimodal files said default. */
+static bool is_plain_rope(const char *type)
+{
+	return strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0;
+}
+
+static enum err read_rope(const struct source *s, const struct arch *arch, struct model_config *c)
+{
+	static const char *const places[] = {"rope_scaling", "rope_parameters"};  /* the later one wins */
+	double theta = 0, partial = arch->partial_rotary;
+
+	if (json_get_double(s->text, "rope_theta", 1, 1e12, &theta, s->info) ||
+		json_get_double(s->text, "partial_rotary_factor", 0, 1, &partial, s->info))
+		return s->info->code;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const json_t *rope = json_object_get(s->text, places[i]);
+		const char *type = "default";
+
+		if (!rope || json_is_null(rope))
+			continue;
+		if (!json_is_object(rope))
+			return err_set(s->info, ERR_INPUT, "%s is not an object", places[i]);
+		if (json_get_string(rope, "type", &type, s->info) || json_get_string(rope, "rope_type", &type, s->info))
+			return s->info->code;
+		if (!is_plain_rope(type))
+			return err_set(s->info, ERR_UNSUPPORTED, "%s of type %.32s is not supported, only default",
+				places[i], type);
+		if (json_get_double(rope, "rope_theta", 1, 1e12, &theta, s->info) ||
+			json_get_double(rope, "partial_rotary_factor", 0, 1, &partial, s->info) ||
+			read_sections(s, rope, c))
+			return s->info->code;
+	}
+	if (theta < 1)
+		return err_set(s->info, ERR_INPUT, "rope_theta is missing");
+	c->rope_theta = theta;
+	c->rotary_dim = (uint32_t)((double)c->head_dim * partial);
+	return ERR_NONE;
+}
+
+static enum err read_layer_types(const struct source *s, const struct arch *arch, struct model_config *c)
+{
+	const json_t *types = json_object_get(s->text, "layer_types");
+	uint32_t interval = 4;
+
+	if (want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
+		return s->info->code;
+	if (types && !json_is_null(types) && (!json_is_array(types) || json_array_size(types) != c->layers))
+		return err_set(s->info, ERR_INPUT, "layer_types is not an array of one kind for each of %" PRIu32
+			" layers", c->layers);
+	for (uint32_t i = 0; i < c->layers; i++) {
+		const char *type = arch->hybrid && (i + 1) % interval != 0 ? "linear_attention" : "full_attention";
+
+		if (json_is_array(types) && !(type = json_string_value(json_array_get(types, i))))
+			return err_set(s->info, ERR_INPUT, "layer_types holds something that is not a name");
+		if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
+			c->layer_kind[i] = MODEL_LAYER_ATTENTION;
+		else if (arch->hybrid && strcmp(type, "linear_attention") == 0)
+			c->layer_kind[i] = MODEL_LAYER_DELTA;
+		else
+			return err_set(s->info, ERR_UNSUPPORTED, "layer %" PRIu32 " of type %.32s is not supported in %s",
+				i, type, arch->name);
+	}
+	return ERR_NONE;
+}
+
+static enum err read_delta(const struct source *s, struct model_config *c)
+{
+	if (need_u32(s, "linear_num_key_heads", MODEL_HEADS_MAX, &c->delta_k_heads) ||
+		need_u32(s, "linear_num_value_heads", MODEL_HEADS_MAX, &c->delta_v_heads) ||
+		need_u32(s, "linear_key_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_k_dim) ||
+		need_u32(s, "linear_value_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_v_dim) ||
+		need_u32(s, "linear_conv_kernel_dim", MODEL_CONV_MAX, &c->delta_conv))
+		return s->info->code;
+	return ERR_NONE;
+}
+
+/* The outer object speaks for the class that is loaded, the inner one for older libraries. */
+static enum err read_tied(const struct source *s, struct model_config *c)
+{
+	bool outer = false, inner = false;
+
+	if (json_get_bool(s->text, "tie_word_embeddings", &inner, s->info))
+		return s->info->code;
+	outer = inner;
+	if (json_get_bool(s->whole, "tie_word_embeddings", &outer, s->info))
+		return s->info->code;
+	c->tied = outer || inner;
+	c->tied_unsure = outer != inner && json_object_get(s->text, "tie_word_embeddings");
+	return ERR_NONE;
+}
+
+static enum err read_sizes(const struct source *s, const struct arch *arch, struct model_config *c)
+{
+	double eps = 0;
+
+	c->head_dim = arch->head_dim;
+	if (need_u32(s, "hidden_size", MODEL_HIDDEN_MAX, &c->hidden) ||
+		need_u32(s, "num_hidden_layers", MODEL_LAYERS_MAX, &c->layers) ||
+		need_u32(s, "intermediate_size", MODEL_WIDTH_MAX, &c->ffn) ||
+		need_u32(s, "vocab_size", MODEL_VOCAB_MAX, &c->vocab) ||
+		need_u32(s, "max_position_embeddings", MODEL_CONTEXT_MAX, &c->context_max) ||
+		need_u32(s, "num_attention_heads", MODEL_HEADS_MAX, &c->heads) ||
+		want_u32(s, "head_dim", MODEL_HEAD_DIM_MAX, &c->head_dim))
+		return s->info->code;
+	c->vocab_used = c->vocab;
+	c->kv_heads = c->heads;
+	if (want_u32(s, "num_key_value_heads", MODEL_HEADS_MAX, &c->kv_heads) ||
+		json_get_double(s->text, "rms_norm_eps", 0, 1, &eps, s->info))
+		return s->info->code;
+	if (eps <= 0)
+		return err_set(s->info, ERR_INPUT, "rms_norm_eps is missing or zero");
+	c->rms_eps = (float)eps;
+	return ERR_NONE;
+}
+
+static enum err read_config(struct model_config *c, const json_t *config, struct err_info *info)
+{
+	struct source s = {.info = info};
+	const struct arch *arch = NULL;
+
+	if (read_arch(&s, config, &arch) || refuse_foreign(&s, arch))
+		return info->code;
+	c->arch = arch->arch;
+	c->q_gate = arch->q_gate;
+	c->norm_plus_one = arch->norm_plus_one;
+	if (read_sizes(&s, arch, c) || refuse_sliding_window(&s, c->layers) || read_rope(&s, arch, c) ||
+		read_layer_types(&s, arch, c) || read_tied(&s, c))
+		return info->code;
+	return arch->hybrid ? read_delta(&s, c) : ERR_NONE;
+}
+
+/* A token id, a list of them, or nothing. */
+static enum err add_eos(struct model_config *c, const json_t *object, struct err_info *info)
+{
+	const json_t *value = json_object_get(object, "eos_token_id");
+	const size_t count = json_is_array(value) ? json_array_size(value) : 1;
+
+	if (!value || json_is_null(value))
+		return ERR_NONE;
+	if (count > MODEL_EOS_MAX)
+		return err_set(info, ERR_LIMIT, "%zu end tokens, at most %d", count, MODEL_EOS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+
+		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
+			json_integer_value(item) >= MODEL_VOCAB_MAX)
+			return err_set(info, ERR_INPUT, "eos_token_id is not a token id or a list of them");
+		model_config_add_eos(c, (uint32_t)json_integer_value(item));
+	}
+	return ERR_NONE;
+}
+
+/* *out = object[key], a token id, if it is there. */
+static enum err read_token(const json_t *object, const char *key, uint32_t *out, struct err_info *info)
+{
+	int64_t value = -1;
+
+	if (json_get_int(object, key, 0, MODEL_VOCAB_MAX - 1, &value, info))
+		return info->code;
+	if (value >= 0)
+		*out = (uint32_t)value;
+	return ERR_NONE;
+}
+
+static enum err read_sampling(struct model_sampling *s, const json_t *generation, struct err_info *info)
+{
+	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
+	int64_t top_k = 0;
+	bool sample = true;
+
+	if (json_get_bool(generation, "do_sample", &sample, info) ||
+		json_get_double(generation, "temperature", 0, 100, &temperature, info) ||
+		json_get_double(generation, "top_p", 0, 1, &top_p, info) ||
+		json_get_double(generation, "min_p", 0, 1, &min_p, info) ||
+		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k, info) ||  /* -1: off, as some write it */
+		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
+		json_get_double(generation, "presence_penalty", -100, 100, &presence, info))
+		return info->code;
+	*s = (struct model_sampling){
+		.temperature = sample ? (float)temperature : 0,
+		.top_p = (float)top_p,
+		.min_p = (float)min_p,
+		.top_k = top_k > 0 ? (uint32_t)top_k : 0,
+		.repetition_penalty = (float)repetition,
+		.presence_penalty = (float)presence,
+	};
+	return ERR_NONE;
+}
+
+/* tokenizer_config.json names the end token by its text; its id stands in added_tokens_decoder. */
+static enum err add_named_eos(struct model_config *c, const json_t *tokenizer, struct err_info *info)
+{
+	const json_t *eos = json_object_get(tokenizer, "eos_token");
+	const char *text = json_string_value(json_is_object(eos) ? json_object_get(eos, "content") : eos);
+	json_t *added = json_object_get(tokenizer, "added_tokens_decoder");
+	const char *key;
+	json_t *token;
+
+	if (!text)
+		return ERR_NONE;
+	json_object_foreach (added, key, token) {
+		const char *content = json_string_value(json_object_get(token, "content"));
+		char *end;
+
+		if (!content || strcmp(content, text) != 0)
+			continue;
+		const unsigned long id = strtoul(key, &end, 10);
+		if (key[0] < '0' || key[0] > '9' || *end || id >= MODEL_VOCAB_MAX)
+			return err_set(info, ERR_INPUT, "added_tokens_decoder has the key %.32s, not a token id", key);
+		model_config_add_eos(c, (uint32_t)id);
+	}
+	return ERR_NONE;
+}
+
+/* spec qwen.md 4.4: generation_config.json, then tokenizer_config.json, then config.json. The last names the end of
+ * text only, for chats too, so it is added to what the tokenizer says and never overrides the first. */
+static enum err read_ends(struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+{
+	const json_t *text = json_object_get(texts->config, "text_config");
+	const json_t *const objects[] = {texts->config, text, texts->generation};
+
+	if (add_eos(c, texts->generation, info))
+		return err_prefix(info, "generation_config.json");
+	if (c->eos_count == 0) {
+		if (add_named_eos(c, texts->tokenizer, info))
+			return err_prefix(info, "tokenizer_config.json");
+		if (add_eos(c, texts->config, info) || add_eos(c, text, info))
+			return err_prefix(info, "config.json");
+	}
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)  /* the later one wins */
+		if (json_is_object(objects[i]) && (read_token(objects[i], "bos_token_id", &c->bos, info) ||
+			read_token(objects[i], "pad_token_id", &c->pad, info)))
+			return info->code;
+	return ERR_NONE;
+}
+
+enum err model_config_from_json(struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+{
+	assert(texts->config);
+	*c = (struct model_config){
+		.bos = MODEL_NO_TOKEN,
+		.pad = MODEL_NO_TOKEN,
+		.sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
+	};
+	if (read_config(c, texts->config, info))
+		return err_prefix(info, "config.json");
+	if (texts->generation && !json_is_object(texts->generation))
+		return err_set(info, ERR_INPUT, "generation_config.json: not an object");
+	if (texts->tokenizer && !json_is_object(texts->tokenizer))
+		return err_set(info, ERR_INPUT, "tokenizer_config.json: not an object");
+	if (texts->generation && read_sampling(&c->sampling, texts->generation, info))
+		return err_prefix(info, "generation_config.json");
+	if (read_ends(c, texts, info))
+		return info->code;
+	if (model_config_check(c, info))
+		return err_prefix(info, "config.json");
+	return ERR_NONE;
+}

@@ -1,0 +1,46 @@
+/* model/dtype.h - number formats as files store them: names, block layouts, and the way back to float.
+ *
+ * Every format that a GGUF or a safetensors file may name is in one table, so that one we cannot read is
+ * refused by its name and its tensors can still be measured. Those we can read have a chip_type.
+ * Source of the layouts: ggml's block structures; little endian.
+ */
+#ifndef MODEL_DTYPE_H
+#define MODEL_DTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chip/chip.h"
+
+struct dtype {
+	const char *name;           /* "Q8_0", upper case as in both formats */
+	uint32_t block_elements;    /* 0: a layout we do not know */
+	uint32_t block_bytes;
+	enum chip_type chip_type;   /* CHIP_TYPES: nothing here can compute with it */
+};
+
+/* By ggml's number in a tensor info; NULL when there is no such type. */
+const struct dtype *dtype_from_gguf(uint32_t number);
+/* By the name in a safetensors header; NULL when there is no such type. */
+const struct dtype *dtype_from_safetensors(const char *name);
+/* The storage format of what a chip can compute with. */
+const struct dtype *dtype_of_chip(enum chip_type type);
+
+static inline bool dtype_is_readable(const struct dtype *t)
+{
+	return t->chip_type != CHIP_TYPES;
+}
+
+/* "F32, F16, ...": for errors. */
+const char *dtype_readable_names(void);
+
+/* Bytes of elements values; false when they do not fill whole blocks, the layout is unknown or the
+ * product overflows. */
+bool dtype_bytes(const struct dtype *t, uint64_t elements, size_t *bytes) __attribute__((warn_unused_result));
+
+/* out[0 .. columns) from one row in the source layout, any alignment; columns fill whole blocks.
+ * The plain definition that every packed form on every chip is compared with. */
+void dtype_row_to_f32(enum chip_type type, const void *row, uint32_t columns, float *out);
+
+#endif

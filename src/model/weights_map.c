@@ -1,0 +1,466 @@
+/* model/weights_map.c - from the names, shapes and conventions of a file to the weights of arch.h.
+ *
+ * Walks the architecture's rules, layer by layer. Each tensor that a rule takes is marked; what is left over at
+ * the end is either of a kind that is known to be left out, or the file is not what its config says. */
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "base/mem.h"
+#include "model/weights_private.h"
+
+#define NAME_MAX_BYTES 192
+
+/* Where libraries put the text model, and its head, in a safetensors checkpoint. */
+static const struct prefix {
+	const char *body;
+	const char *head;
+} PREFIXES[] = {
+	{"model.", "lm_head.weight"},
+	{"model.language_model.", "lm_head.weight"},
+	{"language_model.model.", "language_model.lm_head.weight"},
+	{"", "lm_head.weight"},
+};
+
+/* Tensors that may be there and are not used. */
+static const char *const VISION_PREFIXES[] = {"model.visual.", "visual.", "model.vision_tower.", "vision_tower."};
+static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model.mtp."};
+static const char RECOMPUTED_SUFFIX[] = ".rotary_emb.inv_freq";
+
+/* One of the older layout's two projections of a delta layer, rows grouped by key head:
+ * per group [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
+static const char PACKED_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
+static const char PACKED_BA[] = "linear_attn.in_proj_ba.weight";
+
+struct mapper {
+	struct weights *w;
+	const struct arch *arch;
+	const struct prefix *prefix;   /* NULL: GGUF names */
+	bool *taken;                   /* [table.count] */
+	uint64_t type_bytes[CHIP_TYPES];
+	struct err_info *info;
+};
+
+static bool is_once(const struct weight_rule *rule)
+{
+	return rule->place == PLACE_ONCE;
+}
+
+static void name_format(const struct mapper *m, char out[NAME_MAX_BYTES], const char *last, uint32_t layer, bool once)
+{
+	const char *body = m->prefix ? m->prefix->body : "";
+	int size;
+
+	if (once)
+		size = snprintf(out, NAME_MAX_BYTES, "%s%s", body, last);
+	else
+		size = snprintf(out, NAME_MAX_BYTES, "%s%s.%" PRIu32 ".%s", body, m->prefix ? "layers" : "blk", layer,
+			last);
+	assert(size > 0 && size < NAME_MAX_BYTES);
+}
+
+static void rule_name(const struct mapper *m, char out[NAME_MAX_BYTES], const struct weight_rule *rule, uint32_t layer)
+{
+	if (m->prefix && rule->weight == WEIGHT_HEAD)
+		snprintf(out, NAME_MAX_BYTES, "%s", m->prefix->head);
+	else
+		name_format(m, out, m->prefix ? rule->json_name : rule->gguf_name, layer, is_once(rule));
+}
+
+static const struct stored_tensor *take(struct mapper *m, const char *name)
+{
+	const struct stored_tensor *t = stored_table_find(&m->w->table, name);
+
+	if (t)
+		m->taken[t - m->w->table.tensors] = true;
+	return t;
+}
+
+static enum err missing(const struct mapper *m, const char *name)
+{
+	return err_set(m->info, ERR_INPUT, "%s: tensor %s is missing", m->w->table.tensors[0].file, name);
+}
+
+/* Shapes compared without leading ones: GGUF drops dimensions of one there. */
+static bool same_shape(const uint64_t *a, uint32_t a_count, const uint64_t *b, uint32_t b_count)
+{
+	while (a_count > 1 && a[0] == 1) {
+		a++;
+		a_count--;
+	}
+	while (b_count > 1 && b[0] == 1) {
+		b++;
+		b_count--;
+	}
+	return a_count == b_count && memcmp(a, b, a_count * sizeof(*a)) == 0;
+}
+
+static enum err check_shape(const struct mapper *m, const struct stored_tensor *t, const uint64_t *dims,
+	uint32_t dim_count)
+{
+	char there[128], wanted[128];
+
+	if (!dtype_is_readable(t->dtype))
+		return err_set(m->info, ERR_UNSUPPORTED, "%s: tensor %.*s has type %s; read are %s", t->file,
+			(int)t->name_size, t->name, t->dtype->name, dtype_readable_names());
+	if (same_shape(t->dims, t->dim_count, dims, dim_count))
+		return ERR_NONE;
+	stored_shape_format(there, sizeof(there), t->dims, t->dim_count);
+	stored_shape_format(wanted, sizeof(wanted), dims, dim_count);
+	return err_set(m->info, ERR_INPUT, "%s: tensor %.*s has shape %s, the config says %s", t->file,
+		(int)t->name_size, t->name, there, wanted);
+}
+
+static enum err no_memory(const struct mapper *m)
+{
+	return err_set(m->info, ERR_MEMORY, "%s: no memory for its small weights", m->w->table.tensors[0].file);
+}
+
+static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64_t elements)
+{
+	m->w->parameters += elements;
+	m->w->size_bytes += t->size_bytes;
+	m->type_bytes[t->dtype->chip_type] += t->size_bytes;
+}
+
+/* ---- matrices --------------------------------------------------------------------------------------- */
+
+/* Rows [first, first + count) of each of groups groups of group_rows rows; returns how many spans it wrote. */
+static uint32_t cut_spans(struct chip_span *spans, const struct stored_tensor *t, uint32_t groups,
+	uint32_t group_rows, uint32_t first, uint32_t count)
+{
+	const size_t row_bytes = t->size_bytes / ((size_t)groups * group_rows);
+
+	for (uint32_t g = 0; g < groups; g++)
+		spans[g] = (struct chip_span){
+			.rows = t->data + ((size_t)g * group_rows + first) * row_bytes,
+			.row_count = count,
+		};
+	return groups;
+}
+
+static enum err map_matrix(struct mapper *m, struct weight_slot *slot, const struct stored_tensor *t, uint32_t rows,
+	uint32_t columns)
+{
+	const uint64_t dims[] = {rows, columns};
+	struct chip_span *span;
+
+	if (check_shape(m, t, dims, 2))
+		return m->info->code;
+	span = arena_array(&m->w->side, 1, sizeof(*span));
+	if (!span)
+		return no_memory(m);
+	*span = (struct chip_span){.rows = t->data, .row_count = rows};
+	slot->matrix = (struct chip_matrix){
+		.type = t->dtype->chip_type,
+		.rows = rows,
+		.columns = columns,
+		.spans = span,
+		.span_count = 1,
+	};
+	slot->present = true;
+	count_tensor(m, t, (uint64_t)rows * columns);
+	return ERR_NONE;
+}
+
+/* The head: stored, or the embedding once more. A safetensors checkpoint that is tied may hold a copy. */
+static enum err map_head(struct mapper *m, const struct weight_rule *rule)
+{
+	struct model_config *c = &m->w->config;
+	struct weight_slot *slot = weights_slot(m->w, WEIGHT_HEAD, 0, true);
+	const struct weight_slot *embed = weights_slot(m->w, WEIGHT_EMBED, 0, true);
+	char name[NAME_MAX_BYTES];
+	const struct stored_tensor *t;
+
+	assert(embed->present);
+	rule_name(m, name, rule, 0);
+	t = take(m, name);
+	if (t && (!m->prefix || !c->tied || c->tied_unsure)) {
+		c->tied = false;
+		return map_matrix(m, slot, t, c->vocab, c->hidden);
+	}
+	if (!c->tied)
+		return missing(m, name);
+	slot->matrix = embed->matrix;
+	slot->present = true;
+	return ERR_NONE;
+}
+
+static void set_packed(const struct mapper *m, enum weight weight, uint32_t layer, const struct stored_tensor *t,
+	uint32_t rows, struct chip_span *spans, uint32_t span_count)
+{
+	struct weight_slot *slot = weights_slot(m->w, weight, layer, false);
+
+	slot->matrix = (struct chip_matrix){
+		.type = t->dtype->chip_type,
+		.rows = rows,
+		.columns = m->w->config.hidden,
+		.spans = spans,
+		.span_count = span_count,
+	};
+	slot->present = true;
+}
+
+/* Puts the rows of the two packed projections into the order of the four plain ones. */
+static enum err map_packed(struct mapper *m, uint32_t layer)
+{
+	const struct model_config *c = &m->w->config;
+	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups;
+	const uint32_t k = c->delta_k_dim, v = share * c->delta_v_dim, group = 2 * k + 2 * v;
+	const uint64_t qkvz_dims[] = {(uint64_t)groups * group, c->hidden};
+	const uint64_t ba_dims[] = {(uint64_t)2 * c->delta_v_heads, c->hidden};
+	char name[NAME_MAX_BYTES];
+	uint32_t used = 0;
+
+	name_format(m, name, PACKED_QKVZ, layer, false);
+	const struct stored_tensor *qkvz = take(m, name);
+	if (!qkvz) {
+		name_format(m, name, "linear_attn.in_proj_qkv.weight", layer, false);
+		return missing(m, name);
+	}
+	name_format(m, name, PACKED_BA, layer, false);
+	const struct stored_tensor *ba = take(m, name);
+	if (!ba)
+		return missing(m, name);
+	if (check_shape(m, qkvz, qkvz_dims, 2) || check_shape(m, ba, ba_dims, 2))
+		return m->info->code;
+	struct chip_span *spans = arena_array(&m->w->side, (size_t)groups * 6, sizeof(*spans));
+	if (!spans)
+		return no_memory(m);
+	used += cut_spans(spans + used, qkvz, groups, group, 0, k);
+	used += cut_spans(spans + used, qkvz, groups, group, k, k);
+	used += cut_spans(spans + used, qkvz, groups, group, 2 * k, v);
+	set_packed(m, WEIGHT_DELTA_QKV, layer, qkvz, model_config_delta_channels(c), spans, used);
+	cut_spans(spans + used, qkvz, groups, group, 2 * k + v, v);
+	set_packed(m, WEIGHT_DELTA_Z, layer, qkvz, c->delta_v_heads * c->delta_v_dim, spans + used, groups);
+	used += groups;
+	cut_spans(spans + used, ba, groups, 2 * share, 0, share);
+	set_packed(m, WEIGHT_DELTA_B, layer, ba, c->delta_v_heads, spans + used, groups);
+	used += groups;
+	cut_spans(spans + used, ba, groups, 2 * share, share, share);
+	set_packed(m, WEIGHT_DELTA_A, layer, ba, c->delta_v_heads, spans + used, groups);
+	count_tensor(m, qkvz, qkvz_dims[0] * qkvz_dims[1]);
+	count_tensor(m, ba, ba_dims[0] * ba_dims[1]);
+	return ERR_NONE;
+}
+
+/* ---- vectors ---------------------------------------------------------------------------------------- */
+
+/* In place, from what the file means to what the program uses. */
+static bool convert(const struct mapper *m, enum weight_form form, float *values, uint32_t count)
+{
+	const bool json = m->prefix != NULL;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (form == FORM_NORM && m->w->config.norm_plus_one)
+			values[i] += 1.0F;
+		else if (form == FORM_DECAY && json)
+			values[i] = -math_expf(values[i]);
+		if (!isfinite(values[i]))
+			return false;
+		if (form == FORM_DECAY && values[i] > 0)
+			return false;
+	}
+	return true;
+}
+
+static enum err map_vector(struct mapper *m, const struct weight_rule *rule, struct weight_slot *slot,
+	const struct stored_tensor *t, uint32_t rows, uint32_t columns)
+{
+	const uint64_t plain[] = {rows, columns}, with_one[] = {rows, 1, columns};
+	const bool conv = rule->form == FORM_CONV, json_conv = conv && m->prefix;
+	const uint32_t count = rows * columns;
+	float *values;
+
+	if (check_shape(m, t, json_conv ? with_one : plain, json_conv ? 3 : conv ? 2 : 1))
+		return m->info->code;
+	values = arena_array(&m->w->side, count, sizeof(*values));
+	if (!values)
+		return no_memory(m);
+	dtype_row_to_f32(t->dtype->chip_type, t->data, count, values);
+	if (!convert(m, rule->form, values, count))
+		return err_set(m->info, ERR_INPUT, "%s: tensor %.*s holds a number that is not finite or not allowed there",
+			t->file, (int)t->name_size, t->name);
+	slot->vector = (struct weight_vector){.values = values, .count = count};
+	slot->present = true;
+	count_tensor(m, t, count);
+	return ERR_NONE;
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------ */
+
+static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint32_t layer)
+{
+	const struct model_config *c = &m->w->config;
+	struct weight_slot *slot = weights_slot(m->w, rule->weight, layer, is_once(rule));
+	/* Both fit: model_config_check bounds every width. */
+	const uint32_t rows = (uint32_t)arch_extent(c, rule->rows), columns = (uint32_t)arch_extent(c, rule->columns);
+	char name[NAME_MAX_BYTES];
+
+	if (slot->present)  /* a packed projection brought it */
+		return ERR_NONE;
+	rule_name(m, name, rule, layer);
+	const struct stored_tensor *t = take(m, name);
+	if (!t && m->prefix && rule->weight == WEIGHT_DELTA_QKV)
+		return map_packed(m, layer);
+	if (!t)
+		return missing(m, name);
+	if (rule->form == FORM_MATRIX)
+		return map_matrix(m, slot, t, rows, columns);
+	return map_vector(m, rule, slot, t, rows, columns);
+}
+
+static bool has_place(const struct model_config *c, enum weight_place place, uint32_t layer)
+{
+	switch (place) {
+	case PLACE_ONCE:
+		return false;
+	case PLACE_LAYER:
+		return true;
+	case PLACE_ATTENTION:
+		return c->layer_kind[layer] == MODEL_LAYER_ATTENTION;
+	case PLACE_DELTA:
+		return c->layer_kind[layer] == MODEL_LAYER_DELTA;
+	}
+	return false;
+}
+
+static enum err map_rules(struct mapper *m)
+{
+	for (size_t i = 0; i < m->arch->rule_count; i++) {
+		const struct weight_rule *rule = &m->arch->rules[i];
+
+		if (!is_once(rule))
+			continue;
+		if (rule->weight == WEIGHT_HEAD ? map_head(m, rule) : map_rule(m, rule, 0))
+			return m->info->code;
+	}
+	for (uint32_t layer = 0; layer < m->w->config.layers; layer++)
+		for (size_t i = 0; i < m->arch->rule_count; i++)
+			if (has_place(&m->w->config, m->arch->rules[i].place, layer) &&
+				map_rule(m, &m->arch->rules[i], layer))
+				return m->info->code;
+	return ERR_NONE;
+}
+
+/* ---- what is left ----------------------------------------------------------------------------------- */
+
+static bool starts_with(const struct stored_tensor *t, const char *prefix)
+{
+	const size_t size = strlen(prefix);
+
+	return t->name_size >= size && memcmp(t->name, prefix, size) == 0;
+}
+
+static bool starts_with_any(const struct stored_tensor *t, const char *const *prefixes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (starts_with(t, prefixes[i]))
+			return true;
+	return false;
+}
+
+/* GGUF appends the blocks of multi-token prediction to the layers. */
+static bool is_block_beyond(const struct mapper *m, const struct stored_tensor *t)
+{
+	uint32_t block = 0, i = 4;
+
+	if (!starts_with(t, "blk."))
+		return false;
+	for (; i < t->name_size && t->name[i] >= '0' && t->name[i] <= '9' && block <= MODEL_LAYERS_MAX; i++)
+		block = 10 * block + (uint32_t)(t->name[i] - '0');
+	return i > 4 && i < t->name_size && t->name[i] == '.' && block >= m->w->config.layers &&
+		block < m->w->config.layers + m->w->config.mtp_layers;
+}
+
+static bool is_recomputed(const struct stored_tensor *t)
+{
+	const size_t size = sizeof(RECOMPUTED_SUFFIX) - 1;
+
+	return t->name_size > size && memcmp(t->name + t->name_size - size, RECOMPUTED_SUFFIX, size) == 0;
+}
+
+static enum err check_left_over(struct mapper *m)
+{
+	const struct stored_tensor *unknown = NULL;
+	uint32_t vision = 0, mtp = 0, unknown_count = 0;
+
+	for (uint32_t i = 0; i < m->w->table.count; i++) {
+		const struct stored_tensor *t = &m->w->table.tensors[i];
+
+		if (m->taken[i] || (m->prefix && is_recomputed(t)))
+			continue;
+		if (m->prefix && starts_with_any(t, VISION_PREFIXES, sizeof(VISION_PREFIXES) / sizeof(char *)))
+			vision++;
+		else if (m->prefix ? starts_with_any(t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *))
+			: is_block_beyond(m, t))
+			mtp++;
+		else if (unknown_count++ == 0)
+			unknown = t;
+	}
+	if (unknown)
+		return err_set(m->info, ERR_INPUT, "%s: tensor %.*s has no place in a %s model of %" PRIu32
+			" layers (%" PRIu32 " such tensors)", unknown->file, (int)unknown->name_size, unknown->name,
+			m->arch->name, m->w->config.layers, unknown_count);
+	if (vision + mtp > 0)
+		snprintf(m->w->note, sizeof(m->w->note), "left out: %" PRIu32 " tensors of vision, %" PRIu32
+			" of multi-token prediction", vision, mtp);
+	return ERR_NONE;
+}
+
+/* The prefix under which the embedding is found; it must be one. */
+static enum err find_prefix(struct mapper *m)
+{
+	for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
+		char name[NAME_MAX_BYTES];
+
+		snprintf(name, sizeof(name), "%sembed_tokens.weight", PREFIXES[i].body);
+		if (!stored_table_find(&m->w->table, name))
+			continue;
+		if (m->prefix)
+			return err_set(m->info, ERR_INPUT, "%s: the model is there twice, under \"%s\" and \"%s\"",
+				m->w->table.tensors[0].file, m->prefix->body, PREFIXES[i].body);
+		m->prefix = &PREFIXES[i];
+	}
+	if (!m->prefix)
+		return missing(m, "model.embed_tokens.weight");
+	return ERR_NONE;
+}
+
+static enum chip_type most_bytes(const struct mapper *m)
+{
+	enum chip_type most = CHIP_F32;
+
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (m->type_bytes[type] > m->type_bytes[most])
+			most = type;
+	return most;
+}
+
+enum err weights_map(struct weights *w, bool from_gguf, struct err_info *info)
+{
+	struct mapper m = {.w = w, .arch = arch_get(w->config.arch), .info = info};
+	enum err code;
+
+	if (w->table.count == 0)
+		return err_set(info, ERR_INPUT, "the files hold no tensors");
+	if (!from_gguf && find_prefix(&m))
+		return info->code;
+	m.taken = mem_alloc(w->table.count, sizeof(*m.taken));
+	w->slots = arena_array(&w->side, ((size_t)w->config.layers + 1) * WEIGHTS, sizeof(*w->slots));
+	if (!m.taken || !w->slots) {
+		code = no_memory(&m);
+		goto done;
+	}
+	code = map_rules(&m);
+	if (!code)
+		code = check_left_over(&m);
+	w->type = most_bytes(&m);
+done:
+	mem_free(m.taken);
+	return code;
+}
