@@ -36,6 +36,11 @@
 #define CHIP_OPS_MAX         8192   /* operations of a program */
 #define CHIP_BUFFERS_MAX     64     /* buffers of a program */
 #define CHIP_ROWS_MAX        4096   /* rows of a step */
+#define CHIP_STEP_PAGES_MAX  131072 /* page table entries of a step */
+#define CHIP_STEPS_MAX       2      /* steps of one program in flight: one runs, one is ready */
+#define CHIP_COLUMNS_MAX     (1u << 20)  /* columns of a buffer, rows and columns of a matrix */
+#define CHIP_HEAD_DIM_MAX    512
+#define CHIP_CONV_WIDTH_MAX  8
 #define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
 #define CHIP_MATRICES_MAX    4      /* matrices that share the input of one CHIP_OP_MATMUL */
 #define CHIP_BANNED_MAX      16     /* tokens that a sampling can ban until a position */
@@ -55,7 +60,7 @@ enum chip_type {
 /* ---- the machine ------------------------------------------------------------------------------ */
 
 struct chip_config {
-	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2", "avx512" */
+	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2", "avx512", "avx512bf16" */
 	uint32_t threads;       /* 0: one per available core */
 	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has free, less a tenth */
 };
@@ -287,7 +292,7 @@ void chip_program_close(struct chip *chip, struct chip_program *program);
 
 enum chip_input {
 	CHIP_INPUT_TOKEN,       /* value is a token id */
-	CHIP_INPUT_LAST,        /* the last token of its slot, wherever that is by then */
+	CHIP_INPUT_LAST,        /* the last token of its slot, wherever that is by then; 0 before there is one */
 	CHIP_INPUT_EMBEDDING,   /* value is a row of the step's embeddings */
 };
 
@@ -322,7 +327,8 @@ struct chip_step {
 	const float *embeddings;    /* [n, hidden], or NULL */
 };
 
-/* Called after every operation that has a tap, with its result copied to the host: values [rows, columns]. */
+/* Called after every operation that has a tap, with its result copied to the host: values [rows, columns].
+ * Called in a thread of the chip's, before chip_wait returns for that step. */
 struct chip_observer {
 	void (*see)(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
 		uint32_t columns);
@@ -331,14 +337,16 @@ struct chip_observer {
 
 /* What a step gave; arrays are the caller's, one entry per wanted row in order. */
 struct chip_output {
-	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others. NULL: not wanted */
+	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others, and where no token can be chosen:
+	                             * not finite, or nothing allowed. NULL: not wanted */
 	float *logprobs;            /* of the chosen token before penalties and temperature; NULL: not wanted */
 	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS; NULL: not wanted */
 	float *hidden;              /* [wanted, hidden] for CHIP_WANT_HIDDEN; NULL: not wanted */
 	bool not_finite;            /* a logit was NaN or infinite: the engine ends that request with an error */
 };
 
-/* Starts a step; its tables are copied. A broken step (index out of range) is the caller's bug and asserts. */
+/* Starts a step; its tables are copied. A broken step (index out of range) is the caller's bug and asserts;
+ * ERR_BUSY when CHIP_STEPS_MAX steps of the program have not been waited for. */
 enum err chip_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket, struct err_info *info)
 	MUST_CHECK;

@@ -1,47 +1,76 @@
-/* chip/cost.h - what a program takes on a given chip: bytes, operations, time.
+/* chip/cost.h - what a step takes on a given chip: bytes read, operations done, nanoseconds.
  *
- * Pure integers, no floating point: the simulator and the scheduler use it and must be exact. It knows
- * operations and rates, no model. Time of a step = fixed + max(bytes / read rate, operations / peak), each rate
- * scaled by the share that was measured to be reached.
+ * Pure integer arithmetic; it knows programs and no model. Used by bench (which share of the
+ * machine's limits a run used) and by the simulated executor (how long a batch would take).
+ *
+ *	struct chip_cost cost;
+ *	chip_cost_program(&cost, desc, layout);              // or built up with chip_cost_add_*
+ *	chip_cost_step(&cost, &shape, &sum);                 // of one step
+ *	ns = chip_cost_ns(&sum, &rates);
+ *
+ * Bytes are those that must come from memory once per step: packed weights, keys and values, states;
+ * activations stay in caches. Operations are multiplications and additions: 2 per weight and row,
+ * 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head and row of DeltaNet.
+ * What takes longer, bytes or operations, is the step's time, plus a fixed part.
  */
 #ifndef CHIP_COST_H
 #define CHIP_COST_H
 
-#include <stdint.h>
-
 #include "chip/chip.h"
 
-/* How a program's cost depends on a step: derived once from its description. */
+#define CHIP_COST_MAX (INT64_MAX / 4)  /* sums stop here instead of overflowing */
+
+/* Of a program, apart from the shape of a step. All fields may be summed and scaled by the caller. */
 struct chip_cost {
-	int64_t weight_bytes;           /* read once a step */
-	int64_t wanted_weight_bytes;    /* read once a step in which a row wants something: the head */
-	int64_t row_ops;                /* per row: 2 x matrix elements, head excluded */
-	int64_t wanted_ops;             /* per wanted row: the head */
-	int64_t row_state_bytes;        /* DeltaNet state read and written per row */
-	int64_t key_bytes;              /* keys and values read per (row, cached token) */
-	int64_t key_ops;                /* attention operations per (row, cached token) */
+	int64_t weight_bytes;         /* matrices that every row uses */
+	int64_t weight_ops_per_row;
+	int64_t wanted_weight_bytes;  /* matrices that only wanted rows use: the output layer */
+	int64_t weight_ops_per_wanted;
+	int64_t embed_bytes_per_row;
+	int64_t kv_bytes_per_token;   /* keys and values of one token, all layers */
+	int64_t attend_ops_per_key;   /* of one row with one key, all layers and heads */
+	int64_t state_bytes;          /* of one sequence, read and written */
+	int64_t delta_ops_per_row;
 };
 
-/* A step by its counts alone. */
-struct chip_cost_step {
+/* Of a step. */
+struct chip_cost_shape {
 	int64_t rows;
 	int64_t wanted;
 	int64_t sequences;
-	int64_t row_keys;               /* sum over rows of the tokens they attend to, themselves included */
-	int64_t sequence_keys;          /* sum over sequences of their tokens: keys read at least once */
+	int64_t cached_tokens;   /* summed over sequences: keys and values read once each */
+	int64_t keys;            /* summed over rows: keys a row attends to, itself included */
+};
+
+struct chip_cost_sum {
+	int64_t bytes;
+	int64_t ops;
 };
 
 struct chip_cost_rates {
-	int64_t read_bytes_per_s;       /* reached, not peak */
+	int64_t bytes_per_s;
 	int64_t ops_per_s;
-	int64_t step_ns;                /* fixed cost of a step */
+	int64_t step_ns;         /* what a step takes at least */
 };
 
+/* Adds the cost of one more matrix, attention layer or DeltaNet layer; for who has a config and no program. */
+void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
+	uint32_t rows, uint32_t columns);
+void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
+	uint32_t kv_heads, uint32_t head_dim);
+void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,
+	uint32_t conv_channels, uint32_t conv_width);
+
+/* Of a whole program. */
 void chip_cost_program(struct chip_cost *out, const struct chip_program_desc *desc,
 	const struct chip_cache_layout *layout);
-int64_t chip_cost_bytes(const struct chip_cost *cost, const struct chip_cost_step *step);
-int64_t chip_cost_ops(const struct chip_cost *cost, const struct chip_cost_step *step);
-int64_t chip_cost_ns(const struct chip_cost *cost, const struct chip_cost_step *step,
-	const struct chip_cost_rates *rates);
+
+/* Adds a sequence to a shape: rows after cached tokens, as in a step's tables. */
+void chip_cost_shape_add(struct chip_cost_shape *shape, int64_t cached_tokens, int64_t rows,
+	int64_t wanted);
+
+void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *shape,
+	struct chip_cost_sum *out);
+int64_t chip_cost_ns(const struct chip_cost_sum *sum, const struct chip_cost_rates *rates);
 
 #endif

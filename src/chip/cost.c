@@ -1,0 +1,154 @@
+/* chip/cost.c - see cost.h. Sums saturate at CHIP_COST_MAX: a cost that large is "never" either way. */
+#include "chip/cost.h"
+
+#include <assert.h>
+
+#include "base/math.h"
+#include "chip/check.h"
+#include "chip/driver.h"
+
+#define NS_PER_S 1000000000U
+
+static int64_t add(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	assert(a >= 0 && b >= 0);
+	return math_add_i64(a, b, &sum) ? math_min_i64(sum, CHIP_COST_MAX) : CHIP_COST_MAX;
+}
+
+static int64_t mul(int64_t a, int64_t b)
+{
+	int64_t product;
+
+	assert(a >= 0 && b >= 0);
+	return math_mul_i64(a, b, &product) ? math_min_i64(product, CHIP_COST_MAX) : CHIP_COST_MAX;
+}
+
+static int64_t matrix_bytes(enum chip_type type, int64_t rows, int64_t columns)
+{
+	return mul(rows, columns / chip_type_block_values(type) * chip_type_block_bytes(type));
+}
+
+void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
+	uint32_t rows, uint32_t columns)
+{
+	const int64_t bytes = matrix_bytes(type, rows, columns);
+	const int64_t ops = mul(2 * (int64_t)rows, columns);
+
+	if (space == CHIP_WANTED) {
+		c->wanted_weight_bytes = add(c->wanted_weight_bytes, bytes);
+		c->weight_ops_per_wanted = add(c->weight_ops_per_wanted, ops);
+	} else {
+		c->weight_bytes = add(c->weight_bytes, bytes);
+		c->weight_ops_per_row = add(c->weight_ops_per_row, ops);
+	}
+}
+
+void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
+	uint32_t kv_heads, uint32_t head_dim)
+{
+	const int64_t value_bytes = chip_type_block_bytes(kv_type);
+
+	c->kv_bytes_per_token = add(c->kv_bytes_per_token,
+		mul(mul(2 * (int64_t)kv_heads, head_dim), value_bytes));
+	c->attend_ops_per_key = add(c->attend_ops_per_key, mul(4 * (int64_t)heads, head_dim));
+}
+
+void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,
+	uint32_t conv_channels, uint32_t conv_width)
+{
+	const int64_t matrix = mul(mul(v_heads, k_dim), v_dim);
+	const int64_t taps = mul(conv_channels, conv_width);
+
+	c->state_bytes = add(c->state_bytes, 2 * 4 * add(matrix, taps));
+	c->delta_ops_per_row = add(c->delta_ops_per_row, add(mul(8, matrix), mul(2, taps)));
+}
+
+/* A matrix of a program: its packed bytes are known exactly. */
+static void add_weight(struct chip_cost *c, enum chip_space space, const struct chip_weight *w)
+{
+	chip_cost_add_matrix(c, space, w->type, w->rows, w->columns);
+	const int64_t padding = w->read_bytes - matrix_bytes(w->type, w->rows, w->columns);
+
+	if (padding <= 0)
+		return;
+	if (space == CHIP_WANTED)
+		c->wanted_weight_bytes = add(c->wanted_weight_bytes, padding);
+	else
+		c->weight_bytes = add(c->weight_bytes, padding);
+}
+
+static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
+	const struct chip_op *op, const struct chip_cache_layout *layout)
+{
+	if (op->kind == CHIP_OP_MATMUL) {
+		for (uint32_t i = 0; i < op->u.matmul.count; i++)
+			add_weight(c, desc->buffers[op->u.matmul.in].space, op->u.matmul.weight[i]);
+	} else if (op->kind == CHIP_OP_EMBED) {
+		c->embed_bytes_per_row = add(c->embed_bytes_per_row,
+			matrix_bytes(op->u.embed.table->type, 1, op->u.embed.table->columns));
+	} else if (op->kind == CHIP_OP_ATTEND) {
+		chip_cost_add_attention(c, layout->kv_type, op->u.attend.q.count,
+			op->u.attend.kv_heads, op->u.attend.head_dim);
+	} else if (op->kind == CHIP_OP_DELTA) {
+		chip_cost_add_delta(c, op->u.delta.v_heads, op->u.delta.k_dim, op->u.delta.v_dim,
+			layout->conv_channels, layout->conv_width);
+	}
+}
+
+void chip_cost_program(struct chip_cost *out, const struct chip_program_desc *desc,
+	const struct chip_cache_layout *layout)
+{
+	*out = (struct chip_cost){0};
+	for (uint32_t i = 0; i < desc->op_count; i++)
+		add_op(out, desc, &desc->ops[i], layout);
+}
+
+void chip_cost_shape_add(struct chip_cost_shape *shape, int64_t cached_tokens, int64_t rows,
+	int64_t wanted)
+{
+	assert(cached_tokens >= 0 && rows > 0 && wanted >= 0 && wanted <= rows);
+	shape->rows += rows;
+	shape->wanted += wanted;
+	shape->sequences++;
+	shape->cached_tokens += cached_tokens;
+	/* Row i of the sequence sees the cached tokens, the rows before it and itself. */
+	shape->keys += rows * cached_tokens + rows * (rows + 1) / 2;
+}
+
+void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *s,
+	struct chip_cost_sum *out)
+{
+	int64_t bytes = s->rows ? c->weight_bytes : 0;
+	int64_t ops = mul(c->weight_ops_per_row, s->rows);
+
+	if (s->wanted)
+		bytes = add(bytes, c->wanted_weight_bytes);
+	bytes = add(bytes, mul(c->embed_bytes_per_row, s->rows));
+	bytes = add(bytes, mul(c->kv_bytes_per_token, s->cached_tokens + s->rows));
+	bytes = add(bytes, mul(c->state_bytes, s->sequences));
+	ops = add(ops, mul(c->weight_ops_per_wanted, s->wanted));
+	ops = add(ops, mul(c->attend_ops_per_key, s->keys));
+	ops = add(ops, mul(c->delta_ops_per_row, s->rows));
+	out->bytes = bytes;
+	out->ops = ops;
+}
+
+/* amount / per_s in nanoseconds, rounded up. */
+static int64_t time_ns(int64_t amount, int64_t per_s)
+{
+	assert(amount >= 0 && per_s > 0);
+	const math_u128 scaled = (math_u128)(uint64_t)amount * NS_PER_S + (uint64_t)per_s - 1;
+	const math_u128 ns = scaled / (uint64_t)per_s;
+
+	return ns < CHIP_COST_MAX ? (int64_t)ns : CHIP_COST_MAX;
+}
+
+int64_t chip_cost_ns(const struct chip_cost_sum *sum, const struct chip_cost_rates *rates)
+{
+	const int64_t read_ns = time_ns(sum->bytes, rates->bytes_per_s);
+	const int64_t compute_ns = time_ns(sum->ops, rates->ops_per_s);
+
+	return add(math_max_i64(read_ns, compute_ns), rates->step_ns);
+}

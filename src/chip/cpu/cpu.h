@@ -1,0 +1,229 @@
+/* chip/cpu/cpu.h - what the files of the CPU chip share: its structs behind the opaque ones of chip.h. */
+#ifndef CHIP_CPU_CPU_H
+#define CHIP_CPU_CPU_H
+
+#include "chip/cpu/kernels.h"
+#include "chip/cpu/worker.h"
+#include "chip/driver.h"
+
+#define CPU_SLOT_PROMPT 0x8000U  /* the token stands in the prompt */
+#define CPU_SLOT_COUNT  0x7FFFU  /* how often it stands in the answer, stopping there */
+
+#define CPU_STEPS_MAX 8         /* in flight, of all programs; below CPU_JOBS_MAX */
+
+struct cpu_step;
+
+struct cpu_chip {
+	struct chip base;
+	struct cpu_kernels kernels;
+	struct cpu_pool *pool;
+	char isas[128];
+	int64_t memory_max;
+	int64_t memory_used;
+	struct cpu_step *steps[CPU_STEPS_MAX];   /* in flight, oldest first */
+	uint32_t steps_in_flight;
+};
+
+/* ---- weight.c ----------------------------------------------------------------------------------- */
+
+struct cpu_weight {
+	struct chip_weight base;
+	uint8_t *panels;            /* layout in kernels.h */
+	size_t panel_bytes;
+	size_t scales_bytes;
+	uint32_t panel_count;
+	uint32_t lanes;
+	bool pairs;
+};
+
+struct cpu_vector {
+	struct chip_vector base;
+	float *values;
+};
+
+/* One row of the packed matrix, exactly. */
+void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out);
+
+/* ---- cache.c ------------------------------------------------------------------------------------ */
+
+struct cpu_slot {
+	struct chip_sampling sampling;
+	uint32_t last;              /* the last token sampled; 0 before there is one */
+	bool counts;                /* the sampling has penalties: tokens are counted */
+};
+
+struct cpu_cache {
+	struct chip_cache base;
+	uint8_t *pages;             /* [pages][layers][kv_heads] of keys and values, see kernels.h */
+	size_t page_bytes;
+	size_t head_bytes;
+	float *states;              /* [states][delta_layers] of convolution inputs, then S */
+	size_t state_floats;
+	size_t conv_floats;         /* of one layer, in front of its S */
+	size_t delta_floats;
+	struct cpu_slot *slots;
+	uint16_t *counts;           /* [slots][vocab]: CPU_SLOT_PROMPT, CPU_SLOT_COUNT */
+	uint32_t *marks;            /* [slots + states]: of the step that last named it, to find doubles */
+	uint32_t mark;
+};
+
+/* A token has been chosen for the slot's answer. */
+static inline void cpu_slot_count(struct cpu_slot *slot, uint16_t *counts, uint32_t vocab, uint32_t token)
+{
+	slot->last = token;
+	if (slot->counts && token < vocab && (counts[token] & CPU_SLOT_COUNT) < CPU_SLOT_COUNT)
+		counts[token]++;
+}
+
+static inline uint8_t *cpu_cache_head(const struct cpu_cache *c, uint32_t layer, uint32_t head)
+{
+	return c->pages + ((size_t)layer * c->base.layout.kv_heads + head) * c->head_bytes;
+}
+
+static inline float *cpu_cache_conv(const struct cpu_cache *c, uint32_t state, uint32_t layer)
+{
+	return c->states + state * c->state_floats + layer * (c->conv_floats + c->delta_floats);
+}
+
+static inline float *cpu_cache_delta(const struct cpu_cache *c, uint32_t state, uint32_t layer)
+{
+	return cpu_cache_conv(c, state, layer) + c->conv_floats;
+}
+
+/* ---- program.c ---------------------------------------------------------------------------------- */
+
+/* Rows of one sequence that attention takes together. */
+struct cpu_tile {
+	uint32_t sequence;
+	uint32_t first_row;         /* of the step */
+	uint32_t row_count;
+};
+
+/* One step: its tables, copied, and its results. */
+struct cpu_step {
+	struct cpu_job job;         /* first: the job is the step */
+	struct cpu_program *program;
+	struct cpu_cache *cache;
+	bool in_flight;
+	uint64_t ticket;
+	struct chip_observer observer;
+
+	uint32_t row_count;
+	uint32_t sequence_count;
+	uint32_t wanted_count;
+	uint32_t tile_count;
+	struct chip_row *rows;              /* [rows_max] */
+	uint32_t *tokens_before;            /* [rows_max]: of its sequence, before the row */
+	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to the copies below */
+	uint32_t *first_rows;               /* [sequences_max] */
+	uint32_t *first_wanted;             /* [sequences_max + 1]: index into wanted */
+	uint32_t *pages;                    /* [CHIP_STEP_PAGES_MAX] */
+	uint32_t *masks;                    /* [wanted_max][mask_words] */
+	float *embeddings;                  /* [rows_max][hidden] */
+	uint32_t *wanted;                   /* [wanted_max]: rows */
+	struct cpu_tile *tiles;             /* [rows_max] */
+
+	float *logits, *hidden;             /* this step's own result buffers, or NULL */
+	uint32_t *tokens;                   /* [wanted_max] */
+	float *logprobs;                    /* [wanted_max] */
+	_Atomic bool not_finite;
+};
+
+/* Angles of one theta and width, computed once per step for all layers. */
+struct cpu_rope {
+	double theta;
+	uint32_t pairs;
+	double *frequencies;        /* [pairs] */
+	float *cosines, *sines;     /* [rows_max][pairs] */
+};
+
+#define CPU_ROPES_MAX 4
+
+/* What sampling one row needs, a set for each worker. */
+struct cpu_sampler {
+	float *scores;              /* [vocab] */
+	float *weights;             /* [vocab] */
+	uint64_t *candidates;       /* [vocab] */
+};
+
+struct cpu_program {
+	struct chip_program base;
+	struct cpu_chip *chip;
+	uint32_t threads;
+	uint32_t sequences_max;
+	uint32_t mask_words;
+	uint32_t embedding_columns;         /* 0: no embed operation */
+	uint32_t tile_rows;
+	uint8_t *memory;                    /* everything below */
+	size_t memory_bytes;
+
+	struct chip_op *ops;
+	struct chip_buffer *buffer_descs;
+	uint8_t *op_rope;                   /* [ops]: index of its angles */
+	float **op_taps;                    /* [ops]: convolution weights as [width][channels] */
+	struct cpu_rope ropes[CPU_ROPES_MAX];
+	uint32_t rope_count;
+	float *buffers[CHIP_BUFFERS_MAX];   /* NULL: the step's own */
+
+	/* Prepared inputs and intermediate results of one operation. */
+	int8_t *input_values;
+	float *input_scales;
+	int32_t *input_sums;
+	uint16_t *input_halves;
+	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
+	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
+	struct cpu_sampler *samplers;       /* [threads] */
+
+	struct cpu_step steps[CHIP_STEPS_MAX];
+};
+
+/* ---- ops.c, sample.c ---------------------------------------------------------------------------- */
+
+void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker);
+
+/* The next token of a sequence for a row of logits, by its slot; position counts from the sequence's
+ * start. CHIP_NONE: not finite, or nothing allowed. */
+uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
+	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask, const float *logits,
+	uint32_t vocab, uint32_t position, float *logprob, bool *finite);
+
+/* ---- the driver's functions --------------------------------------------------------------------- */
+
+/* Memory of the chip: counted, limited, zeroed; what says what it is for, in the error. */
+enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
+	struct err_info *info) MUST_CHECK;
+void cpu_release(struct cpu_chip *chip, void *memory, int64_t bytes);
+
+/* As chip_open, with a table of kernels of the caller's: for tests. */
+enum err cpu_open_kernels(struct chip **out, const struct cpu_kernels *kernels,
+	const struct chip_config *config, struct err_info *info) MUST_CHECK;
+
+enum err cpu_measure(struct chip *chip, struct chip_rates *out, struct err_info *info);
+
+enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const struct chip_matrix *m,
+	struct err_info *info);
+void cpu_weight_close(struct chip *chip, struct chip_weight *w);
+enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const float *values, size_t count,
+	struct err_info *info);
+void cpu_vector_close(struct chip *chip, struct chip_vector *v);
+
+int64_t cpu_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
+int64_t cpu_cache_state_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
+enum err cpu_cache_open(struct chip *chip, struct chip_cache **out, const struct chip_cache_layout *layout,
+	struct err_info *info);
+void cpu_cache_close(struct chip *chip, struct chip_cache *cache);
+void cpu_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
+void cpu_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
+	const struct chip_sampling *sampling, const uint32_t *prompt, uint32_t prompt_count,
+	const uint32_t *answer, uint32_t answer_count);
+
+enum err cpu_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
+	const struct chip_cache_layout *layout, struct err_info *info);
+void cpu_program_close(struct chip *chip, struct chip_program *program);
+
+enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
+	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
+	struct err_info *info);
+enum err cpu_wait(struct chip *chip, uint64_t ticket, struct chip_output *output, struct err_info *info);
+
+#endif

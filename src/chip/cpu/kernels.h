@@ -1,0 +1,173 @@
+/* chip/cpu/kernels.h - the inner work of every operation, one table of functions per instruction set.
+ *
+ * A kernel does its share of an operation on plain arrays; who does which share is step.c's business.
+ * The reference table is complete; the others leave out what they do no better (NULL) and, where a
+ * kernel wants whole vectors, shapes that do not fit: those fall back to the reference.
+ *
+ * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices excepted: a product that is
+ * added to a sum is fused with the addition (one rounding), nothing else is; one output element takes its
+ * terms one after the other, or in the 16 stripes of kernels_ref.h; exp is the one of base/math. Vectors
+ * therefore lie across outputs, keys or channels, never along a sum.
+ *
+ * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
+ *
+ *	f32 f16 bf16   [columns][lanes]
+ *	bf16 pairs     [columns / 2][lanes][2]
+ *	q8_0           scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]   group g, byte c: column 4g + c
+ *	q4_0           scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]   low half: column 4g + c,
+ *	                                                                       high half: 16 + 4g + c
+ */
+#ifndef CHIP_CPU_KERNELS_H
+#define CHIP_CPU_KERNELS_H
+
+#include "chip/chip.h"
+
+#define CPU_BLOCK       32   /* values of a quantised block */
+#define CPU_LANES_MAX   16
+#define CPU_ALIGN       64   /* of every array that kernels see */
+#define CPU_COLUMN_PART 256  /* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
+
+/* ---- matrices ----------------------------------------------------------------------------------- */
+
+/* What a matrix multiplies: rows of activations in the form that its type takes. */
+struct cpu_input {
+	const float *rows;          /* [rows][stride] */
+	size_t stride;
+	const int8_t *values;       /* [rows][columns]: quantised, per block scale = largest / 127 */
+	const float *scales;        /* [rows][blocks] */
+	const int32_t *sums;        /* [rows][blocks]: of the values */
+	const uint16_t *halves;     /* [rows][columns rounded up to 2]: bf16, where matrices are pairs */
+};
+
+struct cpu_matmul {
+	const uint8_t *panels;
+	size_t panel_bytes;
+	size_t scales_bytes;        /* of a panel, in front of its values */
+	uint32_t lanes;
+	uint32_t columns;
+	uint32_t outputs;           /* rows of the matrix; the last panel is filled with zeros */
+	struct cpu_input in;
+	uint32_t rows;
+	float *out;                 /* [rows][out_stride] */
+	size_t out_stride;
+};
+
+/* ---- attention ---------------------------------------------------------------------------------- */
+
+/* Keys and values of one layer and head, page by page: keys [head_dim][CHIP_PAGE_TOKENS], so that a vector
+ * holds one dimension of several keys, then values [CHIP_PAGE_TOKENS][head_dim]. */
+struct cpu_attend {
+	const uint8_t *pages;       /* of the cache, at this layer and head */
+	size_t page_bytes;          /* from one page to the next */
+	const uint32_t *table;      /* the sequence's pages */
+	enum chip_type kv_type;
+	uint32_t head_dim;
+	float scale;
+};
+
+#define CPU_ATTEND_QUERIES 16   /* most queries of one call; they share a key head */
+
+/* One query: a row and a head. */
+struct cpu_query {
+	const float *q;             /* [head_dim] */
+	const float *gate;          /* [head_dim], or NULL */
+	float *out;                 /* [head_dim] */
+	uint32_t keys;              /* that it sees, from the start of the sequence */
+};
+
+/* ---- DeltaNet ----------------------------------------------------------------------------------- */
+
+/* One head's columns [first, first + count) of the value dimension, over the rows of one sequence. */
+struct cpu_delta {
+	const float *state_in;      /* [k_dim][v_dim], or NULL: zeros */
+	float *state_out;           /* the same, may equal state_in */
+	uint32_t k_dim, v_dim;
+	uint32_t first, count;
+	uint32_t rows;
+	const float *q, *k;         /* of row 0: normalised, q scaled [k_dim] */
+	size_t qk_stride;           /* from row to row */
+	const float *v;             /* of row 0 [v_dim] */
+	size_t v_stride;
+	const float *decay, *beta;  /* of row 0: e^g and the step size */
+	size_t gate_stride;
+	float *out;                 /* of row 0 [v_dim] */
+	size_t out_stride;
+};
+
+#define CPU_DELTA_COLUMNS 32    /* of one share: k_dim x 32 floats stay in the first-level cache */
+
+/* ---- convolution -------------------------------------------------------------------------------- */
+
+/* Channels [first, first + count) over the rows of one sequence; count <= CPU_COLUMN_PART. */
+struct cpu_conv {
+	const float *state_in;      /* [width - 1][channels], oldest first; NULL: zeros */
+	float *state_out;
+	const float *taps;          /* [width][channels], oldest first */
+	uint32_t channels, width;
+	uint32_t first, count;
+	uint32_t rows;
+	float *data;                /* [rows][stride], in place */
+	size_t stride;
+};
+
+/* ---- loops to measure with ------------------------------------------------------------------------ */
+
+#define CPU_READS_MAX 4
+
+struct cpu_gauge {
+	/* Ways to read memory, as fast as can be; size is a multiple of 4096. The sum keeps the reads alive. */
+	uint64_t (*read[CPU_READS_MAX])(const uint8_t *bytes, size_t size);
+	/* Multiply-accumulates in registers alone, a product and a sum each counted as an operation: returns
+	 * how many were done in that many rounds. NULL: there is no such instruction. */
+	int64_t (*int8)(int64_t rounds);
+	int64_t (*bf16)(int64_t rounds);
+	int64_t (*f32)(int64_t rounds);
+};
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+struct cpu_kernels {
+	const char *name;           /* "avx2" */
+	uint32_t lanes;
+	bool bf16_pairs;            /* bf16 matrices are packed in pairs and take rounded inputs */
+
+	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded to nearest even. */
+	void (*quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+	/* Outputs of panels [first, end) for all rows. */
+	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+
+	/* x += add unless NULL; out = x / sqrt(mean x^2 + eps) * weight; out may be x. */
+	void (*norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
+		float *out);
+	/* out = (x / sqrt(mean x^2 + eps) * weight) * silu(gate). */
+	void (*norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+		uint32_t columns, float *out);
+	/* Rotates pairs (i, i + pairs) of x in place. */
+	void (*rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+	void (*swiglu)(const float *gate, const float *up, float *out, uint32_t count);
+	void (*add)(float *out, const float *in, uint32_t count);
+
+	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
+	void (*attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+	void (*conv)(const struct cpu_conv *c);
+	void (*delta)(const struct cpu_delta *d);
+	/* x = x / sqrt(sum x^2 + eps) * scale. */
+	void (*unit)(const float *x, float eps, float scale, uint32_t count, float *out);
+
+	struct cpu_gauge gauge;
+
+	/* f32 to f16, to nearest even. */
+	void (*halve)(const float *in, uint16_t *out, uint32_t count);
+
+	/* The largest of count values; false if one is NaN or infinite. */
+	bool (*largest)(const float *values, uint32_t count, float *out);
+	/* out[i] = exp(values[i] - shift) unless out is NULL; returns their sum, in stripes of f64. */
+	double (*exponentials)(const float *values, float shift, uint32_t count, float *out);
+};
+
+extern const struct cpu_kernels cpu_kernels_ref;
+extern const struct cpu_kernels cpu_kernels_avx2;
+extern const struct cpu_kernels cpu_kernels_avx512;
+extern const struct cpu_kernels cpu_kernels_avx512bf16;
+
+#endif

@@ -1,0 +1,49 @@
+/* chip/cpu/kernels_ref.h - the plain C kernels: what every other table must give, bit for bit.
+ *
+ * Sums over a vector (norms, softmax) run in 16 stripes, element i in stripe i mod 16, which are then
+ * folded: 8 onto 8, 4 onto 4, 2 onto 2, 1 onto 1. That is how vectors of 4, 8 and 16 floats all add.
+ */
+#ifndef CHIP_CPU_KERNELS_REF_H
+#define CHIP_CPU_KERNELS_REF_H
+
+#include "chip/cpu/kernels.h"
+
+#define CPU_STRIPES 16
+
+static inline float ref_fold(float s[CPU_STRIPES])
+{
+	for (uint32_t half = CPU_STRIPES / 2; half > 0; half /= 2)
+		for (uint32_t i = 0; i < half; i++)
+			s[i] += s[i + half];
+	return s[0];
+}
+
+void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+
+void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out);
+void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
+	float *out);
+void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out);
+void ref_rotate(float *x, const float *cosines, const float *sines, uint32_t pairs);
+
+void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count);
+void ref_add(float *out, const float *in, uint32_t count);
+void ref_halve(const float *in, uint16_t *out, uint32_t count);
+
+void ref_attend(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+void ref_conv(const struct cpu_conv *c);
+void ref_delta(const struct cpu_delta *d);
+
+bool ref_largest(const float *values, uint32_t count, float *out);
+double ref_exponentials(const float *values, float shift, uint32_t count, float *out);
+
+uint64_t ref_read(const uint8_t *bytes, size_t size);
+int64_t ref_int8_ops(int64_t rounds);
+int64_t ref_f32_ops(int64_t rounds);
+
+#endif

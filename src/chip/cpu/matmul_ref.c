@@ -1,0 +1,184 @@
+/* chip/cpu/matmul_ref.c - y = W x, one output after the other.
+ *
+ * Plain types: y = w[0] x[0], then fused w[k] x[k] + y for each next column. Blocks: an exact integer
+ * product per block of 32, then y = (w scale * x scale) * product + y, fused, block after block.
+ * Reads panels of any number of lanes, so that it can stand in for a kernel that is missing.
+ */
+#include "chip/cpu/kernels_ref.h"
+
+#include <math.h>
+
+#include "base/math.h"
+
+void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
+{
+	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
+		const float *x = in + b * CPU_BLOCK;
+		uint32_t largest_bits = 0;  /* as integers, so that NaN is the largest of all */
+		int32_t sum = 0;
+
+		for (uint32_t i = 0; i < CPU_BLOCK; i++) {
+			const uint32_t bits = math_f32_bits(x[i]) & 0x7FFFFFFFU;
+
+			largest_bits = bits > largest_bits ? bits : largest_bits;
+		}
+		const float largest = math_f32_from_bits(largest_bits);
+		/* Below 2^-119 the inverse could overflow: zero. Not finite: zeros times NaN, to be seen above. */
+		const bool usable = largest >= 0x1p-119F && largest_bits < 0x7F800000U;
+		const float inverse = usable ? 127.0F / largest : 0.0F;
+		const float magic = 0x1.8p23F;  /* adding it rounds to nearest even */
+
+		for (uint32_t i = 0; i < CPU_BLOCK; i++) {
+			const float rounded = usable ? (x[i] * inverse + magic) - magic : 0.0F;
+
+			values[b * CPU_BLOCK + i] = (int8_t)rounded;
+			sum += (int8_t)rounded;
+		}
+		scales[b] = usable ? largest / 127.0F
+			: largest_bits < 0x7F800000U ? 0.0F : __builtin_nanf("");
+		sums[b] = sum;
+	}
+}
+
+/* Where a panel's lane writes its output; the last panel has lanes of no output. */
+static float *output_of(const struct cpu_matmul *m, uint32_t panel, uint32_t lane, uint32_t row)
+{
+	const uint32_t output = panel * m->lanes + lane;
+
+	return output < m->outputs ? m->out + (size_t)row * m->out_stride + output : NULL;
+}
+
+/* Calls dot for each output and row. */
+static void each_output(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+	float (*dot)(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row))
+{
+	for (uint32_t panel = first; panel < end; panel++)
+		for (uint32_t lane = 0; lane < m->lanes; lane++)
+			for (uint32_t row = 0; row < m->rows; row++) {
+				float *out = output_of(m, panel, lane, row);
+
+				if (out)
+					*out = dot(m, m->panels + panel * m->panel_bytes, lane, row);
+			}
+}
+
+static float dot_f32(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const float *w = (const float *)(const void *)panel + lane;
+	const float *x = m->in.rows + row * m->in.stride;
+	float sum = 0.0F;
+
+	for (uint32_t k = 0; k < m->columns; k++)
+		sum = fmaf(w[(size_t)k * m->lanes], x[k], sum);
+	return sum;
+}
+
+static float dot_f16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const uint16_t *w = (const uint16_t *)(const void *)panel + lane;
+	const float *x = m->in.rows + row * m->in.stride;
+	float sum = 0.0F;
+
+	for (uint32_t k = 0; k < m->columns; k++)
+		sum = fmaf(math_f32_from_f16(w[(size_t)k * m->lanes]), x[k], sum);
+	return sum;
+}
+
+static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const uint16_t *w = (const uint16_t *)(const void *)panel + lane;
+	const float *x = m->in.rows + row * m->in.stride;
+	float sum = 0.0F;
+
+	for (uint32_t k = 0; k < m->columns; k++)
+		sum = fmaf(math_f32_from_bf16(w[(size_t)k * m->lanes]), x[k], sum);
+	return sum;
+}
+
+/* Column 4g + c of a block in a panel: group g of lanes, byte c of the lane. */
+static int32_t block_dot_q8_0(const int8_t *w, uint32_t lanes, const int8_t *x)
+{
+	int32_t sum = 0;
+
+	for (uint32_t g = 0; g < CPU_BLOCK / 4; g++)
+		for (uint32_t c = 0; c < 4; c++)
+			sum += w[(size_t)g * lanes * 4 + c] * x[4 * g + c];
+	return sum;
+}
+
+static int32_t block_dot_q4_0(const uint8_t *w, uint32_t lanes, const int8_t *x)
+{
+	int32_t sum = 0;
+
+	for (uint32_t g = 0; g < CPU_BLOCK / 8; g++)
+		for (uint32_t c = 0; c < 4; c++) {
+			const uint8_t pair = w[(size_t)g * lanes * 4 + c];
+
+			sum += ((pair & 15) - 8) * x[4 * g + c];
+			sum += ((pair >> 4) - 8) * x[16 + 4 * g + c];
+		}
+	return sum;
+}
+
+static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const uint32_t blocks = m->columns / CPU_BLOCK;
+	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
+	const int8_t *w = (const int8_t *)panel + m->scales_bytes + lane * 4;
+	const int8_t *x = m->in.values + (size_t)row * m->columns;
+	const float *x_scales = m->in.scales + (size_t)row * blocks;
+	float sum = 0.0F;
+
+	for (uint32_t b = 0; b < blocks; b++) {
+		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
+		const size_t block_bytes = (size_t)CPU_BLOCK * m->lanes;
+		const int32_t dot = block_dot_q8_0(w + b * block_bytes, m->lanes, x + b * CPU_BLOCK);
+
+		sum = fmaf(scale, (float)dot, sum);
+	}
+	return sum;
+}
+
+static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const uint32_t blocks = m->columns / CPU_BLOCK;
+	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
+	const uint8_t *w = panel + m->scales_bytes + lane * 4;
+	const int8_t *x = m->in.values + (size_t)row * m->columns;
+	const float *x_scales = m->in.scales + (size_t)row * blocks;
+	float sum = 0.0F;
+
+	for (uint32_t b = 0; b < blocks; b++) {
+		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
+		const size_t block_bytes = (size_t)CPU_BLOCK / 2 * m->lanes;
+		const int32_t dot = block_dot_q4_0(w + b * block_bytes, m->lanes, x + b * CPU_BLOCK);
+
+		sum = fmaf(scale, (float)dot, sum);
+	}
+	return sum;
+}
+
+void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_f32);
+}
+
+void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_f16);
+}
+
+void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_bf16);
+}
+
+void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_q8_0);
+}
+
+void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_q4_0);
+}

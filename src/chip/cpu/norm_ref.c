@@ -1,0 +1,58 @@
+/* chip/cpu/norm_ref.c - RMS norm, alone, gated and as unit vector; rotation of heads. */
+#include "chip/cpu/kernels_ref.h"
+
+#include <math.h>
+
+#include "base/math.h"
+
+static float sum_of_squares(const float *x, uint32_t count)
+{
+	float stripes[CPU_STRIPES] = {0};
+
+	for (uint32_t i = 0; i < count; i++)
+		stripes[i % CPU_STRIPES] = fmaf(x[i], x[i], stripes[i % CPU_STRIPES]);
+	return ref_fold(stripes);
+}
+
+static float inverse_rms(const float *x, uint32_t columns, float eps)
+{
+	return 1.0F / math_sqrtf(sum_of_squares(x, columns) / (float)columns + eps);
+}
+
+void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out)
+{
+	if (add)
+		ref_add(x, add, columns);
+	const float factor = inverse_rms(x, columns, eps);
+
+	for (uint32_t i = 0; i < columns; i++)
+		out[i] = x[i] * factor * weight[i];
+}
+
+void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
+	float *out)
+{
+	const float factor = inverse_rms(x, columns, eps);
+
+	for (uint32_t i = 0; i < columns; i++)
+		out[i] = x[i] * factor * weight[i] * math_siluf(gate[i]);
+}
+
+void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out)
+{
+	const float factor = 1.0F / math_sqrtf(sum_of_squares(x, count) + eps);
+
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = x[i] * factor * scale;
+}
+
+/* Products and sums rounded one by one. */
+void ref_rotate(float *x, const float *cosines, const float *sines, uint32_t pairs)
+{
+	for (uint32_t i = 0; i < pairs; i++) {
+		const float a = x[i], b = x[i + pairs];
+
+		x[i] = a * cosines[i] - b * sines[i];
+		x[i + pairs] = b * cosines[i] + a * sines[i];
+	}
+}

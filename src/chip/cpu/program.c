@@ -1,0 +1,386 @@
+/* chip/cpu/program.c - from a checked description to one block of memory with everything a step needs.
+ *
+ * lay_out runs twice: with no memory, to learn the size, then to hand it out. Buffers whose values are
+ * never needed at the same time share memory:
+ *
+ *	operation   0  1  2  3  4  5  6
+ *	x           ####################      live: from a write to the last read before the next write
+ *	qkv            ####     ####
+ *	ffn                  ##       ##      may lie where qkv lies
+ */
+#include "chip/cpu/cpu.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "base/mem.h"
+#include "chip/check.h"
+
+#define BITMAP_WORDS (CHIP_OPS_MAX / 64)
+
+/* ---- which buffers live when -------------------------------------------------------------------- */
+
+struct liveness {
+	uint64_t at[CHIP_BUFFERS_MAX][BITMAP_WORDS];   /* a bit for each operation */
+};
+
+static void find_liveness(const struct chip_program_desc *desc, struct liveness *l)
+{
+	uint64_t needed = 0;   /* after the operation, a bit for each buffer */
+
+	for (uint32_t i = desc->op_count; i-- > 0;) {
+		struct chip_op_buffers b;
+		uint64_t read = 0, written = 0;
+
+		chip_op_buffers(&desc->ops[i], &b);
+		for (uint32_t j = 0; j < b.count; j++) {
+			read |= (uint64_t)(b.read >> j & 1) << b.buffer[j];
+			written |= (uint64_t)(b.written >> j & 1) << b.buffer[j];
+		}
+		for (uint32_t j = 0; j < desc->buffer_count; j++)
+			if ((needed | read | written) >> j & 1)
+				l->at[j][i / 64] |= (uint64_t)1 << i % 64;
+		needed = (needed & ~written) | read;
+	}
+}
+
+static bool live_together(const struct liveness *l, uint32_t a, uint32_t b)
+{
+	for (uint32_t i = 0; i < BITMAP_WORDS; i++)
+		if (l->at[a][i] & l->at[b][i])
+			return true;
+	return false;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+struct carve {
+	uint8_t *base;   /* NULL: only counts */
+	size_t used;
+};
+
+static void *carve(struct carve *c, size_t count, size_t size)
+{
+	uint8_t *at = c->base ? c->base + c->used : NULL;
+
+	c->used += (count * size + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
+	return at;
+}
+
+static size_t buffer_rows(const struct cpu_program *p, uint32_t buffer)
+{
+	const struct chip_program_desc *desc = &p->base.desc;
+
+	return desc->buffers[buffer].space == CHIP_ROWS ? desc->rows_max : desc->wanted_max;
+}
+
+static size_t buffer_bytes(const struct cpu_program *p, uint32_t buffer)
+{
+	const size_t floats = buffer_rows(p, buffer) * p->base.desc.buffers[buffer].columns;
+
+	return (floats * sizeof(float) + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
+}
+
+/* Results stay readable while the next step runs: each step has its own. */
+static bool is_result(const struct cpu_program *p, uint32_t buffer)
+{
+	return buffer == p->base.desc.logits || buffer == p->base.desc.hidden;
+}
+
+/* The lowest place for a buffer that no buffer placed before and live with it covers. */
+static size_t place_buffer(const struct cpu_program *p, const struct liveness *l, const size_t *offsets,
+	uint32_t buffer)
+{
+	size_t offset = 0;
+
+	for (uint32_t i = 0; i < buffer; i++) {
+		const bool overlaps = offsets[i] < offset + buffer_bytes(p, buffer) &&
+			offset < offsets[i] + buffer_bytes(p, i);
+
+		if (!is_result(p, i) && overlaps && live_together(l, i, buffer)) {
+			offset = offsets[i] + buffer_bytes(p, i);
+			i = UINT32_MAX;   /* look at all of them again from the new place */
+		}
+	}
+	return offset;
+}
+
+static void lay_out_buffers(struct cpu_program *p, const struct liveness *l, struct carve *c)
+{
+	size_t offsets[CHIP_BUFFERS_MAX] = {0};
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < p->base.desc.buffer_count; i++) {
+		if (is_result(p, i))
+			continue;
+		offsets[i] = place_buffer(p, l, offsets, i);
+		const size_t end = offsets[i] + buffer_bytes(p, i);
+
+		total = end > total ? end : total;
+	}
+	uint8_t *base = carve(c, 1, total);
+
+	for (uint32_t i = 0; base && i < p->base.desc.buffer_count; i++)
+		p->buffers[i] = is_result(p, i) ? NULL : (float *)(void *)(base + offsets[i]);
+}
+
+/* The widest inputs of each form, over all matrices. */
+static void lay_out_inputs(struct cpu_program *p, struct carve *c)
+{
+	size_t values = 0, halves = 0;
+
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct chip_op *op = &p->base.desc.ops[i];
+
+		for (uint32_t j = 0; op->kind == CHIP_OP_MATMUL && j < op->u.matmul.count; j++) {
+			const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[j];
+			const size_t even = ((size_t)w->base.columns + 1) / 2 * 2;
+			const size_t count = buffer_rows(p, op->u.matmul.in) * even;
+
+			if (chip_type_block_values(w->base.type) > 1)
+				values = count > values ? count : values;
+			if (w->pairs)
+				halves = count > halves ? count : halves;
+		}
+	}
+	p->input_values = carve(c, values, sizeof(*p->input_values));
+	p->input_scales = carve(c, values / CPU_BLOCK, sizeof(*p->input_scales));
+	p->input_sums = carve(c, values / CPU_BLOCK, sizeof(*p->input_sums));
+	p->input_halves = carve(c, halves, sizeof(*p->input_halves));
+}
+
+static void lay_out_delta(struct cpu_program *p, struct carve *c)
+{
+	size_t unit = 0, heads = 0;
+
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct chip_op *op = &p->base.desc.ops[i];
+
+		if (op->kind != CHIP_OP_DELTA)
+			continue;
+		const size_t width = (size_t)op->u.delta.k_heads * op->u.delta.k_dim;
+
+		unit = width > unit ? width : unit;
+		heads = op->u.delta.v_heads > heads ? op->u.delta.v_heads : heads;
+	}
+	p->delta_q = carve(c, p->base.desc.rows_max * unit, sizeof(float));
+	p->delta_k = carve(c, p->base.desc.rows_max * unit, sizeof(float));
+	p->delta_decay = carve(c, p->base.desc.rows_max * heads, sizeof(float));
+	p->delta_beta = carve(c, p->base.desc.rows_max * heads, sizeof(float));
+}
+
+static void lay_out_samplers(struct cpu_program *p, struct carve *c)
+{
+	const struct chip_op *last = &p->base.desc.ops[p->base.desc.op_count - 1];
+	const size_t vocab = last->kind == CHIP_OP_SAMPLE ? last->u.sample.vocab : 0;
+
+	p->samplers = carve(c, p->threads, sizeof(*p->samplers));
+	for (uint32_t i = 0; i < p->threads; i++) {
+		const struct cpu_sampler s = {
+			.scores = carve(c, vocab, sizeof(float)),
+			.weights = carve(c, vocab, sizeof(float)),
+			.candidates = carve(c, vocab, sizeof(uint64_t)),
+		};
+
+		if (p->samplers)
+			p->samplers[i] = s;
+	}
+}
+
+static void lay_out_step(struct cpu_program *p, struct cpu_step *s, struct carve *c)
+{
+	const struct chip_program_desc *desc = &p->base.desc;
+
+	s->rows = carve(c, desc->rows_max, sizeof(*s->rows));
+	s->tokens_before = carve(c, desc->rows_max, sizeof(*s->tokens_before));
+	s->sequences = carve(c, p->sequences_max, sizeof(*s->sequences));
+	s->first_rows = carve(c, p->sequences_max, sizeof(*s->first_rows));
+	s->first_wanted = carve(c, p->sequences_max + 1, sizeof(*s->first_wanted));
+	s->pages = carve(c, CHIP_STEP_PAGES_MAX, sizeof(*s->pages));
+	s->masks = carve(c, (size_t)desc->wanted_max * p->mask_words, sizeof(*s->masks));
+	s->embeddings = carve(c, (size_t)desc->rows_max * p->embedding_columns, sizeof(float));
+	s->wanted = carve(c, desc->wanted_max, sizeof(*s->wanted));
+	s->tiles = carve(c, desc->rows_max, sizeof(*s->tiles));
+	s->tokens = carve(c, desc->wanted_max, sizeof(*s->tokens));
+	s->logprobs = carve(c, desc->wanted_max, sizeof(*s->logprobs));
+	if (desc->logits != CHIP_NONE)
+		s->logits = carve(c, 1, buffer_bytes(p, desc->logits));
+	if (desc->hidden == desc->logits)
+		s->hidden = s->logits;
+	else if (desc->hidden != CHIP_NONE)
+		s->hidden = carve(c, 1, buffer_bytes(p, desc->hidden));
+}
+
+static void lay_out(struct cpu_program *p, const struct liveness *l, struct carve *c)
+{
+	const struct chip_program_desc *desc = &p->base.desc;
+
+	for (uint32_t i = 0; i < p->rope_count; i++) {
+		struct cpu_rope *r = &p->ropes[i];
+
+		r->frequencies = carve(c, r->pairs, sizeof(*r->frequencies));
+		r->cosines = carve(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
+		r->sines = carve(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
+	}
+	for (uint32_t i = 0; i < desc->op_count; i++)
+		if (desc->ops[i].kind == CHIP_OP_CONV)
+			p->op_taps[i] = carve(c, desc->ops[i].u.conv.weight->count, sizeof(float));
+	lay_out_inputs(p, c);
+	lay_out_delta(p, c);
+	lay_out_samplers(p, c);
+	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
+		lay_out_step(p, &p->steps[i], c);
+	lay_out_buffers(p, l, c);
+}
+
+/* ---- what is known from the description --------------------------------------------------------- */
+
+/* Operations with the same theta and width share their angles. */
+static enum err find_ropes(struct cpu_program *p, struct err_info *info)
+{
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct chip_op *op = &p->base.desc.ops[i];
+		uint32_t j = 0;
+
+		if (op->kind != CHIP_OP_QK_ROPE)
+			continue;
+		const double theta = op->u.qk_rope.theta;
+		const uint32_t pairs = op->u.qk_rope.rotary_dim / 2;
+
+		while (j < p->rope_count && (p->ropes[j].pairs != pairs ||
+			       p->ropes[j].theta < theta || p->ropes[j].theta > theta))
+			j++;
+		if (j == CPU_ROPES_MAX)
+			return err_set(info, ERR_LIMIT, "more than %d kinds of rotation", CPU_ROPES_MAX);
+		p->ropes[j].theta = theta;
+		p->ropes[j].pairs = pairs;
+		p->rope_count = j == p->rope_count ? j + 1 : p->rope_count;
+		p->op_rope[i] = (uint8_t)j;
+	}
+	return ERR_NONE;
+}
+
+static void find_sizes(struct cpu_program *p)
+{
+	const struct chip_program_desc *desc = &p->base.desc;
+
+	p->threads = cpu_pool_threads(p->chip->pool);
+	p->sequences_max = desc->rows_max < CHIP_SEQUENCES_MAX ? desc->rows_max : CHIP_SEQUENCES_MAX;
+	p->tile_rows = CPU_ATTEND_QUERIES;
+	for (uint32_t i = 0; i < desc->op_count; i++) {
+		const struct chip_op *op = &desc->ops[i];
+
+		if (op->kind == CHIP_OP_EMBED)
+			p->embedding_columns = op->u.embed.table->columns;
+		if (op->kind == CHIP_OP_SAMPLE)
+			p->mask_words = (op->u.sample.vocab + 31) / 32;
+		if (op->kind == CHIP_OP_ATTEND) {
+			const uint32_t shared = op->u.attend.q.count / op->u.attend.kv_heads;
+			const uint32_t rows = shared < CPU_ATTEND_QUERIES ? CPU_ATTEND_QUERIES / shared : 1;
+
+			p->tile_rows = rows < p->tile_rows ? rows : p->tile_rows;
+		}
+	}
+}
+
+/* Constants that are computed once: frequencies theta^(-i / pairs), taps with the channels side by side. */
+static void fill_constants(struct cpu_program *p)
+{
+	const struct chip_program_desc *desc = &p->base.desc;
+
+	for (uint32_t i = 0; i < p->rope_count; i++)
+		for (uint32_t j = 0; j < p->ropes[i].pairs; j++)
+			p->ropes[i].frequencies[j] =
+				math_pow(p->ropes[i].theta, -(double)j / (double)p->ropes[i].pairs);
+	for (uint32_t i = 0; i < desc->op_count; i++) {
+		if (desc->ops[i].kind != CHIP_OP_CONV)
+			continue;
+		const struct chip_vector *weight = desc->ops[i].u.conv.weight;
+		const float *values = ((const struct cpu_vector *)weight)->values;
+		const size_t channels = p->base.layout.conv_channels, width = p->base.layout.conv_width;
+
+		for (size_t channel = 0; channel < channels; channel++)
+			for (size_t j = 0; j < width; j++)
+				p->op_taps[i][j * channels + channel] = values[channel * width + j];
+	}
+}
+
+/* ---- open, close -------------------------------------------------------------------------------- */
+
+static enum err copy_desc(struct cpu_program *p, const struct chip_program_desc *desc, struct err_info *info)
+{
+	p->ops = mem_alloc(desc->op_count, sizeof(*p->ops));
+	p->buffer_descs = mem_alloc(desc->buffer_count, sizeof(*p->buffer_descs));
+	p->op_rope = mem_alloc(desc->op_count, sizeof(*p->op_rope));
+	p->op_taps = mem_alloc(desc->op_count, sizeof(*p->op_taps));
+	if (!p->ops || !p->buffer_descs || !p->op_rope || !p->op_taps)
+		return err_set(info, ERR_MEMORY, "no memory for a program");
+	memcpy(p->ops, desc->ops, desc->op_count * sizeof(*p->ops));
+	memcpy(p->buffer_descs, desc->buffers, desc->buffer_count * sizeof(*p->buffer_descs));
+	p->base.desc = *desc;
+	p->base.desc.ops = p->ops;
+	p->base.desc.buffers = p->buffer_descs;
+	return ERR_NONE;
+}
+
+static enum err plan(struct cpu_program *p, struct err_info *info)
+{
+	struct liveness *l = mem_alloc(1, sizeof(*l));
+	struct carve c = {0};
+	enum err err;
+
+	if (!l)
+		return err_set(info, ERR_MEMORY, "no memory to plan a program");
+	find_liveness(&p->base.desc, l);
+	lay_out(p, l, &c);
+	p->memory_bytes = c.used;
+	err = cpu_reserve(p->chip, (void **)&p->memory, (int64_t)c.used, "a program's buffers", info);
+	if (!err) {
+		c = (struct carve){.base = p->memory};
+		lay_out(p, l, &c);
+		assert(c.used == p->memory_bytes);
+	}
+	mem_free(l);
+	return err;
+}
+
+enum err cpu_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
+	const struct chip_cache_layout *layout, struct err_info *info)
+{
+	struct cpu_program *p = mem_alloc(1, sizeof(*p));
+	enum err err;
+
+	if (!p)
+		return err_set(info, ERR_MEMORY, "no memory for a program");
+	p->chip = (struct cpu_chip *)chip;
+	p->base.layout = *layout;
+	err = copy_desc(p, desc, info);
+	if (!err)
+		err = find_ropes(p, info);
+	if (!err) {
+		find_sizes(p);
+		err = plan(p, info);
+	}
+	if (err) {
+		cpu_program_close(chip, &p->base);
+		return err;
+	}
+	fill_constants(p);
+	*out = &p->base;
+	return ERR_NONE;
+}
+
+void cpu_program_close(struct chip *chip, struct chip_program *program)
+{
+	struct cpu_program *p = (struct cpu_program *)program;
+
+	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
+		assert(!p->steps[i].in_flight);
+	cpu_release((struct cpu_chip *)chip, p->memory, (int64_t)p->memory_bytes);
+	mem_free(p->op_taps);
+	mem_free(p->op_rope);
+	mem_free(p->buffer_descs);
+	mem_free(p->ops);
+	mem_free(p);
+}

@@ -1,0 +1,22 @@
+/* chip/cpu/swiglu_ref.c - element by element: the gate of the feed-forward layer, sums, conversion. */
+#include "chip/cpu/kernels_ref.h"
+
+#include "base/math.h"
+
+void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = math_siluf(gate[i]) * up[i];
+}
+
+void ref_add(float *out, const float *in, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] += in[i];
+}
+
+void ref_halve(const float *in, uint16_t *out, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = math_f16_from_f32(in[i]);
+}
