@@ -1,0 +1,565 @@
+/* server/http.c - listening, reading, deadlines, and the end of connections; the way out is http_write.c. */
+#include "server/http.h"
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/http_conn.h"
+
+#define SWEEP_MS       250      /* how late a deadline may be seen */
+#define LISTEN_BACKLOG 1024
+#define KEPT_BYTES     16384    /* capacity that a buffer keeps while its connection idles */
+
+static void ahead_feed(struct http_conn *c);
+static void conn_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes);
+static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out);
+
+/* ---- life of a connection --------------------------------------------------------------------------- */
+
+static void body_uncount(struct http_conn *c)
+{
+	assert(c->server->bodies_bytes >= c->body_counted);
+	c->server->bodies_bytes -= c->body_counted;
+	c->body_counted = 0;
+}
+
+static void conn_closed(uv_handle_t *handle)
+{
+	struct http_conn *c = handle->data;
+	struct http_server *s = c->server;
+
+	http_parse_free(&c->parse);
+	buf_free(&c->ahead);
+	buf_free(&c->queue);
+	buf_free(&c->flying);
+	c->next = s->spare;
+	s->spare = c;
+}
+
+static void conn_unlink(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+
+	if (c->previous)
+		c->previous->next = c->next;
+	else
+		s->first = c->next;
+	if (c->next)
+		c->next->previous = c->previous;
+	s->count--;
+	if (s->count == 0 && !s->closing)
+		uv_timer_stop(&s->sweep);
+}
+
+void http_conn_drop(struct http_conn *c)
+{
+	const enum http_conn_state was = c->state;
+
+	if (was == HTTP_CLOSED)
+		return;
+	if (was == HTTP_ANSWERING)
+		c->server->handlers.gone(c->server->handlers.context, c);
+	c->state = HTTP_CLOSED;
+	body_uncount(c);
+	conn_unlink(c);
+	uv_close(&c->uv.handle, conn_closed);
+}
+
+/* READING waits for a header: at first from the opening, later from its first byte. */
+static void conn_await(struct http_conn *c, int64_t now_ns, int64_t wait_ns)
+{
+	c->state = HTTP_READING;
+	c->owner = NULL;
+	c->deadline_ns = now_ns + wait_ns;
+}
+
+static void conn_linger(struct http_conn *c)
+{
+	c->state = HTTP_LINGERING;
+	c->deadline_ns = INT64_MAX;  /* write_idle_ns bounds it until our half is closed */
+	http_conn_shut(c);
+}
+
+/* Buffers that grew for one answer are given back before the connection waits for the next. */
+static void buffers_trim(struct http_conn *c)
+{
+	struct buf *const all[] = {&c->ahead, &c->queue};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const size_t size_max = all[i]->size_max;
+
+		if (all[i]->size > 0 || all[i]->capacity <= KEPT_BYTES)
+			continue;
+		buf_free(all[i]);
+		buf_init(all[i], size_max);
+	}
+}
+
+void http_conn_answered(struct http_conn *c)
+{
+	assert(c->state == HTTP_ANSWERING);
+	body_uncount(c);
+	if (c->close_after || c->peer_ended || c->server->draining) {
+		conn_linger(c);
+		return;
+	}
+	http_parse_next(&c->parse);
+	conn_await(c, http_now(c), c->server->config.keep_alive_ns);
+	if (c->feeding)
+		return;
+	ahead_feed(c);
+	if (c->state == HTTP_READING)
+		buffers_trim(c);
+}
+
+static void conn_bad(struct http_conn *c, unsigned status, const char *problem)
+{
+	c->state = HTTP_ANSWERING;
+	c->close_after = true;
+	c->server->handlers.bad(c->server->handlers.context, c, status, problem);
+	assert(c->state != HTTP_ANSWERING);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
+/* The body's memory is of a common bound: who comes when it is used up is told to come again. */
+static bool body_count(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	const size_t capacity = c->parse.body.capacity;
+
+	if (capacity <= c->body_counted)
+		return true;
+	if (capacity - c->body_counted > s->config.bodies_bytes_max - s->bodies_bytes)
+		return false;
+	s->bodies_bytes += capacity - c->body_counted;
+	c->body_counted = capacity;
+	return true;
+}
+
+static void continue_send(struct http_conn *c)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	c->parse.expects_continue = false;
+	buf_add(&c->queue, text, sizeof(text) - 1);
+	c->queued_bytes += sizeof(text) - 1;
+	c->taken_at_ns = http_now(c);
+	http_conn_flush(c);
+}
+
+/* After some bytes of a request: what is there now? */
+static void conn_parsed(struct http_conn *c)
+{
+	const struct http_config *config = &c->server->config;
+	struct http_parse *p = &c->parse;
+
+	if (p->state == HTTP_PARSE_FAILED) {
+		conn_bad(c, p->status, p->problem);
+	} else if (!body_count(c)) {
+		conn_bad(c, 503, "too many large requests at once");
+	} else if (p->state == HTTP_PARSE_COMPLETE) {
+		c->state = HTTP_ANSWERING;
+		c->close_after = !p->keep_alive;
+		c->server->handlers.request(c->server->handlers.context, c);
+	} else if (p->state == HTTP_PARSE_BODY) {
+		c->deadline_ns = http_now(c) + config->body_idle_ns;
+		if (p->expects_continue)
+			continue_send(c);
+	}
+}
+
+static void ahead_add(struct http_conn *c, const char *bytes, size_t size)
+{
+	buf_add(&c->ahead, bytes, size);
+	if (c->ahead.failed)
+		http_conn_drop(c);
+}
+
+static void conn_feed(struct http_conn *c, const char *bytes, size_t size)
+{
+	c->feeding = true;
+	while (size > 0 && c->state == HTTP_READING && !http_full(c)) {
+		if (!http_parse_begun(&c->parse) && c->queued_bytes > 0)
+			c->deadline_ns = http_now(c) + c->server->config.header_ns;
+		const size_t taken = http_parse_feed(&c->parse, bytes, size);
+		bytes += taken;
+		size -= taken;
+		conn_parsed(c);
+	}
+	c->feeding = false;
+	if (c->state == HTTP_READING && size > 0) {
+		c->paused = true;
+		uv_read_stop(&c->uv.stream);
+	}
+	if (c->state == HTTP_READING || c->state == HTTP_ANSWERING)
+		ahead_add(c, bytes, size);
+}
+
+static void ahead_feed(struct http_conn *c)
+{
+	struct buf ahead = c->ahead;
+
+	if (ahead.size == 0)
+		return;
+	buf_init(&c->ahead, HTTP_AHEAD_BYTES_MAX);
+	conn_feed(c, ahead.data, ahead.size);
+	buf_free(&ahead);
+}
+
+void http_conn_resume(struct http_conn *c)
+{
+	if (!c->paused || c->state != HTTP_READING || http_full(c))
+		return;
+	c->paused = false;
+	if (uv_read_start(&c->uv.stream, conn_read_buffer, conn_read))
+		http_conn_drop(c);
+	else
+		ahead_feed(c);
+}
+
+static void conn_ended(struct http_conn *c)
+{
+	c->peer_ended = true;
+	if (c->state == HTTP_READING && http_parse_begun(&c->parse))
+		conn_bad(c, 400, "the connection ended inside a request");
+	else if (c->state == HTTP_READING)
+		http_conn_drop(c);
+	else if (c->state == HTTP_ANSWERING)
+		http_conn_drop(c);  /* rules.md 16: who leaves stops costing */
+	else if (c->state == HTTP_LINGERING && c->shut)
+		http_conn_drop(c);
+}
+
+static void conn_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes)
+{
+	struct http_conn *c = stream->data;
+
+	if (size == UV_EOF) {
+		uv_read_stop(stream);
+		conn_ended(c);
+	} else if (size < 0) {
+		http_conn_drop(c);
+	} else if (c->state == HTTP_READING) {
+		conn_feed(c, bytes->base, (size_t)size);
+	} else if (c->state == HTTP_ANSWERING) {
+		ahead_add(c, bytes->base, (size_t)size);
+	}
+}
+
+/* Bytes are copied out before the next read: one buffer serves all connections. */
+static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+	const struct http_conn *c = handle->data;
+
+	(void)suggested;
+	*out = uv_buf_init(c->server->read_buffer, HTTP_READ_BYTES);
+}
+
+/* ---- deadlines ------------------------------------------------------------------------------------------ */
+
+static bool output_stuck(struct http_conn *c, int64_t now_ns)
+{
+	const uint64_t taken = http_taken_bytes(c);
+
+	if (taken == c->queued_bytes || taken != c->taken_before) {
+		c->taken_before = taken;
+		c->taken_at_ns = now_ns;
+	}
+	return now_ns - c->taken_at_ns >= c->server->config.write_idle_ns;
+}
+
+static void conn_late(struct http_conn *c)
+{
+	if (c->state == HTTP_READING && http_parse_begun(&c->parse))
+		conn_bad(c, 408, "the request did not arrive in time");
+	else
+		http_conn_drop(c);
+}
+
+static void sweep_due(uv_timer_t *timer)
+{
+	http_sweep(timer->data);
+}
+
+void http_sweep(struct http_server *s)
+{
+	const int64_t now_ns = s->config.now();
+
+	for (struct http_conn *c = s->first, *next; c; c = next) {
+		next = c->next;
+		if (output_stuck(c, now_ns))
+			http_conn_drop(c);
+		else if (c->state != HTTP_ANSWERING && now_ns >= c->deadline_ns)
+			conn_late(c);
+	}
+}
+
+/* ---- accepting -------------------------------------------------------------------------------------------- */
+
+static bool address_is_loopback(const struct sockaddr_storage *address)
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (address->ss_family == AF_INET) {
+		memcpy(&v4, address, sizeof(v4));
+		return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+	}
+	if (address->ss_family != AF_INET6)
+		return false;
+	memcpy(&v6, address, sizeof(v6));
+	if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+		return v6.sin6_addr.s6_addr[12] == 127;
+	return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+}
+
+static bool peer_is_loopback(struct http_conn *c)
+{
+	struct sockaddr_storage address = {0};
+	int size = sizeof(address);
+
+	if (c->server->unix_socket)
+		return true;
+	return uv_tcp_getpeername(&c->uv.tcp, (struct sockaddr *)&address, &size) == 0 &&
+		address_is_loopback(&address);
+}
+
+static struct http_conn *conn_new(struct http_server *s)
+{
+	struct http_conn *c = s->spare;
+
+	if (c)
+		s->spare = c->next;
+	else
+		c = mem_alloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	c->server = s;
+	http_parse_init(&c->parse, &s->config.parse);
+	buf_init(&c->ahead, HTTP_AHEAD_BYTES_MAX);
+	buf_init(&c->queue, HTTP_OUTPUT_BYTES_MAX);
+	buf_init(&c->flying, HTTP_OUTPUT_BYTES_MAX);
+	c->write.data = c;
+	return c;
+}
+
+static void conn_link(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+
+	c->next = s->first;
+	if (s->first)
+		s->first->previous = c;
+	s->first = c;
+	if (s->count++ == 0)
+		uv_timer_start(&s->sweep, sweep_due, SWEEP_MS, SWEEP_MS);
+}
+
+static int conn_handle_init(struct http_conn *c)
+{
+	const int status = c->server->unix_socket ? uv_pipe_init(c->server->loop, &c->uv.pipe, 0)
+		: uv_tcp_init(c->server->loop, &c->uv.tcp);
+
+	c->uv.handle.data = c;
+	return status;
+}
+
+static void conn_tune(struct http_conn *c)
+{
+	int bytes = c->server->config.socket_send_bytes;
+
+	if (!c->server->unix_socket)
+		uv_tcp_nodelay(&c->uv.tcp, 1);
+	if (bytes > 0)
+		uv_send_buffer_size(&c->uv.handle, &bytes);
+}
+
+static void accepted(uv_stream_t *listener, int status)
+{
+	struct http_server *s = listener->data;
+
+	if (status < 0) {
+		log_line(LOG_WARN, "server/http", "cannot accept a connection: %s", uv_strerror(status));
+		return;
+	}
+	struct http_conn *c = conn_new(s);
+	if (!c)
+		return;  /* libuv closes what was not accepted when the listener closes */
+	if (conn_handle_init(c)) {
+		c->next = s->spare;
+		s->spare = c;
+		return;
+	}
+	conn_link(c);
+	conn_await(c, http_now(c), s->config.header_ns);
+	if (uv_accept(listener, &c->uv.stream) || uv_read_start(&c->uv.stream, conn_read_buffer, conn_read)) {
+		http_conn_drop(c);
+		return;
+	}
+	conn_tune(c);
+	c->loopback = peer_is_loopback(c);
+	if (s->count > s->config.connections_max)
+		conn_bad(c, 503, "too many connections");
+}
+
+/* ---- the server ------------------------------------------------------------------------------------------- */
+
+enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_config *config,
+	const struct http_handlers *handlers, struct err_info *info)
+{
+	struct http_server *s = mem_alloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(info, ERR_MEMORY, "no memory for connections");
+	s->loop = loop;
+	s->config = *config;
+	if (!s->config.now)
+		s->config.now = clock_monotonic_ns;
+	s->handlers = *handlers;
+	uv_timer_init(loop, &s->sweep);
+	s->sweep.data = s;
+	*out = s;
+	return ERR_NONE;
+}
+
+static enum err listen_on(struct http_server *s, const char *what, struct err_info *info)
+{
+	s->listener.handle.data = s;
+	s->listening = true;
+	const int status = uv_listen(&s->listener.stream, LISTEN_BACKLOG, accepted);
+	if (status)
+		return err_set(info, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO, "cannot listen on %s: %s", what,
+			uv_strerror(status));
+	return ERR_NONE;
+}
+
+static enum err address_find(struct sockaddr_storage *out, const char *host, uint16_t port, struct err_info *info)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo *found = NULL;
+	char service[8];
+
+	snprintf(service, sizeof(service), "%u", port);
+	const int status = getaddrinfo(host, service, &hints, &found);
+	if (status)
+		return err_set(info, ERR_INPUT, "address %.200s: %s", host, gai_strerror(status));
+	assert(found->ai_addrlen <= sizeof(*out));
+	memcpy(out, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	return ERR_NONE;
+}
+
+enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port, uint16_t *port_out,
+	struct err_info *info)
+{
+	struct sockaddr_storage address = {0};
+	struct sockaddr_in v4;
+	int size = sizeof(address);
+	char what[300];
+
+	assert(!s->listening);
+	if (address_find(&address, host, port, info))
+		return info->code;
+	snprintf(what, sizeof(what), "%.200s port %u", host, port);
+	uv_tcp_init(s->loop, &s->listener.tcp);
+	uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);  /* uv_listen tells its error */
+	if (listen_on(s, what, info))
+		return info->code;
+	uv_tcp_getsockname(&s->listener.tcp, (struct sockaddr *)&address, &size);
+	memcpy(&v4, &address, sizeof(v4));
+	*port_out = ntohs(v4.sin_port);  /* at the same place in IPv6 */
+	return ERR_NONE;
+}
+
+enum err http_listen_fd(struct http_server *s, int fd, struct err_info *info)
+{
+	assert(!s->listening);
+	s->unix_socket = true;
+	uv_pipe_init(s->loop, &s->listener.pipe, 0);
+	const int status = uv_pipe_open(&s->listener.pipe, fd);
+	if (status) {
+		s->listener.handle.data = s;
+		s->listening = true;
+		return err_set(info, ERR_IO, "cannot use the administration socket: %s", uv_strerror(status));
+	}
+	return listen_on(s, "the administration socket", info);
+}
+
+void http_server_drain(struct http_server *s)
+{
+	s->draining = true;
+	if (s->listening && !uv_is_closing(&s->listener.handle))
+		uv_close(&s->listener.handle, NULL);
+	for (struct http_conn *c = s->first, *next; c; c = next) {
+		next = c->next;
+		if (c->state == HTTP_READING && !http_parse_begun(&c->parse))
+			conn_linger(c);
+	}
+}
+
+uint32_t http_connections(const struct http_server *s)
+{
+	return s->count;
+}
+
+void http_server_close(struct http_server *s)
+{
+	if (s->closing)
+		return;
+	http_server_drain(s);
+	s->closing = true;
+	while (s->first)
+		http_conn_drop(s->first);
+	uv_close((uv_handle_t *)&s->sweep, NULL);
+}
+
+void http_server_free(struct http_server *s)
+{
+	if (!s)
+		return;
+	assert(s->count == 0);
+	while (s->spare) {
+		struct http_conn *next = s->spare->next;
+
+		mem_free(s->spare);
+		s->spare = next;
+	}
+	mem_free(s);
+}
+
+/* ---- the request being answered ---------------------------------------------------------------------------- */
+
+const struct http_parse *http_request(const struct http_conn *c)
+{
+	return &c->parse;
+}
+
+struct buf http_request_body_take(struct http_conn *c)
+{
+	const struct buf body = c->parse.body;
+
+	buf_init(&c->parse.body, body.size_max);
+	return body;
+}
+
+bool http_from_loopback(const struct http_conn *c)
+{
+	return c->loopback;
+}
+
+void http_set_owner(struct http_conn *c, void *owner)
+{
+	c->owner = owner;
+}
+
+void *http_owner(const struct http_conn *c)
+{
+	return c->owner;
+}

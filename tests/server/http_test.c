@@ -1,0 +1,515 @@
+/* tests/server/http_test.c - connections: one answer per request, limits that hold, and a client that leaves is seen.
+ *
+ * Server and clients live in one thread and one loop; time is a variable.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/http_conn.h"
+
+#define SECOND 1000000000LL
+
+static int64_t now_ns;
+
+static int64_t now(void)
+{
+	return now_ns;
+}
+
+/* A server whose answers a test writes: by default every request is answered with its path. */
+struct house {
+	uv_loop_t loop;
+	struct http_server *server;
+	uint16_t port;
+	struct http_conn *held;     /* the request that is not answered at once: path "/hold" */
+	uint32_t requests, gone, taken_when_gone, progress;
+	unsigned bad_status;
+	struct buf body;
+};
+
+static struct house house;
+
+static void on_request(void *context, struct http_conn *c)
+{
+	struct house *h = context;
+	const struct http_parse *p = http_request(c);
+	struct http_answer answer = {.status = 200, .content_type = "text/plain"};
+
+	h->requests++;
+	buf_clear(&h->body);
+	buf_add(&h->body, p->body.data, p->body.size);
+	if (strcmp(http_parse_path(p), "/hold") == 0) {
+		h->held = c;
+		return;
+	}
+	answer.body = http_parse_path(p);
+	answer.size = strlen(answer.body);
+	http_answer(c, &answer);
+}
+
+static void on_bad(void *context, struct http_conn *c, unsigned status, const char *problem)
+{
+	const struct http_answer answer = {.status = status, .content_type = "text/plain", .body = problem,
+		.size = strlen(problem)};
+
+	((struct house *)context)->bad_status = status;
+	http_answer(c, &answer);
+}
+
+static void on_progress(void *context, struct http_conn *c)
+{
+	(void)c;
+	((struct house *)context)->progress++;
+}
+
+static void on_gone(void *context, struct http_conn *c)
+{
+	struct house *h = context;
+
+	h->gone++;
+	h->taken_when_gone = http_taken(c);
+	if (h->held == c)
+		h->held = NULL;
+}
+
+static void house_open(struct http_config config)
+{
+	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone};
+	struct err_info info = {0};
+
+	memset(&house, 0, sizeof(house));
+	buf_init(&house.body, 1 << 20);
+	now_ns = 100 * SECOND;
+	config.now = now;
+	uv_loop_init(&house.loop);
+	assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info), 0);
+	assert_int_equal(http_listen_tcp(house.server, "127.0.0.1", 0, &house.port, &info), 0);
+}
+
+static const struct http_config PLAIN = {
+	.connections_max = 100, .parse = {.header_bytes_max = 65536, .body_bytes_max = 1 << 20},
+	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND, .body_idle_ns = 30 * SECOND,
+	.keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND,
+};
+
+static void run(void)
+{
+	for (int i = 0; i < 4; i++)
+		uv_run(&house.loop, UV_RUN_NOWAIT);
+}
+
+static void house_close(void)
+{
+	http_server_close(house.server);
+	uv_run(&house.loop, UV_RUN_DEFAULT);
+	http_server_free(house.server);
+	assert_int_equal(uv_loop_close(&house.loop), 0);
+	buf_free(&house.body);
+}
+
+static int client_open(void)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(house.port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	run();
+	return fd;
+}
+
+static void client_say(int fd, const char *bytes)
+{
+	assert_int_equal(send(fd, bytes, strlen(bytes), MSG_NOSIGNAL), strlen(bytes));
+	run();
+}
+
+/* What has come so far; "" when nothing did. *ended: the server closed. */
+static const char *client_hear(int fd, bool *ended)
+{
+	static char text[1 << 20];
+	size_t size = 0;
+	ssize_t got;
+
+	run();
+	while (size < sizeof(text) - 1 && (got = recv(fd, text + size, sizeof(text) - 1 - size, 0)) != 0) {
+		if (got < 0)
+			break;
+		size += (size_t)got;
+		run();
+	}
+	text[size] = '\0';
+	*ended = size < sizeof(text) - 1 && got == 0;
+	return text;
+}
+
+static uint32_t count(const char *text, const char *what)
+{
+	uint32_t n = 0;
+
+	for (; (text = strstr(text, what)) != NULL; text++)
+		n++;
+	return n;
+}
+
+static void a_connection_serves_one_request_after_another(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	for (int i = 0; i < 3; i++) {
+		client_say(fd, "GET /one HTTP/1.1\r\nHost: a\r\n\r\n");
+		const char *text = client_hear(fd, &ended);
+		assert_non_null(strstr(text, "HTTP/1.1 200 OK\r\n"));
+		assert_non_null(strstr(text, "\r\n\r\n/one"));
+		assert_false(ended);
+	}
+	client_say(fd, "GET /two HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	assert_non_null(strstr(client_hear(fd, &ended), "Connection: close\r\n"));
+	assert_true(ended);
+	close(fd);
+	house_close();
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "GET /a HTTP/1.1\r\n\r\nGET /hold HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+	const char *text = client_hear(fd, &ended);
+	assert_non_null(strstr(text, "/a"));
+	assert_null(strstr(text, "/b"));
+	assert_non_null(house.held);
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = "held", .size = 4});
+	text = client_hear(fd, &ended);
+	assert_true(strstr(text, "held") < strstr(text, "/b"));
+	assert_int_equal(count(text, "HTTP/1.1 200"), 2);
+	close(fd);
+	house_close();
+}
+
+static void a_stream_is_chunked_and_head_has_no_body(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "POST /hold HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "text/event-stream"});
+	http_stream_write(house.held, "data: x\n\n", 9, 1);
+	assert_int_equal(http_taken(house.held), 1);
+	http_stream_close(house.held);
+	const char *text = client_hear(fd, &ended);
+	assert_non_null(strstr(text, "Transfer-Encoding: chunked\r\n"));
+	assert_non_null(strstr(text, "\r\n\r\n9\r\ndata: x\n\n\r\n0\r\n\r\n"));
+	client_say(fd, "HEAD /long HTTP/1.1\r\n\r\n");
+	text = client_hear(fd, &ended);
+	assert_non_null(strstr(text, "Content-Length: 5\r\n"));
+	assert_null(strstr(text, "/long"));
+	close(fd);
+	house_close();
+}
+
+static void an_old_client_gets_a_stream_that_ends_with_the_connection(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.0\r\n\r\n");
+	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
+	http_stream_write(house.held, "abc", 3, 0);
+	http_stream_close(house.held);
+	const char *text = client_hear(fd, &ended);
+	assert_null(strstr(text, "chunked"));
+	assert_non_null(strstr(text, "\r\n\r\nabc"));
+	assert_true(ended);
+	close(fd);
+	house_close();
+}
+
+static void a_client_that_leaves_is_seen_at_once(void **state)
+{
+	(void)state;
+	house_open(PLAIN);
+	for (int reset = 0; reset < 2; reset++) {
+		const int fd = client_open();
+		const struct linger hard = {.l_onoff = reset, .l_linger = 0};
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+		assert_non_null(house.held);
+		close(fd);
+		run();
+		assert_null(house.held);
+		assert_int_equal(house.gone, reset + 1);
+	}
+	house_close();
+}
+
+static void only_what_is_in_the_socket_counts_as_taken(void **state)
+{
+	struct http_config config = PLAIN;
+	static char block[10000];
+
+	(void)state;
+	config.socket_send_bytes = 16384;
+	house_open(config);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
+	uint32_t written = 0;
+	while (!http_full(house.held)) {
+		http_stream_write(house.held, block, sizeof(block), ++written);
+		run();
+	}
+	const uint32_t taken = http_taken(house.held);
+	assert_true(taken < written);
+	assert_true((uint64_t)taken * sizeof(block) <= http_taken_bytes(house.held));
+
+	bool ended;
+	while (http_taken(house.held) < written)
+		client_hear(fd, &ended);
+	assert_false(http_full(house.held));
+	assert_true(house.progress > 0);
+	close(fd);
+	run();
+	assert_int_equal(house.taken_when_gone, written);
+	house_close();
+}
+
+static void who_takes_nothing_for_too_long_is_dropped(void **state)
+{
+	struct http_config config = PLAIN;
+	static char block[100000];
+
+	(void)state;
+	config.socket_send_bytes = 16384;
+	house_open(config);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
+	for (uint32_t i = 1; !http_full(house.held); i++) {
+		http_stream_write(house.held, block, sizeof(block), i);
+		run();
+	}
+	http_sweep(house.server);
+	now_ns += 29 * SECOND;
+	http_sweep(house.server);
+	assert_int_equal(house.gone, 0);
+	now_ns += 1 * SECOND;
+	http_sweep(house.server);
+	assert_int_equal(house.gone, 1);
+	assert_true(house.taken_when_gone > 0);
+	close(fd);
+	house_close();
+}
+
+static void a_header_that_drips_is_cut_off_after_ten_seconds(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int drips = client_open(), silent = client_open();
+	for (int i = 0; i < 9; i++) {
+		client_say(drips, i == 0 ? "GET /" : "x");
+		now_ns += 1 * SECOND;
+		http_sweep(house.server);
+	}
+	assert_string_equal(client_hear(drips, &ended), "");
+	assert_false(ended);
+	now_ns += 1 * SECOND;
+	http_sweep(house.server);
+	assert_non_null(strstr(client_hear(drips, &ended), "HTTP/1.1 408 "));
+	assert_true(ended);
+	assert_string_equal(client_hear(silent, &ended), "");
+	assert_true(ended);
+	close(drips);
+	close(silent);
+	house_close();
+}
+
+static void an_idle_connection_waits_longer_but_not_for_ever(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	client_hear(fd, &ended);
+	now_ns += 74 * SECOND;
+	http_sweep(house.server);
+	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	assert_non_null(strstr(client_hear(fd, &ended), "200"));
+	client_say(fd, "GET /");
+	now_ns += 10 * SECOND;  /* the second header has ten seconds from its first byte */
+	http_sweep(house.server);
+	assert_non_null(strstr(client_hear(fd, &ended), "408"));
+	close(fd);
+	house_close();
+}
+
+static void what_is_no_request_is_answered_and_closed(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\nxxxxxxxxxx");
+	assert_non_null(strstr(client_hear(fd, &ended), "HTTP/1.1 413 "));
+	assert_true(ended);
+	assert_int_equal(house.bad_status, 413);
+	assert_int_equal(house.requests, 0);
+	close(fd);
+	house_close();
+}
+
+static void all_bodies_together_are_bounded(void **state)
+{
+	struct http_config config = PLAIN;
+	static char body[400001];
+	bool ended;
+
+	(void)state;
+	config.bodies_bytes_max = 1 << 20;
+	house_open(config);
+	int fds[4];
+	memset(body, 'x', sizeof(body) - 1);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = client_open();
+		client_say(fds[i], "POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n");
+		client_say(fds[i], body);
+	}
+	assert_non_null(strstr(client_hear(fds[3], &ended), "HTTP/1.1 503 "));
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	run();
+	assert_int_equal(house.server->bodies_bytes, 0);
+	house_close();
+}
+
+static void a_client_that_asks_and_never_listens_does_not_fill_memory(void **state)
+{
+	struct http_config config = PLAIN;
+	struct buf request;
+
+	(void)state;
+	config.socket_send_bytes = 16384;
+	config.unsent_bytes_max = 65536;
+	house_open(config);
+	buf_init(&request, 1 << 20);
+	buf_add_str(&request, "GET /");
+	for (int i = 0; i < 5000; i++)
+		buf_add_char(&request, 'x');
+	buf_add_str(&request, " HTTP/1.1\r\n\r\n");
+	const int fd = client_open();
+	for (int i = 0; i < 5000; i++) {
+		if (send(fd, request.data, request.size, MSG_NOSIGNAL) < (ssize_t)request.size)
+			break;
+		run();
+	}
+	assert_non_null(house.server->first);
+	assert_true(house.server->first->paused);
+	assert_true(house.server->first->queue.size < 2 * 65536 + 8192);
+	close(fd);
+	run();
+	buf_free(&request);
+	house_close();
+}
+
+static void a_waiting_client_is_told_to_continue(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "POST /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	assert_string_equal(client_hear(fd, &ended), "HTTP/1.1 100 Continue\r\n\r\n");
+	client_say(fd, "abc");
+	assert_non_null(strstr(client_hear(fd, &ended), "/p"));
+	assert_string_equal(house.body.data, "abc");
+	close(fd);
+	house_close();
+}
+
+static void connections_beyond_the_limit_are_told_so(void **state)
+{
+	struct http_config config = PLAIN;
+	bool ended;
+
+	(void)state;
+	config.connections_max = 2;
+	house_open(config);
+	const int a = client_open(), b = client_open(), c = client_open();
+	assert_non_null(strstr(client_hear(c, &ended), "HTTP/1.1 503 "));
+	client_say(a, "GET /a HTTP/1.1\r\n\r\n");
+	assert_non_null(strstr(client_hear(a, &ended), "200"));
+	close(a);
+	close(b);
+	close(c);
+	run();
+	house_close();
+}
+
+static void draining_closes_the_idle_and_finishes_the_busy(void **state)
+{
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	const int idle = client_open(), busy = client_open();
+	client_say(busy, "GET /hold HTTP/1.1\r\n\r\n");
+	http_server_drain(house.server);
+	assert_string_equal(client_hear(idle, &ended), "");
+	assert_true(ended);
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = "ok", .size = 2});
+	assert_non_null(strstr(client_hear(busy, &ended), "\r\n\r\nok"));
+	assert_true(ended);
+	close(idle);
+	close(busy);
+	house_close();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_connection_serves_one_request_after_another),
+		cmocka_unit_test(pipelined_requests_are_answered_in_order),
+		cmocka_unit_test(a_stream_is_chunked_and_head_has_no_body),
+		cmocka_unit_test(an_old_client_gets_a_stream_that_ends_with_the_connection),
+		cmocka_unit_test(a_client_that_leaves_is_seen_at_once),
+		cmocka_unit_test(only_what_is_in_the_socket_counts_as_taken),
+		cmocka_unit_test(who_takes_nothing_for_too_long_is_dropped),
+		cmocka_unit_test(a_header_that_drips_is_cut_off_after_ten_seconds),
+		cmocka_unit_test(an_idle_connection_waits_longer_but_not_for_ever),
+		cmocka_unit_test(what_is_no_request_is_answered_and_closed),
+		cmocka_unit_test(all_bodies_together_are_bounded),
+		cmocka_unit_test(a_client_that_asks_and_never_listens_does_not_fill_memory),
+		cmocka_unit_test(a_waiting_client_is_told_to_continue),
+		cmocka_unit_test(connections_beyond_the_limit_are_told_so),
+		cmocka_unit_test(draining_closes_the_idle_and_finishes_the_busy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
