@@ -1,0 +1,31 @@
+/* engine/plant.h - mistakes that a test can plant in the pure code, to see that the checks find
+ * them.
+ *
+ * Only in the test build (-DCORE_PLANT_BUGS, tests/fleet); elsewhere PLANTED is the constant 0 and
+ * the compiler removes the branch.
+ */
+#ifndef ENGINE_PLANT_H
+#define ENGINE_PLANT_H
+
+enum plant {
+	PLANT_NOTHING,
+	PLANT_LEAKED_PAGE,          /* a sequence that ends keeps its last page */
+	PLANT_PAGE_REUSED,          /* pages are given back while a batch in flight names them */
+	PLANT_LOST_CANCEL,          /* a cancel of a queued request is forgotten */
+	PLANT_DOUBLE_SETTLE,        /* a cancel that meets the settle settles again */
+	PLANT_HOLD_KEPT,            /* the part of a hold that was not used stays held */
+	PLANT_GROWTH_WITHOUT_HOLD,  /* the answer may grow, the money for it is not held */
+	/* a cancelled answer is charged by what was sampled, not written */
+	PLANT_CANCEL_CHARGED,
+	PLANT_DELIVERED_AFTER_END,  /* tokens of a sequence that was cancelled are delivered */
+	PLANT_BUGS
+};
+
+#ifdef CORE_PLANT_BUGS
+extern enum plant plant_bug;
+#define PLANTED(bug) (plant_bug == (bug))
+#else
+#define PLANTED(bug) 0
+#endif
+
+#endif
