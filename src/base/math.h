@@ -12,6 +12,7 @@
 #include <string.h>
 
 __extension__ typedef unsigned __int128 math_u128;  /* products of two 64-bit numbers */
+__extension__ typedef __int128 math_i128;          /* exact sums of such products */
 
 /* Correct to 2 ulp, NaN for NaN. exp(-inf) = 0, overflow gives inf; log(0) = -inf, below 0 NaN. math_expf says
  * in math.c how a SIMD twin gives the same bits. */

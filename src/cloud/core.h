@@ -58,7 +58,9 @@ struct core_limits {
 	uint32_t prices_max;        /* models that have a price */
 	uint32_t models_max;
 	uint32_t replies_max;       /* administration waiting to be durable */
-	uint32_t records_max;       /* given to the store and not yet durable; at least 4 */
+	uint32_t records_max;       /* given to the store and not yet durable */
+	/* an open-ended answer is held for by such steps (rules.md 14: 1,024) */
+	uint32_t hold_step_tokens;
 	/* a client that takes nothing for so long is cut off (rules.md 5: 30 s) */
 	int64_t stall_ns;
 	int64_t retry_ns;           /* a failed commit is tried again after this */
@@ -68,7 +70,9 @@ struct core_limits {
 /* ---- events ---------------------------------------------------------------------------------- */
 
 enum core_event_kind {
-	/* Boot, in this order; the store gives all but MODEL (store.h), then READY. */
+	/* Boot, in this order, before any other; the store gives them (store.h), then comes READY.
+	 * Ids of tenants and keys count from 1 without a gap. A CUT_OFF makes a record: commit, and
+	 * tell the core STORED, before records_max of them are pending. */
 	CORE_LOAD_COUNTERS,
 	CORE_LOAD_TENANT,
 	CORE_LOAD_KEY,
@@ -99,7 +103,7 @@ enum core_event_kind {
 	/* no new requests; what runs has grace_ns, then is CUT; then STOPPED (rules.md 9) */
 	CORE_DRAIN,
 
-	/* Administration: each is answered by one REPLY, once durable. */
+	/* Administration: each is answered by one REPLY, once durable. Their token comes first. */
 	CORE_TENANT_CREATE,
 	CORE_TENANT_TOPUP,
 	CORE_TENANT_SET,    /* credit and limits */

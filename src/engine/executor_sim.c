@@ -36,25 +36,16 @@ static struct executor_sim *sim_of(struct executor *e)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-static void count_item(struct chip_cost_step *step, const struct batch_item *item)
-{
-	const int64_t rows = item->row_count;
-	const int64_t before = item->first_token;
-
-	step->rows += rows;
-	step->wanted += item->sample;
-	step->sequences++;
-	step->row_keys += rows * before + rows * (rows + 1) / 2;
-	step->sequence_keys += before + rows;
-}
-
 static int64_t batch_ns(const struct executor_sim *sim, const struct batch *b)
 {
-	struct chip_cost_step step = {0};
+	struct chip_cost_shape shape = {0};
+	struct chip_cost_sum sum;
 
 	for (uint32_t i = 0; i < b->item_count; i++)
-		count_item(&step, &b->items[i]);
-	return chip_cost_ns(&sim->cost, &step, &sim->rates);
+		chip_cost_shape_add(&shape, b->items[i].first_token, b->items[i].row_count,
+			b->items[i].sample);
+	chip_cost_step(&sim->cost, &shape, &sum);
+	return chip_cost_ns(&sum, &sim->rates);
 }
 
 static void sim_submit(struct executor *e, struct batch *batch)

@@ -37,6 +37,7 @@ struct pool_event {
 	uint32_t handle;
 	uint32_t answer_tokens;
 	enum pool_end end;
+	uint32_t cached_tokens;         /* END: of the prompt, that were not computed again */
 	struct batch *batch;
 };
 
