@@ -1,0 +1,43 @@
+/* chip/cpu/kernels_vec.h - the kernels of one instruction set, declared for the files that share it. */
+#ifndef CHIP_CPU_KERNELS_VEC_H
+#define CHIP_CPU_KERNELS_VEC_H
+
+#include "chip/cpu/vec.h"
+
+void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+
+void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out);
+void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
+	float *out);
+void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, float *out);
+void VEC_NAME(rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count);
+void VEC_NAME(add)(float *out, const float *in, uint32_t count);
+void VEC_NAME(halve)(const float *in, uint16_t *out, uint32_t count);
+void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+void VEC_NAME(conv)(const struct cpu_conv *c);
+void VEC_NAME(delta)(const struct cpu_delta *d);
+bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
+double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, float *out);
+
+/* Where a panel's outputs of a row are: all lanes, or in the last panel those that there are. */
+VEC_INLINE void vec_store_outputs(const struct cpu_matmul *m, uint32_t panel, uint32_t row, vec v)
+{
+	const uint32_t output = panel * VEC_LANES;
+
+	vec_store_n(m->out + row * m->out_stride + output, v, vec_lanes_at(output, m->outputs));
+}
+
+VEC_INLINE vec vec_load_outputs(const struct cpu_matmul *m, uint32_t panel, uint32_t row)
+{
+	const uint32_t output = panel * VEC_LANES;
+
+	return vec_load_n(m->out + row * m->out_stride + output, vec_lanes_at(output, m->outputs));
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and quantised inputs.
+ *
+ *	tile   VEC_ROWS rows x 2 panels: sums in registers, one column after the other
+ *	       1 row x 4 panels for what is left: enough sums to hide the latency of one
+ *
+ * Columns go in parts that fit the first-level cache; between parts a sum waits in the output, exactly.
+ */
+#include "chip/cpu/kernels_vec.h"
+
+#define COLUMN_PART  512
+#define TILE_PANELS  2
+#define PANELS_MAX   4
+
+struct part {
+	const struct cpu_matmul *m;
+	uint32_t first, end;   /* columns */
+};
+
+VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t column, const enum chip_type type)
+{
+	const size_t at = (size_t)column * VEC_LANES;
+
+	if (type == CHIP_F32)
+		return vec_load((const float *)(const void *)panel + at);
+	if (type == CHIP_F16)
+		return vec_load_f16((const uint16_t *)(const void *)panel + at);
+	return vec_load_bf16((const uint16_t *)(const void *)panel + at);
+}
+
+VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, const uint32_t rows,
+	const uint32_t panels, const enum chip_type type)
+{
+	const struct cpu_matmul *m = part->m;
+	const uint8_t *w = m->panels + panel * m->panel_bytes;
+	const float *x = m->in.rows + row * m->in.stride;
+	vec sums[VEC_ROWS][PANELS_MAX];
+
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = part->first ? vec_load_outputs(m, panel + p, row + r) : vec_set(0.0F);
+	for (uint32_t k = part->first; k < part->end; k++) {
+		vec weights[PANELS_MAX];
+
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			weights[p] = load_weight(w + p * m->panel_bytes, k, type);
+		VEC_UNROLL
+		for (uint32_t r = 0; r < rows; r++) {
+			const vec input = vec_set(x[r * m->in.stride + k]);
+
+			VEC_UNROLL
+			for (uint32_t p = 0; p < panels; p++)
+				sums[r][p] = vec_fma(weights[p], input, sums[r][p]);
+		}
+	}
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			vec_store_outputs(m, panel + p, row + r, sums[r][p]);
+}
+
+/* All rows of two panels, or of one at the end. */
+VEC_INLINE void tiles_of_panels(const struct part *part, uint32_t panel, const uint32_t panels,
+	const enum chip_type type)
+{
+	uint32_t row = 0;
+
+	for (; row + VEC_ROWS <= part->m->rows; row += VEC_ROWS)
+		tile(part, panel, row, VEC_ROWS, panels, type);
+	for (; row < part->m->rows; row++)
+		tile(part, panel, row, 1, panels, type);
+}
+
+VEC_INLINE void matmul_many(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+{
+	for (uint32_t panel = first; panel < end; panel += TILE_PANELS)
+		for (uint32_t k = 0; k < m->columns; k += COLUMN_PART) {
+			const struct part part = {m, k, m->columns - k < COLUMN_PART ? m->columns : k + COLUMN_PART};
+
+			if (end - panel >= TILE_PANELS)
+				tiles_of_panels(&part, panel, TILE_PANELS, type);
+			else
+				tiles_of_panels(&part, panel, 1, type);
+		}
+}
+
+VEC_INLINE void matmul_few(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+{
+	const struct part part = {m, 0, m->columns};
+	uint32_t panel = first;
+
+	for (; panel + PANELS_MAX <= end; panel += PANELS_MAX)
+		for (uint32_t row = 0; row < m->rows; row++)
+			tile(&part, panel, row, 1, PANELS_MAX, type);
+	for (; panel < end; panel++)
+		for (uint32_t row = 0; row < m->rows; row++)
+			tile(&part, panel, row, 1, 1, type);
+}
+
+VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+{
+	if (m->rows < VEC_ROWS / 2)
+		matmul_few(m, first, end, type);
+	else
+		matmul_many(m, first, end, type);
+}
+
+void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	matmul_plain(m, first, end, CHIP_F32);
+}
+
+void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	matmul_plain(m, first, end, CHIP_F16);
+}
+
+void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	matmul_plain(m, first, end, CHIP_BF16);
+}
+
+/* ---- inputs in blocks --------------------------------------------------------------------------- */
+
+void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
+{
+	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
+		const float *x = in + b * CPU_BLOCK;
+		vec magnitude = vec_set(0.0F);
+		int32_t sum = 0;
+
+		VEC_UNROLL
+		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
+			magnitude = vec_max_magnitude(magnitude, vec_load(x + i));
+		const float largest = vec_from_bits(vec_largest_bits(magnitude));
+
+		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {   /* rare: zero, NaN, infinite */
+			ref_quantise(x, CPU_BLOCK, values + b * CPU_BLOCK, scales + b, sums + b);
+			continue;
+		}
+		const vec inverse = vec_set(127.0F / largest);
+
+		VEC_UNROLL
+		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
+			sum += vec_store_i8(values + b * CPU_BLOCK + i, vec_mul(vec_load(x + i), inverse));
+		scales[b] = largest / 127.0F;
+		sums[b] = sum;
+	}
+}

@@ -1,0 +1,193 @@
+/* chip/cpu/vec_avx2.h - vec.h in 8 lanes: AVX2, FMA, F16C. */
+#ifndef CHIP_CPU_VEC_AVX2_H
+#define CHIP_CPU_VEC_AVX2_H
+
+#include <immintrin.h>
+
+#define VEC_LANES 8
+#define VEC_ROWS  6    /* rows of activations of a plain matrix tile: 6 x 2 sums, 3 more registers */
+#define VEC_QUERY 2    /* queries of an attention tile: 2 x 4 sums */
+
+typedef __m256 vec;
+
+VEC_INLINE vec vec_set(float x)
+{
+	return _mm256_set1_ps(x);
+}
+
+VEC_INLINE vec vec_load(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+
+VEC_INLINE void vec_store(float *p, vec v)
+{
+	_mm256_storeu_ps(p, v);
+}
+
+VEC_INLINE __m256i vec_mask(uint32_t n)
+{
+	const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes);
+}
+
+VEC_INLINE vec vec_load_part(const float *p, uint32_t n)
+{
+	return _mm256_maskload_ps(p, vec_mask(n));
+}
+
+VEC_INLINE void vec_store_part(float *p, vec v, uint32_t n)
+{
+	_mm256_maskstore_ps(p, vec_mask(n), v);
+}
+
+/* v in the first n lanes, other after them. */
+VEC_INLINE vec vec_first(uint32_t n, vec v, vec other)
+{
+	return _mm256_blendv_ps(other, v, _mm256_castsi256_ps(vec_mask(n)));
+}
+
+VEC_INLINE vec vec_add(vec a, vec b)
+{
+	return _mm256_add_ps(a, b);
+}
+
+VEC_INLINE vec vec_sub(vec a, vec b)
+{
+	return _mm256_sub_ps(a, b);
+}
+
+VEC_INLINE vec vec_mul(vec a, vec b)
+{
+	return _mm256_mul_ps(a, b);
+}
+
+VEC_INLINE vec vec_div(vec a, vec b)
+{
+	return _mm256_div_ps(a, b);
+}
+
+VEC_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+	return _mm256_fmadd_ps(a, b, c);
+}
+
+/* The second operand where one is NaN. */
+VEC_INLINE vec vec_max(vec a, vec b)
+{
+	return _mm256_max_ps(a, b);
+}
+
+VEC_INLINE vec vec_min(vec a, vec b)
+{
+	return _mm256_min_ps(a, b);
+}
+
+VEC_INLINE vec vec_minus_abs(vec x)
+{
+	return _mm256_or_ps(x, _mm256_set1_ps(-0.0F));
+}
+
+VEC_INLINE vec vec_if_negative(vec x, vec yes, vec no)
+{
+	return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+
+/* The last step of math_expf: p times 2^n, n in the low bits of shifted, in two factors. */
+VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
+{
+	const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_castps_si256(magic));
+	const __m256i half = _mm256_srai_epi32(n, 1);
+	const __m256i bias = _mm256_set1_epi32(127);
+	const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+	const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(n, half), bias), 23);
+
+	return vec_mul(vec_mul(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
+}
+
+VEC_INLINE vec vec_load_f16(const uint16_t *p)
+{
+	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+VEC_INLINE vec vec_load_bf16(const uint16_t *p)
+{
+	const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
+
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+VEC_INLINE void vec_store_f16(uint16_t *p, vec v)
+{
+	_mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Lanes folded 4 onto 4, 2 onto 2, 1 onto 1. */
+VEC_INLINE float vec_fold(vec v)
+{
+	__m128 t = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	t = _mm_add_ps(t, _mm_movehl_ps(t, t));
+	t = _mm_add_ss(t, _mm_shuffle_ps(t, t, 1));
+	return _mm_cvtss_f32(t);
+}
+
+/* ref_fold. */
+VEC_INLINE float vec_fold_stripes(const vec *s)
+{
+	return vec_fold(_mm256_add_ps(s[0], s[1]));
+}
+
+VEC_INLINE float vec_largest_lane(vec v)
+{
+	__m128 t = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	t = _mm_max_ps(t, _mm_movehl_ps(t, t));
+	t = _mm_max_ss(t, _mm_shuffle_ps(t, t, 1));
+	return _mm_cvtss_f32(t);
+}
+
+/* Magnitudes as integers, where NaN is the largest of all; running maximum. */
+VEC_INLINE vec vec_max_magnitude(vec largest, vec v)
+{
+	const __m256i bits = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7FFFFFFF));
+
+	return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(largest), bits));
+}
+
+VEC_INLINE uint32_t vec_largest_bits(vec v)
+{
+	const __m256i bits = _mm256_castps_si256(v);
+	__m128i t = _mm_max_epu32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+
+	t = _mm_max_epu32(t, _mm_shuffle_epi32(t, 0x4E));
+	t = _mm_max_epu32(t, _mm_shuffle_epi32(t, 0xB1));
+	return (uint32_t)_mm_cvtsi128_si32(t);
+}
+
+/* To the nearest integers, even among two; stores them as bytes and returns their sum. */
+VEC_INLINE int32_t vec_store_i8(int8_t *p, vec v)
+{
+	const __m256i n = _mm256_cvtps_epi32(v);
+	const __m128i low = _mm256_castsi256_si128(n), high = _mm256_extracti128_si256(n, 1);
+	const __m128i words = _mm_packs_epi32(low, high);
+	__m128i t = _mm_add_epi32(low, high);
+
+	_mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(words, words));
+	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4E));
+	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0xB1));
+	return _mm_cvtsi128_si32(t);
+}
+
+/* Adds the lanes to that many sums of f64. */
+VEC_INLINE void vec_add_f64(double *sums, vec v)
+{
+	const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+	const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+
+	_mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), low));
+	_mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
+}
+
+#endif

@@ -1,0 +1,215 @@
+/* tests/chip/ops_test.c - every operation in every instruction set gives what the reference gives.
+ *
+ * Random small models with all operations, odd in every dimension, are run on the reference and on each other
+ * instruction set, token for token in the same steps; every intermediate result is compared. */
+#include "model_rig.h"
+
+#define SEEDS 60
+
+/* What a table may differ by from the reference, relative to the largest value of a result. */
+static double tolerance_of(const char *isa)
+{
+	static const struct {
+		const char *isa;
+		double tolerance;
+	} table[] = {
+		{"avx2", 0},
+		{"avx512", 0},
+		{"avx512-emulated", 0},
+		{"avx512bf16", 0.05},            /* inputs of bf16 matrices have 8 bits: through four of them */
+		{"avx512bf16-emulated", 0.05},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].isa, isa) == 0)
+			return table[i].tolerance;
+	fail_msg("no tolerance is stated for %s", isa);
+	return 0;
+}
+
+static void compare_values(const char *isa, uint64_t seed, const char *tap, const float *got,
+	const float *expected, size_t count)
+{
+	const double tolerance = tolerance_of(isa);
+	double largest = 0;
+
+	if (tolerance <= 0) {
+		for (size_t i = 0; i < count; i++)
+			if (math_f32_bits(got[i]) != math_f32_bits(expected[i]))
+				fail_msg("%s, seed %llu: %s[%zu] is %.9g, of the reference %.9g", isa,
+					(unsigned long long)seed, tap, i, (double)got[i], (double)expected[i]);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		largest = (double)expected[i] > largest ? (double)expected[i]
+			: -(double)expected[i] > largest ? -(double)expected[i] : largest;
+	for (size_t i = 0; i < count; i++)
+		rig_close_to(tap, got[i], (double)expected[i], tolerance * largest);
+}
+
+/* The same steps on both: three sequences, ragged, in cuts of 1, 2, 3, 7, 33 rows. */
+static void compare_model(const struct rig_isa *ref, const struct rig_isa *isa, uint64_t seed)
+{
+	static const uint32_t cuts[] = {1, 2, 3, 7, 33};
+	const struct model_shape shape = model_shape_of(seed);
+	struct sequence sequences[3];
+	struct rig one, two;
+
+	model_open(&one, ref, 2, shape);
+	model_open(&two, isa, 2, shape);
+	for (uint32_t i = 0; i < 3; i++) {
+		sequence_random(&sequences[i], 46, seed * 10 + i);
+		sequences[i].slot = i;
+		sequences[i].state = i;
+		for (uint32_t j = 0; j < TABLE_PAGES; j++)
+			sequences[i].pages[j] = (7 * (TABLE_PAGES * i + j) + 3) % MODEL_PAGES;
+	}
+	for (uint32_t round = 0; round < 5; round++) {
+		struct stepper t = {0};
+
+		for (uint32_t i = 0; i < 3; i++)
+			stepper_add(&t, &sequences[i], i == 0 ? cuts[round] : cuts[(round + i) % 2],
+				CHIP_WANT_LOGITS);
+		rig_run(&one, &t.step, NULL);
+		rig_run(&two, &t.step, NULL);
+		assert_int_equal(one.tap_count, two.tap_count);
+		for (uint32_t i = 0; i < one.tap_count; i++)
+			compare_values(isa->name, seed, one.taps[i].name, two.taps[i].values, one.taps[i].values,
+				(size_t)one.taps[i].rows * one.taps[i].columns);
+	}
+	rig_close(&one);
+	rig_close(&two);
+}
+
+static struct rig_isa isas[RIG_ISAS_MAX];
+static uint32_t isa_count;
+
+static void every_operation_gives_what_the_reference_gives(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (uint64_t seed = 1; seed <= SEEDS; seed++)
+			compare_model(&isas[0], &isas[i], seed);
+}
+
+/* ---- values that models should not have, and files may -------------------------------------------- */
+
+/* NaN stays NaN, whichever of them. */
+static void assert_same_number(const char *what, float got, float expected)
+{
+	if (math_f32_bits(got) != math_f32_bits(expected) && !(got != got && expected != expected))
+		fail_msg("%s: %.9g, of the reference %.9g", what, (double)got, (double)expected);
+}
+
+static void extreme_values(float *out, uint32_t count, uint64_t seed)
+{
+	static const float values[] = {
+		0.0F, -0.0F, 1e-45F, -1e-39F, 0x1p-119F, 0x1.8p-120F, 1e-10F, 0.5F, 1.5F, -2.5F, 87.5F, 89.1F, -103.9F,
+		-104.1F, 127.5F, 3e38F, -3e38F, 1e30F,
+	};
+	struct prng p;
+
+	prng_init(&p, seed);
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = values[prng_below(&p, sizeof(values) / sizeof(values[0]))];
+}
+
+static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_kernels *k, const float *x,
+	const float *y, uint32_t count)
+{
+	float one[256], two[256], scales[2][8];
+	int8_t values[2][256];
+	int32_t sums[2][8];
+	uint16_t halves[2][256];
+	float largest[2];
+
+	ref->swiglu(x, y, one, count);
+	k->swiglu(x, y, two, count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_same_number("swiglu", two[i], one[i]);
+	ref->halve(x, halves[0], count);
+	k->halve(x, halves[1], count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_same_number("halve", math_f32_from_f16(halves[1][i]), math_f32_from_f16(halves[0][i]));
+	assert_int_equal(ref->largest(x, count, &largest[0]), k->largest(x, count, &largest[1]));
+	assert_same_number("largest", largest[1], largest[0]);
+	assert_true(ref->exponentials(x, 1.0F, count, one) == k->exponentials(x, 1.0F, count, two) ||
+		    !(ref->exponentials(x, 1.0F, count, NULL) < 1e300));
+	for (uint32_t i = 0; i < count; i++)
+		assert_same_number("exponentials", two[i], one[i]);
+	ref->quantise(x, count / 32 * 32, values[0], scales[0], sums[0]);
+	k->quantise(x, count / 32 * 32, values[1], scales[1], sums[1]);
+	assert_memory_equal(values[0], values[1], count / 32 * 32);
+	assert_memory_equal(sums[0], sums[1], count / 32 * sizeof(int32_t));
+	for (uint32_t i = 0; i < count / 32; i++)
+		assert_same_number("scale", scales[1][i], scales[0][i]);
+}
+
+static void extreme_values_give_the_same_as_well(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (uint32_t count = 1; count < 200; count++) {
+			float x[256], y[256];
+
+			extreme_values(x, count, count);
+			extreme_values(y, count, count + 1000);
+			compare_extremes(&isas[0].kernels, &isas[i].kernels, x, y, count);
+			x[count / 2] = __builtin_nanf("");
+			compare_extremes(&isas[0].kernels, &isas[i].kernels, x, y, count);
+			x[count / 2] = -__builtin_inff();
+			compare_extremes(&isas[0].kernels, &isas[i].kernels, x, y, count);
+		}
+}
+
+/* Every byte a file may hold: -128 in q8_0, all nibbles in q4_0, against the largest inputs. */
+static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < isa_count; i++)
+		for (enum chip_type type = CHIP_Q8_0; type <= CHIP_Q4_0; type++) {
+			const size_t block = chip_type_block_bytes(type);
+			uint8_t bytes[17 * 34];
+			float x[32];
+			struct rig r;
+			struct chip_row row = {.input = CHIP_INPUT_EMBEDDING};
+			const struct chip_sequence q = {.row_count = 1, .state_read = CHIP_NONE};
+			const struct chip_step step = {&row, 1, &q, 1, NULL, 0, x};
+			const uint16_t one = math_f16_from_f32(1.0F);
+
+			memset(bytes, type == CHIP_Q8_0 ? 0x80 : 0x00, sizeof(bytes));
+			for (uint32_t j = 0; j < 17; j++)
+				memcpy(bytes + j * block, &one, 2);
+			for (uint32_t j = 0; j < 32; j++)
+				x[j] = -127.0F;
+			rig_open(&r, &isas[i], 1);
+			const uint32_t in = rig_input(&r, 32);
+			const struct chip_span span = {bytes, 17};
+			const struct chip_matrix m = {type, 17, 32, &span, 1};
+			struct chip_op *op = rig_op(&r, CHIP_OP_MATMUL, "y");
+
+			rig_ok(chip_weight_pack(r.chip, &r.weights[r.weight_count], &m, info));
+			r.plain[r.weight_count] = NULL;
+			op->u.matmul.in = in;
+			op->u.matmul.count = 1;
+			op->u.matmul.weight[0] = r.weights[r.weight_count++];
+			op->u.matmul.out[0] = rig_buffer(&r, "y", CHIP_ROWS, 17);
+			rig_start(&r);
+			rig_run(&r, &step, NULL);
+			for (uint32_t j = 0; j < 17; j++)
+				assert_true(rig_tap(&r, "y")[j] == (type == CHIP_Q8_0 ? 128.0F : 8.0F) * 127 * 32);
+			rig_close(&r);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_operation_gives_what_the_reference_gives),
+		cmocka_unit_test(extreme_values_give_the_same_as_well),
+		cmocka_unit_test(weights_at_the_edge_of_their_range_do_not_overflow),
+	};
+
+	isa_count = rig_isas(isas);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
