@@ -1,0 +1,69 @@
+/* model/bpe.h - byte-pair encoding of one piece: merges by rank, leftmost first, until none is left.
+ *
+ * Symbols lie in arrays as long as the piece; a symbol keeps its length at its first and its last
+ * byte, so both neighbours are found without a list. Candidates wait in a heap of (rank, position);
+ * entries that no longer hold are dropped when met, and swept when the heap is full. O(n log n) for
+ * any piece.
+ *
+ *	piece   l  o  w  e  r          after "lo", "er":   id      lo .  w  er .
+ *	                                                   length   2 2  1   2 2
+ */
+#ifndef MODEL_BPE_H
+#define MODEL_BPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+/* The longest piece, and the most that an arena gives to bpe_work_reserve over its life. */
+#define BPE_PIECE_BYTES_MAX ((size_t)1 << 20)
+#define BPE_WORK_BYTES_MAX  (BPE_PIECE_BYTES_MAX * 50)
+
+#define BPE_MERGES_MAX ((size_t)1 << 21)
+
+/* Tokens left and right, side by side, become token id. */
+struct bpe_merge {
+	uint32_t left;
+	uint32_t right;
+	uint32_t id;
+};
+
+struct bpe_slot;
+
+struct bpe {
+	uint32_t byte_ids[256];    /* the token of each single byte */
+	struct bpe_slot *slots;    /* open addressing: pair to rank */
+	size_t slot_mask;
+	uint32_t *merged_ids;      /* [merge_count] by rank */
+	size_t merge_count;
+};
+
+/* merges by rank; of the same pair twice the later holds. On failure b is closed already. */
+enum err bpe_open(struct bpe *b, const uint32_t byte_ids[256], const struct bpe_merge *merges,
+	size_t merge_count, struct err_info *info) MUST_CHECK;
+void bpe_close(struct bpe *b);
+
+/* Working memory, taken from an arena as pieces need it; forget it when the arena is reset. */
+struct bpe_work {
+	uint32_t *ids;       /* at a symbol's first byte */
+	uint32_t *lengths;   /* at its first and last byte */
+	uint32_t *ranks;     /* of its pair with the next symbol, at its first byte */
+	uint64_t *heap;      /* rank << 32 | position; the least on top */
+	size_t heap_count;
+	size_t heap_capacity;
+	size_t piece_capacity;
+	uint64_t steps;      /* moves in the heap so far: what the time is made of */
+};
+
+/* Makes work good for pieces of size bytes, at most BPE_PIECE_BYTES_MAX; ERR_LIMIT when the arena
+ * is full. */
+enum err bpe_work_reserve(
+	struct bpe_work *work, struct arena *arena, size_t size, struct err_info *info) MUST_CHECK;
+
+/* Encodes piece[0 .. size), size > 0 and reserved; returns how many ids now stand in work->ids, at
+ * most size. */
+size_t bpe_encode(const struct bpe *b, struct bpe_work *work, const char *piece, size_t size);
+
+#endif

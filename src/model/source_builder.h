@@ -1,0 +1,53 @@
+/* model/source_builder.h - a tokenizer_source as it is read from files, piece by piece.
+ *
+ * Private to the tokenizer's readers. Texts are borrowed: the JSON they stand in must live until
+ * close.
+ */
+#ifndef MODEL_SOURCE_BUILDER_H
+#define MODEL_SOURCE_BUILDER_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "model/tokenizer.h"
+
+struct source_builder {
+	struct tokenizer_source source;  /* complete after source_builder_finish */
+	struct token_text *tokens;
+	size_t token_capacity;
+	struct tokenizer_merge *merges;
+	size_t merge_capacity;
+	struct tokenizer_added *added;
+	size_t added_capacity;
+};
+
+void source_builder_init(struct source_builder *b, enum pretokenize_rule rule);
+void source_builder_close(struct source_builder *b);
+
+/* ERR_INPUT when the id has a token already. */
+enum err source_builder_token(struct source_builder *b, struct token_text text, int64_t id,
+	struct err_info *info) MUST_CHECK;
+enum err source_builder_merge(
+	struct source_builder *b, struct tokenizer_merge merge, struct err_info *info) MUST_CHECK;
+/* One entry of added_tokens or added_tokens_decoder: {"content", "special", "lstrip", ...}. */
+enum err source_builder_added(struct source_builder *b, const json_t *entry, int64_t id,
+	struct err_info *info) MUST_CHECK;
+/* An object of spelling to id: vocab.json, or model.vocab. */
+enum err source_builder_vocab(
+	struct source_builder *b, const json_t *vocab, struct err_info *info) MUST_CHECK;
+/* Added tokens, bos, eos and pad of a tokenizer_config.json; NULL is an empty one. After all
+ * tokens. */
+enum err source_builder_config(
+	struct source_builder *b, const json_t *config, struct err_info *info) MUST_CHECK;
+/* Points the source at what was gathered. */
+const struct tokenizer_source *source_builder_finish(struct source_builder *b);
+
+/* Finds the rule whose expression this is; false when nothing here knows it. */
+bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule);
+
+static inline struct token_text source_text(const json_t *string)
+{
+	return (struct token_text){
+		.bytes = json_string_value(string), .size = json_string_length(string)};
+}
+
+#endif

@@ -1,0 +1,181 @@
+/* model/tokenizer_json.c - a tokenizer from tokenizer.json: accepts exactly the pipelines that
+ * tokenizer.c implements and names what it cannot do in any other. */
+#include <string.h>
+
+#include "base/json.h"
+#include "model/source_builder.h"
+#include "model/tokenizer.h"
+
+static bool type_is(const json_t *object, const char *type)
+{
+	const char *value = json_string_value(json_object_get(object, "type"));
+
+	return value && strcmp(value, type) == 0;
+}
+
+static bool is_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+/* normalizer: null, NFC, or a Sequence of these. */
+static enum err read_normalizer(const json_t *normalizer, bool *nfc, struct err_info *info)
+{
+	const json_t *list;
+
+	if (!normalizer || json_is_null(normalizer))
+		return ERR_NONE;
+	if (type_is(normalizer, "NFC")) {
+		*nfc = true;
+		return ERR_NONE;
+	}
+	list = json_object_get(normalizer, "normalizers");
+	if (!type_is(normalizer, "Sequence") || json_array_size(list) > 1)
+		return err_set(info, ERR_UNSUPPORTED, "normalizer: only NFC or none");
+	if (json_array_size(list) == 0)
+		return ERR_NONE;
+	if (!type_is(json_array_get(list, 0), "NFC"))
+		return err_set(info, ERR_UNSUPPORTED, "normalizer: only NFC or none");
+	*nfc = true;
+	return ERR_NONE;
+}
+
+/* pre_tokenizer: a Split by one of Qwen's expressions, then ByteLevel without one of its own. */
+static enum err read_pre_tokenizer(
+	const json_t *pre_tokenizer, enum pretokenize_rule *rule, struct err_info *info)
+{
+	const json_t *list = json_object_get(pre_tokenizer, "pretokenizers");
+	const json_t *split = json_array_get(list, 0), *byte_level = json_array_get(list, 1);
+	const char *behavior = json_string_value(json_object_get(split, "behavior"));
+	const char *regex =
+		json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
+
+	if (!type_is(pre_tokenizer, "Sequence") || json_array_size(list) != 2 ||
+		!type_is(split, "Split") || !type_is(byte_level, "ByteLevel"))
+		return err_set(info, ERR_UNSUPPORTED,
+			"pre_tokenizer: only a Split followed by a ByteLevel");
+	if (!behavior || strcmp(behavior, "Isolated") != 0 || is_true(split, "invert"))
+		return err_set(
+			info, ERR_UNSUPPORTED, "pre_tokenizer: only isolated, not inverted splits");
+	if (is_true(byte_level, "add_prefix_space") ||
+		!json_is_false(json_object_get(byte_level, "use_regex")))
+		return err_set(info, ERR_UNSUPPORTED,
+			"pre_tokenizer: ByteLevel with a prefix space or its own regex");
+	if (!regex || !source_rule_of_regex(regex, rule))
+		return err_set(info, ERR_UNSUPPORTED, "pre_tokenizer: unknown regex \"%.200s\"",
+			regex ? regex : "");
+	return ERR_NONE;
+}
+
+static bool is_absent_or_empty(const json_t *value)
+{
+	return !value || json_is_null(value) ||
+	       (json_is_string(value) && json_string_length(value) == 0);
+}
+
+static enum err check_model(const json_t *model, struct err_info *info)
+{
+	static const char *const unsupported[] = {
+		"continuing_subword_prefix", "end_of_word_suffix"};
+	const json_t *type = json_object_get(model, "type");
+
+	if (!json_is_object(model) || (type && !type_is(model, "BPE")))
+		return err_set(info, ERR_UNSUPPORTED, "model: only BPE");
+	if (is_true(model, "byte_fallback"))
+		return err_set(info, ERR_UNSUPPORTED, "model: byte_fallback");
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
+		if (!is_absent_or_empty(json_object_get(model, unsupported[i])))
+			return err_set(info, ERR_UNSUPPORTED, "model: %s", unsupported[i]);
+	return ERR_NONE;
+}
+
+/* A merge is "left right", or, in newer files, ["left", "right"]. */
+static enum err read_merge(
+	const json_t *value, struct tokenizer_merge *out, size_t index, struct err_info *info)
+{
+	const json_t *left = json_array_get(value, 0), *right = json_array_get(value, 1);
+
+	if (json_is_string(value) && tokenizer_merge_split(source_text(value), out))
+		return ERR_NONE;
+	if (json_array_size(value) == 2 && json_string_length(left) > 0 &&
+		json_string_length(right) > 0) {
+		out->left = source_text(left);
+		out->right = source_text(right);
+		return ERR_NONE;
+	}
+	return err_set(info, ERR_INPUT, "merge %zu: not a pair", index);
+}
+
+static enum err read_model(struct source_builder *b, const json_t *model, struct err_info *info)
+{
+	const json_t *merges = json_object_get(model, "merges");
+	enum err code;
+
+	if ((code = check_model(model, info)) ||
+		(code = source_builder_vocab(b, json_object_get(model, "vocab"), info)))
+		return code;
+	if (!json_is_array(merges))
+		return err_set(info, ERR_INPUT, "model: merges is not an array");
+	for (size_t i = 0; i < json_array_size(merges); i++) {
+		struct tokenizer_merge merge;
+
+		if ((code = read_merge(json_array_get(merges, i), &merge, i, info)) ||
+			(code = source_builder_merge(b, merge, info)))
+			return code;
+	}
+	b->source.ignore_merges = is_true(model, "ignore_merges");
+	return ERR_NONE;
+}
+
+static enum err read_added(struct source_builder *b, const json_t *list, struct err_info *info)
+{
+	enum err code = ERR_NONE;
+
+	for (size_t i = 0; i < json_array_size(list) && !code; i++) {
+		const json_t *entry = json_array_get(list, i);
+		int64_t id = -1;
+
+		code = json_get_int(entry, "id", 0, (int64_t)TOKENIZER_TOKENS_MAX - 1, &id, info);
+		if (!code)
+			code = source_builder_added(b, entry, id, info);
+	}
+	return code;
+}
+
+static enum err read_tokenizer(struct source_builder *b, const json_t *root, struct err_info *info)
+{
+	enum err code;
+
+	if (!json_is_object(root))
+		return err_set(info, ERR_INPUT, "not an object");
+	if ((code = read_normalizer(json_object_get(root, "normalizer"), &b->source.nfc, info)) ||
+		(code = read_pre_tokenizer(
+			 json_object_get(root, "pre_tokenizer"), &b->source.rule, info)) ||
+		(code = read_model(b, json_object_get(root, "model"), info)))
+		return code;
+	return read_added(b, json_object_get(root, "added_tokens"), info);
+}
+
+enum err tokenizer_open_json(struct tokenizer **out, const char *text, size_t size,
+	const char *config, size_t config_size, struct err_info *info)
+{
+	json_t *root = NULL, *config_root = NULL;
+	struct source_builder b;
+	enum err code;
+
+	*out = NULL;
+	source_builder_init(&b, PRETOKENIZE_QWEN2);
+	if ((code = json_parse(&root, text, size, &JSON_LIMITS_FILE, true, info)) ||
+		(code = read_tokenizer(&b, root, info)))
+		goto done;
+	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
+				false, info)) ||
+			      (code = source_builder_config(&b, config_root, info))))
+		goto done;
+	code = tokenizer_open(out, source_builder_finish(&b), info);
+done:
+	source_builder_close(&b);
+	json_decref(config_root);
+	json_decref(root);
+	return code;
+}
