@@ -5,7 +5,7 @@
 
 #ifdef BUILTIN_MODEL_PATH
 
-#include "builtin_stamp.h"
+#include "model/builtin_stamp.h"
 
 __asm__(
 	".pushsection .rodata\n"

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "server/http_conn.h"
 
 static void written(uv_write_t *write, int status);
@@ -153,7 +154,7 @@ static const char *status_text(unsigned status)
 
 static void date_format(char out[40])
 {
-	const time_t now = time(NULL);
+	const time_t now = (time_t)(clock_wall_ns() / 1000000000);
 	struct tm parts;
 
 	gmtime_r(&now, &parts);

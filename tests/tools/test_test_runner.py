@@ -1,0 +1,47 @@
+"""tools/test.py counts what programs say, and takes no crash for a success."""
+import importlib.util
+import os
+import sys
+import time
+
+import pytest
+
+PATH = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "test.py")
+SPEC = importlib.util.spec_from_file_location("test_runner", PATH)
+RUNNER = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(RUNNER)
+
+TAP = "1..3\nok 1 - a\nnot ok 2 - b\n# 1 != 2\nnot ok 3 # SKIP c\n"
+GOOD = "1..2\nok 1 - a\nok 2 - b\n"
+
+
+@pytest.mark.parametrize("code, output, counts", [
+    (1, TAP, (1, 1, 1)),
+    (0, GOOD, (2, 0, 0)),
+    (0, GOOD + GOOD, (4, 0, 0)),
+    (-11, "1..2\nok 1 - a\n", (1, 1, 0)),   # crashed in the second
+    (-6, GOOD, (2, 1, 0)),                  # crashed after the last
+    (None, "1..2\nok 1 - a\n", (1, 1, 0)),  # hung
+    (0, "1..2\nok 1 - a\n", (1, 1, 0)),     # left early with success
+    (1, GOOD, (2, 1, 0)),                   # a sanitizer's exit code after success
+    (0, "no cmocka\n", (1, 0, 0)),
+    (77, "no cmocka\n", (0, 0, 1)),
+    (3, "no cmocka\n", (0, 1, 0)),
+    (None, "", (0, 1, 0)),
+])
+def test_every_end_is_counted(code, output, counts):
+    result = RUNNER.judge("x", code, output, 0.1)
+    assert (result.passed, result.failed, result.skipped) == counts
+
+
+def test_a_program_that_hangs_is_ended_with_its_children():
+    start = time.monotonic()
+    code, _ = RUNNER.run_bounded(["/bin/sh", "-c", "sleep 60 & sleep 60"], 1)
+    assert code is None
+    assert time.monotonic() - start < 30
+
+
+def test_output_of_both_streams_is_kept():
+    code, output = RUNNER.run_bounded([sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr)"], 60)
+    assert code == 0
+    assert sorted(output.split()) == ["1", "2"]
