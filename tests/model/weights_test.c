@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "model/model_builder.h"
 #include "model/weights.h"
+#include "test_data.h"
 
 static const struct model_builder_change NO_CHANGE;
 
@@ -15,10 +16,10 @@ static struct weights open_golden(const char *name)
 {
 	struct err_info info = {0};
 	struct weights w;
-	char path[1024];
+	char path[256];
 
-	snprintf(path, sizeof(path), "%s/%s", GOLDEN_DIR, name);
-	if (weights_open(&w, path, &info))
+	snprintf(path, sizeof(path), "golden/%s", name);
+	if (weights_open(&w, test_path(path), &info))
 		fail_msg("%s", info.text);
 	return w;
 }
@@ -27,12 +28,10 @@ static struct weights open_golden(const char *name)
 
 static void every_golden_model_opens(void **state)
 {
-	struct err_info info = {0};
-	json_t *index, *item;
+	json_t *index = test_read_json("golden/index.json"), *item;
 	size_t i;
 
 	(void)state;
-	assert_int_equal(json_read_file(&index, GOLDEN_DIR "/index.json", &JSON_LIMITS_FILE, &info), ERR_NONE);
 	json_array_foreach (json_object_get(index, "cases"), i, item) {
 		const char *name = json_string_value(json_object_get(item, "model"));
 		struct weights w = open_golden(name);
@@ -212,21 +211,19 @@ static void rows_of_padding_are_told_from_tokens_in_gguf(void **state)
 
 static void golden_models_survive_memory_running_out(void **state)
 {
-	static const char *const names[] = {"/checkpoints/qwen3_5-bf16", "/gguf/qwen3_5-mini-bf16.gguf",
-		"/checkpoints/qwen3-mini-bf16-sharded"};
+	static const char *const names[] = {"golden/checkpoints/qwen3_5-bf16",
+		"golden/gguf/qwen3_5-mini-bf16.gguf", "golden/checkpoints/qwen3-mini-bf16-sharded"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		enum err code = ERR_MEMORY;
-		char path[1024];
 
-		snprintf(path, sizeof(path), "%s%s", GOLDEN_DIR, names[i]);
 		for (int64_t n = 1; code; n += 1 + n / 16) {
 			struct err_info info = {0};
 			struct weights w;
 
 			mem_fail_after(n, 1);
-			code = weights_open(&w, path, &info);
+			code = weights_open(&w, test_path(names[i]), &info);
 			mem_fail_after(0, 0);
 			assert_true(code == ERR_NONE || code == ERR_MEMORY);
 			if (!code)

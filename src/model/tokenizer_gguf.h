@@ -1,0 +1,13 @@
+/* model/tokenizer_gguf.h - the tokenizer that a GGUF file brings in its metadata. */
+#ifndef MODEL_TOKENIZER_GGUF_H
+#define MODEL_TOKENIZER_GGUF_H
+
+#include "base/err.h"
+#include "model/gguf.h"
+#include "model/tokenizer.h"
+
+/* ERR_NOT_FOUND when the file has none; ERR_UNSUPPORTED when it is of another kind. The tokenizer does not
+ * need the file once it is open. */
+enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struct err_info *info) MUST_CHECK;
+
+#endif

@@ -1,0 +1,176 @@
+/* tests/model/tokenizer_gguf_test.c - a GGUF file's tokenizer is that of the checkpoint it was made from. */
+#include "unit.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/gguf_builder.h"
+#include "model/tokenizer_gguf.h"
+#include "test_data.h"
+
+#define IDS_MAX 256
+
+static void encode(const struct tokenizer *t, const char *text, struct token_list *out)
+{
+	struct err_info info = {0};
+	struct arena scratch;
+
+	arena_init(&scratch, 4096, (size_t)64 << 20);
+	out->count = 0;
+	if (tokenizer_encode(t, text, strlen(text), true, &scratch, out, &info))
+		fail_msg("%s", info.text);
+	arena_reset(&scratch);
+}
+
+static void check_same(const char *dir, const char *file, enum pretokenize_rule rule)
+{
+	static const char *const texts[] = {"", "Hello, world! 12345", "<|im_start|>user\n春雨<|im_end|>\n", "e\xCC\x81t\xC3\xA9 ",
+		"a\t\n  b\r\n", "<think>x</think>", "\xF0\x9F\x98\x80 <|endoftext|>"};
+	struct buf bytes = test_read(file);
+	struct err_info info = {0};
+	struct tokenizer *from_dir, *from_gguf;
+	uint32_t a_ids[IDS_MAX], b_ids[IDS_MAX];
+	struct token_list a = {.ids = a_ids, .count_max = IDS_MAX}, b = {.ids = b_ids, .count_max = IDS_MAX};
+	struct gguf g;
+
+	if (tokenizer_open_dir(&from_dir, test_path(dir), rule, &info) ||
+		gguf_open(&g, bytes.data, bytes.size, file, &info) || tokenizer_open_gguf(&from_gguf, &g, &info))
+		fail_msg("%s", info.text);
+	gguf_close(&g);
+	buf_free(&bytes);  /* the tokenizer keeps nothing of it */
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		encode(from_dir, texts[i], &a);
+		encode(from_gguf, texts[i], &b);
+		assert_int_equal(a.count, b.count);
+		assert_memory_equal(a_ids, b_ids, a.count * sizeof(*a_ids));
+	}
+	for (uint32_t id = 0; id < tokenizer_count(from_dir); id++) {
+		const struct token_text x = tokenizer_text(from_dir, id), y = tokenizer_text(from_gguf, id);
+
+		assert_int_equal(x.size, y.size);
+		assert_memory_equal(x.bytes ? x.bytes : "", y.bytes ? y.bytes : "", x.size);
+		assert_int_equal(tokenizer_is_special(from_dir, id), tokenizer_is_special(from_gguf, id));
+	}
+	assert_int_equal(tokenizer_eos(from_dir), tokenizer_eos(from_gguf));
+	tokenizer_close(from_dir);
+	tokenizer_close(from_gguf);
+}
+
+static void the_golden_files_tokenise_like_their_checkpoints(void **state)
+{
+	(void)state;
+	check_same("golden/checkpoints/qwen3-f32", "golden/gguf/qwen3-q8_0.gguf", PRETOKENIZE_QWEN2);
+	check_same("golden/checkpoints/qwen3_5-mini-bf16", "golden/gguf/qwen3_5-mini-f32.gguf", PRETOKENIZE_QWEN35);
+}
+
+/* 256 single bytes, one merge and one control token; one thing left out or made wrong. */
+static struct buf make_file(const char *wrong)
+{
+	static char letters[256][3];
+	const char *tokens[258], *merges[] = {"a b"};
+	int32_t types[258];
+	struct gguf_builder b;
+	int spare = 256;
+
+	for (int byte = 0; byte < 256; byte++) {
+		const bool printable = (byte >= 0x21 && byte < 0x7F) || (byte >= 0xA1 && byte < 0xAD) || byte >= 0xAE;
+		const int letter = printable ? byte : spare++;
+
+		if (letter < 0x80)
+			snprintf(letters[byte], 3, "%c", letter);
+		else
+			snprintf(letters[byte], 3, "%c%c", 0xC0 | letter >> 6, 0x80 | (letter & 0x3F));
+		tokens[byte] = letters[byte];
+		types[byte] = TOKENIZER_GGUF_NORMAL;
+	}
+	tokens[256] = "ab";
+	types[256] = TOKENIZER_GGUF_NORMAL;
+	tokens[257] = "<|im_end|>";
+	types[257] = TOKENIZER_GGUF_CONTROL;
+	gguf_builder_init(&b);
+	if (strcmp(wrong, "model") != 0)
+		gguf_add_string(&b, "tokenizer.ggml.model", "gpt2");
+	else
+		gguf_add_string(&b, "tokenizer.ggml.model", "llama");
+	if (strcmp(wrong, "tokens") != 0)
+		gguf_add_strings(&b, "tokenizer.ggml.tokens", 258, tokens);
+	if (strcmp(wrong, "types") != 0)
+		gguf_add_i32s(&b, "tokenizer.ggml.token_type", 258, types);
+	gguf_add_strings(&b, "tokenizer.ggml.merges", 1, strcmp(wrong, "merges") == 0 ? &tokens[256] : merges);
+	gguf_add_string(&b, "tokenizer.ggml.pre", strcmp(wrong, "pre") == 0 ? "llama-bpe" : "qwen35");
+	gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", strcmp(wrong, "eos") == 0 ? 258 : 257);
+	return gguf_builder_finish(&b);
+}
+
+static enum err open_file(const char *wrong, struct err_info *info)
+{
+	struct buf file = make_file(wrong);
+	struct tokenizer *t = NULL;
+	struct gguf g;
+
+	assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", info), ERR_NONE);
+	const enum err code = tokenizer_open_gguf(&t, &g, info);
+	assert_true((t == NULL) == (code != ERR_NONE));
+	tokenizer_close(t);
+	gguf_close(&g);
+	buf_free(&file);
+	return code;
+}
+
+static void what_is_missing_or_of_another_kind_is_said(void **state)
+{
+	static const struct {
+		const char *wrong;
+		enum err wanted;
+		const char *part;
+	} cases[] = {
+		{"", ERR_NONE, ""},
+		{"types", ERR_NONE, ""},
+		{"tokens", ERR_NOT_FOUND, "no tokenizer"},
+		{"model", ERR_UNSUPPORTED, "llama"},
+		{"pre", ERR_UNSUPPORTED, "llama-bpe"},
+		{"merges", ERR_INPUT, "merge 0"},
+		{"eos", ERR_INPUT, "eos_token_id is 258"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err_info info = {0};
+
+		assert_int_equal(open_file(cases[i].wrong, &info), cases[i].wanted);
+		if (!strstr(info.text, cases[i].part))
+			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
+	}
+}
+
+static void running_out_of_memory_is_an_error_and_leaks_nothing(void **state)
+{
+	struct buf file = make_file("");
+	enum err code = ERR_MEMORY;
+	struct err_info info = {0};
+	struct tokenizer *t;
+	struct gguf g;
+
+	(void)state;
+	assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", &info), ERR_NONE);
+	for (int64_t n = 1; code; n++) {
+		mem_fail_after(n, 1);
+		code = tokenizer_open_gguf(&t, &g, &info);
+		mem_fail_after(0, 0);
+		assert_true(code == ERR_NONE || code == ERR_MEMORY || code == ERR_LIMIT);  /* an arena cannot grow */
+	}
+	tokenizer_close(t);
+	gguf_close(&g);
+	buf_free(&file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_golden_files_tokenise_like_their_checkpoints),
+		cmocka_unit_test(what_is_missing_or_of_another_kind_is_said),
+		cmocka_unit_test(running_out_of_memory_is_an_error_and_leaks_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
