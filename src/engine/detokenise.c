@@ -77,37 +77,18 @@ void detokenise_init(struct detokenise *d, const struct request_stop *stops, uin
 	d->tokens_min = tokens_min;
 }
 
-/* Where the earliest stop string begins that is complete only with the bytes from new_from on; held_bytes if none. */
-static uint32_t stop_find(const struct detokenise *d, uint32_t new_from)
+/* Feeds the bytes from new_from on; where the stop string begins that they complete, held_bytes if none. */
+static uint32_t stop_find(struct detokenise *d, uint32_t new_from)
 {
-	uint32_t found = d->held_bytes;
+	uint32_t which;
+	size_t excess;
 
-	for (uint32_t i = 0; i < d->stop_count; i++) {
-		const uint32_t size = d->stops[i].size;
-		const uint32_t from = new_from >= size ? new_from - size + 1 : 0;
+	if (!stop_feed(&d->stop, d->stops, d->stop_count, d->tokens > d->tokens_min, d->held + new_from,
+		    d->held_bytes - new_from, &which, &excess))
+		return d->held_bytes;
+	const uint32_t from_end = (uint32_t)excess + d->stops[which].size;
 
-		assert(size > 0 && size <= REQUEST_STOP_BYTES);
-		for (uint32_t at = from; at + size <= d->held_bytes && at < found; at++)
-			if (memcmp(d->held + at, d->stops[i].text, size) == 0)
-				found = at;
-	}
-	return found;
-}
-
-/* Where the held text begins to be the beginning of a stop string; held_bytes if nowhere. */
-static uint32_t stop_begun(const struct detokenise *d)
-{
-	uint32_t begun = d->held_bytes;
-
-	for (uint32_t i = 0; i < d->stop_count; i++) {
-		const uint32_t size = d->stops[i].size;
-		uint32_t at = d->held_bytes >= size ? d->held_bytes - size + 1 : 0;
-
-		for (; at < begun; at++)
-			if (memcmp(d->held + at, d->stops[i].text, d->held_bytes - at) == 0)
-				begun = at;
-	}
-	return begun;
+	return from_end < d->held_bytes ? d->held_bytes - from_end : 0;
 }
 
 /* The last place up to limit where both a token and a character end. */
@@ -174,9 +155,10 @@ uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, st
 	d->ends[d->held_bytes]++;
 
 	const uint32_t stop_at = stop_find(d, new_from);
-	if (stop_at < d->held_bytes && d->tokens > d->tokens_min)
+	if (stop_at < d->held_bytes)
 		return tokens + stopped_release(d, stop_at, text);
-	const uint32_t cut = cut_find(d, stop_begun(d));
+	const uint32_t begun = stop_begun(&d->stop, d->stop_count);
+	const uint32_t cut = cut_find(d, begun < d->held_bytes ? d->held_bytes - begun : 0);
 	return tokens + held_release(d, cut, text);
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "engine/request.h"
+#include "engine/stop.h"
 
 /* A token's bytes beyond this many are dropped: no tokenizer that the model floor accepts has one. */
 #define DETOKENISE_TOKEN_BYTES_MAX 1024
@@ -31,6 +32,7 @@ struct detokenise {
 	uint32_t tokens_min;                 /* a stop string completed by an earlier token does not count */
 
 	uint32_t tokens;                     /* added so far */
+	struct stop_state stop;              /* over all text so far */
 	bool stopped;                        /* a stop string is complete; text from it on never goes out */
 	uint32_t held_bytes;
 	uint32_t held_tokens;

@@ -16,6 +16,7 @@
 
 struct model;
 struct model_config;
+struct weights;
 struct tokenizer;
 struct chat_template;
 
@@ -34,6 +35,8 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 void model_close(struct model *m);
 
 const struct model_config *model_config(const struct model *m);
+/* As opened: sizes, types, note. The mapped files stay mapped; their pages are only read while packing. */
+const struct weights *model_weights(const struct model *m);
 const struct tokenizer *model_tokenizer(const struct model *m);
 /* NULL when the model has none: then only raw prompts work. */
 const struct chat_template *model_template(const struct model *m);
@@ -41,6 +44,7 @@ const struct chat_template *model_template(const struct model *m);
 const char *model_name(const struct model *m);
 
 /* After model_load. */
+struct chip *model_chip(const struct model *m);
 struct chip_program *model_program(const struct model *m);
 const struct chip_program_desc *model_program_desc(const struct model *m);
 /* Everything but pages, states and slots, which the caller chooses. */

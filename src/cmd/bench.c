@@ -1,0 +1,305 @@
+/* cmd/bench.c - `tongyun bench`: prefill and decode rates, and what share of this machine's measured
+ * bandwidth and peak each used. Field names of the JSON are llama-bench's. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/prng.h"
+#include "chip/cost.h"
+#include "cmd/cmd.h"
+#include "engine/session.h"
+#include "model/config.h"
+#include "model/model.h"
+
+#define ROUNDS_MAX 1000
+#define TOKENS_SEED 7
+
+struct bench {
+	struct cmd_model loaded;
+	struct session *session;
+	struct chip_rates rates;
+	struct chip_cost cost;
+	uint32_t batch;         /* sequences decoded together */
+	uint32_t depth;         /* tokens in the cache before the measured part */
+	uint32_t chunk;
+	uint32_t rounds;
+	bool as_json;
+	uint32_t *tokens;       /* random ids, enough for depth + prompt */
+	struct session_item *items;
+	uint32_t *sampled;
+};
+
+/* One row of the table: prompt tokens, or generated ones. */
+struct bench_row {
+	uint32_t prompt;
+	uint32_t generate;
+	int64_t samples_ns[ROUNDS_MAX];
+};
+
+static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+
+/* Puts every sequence at the wanted depth. */
+static enum err bench_start(struct bench *b, struct err_info *info)
+{
+	for (uint32_t s = 0; s < b->batch; s++) {
+		session_start(b->session, s, &greedy, b->tokens, 1);
+		if (b->depth > 0) {
+			const enum err err = session_prefill(b->session, s, b->tokens, b->depth, NULL, info);
+
+			if (err)
+				return err;
+		}
+	}
+	return ERR_NONE;
+}
+
+static enum err bench_prompt(struct bench *b, uint32_t count, struct err_info *info)
+{
+	for (uint32_t s = 0; s < b->batch; s++) {
+		uint32_t token;
+		const enum err err = session_prefill(b->session, s, b->tokens + b->depth, count, &token, info);
+
+		if (err)
+			return err;
+	}
+	return ERR_NONE;
+}
+
+static enum err bench_generate(struct bench *b, uint32_t count, struct err_info *info)
+{
+	for (uint32_t n = 0; n < count; n++) {
+		struct chip_output output = {.tokens = b->sampled};
+		enum err err;
+
+		for (uint32_t s = 0; s < b->batch; s++)
+			b->items[s] = (struct session_item){
+				.sequence = s,
+				.tokens = n == 0 ? b->tokens : NULL,
+				.token_count = 1,
+				.want = CHIP_WANT_TOKEN,
+			};
+		if ((err = session_step(b->session, b->items, b->batch, &output, info)))
+			return err;
+	}
+	return ERR_NONE;
+}
+
+/* Round 0 warms up and does not count. */
+static enum err bench_measure(struct bench *b, struct bench_row *row, struct err_info *info)
+{
+	for (uint32_t round = 0; round <= b->rounds; round++) {
+		enum err err = bench_start(b, info);
+
+		if (err)
+			return err;
+		const int64_t start_ns = clock_monotonic_ns();
+		err = row->prompt ? bench_prompt(b, row->prompt, info) : bench_generate(b, row->generate, info);
+		if (err)
+			return err;
+		if (round > 0)
+			row->samples_ns[round - 1] = clock_monotonic_ns() - start_ns;
+	}
+	return ERR_NONE;
+}
+
+/* Bytes and operations of a measured part: the sum over its steps, by the formulas of chip/cost. */
+static void bench_cost(const struct bench *b, const struct bench_row *row, double *bytes, double *ops)
+{
+	*bytes = *ops = 0;
+	for (uint32_t at = 0; at < row->prompt + row->generate;) {
+		const uint32_t left = row->prompt - at;
+		const int64_t rows = row->prompt ? (left < b->chunk ? left : b->chunk) : 1;
+		const int64_t before = (int64_t)b->depth + at;
+		const bool wants = row->generate > 0 || (uint32_t)rows == left;
+		struct chip_cost_shape shape = {0};
+		struct chip_cost_sum sum;
+
+		/* prompts run one after the other, generated tokens of all sequences together */
+		for (uint32_t s = 0; s < (row->prompt ? 1 : b->batch); s++)
+			chip_cost_shape_add(&shape, before, rows, wants);
+		chip_cost_step(&b->cost, &shape, &sum);
+		*bytes += (row->prompt ? b->batch : 1) * (double)sum.bytes;
+		*ops += (row->prompt ? b->batch : 1) * (double)sum.ops;
+		at += (uint32_t)rows;
+	}
+}
+
+struct bench_figures {
+	double avg_ns, stddev_ns, avg_ts, stddev_ts, median_ns;
+	double bandwidth_ratio, compute_ratio;
+};
+
+static double median_of(const int64_t *values, uint32_t count)
+{
+	double sorted[ROUNDS_MAX];
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t at = i;
+
+		for (; at > 0 && sorted[at - 1] > (double)values[i]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = (double)values[i];
+	}
+	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static void bench_figures(const struct bench *b, const struct bench_row *row, struct bench_figures *f)
+{
+	const double tokens = (double)(row->prompt + row->generate) * b->batch;
+	double sum_ns = 0, sum_ts = 0, square_ns = 0, square_ts = 0, bytes, ops;
+
+	for (uint32_t i = 0; i < b->rounds; i++) {
+		const double ns = (double)row->samples_ns[i];
+		const double ts = tokens / ns * 1e9;
+
+		sum_ns += ns;
+		sum_ts += ts;
+		square_ns += ns * ns;
+		square_ts += ts * ts;
+	}
+	f->avg_ns = sum_ns / b->rounds;
+	f->avg_ts = sum_ts / b->rounds;
+	f->stddev_ns = sqrt(fmax(0, square_ns / b->rounds - f->avg_ns * f->avg_ns));
+	f->stddev_ts = sqrt(fmax(0, square_ts / b->rounds - f->avg_ts * f->avg_ts));
+	f->median_ns = median_of(row->samples_ns, b->rounds);
+	bench_cost(b, row, &bytes, &ops);
+	f->bandwidth_ratio = bytes / f->median_ns * 1e9 / (double)b->rates.read_bytes_per_s;
+	f->compute_ratio = ops / f->median_ns * 1e9 / (double)b->rates.int8_ops_per_s;
+}
+
+static json_t *row_json(const struct bench *b, const struct bench_row *row, const struct bench_figures *f)
+{
+	struct chip_info chip;
+	json_t *samples_ns = json_array();
+	json_t *samples_ts = json_array();
+	const double tokens = (double)(row->prompt + row->generate) * b->batch;
+
+	chip_describe(b->loaded.chip, &chip);
+	for (uint32_t i = 0; i < b->rounds; i++) {
+		json_array_append_new(samples_ns, json_integer(row->samples_ns[i]));
+		json_array_append_new(samples_ts, json_real(tokens / (double)row->samples_ns[i] * 1e9));
+	}
+	return json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:f}",
+		"model_type", model_name(b->loaded.model), "model_size", (json_int_t)b->cost.weight_bytes, "isa",
+		chip.isa, "n_threads", (int)chip.cores, "n_prompt", (int)row->prompt, "n_gen", (int)row->generate,
+		"n_depth", (int)b->depth, "n_batch", (int)b->batch, "avg_ns", f->avg_ns, "stddev_ns", f->stddev_ns,
+		"avg_ts", f->avg_ts, "stddev_ts", f->stddev_ts, "samples_ns", samples_ns, "samples_ts", samples_ts,
+		"bandwidth_ratio", f->bandwidth_ratio, "compute_ratio", f->compute_ratio);
+}
+
+static void row_print(const struct bench *b, const struct bench_row *row, const struct bench_figures *f)
+{
+	char test[48];
+
+	snprintf(test, sizeof(test), "%s%u @ d%u", row->prompt ? "pp" : "tg",
+		row->prompt ? row->prompt : row->generate, b->depth);
+	printf("| %-24.24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n", model_name(b->loaded.model),
+		b->batch, test, f->avg_ts, f->stddev_ts, 100 * f->bandwidth_ratio, 100 * f->compute_ratio);
+}
+
+static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, json_t *all, struct err_info *info)
+{
+	static struct bench_row rows[2];
+	uint32_t count = 0;
+
+	if (prompt > 0)
+		rows[count++] = (struct bench_row){.prompt = prompt};
+	if (generate > 0)
+		rows[count++] = (struct bench_row){.generate = generate};
+	if (!b->as_json)
+		printf("| model                    |   b | test             |               tokens/s  | bandwidth  |"
+		       " int8 peak  |\n|---|---|---|---|---|---|\n");
+	for (uint32_t i = 0; i < count; i++) {
+		struct bench_figures figures;
+		const enum err err = bench_measure(b, &rows[i], info);
+
+		if (err)
+			return err;
+		bench_figures(b, &rows[i], &figures);
+		if (b->as_json)
+			json_array_append_new(all, row_json(b, &rows[i], &figures));
+		else
+			row_print(b, &rows[i], &figures);
+	}
+	return ERR_NONE;
+}
+
+static enum err bench_open(struct bench *b, const struct cmd_model_options *load, uint32_t tokens_max,
+	struct err_info *info)
+{
+	struct session_options options = {.sequences = b->batch, .kv_type = CHIP_F16, .chunk = b->chunk};
+	struct chip_cache_layout layout;
+	struct prng prng;
+	enum err err;
+
+	if ((err = cmd_model_load(&b->loaded, load, info)))
+		return err;
+	options.context_max = tokens_max;
+	b->tokens = mem_alloc(tokens_max, sizeof(*b->tokens));
+	b->items = mem_alloc(b->batch, sizeof(*b->items));
+	b->sampled = mem_alloc(b->batch, sizeof(*b->sampled));
+	if (!b->tokens || !b->items || !b->sampled)
+		return err_set(info, ERR_MEMORY, "out of memory for %u tokens", tokens_max);
+	prng_init(&prng, TOKENS_SEED);
+	for (uint32_t i = 0; i < tokens_max; i++)
+		b->tokens[i] = (uint32_t)prng_below(&prng, model_config(b->loaded.model)->vocab_used);
+	model_cache_layout(b->loaded.model, CHIP_F16, &layout);
+	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
+	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
+		return err;
+	return session_open(&b->session, b->loaded.model, &options, info);
+}
+
+int cmd_bench(int argc, char **argv)
+{
+	static struct bench b;
+	struct cmd_model_options load = {.kv_type = CHIP_F16};
+	int64_t prompt = 512, generate = 128, batch = 1, rounds = 5, depth = 0, chunk = 512;
+	const struct option_row rows[] = {
+		{"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N", "prompt tokens (512); 0: no such row"},
+		{"n-gen", 'n', OPTION_INT, &generate, 0, 1 << 20, "N", "generated tokens (128); 0: no such row"},
+		{"batch", 'b', OPTION_INT, &batch, 1, 256, "N", "sequences decoded together (1)"},
+		{"repetitions", 'r', OPTION_INT, &rounds, 1, ROUNDS_MAX, "N", "measured rounds (5)"},
+		{"depth", 'd', OPTION_INT, &depth, 0, 1 << 20, "N", "tokens in the cache before (0)"},
+		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N", "rows of a prefill step (512)"},
+		{"threads", 't', OPTION_INT, &load.threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"isa", 0, OPTION_STRING, &load.isa, 0, 0, "NAME", "force an instruction set"},
+		{"model", 'm', OPTION_STRING, &load.path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"json", 0, OPTION_FLAG, &b.as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options options = {"bench", "[MODEL]", "Measures prefill and decode with random tokens; shares "
+		"are of this machine's measured read bandwidth and int8 peak.", rows, sizeof(rows) / sizeof(*rows), 1};
+	struct err_info info = {0};
+	const char *positional = NULL;
+	uint32_t positional_count;
+	int exit_code;
+
+	if (!cmd_parse(&options, argc, argv, &positional, &positional_count, &exit_code))
+		return exit_code;
+	if (positional_count > 0)
+		load.path = positional;
+	b.batch = (uint32_t)batch;
+	b.rounds = (uint32_t)rounds;
+	b.depth = (uint32_t)depth;
+	b.chunk = (uint32_t)chunk;
+	load.rows_max = b.chunk > b.batch ? b.chunk : b.batch;
+	load.wanted_max = b.batch;
+	json_t *all = b.as_json ? json_array() : NULL;
+	enum err err = bench_open(&b, &load, (uint32_t)(depth + prompt + generate + 1), &info);
+
+	if (!err)
+		err = bench_run(&b, (uint32_t)prompt, (uint32_t)generate, all, &info);
+	session_close(b.session);
+	cmd_model_close(&b.loaded);
+	mem_free(b.tokens);
+	mem_free(b.items);
+	mem_free(b.sampled);
+	if (err) {
+		json_decref(all);
+		return cmd_fail(&info);
+	}
+	return b.as_json ? cmd_print_json(all) : CMD_DONE;
+}

@@ -1,0 +1,62 @@
+/* cmd/cmd.h - what the verbs share. A verb is one file: arguments in, printing out, exit code back. */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "chip/chip.h"
+#include "cmd/options.h"
+
+struct model;
+
+enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes, cli.md */
+
+/* argv[0] is the verb. */
+int cmd_bench(int argc, char **argv);
+int cmd_chips(int argc, char **argv);
+int cmd_detokenize(int argc, char **argv);
+int cmd_logits(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_template(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+
+/* `tongyun: error: text` on stderr; returns CMD_FAILED. */
+int cmd_fail(const struct err_info *info);
+
+/* Prints one JSON document on stdout and releases it. */
+int cmd_print_json(json_t *document);
+
+/* Parses, and turns help and wrong usage into an exit code: true to go on, else *exit_code is final. */
+bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
+	int *exit_code) MUST_CHECK;
+
+/* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
+bool cmd_looks_like_model(const char *text);
+
+/* A model with its chip. */
+struct cmd_model {
+	struct chip *chip;
+	struct model *model;
+};
+
+struct cmd_model_options {
+	const char *path;       /* NULL: the model inside the program */
+	const char *isa;
+	int64_t threads;
+	uint32_t rows_max;      /* 0: 512 */
+	uint32_t wanted_max;    /* 0: 1 */
+	enum chip_type kv_type;
+	bool taps;
+};
+
+/* Opens the model without a chip: for verbs that only read it. */
+enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info) MUST_CHECK;
+/* Opens chip and model and packs the weights. */
+enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options, struct err_info *info) MUST_CHECK;
+void cmd_model_close(struct cmd_model *m);
+
+#endif

@@ -1,0 +1,100 @@
+/* cmd/common.c - what the verbs share: errors, JSON, opening a model on a chip. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cmd/cmd.h"
+#include "model/model.h"
+
+#define ROWS_DEFAULT 512
+
+int cmd_fail(const struct err_info *info)
+{
+	fprintf(stderr, "tongyun: error: %s\n", info->text);
+	return CMD_FAILED;
+}
+
+int cmd_print_json(json_t *document)
+{
+	const bool good = document && json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
+
+	json_decref(document);
+	if (!good) {
+		fprintf(stderr, "tongyun: error: the JSON document could not be written\n");
+		return CMD_FAILED;
+	}
+	putchar('\n');
+	return CMD_DONE;
+}
+
+bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
+	int *exit_code)
+{
+	const enum options_result result = options_parse(o, argc, argv, positionals, positional_count);
+
+	*exit_code = result == OPTIONS_WRONG ? CMD_WRONG : CMD_DONE;
+	return result == OPTIONS_OK;
+}
+
+static bool is_name_byte(char c)
+{
+	return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
+}
+
+/* owner/name or owner/name:type, each of [A-Za-z0-9._-]. */
+static bool is_store_name(const char *text)
+{
+	size_t parts[3] = {0};
+	int part = 0;
+
+	for (; *text; text++) {
+		if ((*text == '/' && part == 0) || (*text == ':' && part == 1))
+			part++;
+		else if (is_name_byte(*text))
+			parts[part]++;
+		else
+			return false;
+	}
+	return part >= 1 && parts[0] > 0 && parts[1] > 0 && (part < 2 || parts[2] > 0);
+}
+
+bool cmd_looks_like_model(const char *text)
+{
+	const size_t size = strlen(text);
+
+	return file_exists(text) || is_store_name(text) || (size > 5 && strcmp(text + size - 5, ".gguf") == 0);
+}
+
+enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info)
+{
+	*m = (struct cmd_model){0};
+	if (path && !file_exists(path))
+		return err_set(info, ERR_NOT_FOUND, "%s: no such model; give a directory, a .gguf file, or nothing for "
+			"the model inside", path);
+	return model_open(&m->model, path, info);
+}
+
+enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options, struct err_info *info)
+{
+	const struct chip_config config = {.isa = options->isa, .threads = (uint32_t)options->threads};
+	const struct model_load_options load = {
+		.rows_max = options->rows_max ? options->rows_max : ROWS_DEFAULT,
+		.wanted_max = options->wanted_max ? options->wanted_max : 1,
+		.kv_type = options->kv_type,
+		.taps = options->taps,
+	};
+	enum err err;
+
+	if ((err = cmd_model_open(m, options->path, info)) || (err = chip_open(&m->chip, "cpu", &config, info))
+		|| (err = model_load(m->model, m->chip, &load, info)))
+		cmd_model_close(m);
+	return err;
+}
+
+void cmd_model_close(struct cmd_model *m)
+{
+	model_close(m->model);
+	chip_close(m->chip);
+	*m = (struct cmd_model){0};
+}

@@ -1,0 +1,56 @@
+/* cmd/main.c - the table of verbs; nothing but finding one and calling it. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+
+struct verb {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+};
+
+static const struct verb verbs[] = {
+	{"run", "answer a prompt, or chat in the terminal", cmd_run},
+	{"show", "what a model is and needs", cmd_show},
+	{"tokenize", "text on stdin to token ids", cmd_tokenize},
+	{"detokenize", "token ids on stdin to text", cmd_detokenize},
+	{"template", "render a chat template", cmd_template},
+	{"logits", "logits of every position as .npy", cmd_logits},
+	{"bench", "measure prefill and decode", cmd_bench},
+	{"chips", "the chips of this machine", cmd_chips},
+};
+
+static void print_usage(FILE *out)
+{
+	fprintf(out, "usage: tongyun VERB [options] ...\n\nA metered Qwen cloud on the chips you own.\n\n");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
+	fprintf(out, "\n`tongyun VERB --help` tells more; `tongyun --version` the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		print_usage(stderr);
+		return CMD_WRONG;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		print_usage(stdout);
+		return CMD_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("tongyun %s\n", TONGYUN_VERSION);
+		return CMD_DONE;
+	}
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (strcmp(argv[1], verbs[i].name) == 0) {
+			const int code = verbs[i].run(argc - 1, argv + 1);
+
+			return fflush(stdout) == 0 ? code : CMD_FAILED;
+		}
+	fprintf(stderr, "tongyun: unknown verb '%s'; see tongyun --help\n", argv[1]);
+	return CMD_WRONG;
+}

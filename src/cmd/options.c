@@ -1,0 +1,384 @@
+/* cmd/options.c - see options.h. Flags by getopt_long, the config file by libyaml. */
+#include "cmd/options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
+#define NAME_MAX_BYTES 48
+#define LETTERS_MAX 128
+
+int options_wrong(const struct options *o, const char *format, ...)
+{
+	va_list arguments;
+
+	fprintf(stderr, "tongyun: %s: ", o->verb);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "; see tongyun %s --help\n", o->verb);
+	return 2;
+}
+
+/* The next blank-separated word of *rest into word; false at the end. */
+static bool next_word(const char **rest, char word[NAME_MAX_BYTES])
+{
+	const char *from = *rest + strspn(*rest, " ");
+	const size_t size = strcspn(from, " ");
+
+	if (size == 0)
+		return false;
+	assert(size < NAME_MAX_BYTES);
+	memcpy(word, from, size);
+	word[size] = '\0';
+	*rest = from + size;
+	return true;
+}
+
+static bool parse_number(const struct option_row *row, const char *text, double *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtod(text, &end);
+	return end != text && *end == '\0' && errno == 0 && isfinite(*out) && *out >= row->min && *out <= row->max;
+}
+
+static bool parse_int(const struct option_row *row, const char *text, int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	return end != text && *end == '\0' && errno == 0 && (double)*out >= row->min && (double)*out <= row->max;
+}
+
+static bool parse_bool(const char *text, bool *out)
+{
+	static const char *const yes[] = {"1", "true", "yes", "on"};
+	static const char *const no[] = {"0", "false", "no", "off"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
+		if (strcmp(text, yes[i]) == 0)
+			return *out = true;
+		if (strcmp(text, no[i]) == 0) {
+			*out = false;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Sets a row from text (NULL for a bare flag); says what was expected on failure. */
+static bool row_set(const struct option_row *row, const char *text, const char **expected)
+{
+	switch (row->kind) {
+	case OPTION_FLAG:
+	case OPTION_NO_FLAG: {
+		bool on = true;
+
+		*expected = "true or false";
+		if (text && !parse_bool(text, &on))
+			return false;
+		*(bool *)row->value = row->kind == OPTION_FLAG ? on : !on;
+		return true;
+	}
+	case OPTION_STRING:
+		*(const char **)row->value = text;
+		return true;
+	case OPTION_INT:
+		*expected = "a whole number";
+		return parse_int(row, text, row->value);
+	case OPTION_NUMBER:
+		*expected = "a number";
+		return parse_number(row, text, row->value);
+	case OPTION_LIST: {
+		struct option_list *list = row->value;
+
+		*expected = "fewer values";
+		if (list->count == OPTIONS_LIST_MAX)
+			return false;
+		list->values[list->count++] = text;
+		return true;
+	}
+	}
+	return false;
+}
+
+static bool row_set_from(const struct options *o, const struct option_row *row, const char *source, const char *text)
+{
+	const char *expected = "";
+
+	if (row_set(row, text, &expected))
+		return true;
+	if (row->kind == OPTION_INT || row->kind == OPTION_NUMBER)
+		options_wrong(o, "%s: '%s' is not %s from %g to %g", source, text, expected, row->min, row->max);
+	else
+		options_wrong(o, "%s: '%s': expected %s", source, text ? text : "", expected);
+	return false;
+}
+
+/* "max-model-len" to "TONGYUN_MAX_MODEL_LEN". */
+static void environment_name(char out[NAME_MAX_BYTES + 8], const char *name)
+{
+	size_t at = 0;
+
+	for (const char *prefix = "TONGYUN_"; *prefix; prefix++)
+		out[at++] = *prefix;
+	for (; *name; name++) {
+		const char c = *name;
+
+		out[at++] = c == '-' ? '_' : (c >= 'a' && c <= 'z') ? (char)(c - 'a' + 'A') : c;
+	}
+	out[at] = '\0';
+}
+
+static bool options_from_environment(const struct options *o)
+{
+	for (uint32_t i = 0; i < o->row_count; i++) {
+		const char *rest = o->rows[i].name;
+		char name[NAME_MAX_BYTES];
+		char variable[NAME_MAX_BYTES + 8];
+
+		while (next_word(&rest, name)) {
+			environment_name(variable, name);
+			const char *text = getenv(variable);
+
+			if (text && *text && !row_set_from(o, &o->rows[i], variable, text))
+				return false;
+		}
+	}
+	return true;
+}
+
+static const struct option_row *row_find(const struct options *o, const char *wanted)
+{
+	for (uint32_t i = 0; i < o->row_count; i++) {
+		const char *rest = o->rows[i].name;
+		char name[NAME_MAX_BYTES];
+
+		while (next_word(&rest, name))
+			if (strcmp(name, wanted) == 0)
+				return &o->rows[i];
+	}
+	return NULL;
+}
+
+/* One `key: value` or one item of `key: [a, b]`; keys may use _ for -. */
+static bool config_value(const struct options *o, const char *path, const char *key, const char *value)
+{
+	char name[NAME_MAX_BYTES];
+	size_t size = strlen(key);
+	const struct option_row *row;
+
+	if (size >= sizeof(name))
+		size = sizeof(name) - 1;
+	for (size_t i = 0; i < size; i++)
+		name[i] = key[i] == '_' ? '-' : key[i];
+	name[size] = '\0';
+	row = row_find(o, name);
+	if (!row || strcmp(name, "config") == 0) {
+		options_wrong(o, "%s: unknown setting '%s'", path, key);
+		return false;
+	}
+	char *kept = strdup(value);   /* lives as long as the program, like argv */
+
+	return kept && row_set_from(o, row, path, kept);
+}
+
+/* A flat mapping of scalars and lists of scalars. */
+static bool config_events(const struct options *o, const char *path, yaml_parser_t *parser)
+{
+	char key[NAME_MAX_BYTES] = "";
+	bool in_list = false;
+	bool done = false;
+
+	while (!done) {
+		yaml_event_t event;
+		bool good = true;
+
+		if (!yaml_parser_parse(parser, &event)) {
+			options_wrong(o, "%s: line %zu: %s", path, parser->problem_mark.line + 1, parser->problem);
+			return false;
+		}
+		if (event.type == YAML_SCALAR_EVENT) {
+			const char *text = (const char *)event.data.scalar.value;
+
+			if (*key) {
+				good = config_value(o, path, key, text);
+				if (!in_list)
+					*key = '\0';
+			} else {
+				snprintf(key, sizeof(key), "%s", text);
+			}
+		} else if (event.type == YAML_SEQUENCE_START_EVENT) {
+			in_list = true;
+		} else if (event.type == YAML_SEQUENCE_END_EVENT) {
+			in_list = false;
+			*key = '\0';
+		} else if (event.type == YAML_MAPPING_START_EVENT && *key) {
+			options_wrong(o, "%s: '%s' must be a value or a list", path, key);
+			good = false;
+		} else if (event.type == YAML_ALIAS_EVENT) {
+			options_wrong(o, "%s: aliases are not supported", path);
+			good = false;
+		}
+		done = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+static bool options_from_config(const struct options *o, const char *path)
+{
+	yaml_parser_t parser;
+	bool good = false;
+	FILE *file = fopen(path, "rb");
+
+	if (!file) {
+		options_wrong(o, "%s: %s", path, strerror(errno));
+		return false;
+	}
+	if (yaml_parser_initialize(&parser)) {
+		yaml_parser_set_input_file(&parser, file);
+		good = config_events(o, path, &parser);
+		yaml_parser_delete(&parser);
+	}
+	fclose(file);
+	return good;
+}
+
+struct spellings {
+	char names[SPELLINGS_MAX][NAME_MAX_BYTES];
+	struct option longs[SPELLINGS_MAX + 2];
+	char letters[LETTERS_MAX];
+};
+
+static void spellings_make(struct spellings *s, const struct options *o)
+{
+	uint32_t count = 0;
+	size_t letter_at = 0;
+
+	memset(s, 0, sizeof(*s));
+	for (uint32_t i = 0; i < o->row_count; i++) {
+		const struct option_row *row = &o->rows[i];
+		const int argument = row->kind <= OPTION_NO_FLAG ? no_argument : required_argument;
+		const char *rest = row->name;
+
+		assert(count < SPELLINGS_MAX);
+		while (next_word(&rest, s->names[count])) {
+			s->longs[count] = (struct option){s->names[count], argument, NULL, 256 + (int)i};
+			assert(count + 1 < SPELLINGS_MAX);
+			count++;
+		}
+		if (row->letter) {
+			assert(letter_at + 2 < LETTERS_MAX - 2);
+			s->letters[letter_at++] = row->letter;
+			if (argument == required_argument)
+				s->letters[letter_at++] = ':';
+		}
+	}
+	s->longs[count] = (struct option){"help", no_argument, NULL, 'h'};
+	s->letters[letter_at++] = 'h';
+}
+
+static const struct option_row *row_of(const struct options *o, int code)
+{
+	if (code >= 256)
+		return &o->rows[code - 256];
+	for (uint32_t i = 0; i < o->row_count; i++)
+		if (o->rows[i].letter == code)
+			return &o->rows[i];
+	return NULL;
+}
+
+/* In the first pass only --config and --help count, in the second the rest. */
+static enum options_result options_from_flags(const struct options *o, int argc, char **argv, bool first_pass)
+{
+	static struct spellings spellings;
+	int code;
+
+	spellings_make(&spellings, o);
+	optind = 0;
+	opterr = !first_pass ? 0 : 1;
+	while ((code = getopt_long(argc, argv, spellings.letters, spellings.longs, NULL)) != -1) {
+		const struct option_row *row = row_of(o, code);
+
+		if (code == 'h' && (!row || row->letter != 'h')) {
+			options_help(o, stdout);
+			return OPTIONS_HELP;
+		}
+		if (code == '?' || !row) {
+			fprintf(stderr, "tongyun: %s: see tongyun %s --help\n", o->verb, o->verb);
+			return OPTIONS_WRONG;
+		}
+		if ((strcmp(row->name, "config") == 0) != first_pass)
+			continue;
+		if (!row_set_from(o, row, argv[optind - 1], optarg))
+			return OPTIONS_WRONG;
+	}
+	return OPTIONS_OK;
+}
+
+enum options_result options_parse(const struct options *o, int argc, char **argv, const char **positionals,
+	uint32_t *positional_count)
+{
+	const struct option_row *config = row_find(o, "config");
+	enum options_result result = options_from_flags(o, argc, argv, true);
+
+	if (result != OPTIONS_OK)
+		return result;
+	if (config) {
+		const char *path = *(const char **)config->value;
+
+		if (!path)
+			path = getenv("TONGYUN_CONFIG");
+		if (path && *path && !options_from_config(o, path))
+			return OPTIONS_WRONG;
+	}
+	if (!options_from_environment(o))
+		return OPTIONS_WRONG;
+	result = options_from_flags(o, argc, argv, false);
+	if (result != OPTIONS_OK)
+		return result;
+	*positional_count = 0;
+	for (int i = optind; i < argc; i++) {
+		if (*positional_count == o->positional_max) {
+			options_wrong(o, "unexpected argument '%s'", argv[i]);
+			return OPTIONS_WRONG;
+		}
+		positionals[(*positional_count)++] = argv[i];
+	}
+	return OPTIONS_OK;
+}
+
+void options_help(const struct options *o, FILE *out)
+{
+	fprintf(out, "usage: tongyun %s %s%s\n\n%s\n\n", o->verb, o->row_count ? "[options] " : "", o->arguments,
+		o->about);
+	for (uint32_t i = 0; i < o->row_count; i++) {
+		const struct option_row *row = &o->rows[i];
+		const char *rest = row->name;
+		char name[NAME_MAX_BYTES];
+		char left[128];
+		int at = 0;
+
+		at += snprintf(left, sizeof(left), row->letter ? "-%c" : "  ", row->letter);
+		while (next_word(&rest, name) && at < 60)
+			at += snprintf(left + at, sizeof(left) - (size_t)at, "%s--%s",
+				at > 2 || row->letter ? ", " : "  ", name);
+		if (row->argument)
+			snprintf(left + at, sizeof(left) - (size_t)at, " %s", row->argument);
+		fprintf(out, strlen(left) < 30 ? "  %-30s %s\n" : "  %s\n                                 %s\n", left,
+			row->help);
+	}
+	fprintf(out, "  -h, --help                     show this text\n");
+}

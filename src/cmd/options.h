@@ -1,0 +1,62 @@
+/* cmd/options.h - one table per verb says what can be set; config file, environment and flags all fill it.
+ *
+ * The later one wins: config file (`--config F.yaml`, key `max-model-len`), TONGYUN_MAX_MODEL_LEN, --max-model-len.
+ * The table also prints --help. Wrong usage is the caller's exit 2.
+ */
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+#define OPTIONS_LIST_MAX 16   /* values of an OPTION_LIST */
+
+enum option_kind {
+	OPTION_FLAG,    /* bool: --name */
+	OPTION_NO_FLAG, /* bool set to false: --no-name, spelled in the table as "no-name" */
+	OPTION_STRING,  /* const char * */
+	OPTION_INT,     /* int64_t in [min, max] */
+	OPTION_NUMBER,  /* double in [min, max] */
+	OPTION_LIST,    /* struct option_list: may be given several times */
+};
+
+struct option_list {
+	const char *values[OPTIONS_LIST_MAX];
+	uint32_t count;
+};
+
+struct option_row {
+	const char *name;       /* long name without dashes; several spellings blank separated, the first is shown */
+	char letter;            /* 0: none */
+	enum option_kind kind;
+	void *value;
+	double min, max;        /* of OPTION_INT and OPTION_NUMBER */
+	const char *argument;   /* shown in the help: "N" */
+	const char *help;
+};
+
+struct options {
+	const char *verb;           /* "run" */
+	const char *arguments;      /* "[MODEL] [PROMPT]" */
+	const char *about;          /* a sentence or a few, shown above the options */
+	const struct option_row *rows;
+	uint32_t row_count;
+	uint32_t positional_max;    /* more is wrong usage */
+};
+
+enum options_result { OPTIONS_OK, OPTIONS_HELP /* printed, exit 0 */, OPTIONS_WRONG /* said, exit 2 */ };
+
+/* Environment first, then flags; positionals (pointers into argv) go to out. argv[0] is the verb. Options may stand
+ * anywhere before "--". A config file is read when the table has a row "config". */
+enum options_result options_parse(const struct options *o, int argc, char **argv, const char **positionals,
+	uint32_t *positional_count) MUST_CHECK;
+
+void options_help(const struct options *o, FILE *out);
+
+/* `tongyun: VERB: text` and a hint on stderr; returns 2. */
+int options_wrong(const struct options *o, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#endif

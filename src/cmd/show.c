@@ -1,0 +1,88 @@
+/* cmd/show.c - `tongyun show`: what a model is and what it needs, without loading it. */
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "model/config.h"
+#include "model/dtype.h"
+#include "model/model.h"
+#include "model/template.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+
+/* Bytes of keys and values a token leaves behind, in the 16-bit cache that serving uses. */
+static int64_t kv_bytes_per_token(const struct model_config *c)
+{
+	return (int64_t)c->attention_layers * 2 * c->kv_heads * c->head_dim * 2;
+}
+
+static int64_t state_bytes(const struct model_config *c)
+{
+	const int64_t recurrent = (int64_t)c->delta_v_heads * c->delta_k_dim * c->delta_v_dim * 4;
+	const int64_t conv = (int64_t)model_config_delta_channels(c) * (c->delta_layers ? c->delta_conv - 1 : 0) * 4;
+
+	return c->delta_layers * (recurrent + conv);
+}
+
+static json_t *show_json(const struct model *m)
+{
+	const struct model_config *c = model_config(m);
+	const struct weights *w = model_weights(m);
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:i}", "name",
+		model_name(m), "architecture", model_arch_name(c->arch), "parameters", (json_int_t)w->parameters,
+		"size_bytes", (json_int_t)w->size_bytes, "type", dtype_of_chip(w->type)->name, "context_max",
+		(int)c->context_max, "layers", (int)c->layers, "attention_layers", (int)c->attention_layers,
+		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn, "vocab",
+		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c), "state_bytes",
+		(json_int_t)state_bytes(c), "chat_template", model_template(m) != NULL, "tokens",
+		(int)tokenizer_count(model_tokenizer(m)));
+}
+
+static void show_print(const struct model *m)
+{
+	const struct model_config *c = model_config(m);
+	const struct weights *w = model_weights(m);
+
+	printf("%s\n", model_name(m));
+	printf("  architecture  %s\n", model_arch_name(c->arch));
+	printf("  parameters    %llu\n", (unsigned long long)w->parameters);
+	printf("  weights       %llu bytes, mostly %s\n", (unsigned long long)w->size_bytes,
+		dtype_of_chip(w->type)->name);
+	printf("  layers        %u: %u attention, %u DeltaNet\n", c->layers, c->attention_layers, c->delta_layers);
+	printf("  hidden, ffn   %u, %u\n", c->hidden, c->ffn);
+	printf("  heads         %u of %u, %u for keys and values\n", c->heads, c->head_dim, c->kv_heads);
+	printf("  vocabulary    %u tokens\n", c->vocab_used);
+	printf("  context       %u tokens at most\n", c->context_max);
+	printf("  memory        %lld bytes a token, %lld bytes a sequence\n", (long long)kv_bytes_per_token(c),
+		(long long)state_bytes(c));
+	printf("  template      %s\n", model_template(m) ? "yes" : "none: raw prompts only");
+	if (*w->note)
+		printf("  note          %s\n", w->note);
+}
+
+int cmd_show(int argc, char **argv)
+{
+	bool as_json = false;
+	const char *path = NULL, *positional = NULL;
+	const struct option_row rows[] = {
+		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options options = {"show", "[MODEL]", "Tells what a model is and what it needs.", rows,
+		sizeof(rows) / sizeof(*rows), 1};
+	struct err_info info = {0};
+	struct cmd_model m;
+	uint32_t count;
+	int exit_code = CMD_DONE;
+
+	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+		return exit_code;
+	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+		return cmd_fail(&info);
+	if (as_json)
+		exit_code = cmd_print_json(show_json(m.model));
+	else
+		show_print(m.model);
+	cmd_model_close(&m);
+	return exit_code;
+}

@@ -1,0 +1,131 @@
+/* cmd/tokenize.c - `tongyun tokenize` and `tongyun detokenize`: standard input to standard output. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "model/model.h"
+#include "model/tokenizer.h"
+
+#define TEXT_BYTES_MAX    ((size_t)256 << 20)
+#define SCRATCH_CHUNK     ((size_t)1 << 20)
+#define SCRATCH_BYTES_MAX ((size_t)4 << 30)
+
+static void print_ids(const struct token_list *list, bool as_json)
+{
+	if (as_json)
+		putchar('[');
+	for (size_t i = 0; i < list->count; i++)
+		printf("%s%u", i == 0 ? "" : as_json ? ", " : " ", list->ids[i]);
+	puts(as_json ? "]" : "");
+}
+
+static enum err tokenize(const struct tokenizer *t, bool special, bool as_json, struct err_info *info)
+{
+	struct token_list list = {0};
+	struct arena scratch;
+	struct buf text;
+	enum err err;
+
+	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
+	buf_init(&text, TEXT_BYTES_MAX);
+	if ((err = file_read(&text, "-", info)))
+		goto done;
+	list.count_max = text.size + 1;   /* a token has at least a byte */
+	list.ids = mem_alloc(list.count_max, sizeof(*list.ids));
+	if (!list.ids) {
+		err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text", text.size);
+		goto done;
+	}
+	if (!(err = tokenizer_encode(t, text.data ? text.data : "", text.size, special, &scratch, &list, info)))
+		print_ids(&list, as_json);
+done:
+	mem_free(list.ids);
+	buf_free(&text);
+	arena_reset(&scratch);
+	return err;
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+	bool special = false, as_json = false;
+	const char *path = NULL, *positional = NULL;
+	const struct option_row rows[] = {
+		{"special", 0, OPTION_FLAG, &special, 0, 0, NULL, "text such as <|im_end|> becomes its special token"},
+		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON array"},
+	};
+	const struct options options = {"tokenize", "[MODEL] < TEXT", "Prints the token ids of the text on standard "
+		"input.", rows, sizeof(rows) / sizeof(*rows), 1};
+	struct err_info info = {0};
+	struct cmd_model m;
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+		return exit_code;
+	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+		return cmd_fail(&info);
+	const enum err err = tokenize(model_tokenizer(m.model), special, as_json, &info);
+
+	cmd_model_close(&m);
+	return err ? cmd_fail(&info) : CMD_DONE;
+}
+
+/* Ids separated by blanks, or a JSON array of them. */
+static enum err detokenize(const struct tokenizer *t, struct err_info *info)
+{
+	struct buf text;
+	char *end;
+	enum err err;
+
+	buf_init(&text, TEXT_BYTES_MAX);
+	if ((err = file_read(&text, "-", info)))
+		goto done;
+	for (const char *at = text.data ? text.data : "";; at = end) {
+		at += strspn(at, " \t\r\n[],");
+		if (*at == '\0')
+			break;
+		const unsigned long id = strtoul(at, &end, 10);
+
+		if (end == at || id >= tokenizer_count(t)) {
+			err = err_set(info, ERR_INPUT, "standard input: '%.16s' is not a token id below %zu", at,
+				tokenizer_count(t));
+			goto done;
+		}
+		const struct token_text piece = tokenizer_text(t, (uint32_t)id);
+
+		fwrite(piece.bytes, 1, piece.size, stdout);
+	}
+done:
+	buf_free(&text);
+	return err;
+}
+
+int cmd_detokenize(int argc, char **argv)
+{
+	const char *path = NULL, *positional = NULL;
+	const struct option_row rows[] = {
+		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+	};
+	const struct options options = {"detokenize", "[MODEL] < IDS", "Prints the text of the token ids on standard "
+		"input, blank separated or a JSON array.", rows, sizeof(rows) / sizeof(*rows), 1};
+	struct err_info info = {0};
+	struct cmd_model m;
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+		return exit_code;
+	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+		return cmd_fail(&info);
+	const enum err err = detokenize(model_tokenizer(m.model), &info);
+
+	cmd_model_close(&m);
+	return err ? cmd_fail(&info) : CMD_DONE;
+}

@@ -1,0 +1,259 @@
+/* model/model.c - see model.h. Opens what the files say, packs it for a chip, records the program. */
+#include "model/model.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "model/builtin.h"
+#include "model/config.h"
+#include "model/program.h"
+#include "model/template.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+
+#define NAME_BYTES 256
+
+struct model {
+	char name[NAME_BYTES];
+	struct weights weights;
+	struct tokenizer *tokenizer;
+	struct chat_template *template;
+
+	struct chip *chip;              /* after model_load */
+	struct packed_weights packed;
+	struct program program;
+	struct chip_program *chip_program;
+};
+
+/* The base name without .gguf and without a trailing slash (rules.md 17). */
+static void name_from_path(char out[NAME_BYTES], const char *path)
+{
+	size_t size = strlen(path);
+
+	while (size > 1 && path[size - 1] == '/')
+		size--;
+	size_t from = size;
+
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	size -= from;
+	if (size > 5 && memcmp(path + from + size - 5, ".gguf", 5) == 0)
+		size -= 5;
+	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1), path + from);
+}
+
+static enum err tokenizer_for(struct model *m, const char *path, struct err_info *info)
+{
+	const struct model_config *config = &m->weights.config;
+	const enum pretokenize_rule rule = config->arch == MODEL_ARCH_QWEN3 ? PRETOKENIZE_QWEN2 : PRETOKENIZE_QWEN35;
+
+	if (m->weights.gguf)
+		return tokenizer_open_gguf(&m->tokenizer, m->weights.gguf, info);
+	return tokenizer_open_dir(&m->tokenizer, path, rule, info);
+}
+
+static enum err template_for(struct model *m, struct err_info *info)
+{
+	if (!m->weights.chat_template)
+		return ERR_NONE;
+	return chat_template_open(&m->template, m->weights.chat_template, m->weights.chat_template_size, m->tokenizer,
+		info);
+}
+
+static enum err weights_for(struct model *m, const char *path, struct err_info *info)
+{
+	if (path) {
+		name_from_path(m->name, path);
+		return weights_open(&m->weights, path, info);
+	}
+	const struct builtin_model inside = builtin_model();
+
+	snprintf(m->name, sizeof(m->name), "%s", BUILTIN_MODEL_NAME);
+	if (inside.size == 0)
+		return err_set(info, ERR_NOT_FOUND, "this program was built without a model inside; name one");
+	return weights_open_memory(&m->weights, inside.bytes, inside.size, m->name, info);
+}
+
+enum err model_open(struct model **out, const char *path, struct err_info *info)
+{
+	struct model *m = mem_alloc(1, sizeof(*m));
+	enum err err;
+
+	*out = NULL;
+	if (!m)
+		return err_set(info, ERR_MEMORY, "out of memory for a model");
+	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))
+		|| (err = model_config_set_vocab_used(&m->weights.config, (uint32_t)tokenizer_count(m->tokenizer), info))
+		|| (err = template_for(m, info))) {
+		model_close(m);
+		return err;
+	}
+	if (*m->weights.note)
+		log_line(LOG_INFO, "model", "%s: %s", m->name, m->weights.note);
+	*out = m;
+	return ERR_NONE;
+}
+
+static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t layer, struct packed *out,
+	struct err_info *info)
+{
+	if (rule->form == FORM_MATRIX)
+		return chip_weight_pack(m->chip, &out->matrix, weights_matrix(&m->weights, rule->weight, layer), info);
+	const struct weight_vector *v = weights_vector(&m->weights, rule->weight, layer);
+
+	return chip_vector_open(m->chip, &out->vector, v->values, v->count, info);
+}
+
+static bool layer_has(const struct model_config *config, const struct weight_rule *rule, uint32_t layer)
+{
+	switch (rule->place) {
+	case PLACE_ONCE:
+		return false;
+	case PLACE_LAYER:
+		return true;
+	case PLACE_ATTENTION:
+		return config->layer_kind[layer] == MODEL_LAYER_ATTENTION;
+	case PLACE_DELTA:
+		return config->layer_kind[layer] == MODEL_LAYER_DELTA;
+	}
+	return false;
+}
+
+/* Every weight by the rules of its architecture; a tied head shares the embedding's packed form. */
+static enum err pack_all(struct model *m, struct err_info *info)
+{
+	const struct model_config *config = &m->weights.config;
+	const struct arch *arch = arch_get(config->arch);
+	enum err err;
+
+	for (size_t r = 0; r < arch->rule_count; r++) {
+		const struct weight_rule *rule = &arch->rules[r];
+
+		if (rule->place == PLACE_ONCE) {
+			if (rule->weight == WEIGHT_HEAD && config->tied)
+				continue;
+			if ((err = pack(m, rule, 0, &m->packed.once[rule->weight], info)))
+				return err;
+		}
+		for (uint32_t layer = 0; layer < config->layers; layer++)
+			if (layer_has(config, rule, layer)
+				&& (err = pack(m, rule, layer, &m->packed.layers[layer][rule->weight], info)))
+				return err;
+	}
+	if (config->tied)
+		m->packed.once[WEIGHT_HEAD] = m->packed.once[WEIGHT_EMBED];
+	return ERR_NONE;
+}
+
+enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options, struct err_info *info)
+{
+	struct chip_cache_layout layout;
+	enum err err;
+
+	assert(!m->chip);
+	m->chip = chip;
+	m->packed.layers = mem_alloc(m->weights.config.layers, sizeof(*m->packed.layers));
+	if (!m->packed.layers)
+		return err_set(info, ERR_MEMORY, "out of memory for the weights of %s", m->name);
+	if ((err = pack_all(m, info))
+		|| (err = program_record(&m->program, &m->weights.config, &m->packed, options->rows_max,
+			    options->wanted_max, options->taps, info)))
+		return err_prefix(info, "%s", m->name);
+	model_cache_layout(m, options->kv_type, &layout);
+	return chip_program_open(chip, &m->chip_program, &m->program.desc, &layout, info);
+}
+
+static void unpack(struct model *m)
+{
+	if (m->packed.once[WEIGHT_HEAD].matrix == m->packed.once[WEIGHT_EMBED].matrix)
+		m->packed.once[WEIGHT_HEAD].matrix = NULL;
+	for (uint32_t w = 0; w < WEIGHTS; w++) {
+		chip_weight_close(m->chip, m->packed.once[w].matrix);
+		chip_vector_close(m->chip, m->packed.once[w].vector);
+		for (uint32_t layer = 0; m->packed.layers && layer < m->weights.config.layers; layer++) {
+			chip_weight_close(m->chip, m->packed.layers[layer][w].matrix);
+			chip_vector_close(m->chip, m->packed.layers[layer][w].vector);
+		}
+	}
+	mem_free(m->packed.layers);
+}
+
+void model_close(struct model *m)
+{
+	if (!m)
+		return;
+	if (m->chip) {
+		chip_program_close(m->chip, m->chip_program);
+		unpack(m);
+	}
+	program_free(&m->program);
+	chat_template_close(m->template);
+	tokenizer_close(m->tokenizer);
+	weights_close(&m->weights);
+	mem_free(m);
+}
+
+void model_cache_layout(const struct model *m, enum chip_type kv_type, struct chip_cache_layout *out)
+{
+	const struct model_config *c = &m->weights.config;
+
+	*out = (struct chip_cache_layout){
+		.kv_type = kv_type,
+		.attention_layers = c->attention_layers,
+		.kv_heads = c->kv_heads,
+		.head_dim = c->head_dim,
+		.delta_layers = c->delta_layers,
+		.vocab = c->vocab,
+		.context_max = c->context_max,
+	};
+	if (c->delta_layers == 0)
+		return;
+	out->conv_channels = model_config_delta_channels(c);
+	out->conv_width = c->delta_conv;
+	out->v_heads = c->delta_v_heads;
+	out->k_dim = c->delta_k_dim;
+	out->v_dim = c->delta_v_dim;
+}
+
+const struct model_config *model_config(const struct model *m)
+{
+	return &m->weights.config;
+}
+
+const struct weights *model_weights(const struct model *m)
+{
+	return &m->weights;
+}
+
+const struct tokenizer *model_tokenizer(const struct model *m)
+{
+	return m->tokenizer;
+}
+
+const struct chat_template *model_template(const struct model *m)
+{
+	return m->template;
+}
+
+const char *model_name(const struct model *m)
+{
+	return m->name;
+}
+
+struct chip *model_chip(const struct model *m)
+{
+	return m->chip;
+}
+
+struct chip_program *model_program(const struct model *m)
+{
+	return m->chip_program;
+}
+
+const struct chip_program_desc *model_program_desc(const struct model *m)
+{
+	return &m->program.desc;
+}

@@ -1,0 +1,184 @@
+/* tests/engine/golden_test.c - small random models give the logits that Hugging Face transformers gives, in every
+ * layout and format, on every instruction set this machine has. tests/golden/index.json lists the cases and the bounds. */
+#include "engine/support.h"
+
+#include "unit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "model/config.h"
+
+#define TOKENS_MAX 4096
+
+static json_t *index_json;
+
+static void read_text(struct buf *out, const char *dir, const char *name)
+{
+	struct err_info info = {0};
+	char relative[512], path[1024];
+
+	snprintf(relative, sizeof(relative), "%s/%s", dir, name);
+	support_path(path, sizeof(path), relative);
+	buf_init(out, (size_t)64 << 20);
+	if (file_read(out, path, &info))
+		fail_msg("%s", info.text);
+}
+
+static uint32_t read_tokens(const char *name, uint32_t tokens[TOKENS_MAX])
+{
+	struct buf text;
+	uint32_t count = 0;
+	char *end;
+
+	read_text(&text, "golden", name);
+	for (const char *at = text.data; count < TOKENS_MAX; at = end) {
+		const unsigned long id = strtoul(at, &end, 10);
+
+		if (end == at)
+			break;
+		tokens[count++] = (uint32_t)id;
+	}
+	buf_free(&text);
+	assert_true(count > 0);
+	return count;
+}
+
+/* The array of a .npy file: float32 after its header. */
+static const float *npy_values(const struct buf *file)
+{
+	uint16_t header;
+
+	assert_true(file->size > 10 && memcmp(file->data, "\x93NUMPY\x01", 7) == 0);
+	memcpy(&header, file->data + 8, 2);
+	return (const float *)(const void *)(file->data + 10 + header);
+}
+
+struct difference {
+	double max_abs, square, reference_square;
+};
+
+static void compare(struct difference *d, const float *got, const float *expected, uint32_t rows, uint32_t stride,
+	uint32_t columns)
+{
+	for (uint32_t r = 0; r < rows; r++)
+		for (uint32_t c = 0; c < columns; c++) {
+			const double want = expected[(size_t)r * stride + c];
+			const double off = fabs((double)got[(size_t)r * stride + c] - want);
+
+			d->max_abs = off > d->max_abs || isnan(off) ? off : d->max_abs;
+			d->square += off * off;
+			d->reference_square += want * want;
+		}
+}
+
+static void check_case(json_t *one, const char *isa)
+{
+	const char *class = json_string_value(json_object_get(one, "class"));
+	const char *name = json_string_value(json_object_get(one, "model"));
+	json_t *bounds = json_object_get(json_object_get(index_json, "classes"), class);
+	const uint32_t real = (uint32_t)json_integer_value(json_object_get(index_json, "vocab_real"));
+	const uint32_t first = (uint32_t)json_integer_value(json_array_get(json_object_get(one, "positions"), 0));
+	const uint32_t end = (uint32_t)json_integer_value(json_array_get(json_object_get(one, "positions"), 1));
+	const struct session_options options = {.sequences = 1, .chunk = 33, .kv_type = CHIP_F32};
+	uint32_t tokens[TOKENS_MAX];
+	char relative[512], path[1024];
+	struct difference d = {0};
+	struct support_model m;
+	struct buf golden;
+
+	snprintf(relative, sizeof(relative), "golden/%s", name);
+	support_path(path, sizeof(path), relative);
+	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")), tokens);
+
+	read_text(&golden, "golden", json_string_value(json_object_get(one, "logits")));
+	support_model_open(&m, path, isa, 2, 33, 33);
+	const uint32_t vocab = model_config(m.model)->vocab;
+	float *logits = support_logits(&m, &options, tokens, count);
+
+	compare(&d, logits + (size_t)first * vocab, npy_values(&golden), end - first, vocab, real);
+	const double rel = sqrt(d.square / d.reference_square);
+
+	if (!(d.max_abs <= json_number_value(json_object_get(bounds, "max_abs")))
+		|| !(rel <= json_number_value(json_object_get(bounds, "rel_rms"))))
+		fail_msg("%s, %u tokens, %s: max %g, relative rms %g", name, count, isa, d.max_abs, rel);
+	print_message("%-44s %4u tokens %-8s max %.2e rel %.2e\n", name, count, isa, d.max_abs, rel);
+	mem_free(logits);
+	buf_free(&golden);
+	support_model_close(&m);
+}
+
+static void logits_are_those_of_transformers_in_every_layout_and_format(void **state)
+{
+	json_t *one;
+	size_t i;
+
+	(void)state;
+	for (const char *const *isa = support_isas(); *isa; isa++)
+		json_array_foreach(json_object_get(index_json, "cases"), i, one)
+			check_case(one, *isa);
+}
+
+static void check_greedy(json_t *one, const char *name, const char *isa)
+{
+	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+	const struct session_options options = {.sequences = 1, .kv_type = CHIP_F32};
+	json_t *next = json_object_get(one, "next");
+	uint32_t tokens[TOKENS_MAX], token;
+	char relative[512], path[1024];
+	struct err_info info = {0};
+	struct support_model m;
+	struct session *s;
+	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")), tokens);
+
+	snprintf(relative, sizeof(relative), "golden/%s", name);
+	support_path(path, sizeof(path), relative);
+	support_model_open(&m, path, isa, 1, 16, 1);
+	assert_int_equal(session_open(&s, m.model, &options, &info), ERR_NONE);
+	session_start(s, 0, &greedy, tokens, count);
+	assert_int_equal(session_prefill(s, 0, tokens, count, &token, &info), ERR_NONE);
+	for (size_t i = 0; i < json_array_size(next); i++) {
+		assert_int_equal(token, json_integer_value(json_array_get(next, i)));
+		assert_int_equal(session_next(s, 0, &token, &info), ERR_NONE);
+	}
+	session_close(s);
+	support_model_close(&m);
+}
+
+static void greedy_continuation_is_that_of_transformers(void **state)
+{
+	json_t *one, *name;
+	size_t i, j;
+
+	(void)state;
+	for (const char *const *isa = support_isas(); *isa; isa++)
+		json_array_foreach(json_object_get(index_json, "greedy"), i, one)
+			json_array_foreach(json_object_get(one, "models"), j, name)
+				check_greedy(one, json_string_value(name), *isa);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(logits_are_those_of_transformers_in_every_layout_and_format),
+		cmocka_unit_test(greedy_continuation_is_that_of_transformers),
+	};
+	struct err_info info = {0};
+	char path[1024];
+
+	support_path(path, sizeof(path), "golden/index.json");
+	if (json_read_file(&index_json, path, &JSON_LIMITS_FILE, &info)) {
+		fprintf(stderr, "%s\n", info.text);
+		return 1;
+	}
+	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	json_decref(index_json);
+	return failed;
+}

@@ -1,0 +1,43 @@
+/* tests/engine/support.h - what the tests of whole models share: loading, running, comparing. */
+#ifndef TESTS_ENGINE_SUPPORT_H
+#define TESTS_ENGINE_SUPPORT_H
+
+#include <stdint.h>
+
+#include "chip/chip.h"
+#include "engine/session.h"
+#include "model/model.h"
+
+/* A model on a chip, opened for a test; everything that fails fails the test. */
+struct support_model {
+	struct chip *chip;
+	struct model *model;
+};
+
+void support_model_open(struct support_model *m, const char *path, const char *isa, uint32_t threads,
+	uint32_t rows_max, uint32_t wanted_max);
+void support_model_close(struct support_model *m);
+
+/* The instruction sets this machine can run, NULL terminated. */
+const char *const *support_isas(void);
+
+/* Logits of every position of tokens, fed in chunks: [count, vocab rows]; mem_free it. */
+float *support_logits(struct support_model *m, const struct session_options *options, const uint32_t *tokens,
+	uint32_t count);
+
+/* Where tests/ lies: $TONGYUN_TESTS, else what the build says. */
+void support_path(char *out, size_t size, const char *name);
+
+/* Writes a random GGUF model (a fixed seed) and returns its path, static storage. The shape is that of Qwen3-0.6B's or
+ * Qwen3.5-0.8B's layers. */
+struct support_shape {
+	const char *arch;       /* "qwen3", "qwen35" */
+	uint32_t hidden, layers, ffn, vocab;
+	uint32_t heads, kv_heads, head_dim, rotary_dim;
+	uint32_t delta_k_heads, delta_v_heads, delta_dim;   /* 0 for qwen3 */
+	uint32_t interval;      /* every n-th layer is attention */
+	enum chip_type type;
+};
+void support_write_model(const char *path, const struct support_shape *shape, uint64_t seed);
+
+#endif
