@@ -10,8 +10,8 @@
 #include "model/builtin.h"
 #include "model/config.h"
 #include "model/program.h"
-#include "model/template.h"
 #include "model/tokenizer.h"
+#include "model/tokenizer_gguf.h"
 #include "model/weights.h"
 
 #define NAME_BYTES 256
@@ -50,17 +50,13 @@ static enum err tokenizer_for(struct model *m, const char *path, struct err_info
 	const struct model_config *config = &m->weights.config;
 	const enum pretokenize_rule rule = config->arch == MODEL_ARCH_QWEN3 ? PRETOKENIZE_QWEN2 : PRETOKENIZE_QWEN35;
 
-	if (m->weights.gguf)
-		return tokenizer_open_gguf(&m->tokenizer, m->weights.gguf, info);
-	return tokenizer_open_dir(&m->tokenizer, path, rule, info);
-}
+	enum err err;
 
-static enum err template_for(struct model *m, struct err_info *info)
-{
-	if (!m->weights.chat_template)
-		return ERR_NONE;
-	return chat_template_open(&m->template, m->weights.chat_template, m->weights.chat_template_size, m->tokenizer,
-		info);
+	if (m->weights.gguf)   /* its metadata has told the config which rows are padding */
+		return tokenizer_open_gguf(&m->tokenizer, m->weights.gguf, info);
+	if ((err = tokenizer_open_dir(&m->tokenizer, path, rule, info)))
+		return err;
+	return model_config_set_vocab_used(&m->weights.config, (uint32_t)tokenizer_count(m->tokenizer), info);
 }
 
 static enum err weights_for(struct model *m, const char *path, struct err_info *info)
@@ -69,12 +65,8 @@ static enum err weights_for(struct model *m, const char *path, struct err_info *
 		name_from_path(m->name, path);
 		return weights_open(&m->weights, path, info);
 	}
-	const struct builtin_model inside = builtin_model();
-
 	snprintf(m->name, sizeof(m->name), "%s", BUILTIN_MODEL_NAME);
-	if (inside.size == 0)
-		return err_set(info, ERR_NOT_FOUND, "this program was built without a model inside; name one");
-	return weights_open_memory(&m->weights, inside.bytes, inside.size, m->name, info);
+	return builtin_weights_open(&m->weights, info);
 }
 
 enum err model_open(struct model **out, const char *path, struct err_info *info)
@@ -85,9 +77,7 @@ enum err model_open(struct model **out, const char *path, struct err_info *info)
 	*out = NULL;
 	if (!m)
 		return err_set(info, ERR_MEMORY, "out of memory for a model");
-	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))
-		|| (err = model_config_set_vocab_used(&m->weights.config, (uint32_t)tokenizer_count(m->tokenizer), info))
-		|| (err = template_for(m, info))) {
+	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))) {
 		model_close(m);
 		return err;
 	}
@@ -162,7 +152,11 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 		|| (err = program_record(&m->program, &m->weights.config, &m->packed, options->rows_max,
 			    options->wanted_max, options->taps, info)))
 		return err_prefix(info, "%s", m->name);
+	/* a program serves caches of any size of this shape */
 	model_cache_layout(m, options->kv_type, &layout);
+	layout.slots = 1;
+	layout.pages = layout.attention_layers > 0;
+	layout.states = layout.delta_layers > 0;
 	return chip_program_open(chip, &m->chip_program, &m->program.desc, &layout, info);
 }
 
@@ -190,7 +184,6 @@ void model_close(struct model *m)
 		unpack(m);
 	}
 	program_free(&m->program);
-	chat_template_close(m->template);
 	tokenizer_close(m->tokenizer);
 	weights_close(&m->weights);
 	mem_free(m);
