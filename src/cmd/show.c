@@ -5,7 +5,6 @@
 #include "model/config.h"
 #include "model/dtype.h"
 #include "model/model.h"
-#include "model/template.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
 
@@ -34,7 +33,7 @@ static json_t *show_json(const struct model *m)
 		(int)c->context_max, "layers", (int)c->layers, "attention_layers", (int)c->attention_layers,
 		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn, "vocab",
 		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c), "state_bytes",
-		(json_int_t)state_bytes(c), "chat_template", model_template(m) != NULL, "tokens",
+		(json_int_t)state_bytes(c), "chat_template", w->chat_template != NULL, "tokens",
 		(int)tokenizer_count(model_tokenizer(m)));
 }
 
@@ -55,7 +54,7 @@ static void show_print(const struct model *m)
 	printf("  context       %u tokens at most\n", c->context_max);
 	printf("  memory        %lld bytes a token, %lld bytes a sequence\n", (long long)kv_bytes_per_token(c),
 		(long long)state_bytes(c));
-	printf("  template      %s\n", model_template(m) ? "yes" : "none: raw prompts only");
+	printf("  template      %s\n", w->chat_template ? "yes" : "none: raw prompts only");
 	if (*w->note)
 		printf("  note          %s\n", w->note);
 }
