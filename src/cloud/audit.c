@@ -1,0 +1,300 @@
+/* cloud/audit.c - see audit.h. */
+#include "cloud/audit.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "base/mem.h"
+#include "cloud/ledger.h"
+#include "cloud/price.h"
+#include "engine/request.h"
+
+void audit_init(struct audit *a)
+{
+	memset(a, 0, sizeof(*a));
+}
+
+void audit_close(struct audit *a)
+{
+	mem_free(a->accounts);
+	mem_free(a->prices);
+	audit_init(a);
+}
+
+int audit_request_compare(struct record_request a, struct record_request b)
+{
+	if (a.high != b.high)
+		return a.high < b.high ? -1 : 1;
+	return a.low == b.low ? 0 : a.low < b.low ? -1 : 1;
+}
+
+/* ---- what is said of a contradiction --------------------------------------------------------- */
+
+static void wrong(struct audit *a, const char *what, const char *where)
+{
+	if (a->failed)
+		return;
+	a->failed = true;
+	snprintf(a->text, sizeof(a->text), "%s: %s", where, what);
+}
+
+static void wrong_request(struct audit *a, const char *what)
+{
+	char request[REQUEST_ID_BYTES];
+
+	record_request_format(request, a->request);
+	wrong(a, what, request);
+}
+
+static void wrong_transaction(struct audit *a, const char *what, const struct record_transaction *t)
+{
+	char where[RECORD_TEXT_BYTES];
+
+	record_idempotency_format(where, t);
+	wrong(a, what, where);
+}
+
+static void add(struct audit *a, int64_t *sum, int64_t amount_nano)
+{
+	if (!math_add_i64(*sum, amount_nano, sum))
+		wrong(a, "a sum does not fit into 63 bits", "ledger");
+}
+
+/* ---- prices and tenants ---------------------------------------------------------------------- */
+
+/* Room for one more: arrays double. */
+static enum err grow(void **rows, uint32_t *capacity, uint32_t count, size_t size,
+	struct err_info *info)
+{
+	const uint32_t wanted = *capacity == 0 ? 16 : 2 * *capacity;
+
+	if (count < *capacity)
+		return ERR_NONE;
+	void *more = count > UINT32_MAX / 4 ? NULL : mem_resize(*rows, wanted, size);
+
+	if (!more)
+		return err_set(info, ERR_MEMORY, "audit: no memory for %u rows", wanted);
+	*rows = more;
+	*capacity = wanted;
+	return ERR_NONE;
+}
+
+enum err audit_price(struct audit *a, const struct record_price *row, struct err_info *info)
+{
+	const struct price price = {.input_nano = row->input_nano,
+		.cached_nano = row->cached_nano, .output_nano = row->output_nano};
+
+	if (grow((void **)&a->prices, &a->price_capacity, a->price_count, sizeof(*a->prices), info))
+		return info->code;
+	a->prices[a->price_count++] = *row;
+	if (row->version != a->price_count)
+		wrong(a, "versions have a gap", "prices");
+	if (!price_valid(&price))
+		wrong(a, "a price is out of its bounds", row->model);
+	return ERR_NONE;
+}
+
+enum err audit_tenant(struct audit *a, const struct store_tenant *row, struct err_info *info)
+{
+	if (grow((void **)&a->accounts, &a->account_capacity, a->account_count,
+		    sizeof(*a->accounts), info))
+		return info->code;
+	a->accounts[a->account_count++] = (struct audit_account){.row = *row};
+	if (row->tenant.id != a->account_count)
+		wrong(a, "ids have a gap", "tenants");
+	return ERR_NONE;
+}
+
+/* ---- one request ----------------------------------------------------------------------------- */
+
+static void request_close(struct audit *a)
+{
+	if (!a->in_request)
+		return;
+	a->in_request = false;
+	if (a->ended_count == 0 && a->usage_count > 0)
+		wrong_request(a, "has a usage row and was neither settled nor released");
+	if (a->ended_count > 0 && a->usage_count == 0)
+		wrong_request(a, "is over and has no usage row");
+	if (a->ended_count > 0 && a->held_request_nano != 0)
+		wrong_request(a, "is over and something is still held for it");
+	if (a->usage_count > 0 && a->usage.amount_nano != a->charged_nano)
+		wrong_request(a, "was charged another amount than its usage row says");
+}
+
+/* Turns to a request; they come in ascending order. */
+static void request_turn(struct audit *a, struct record_request request)
+{
+	const int order = audit_request_compare(a->request, request);
+
+	if (a->in_request && order == 0)
+		return;
+	assert(!a->in_request || order < 0);
+	request_close(a);
+	a->in_request = true;
+	a->request = request;
+	a->tenant_id = RECORD_NONE;
+	a->hold_count = 0;
+	a->held_request_nano = 0;
+	a->charged_nano = 0;
+	a->ended_count = 0;
+	a->usage_count = 0;
+}
+
+static void tenant_same(struct audit *a, uint32_t tenant_id)
+{
+	if (a->tenant_id != RECORD_NONE && a->tenant_id != tenant_id)
+		wrong_request(a, "has rows of two tenants");
+	a->tenant_id = tenant_id;
+}
+
+static void request_transaction(struct audit *a, const struct record_transaction *t)
+{
+	request_turn(a, t->request);
+	tenant_same(a, t->tenant_id);
+	switch (t->kind) {
+	case RECORD_HOLD:
+		if (t->part != a->hold_count++)
+			wrong_transaction(a, "a part of the hold is missing or double", t);
+		if (a->ended_count > 0)
+			wrong_transaction(a, "holds for a request that is over", t);
+		break;
+	case RECORD_SETTLE:
+	case RECORD_RELEASE:
+		if (a->ended_count++ > 0)
+			wrong_transaction(a, "the request was over before", t);
+		break;
+	case RECORD_REFUND:
+		break;
+	case RECORD_TOPUP:
+	case RECORD_ADJUST:
+		wrong_transaction(a, "a request does not pay in", t);
+		break;
+	}
+	if (t->kind == RECORD_SETTLE && a->hold_count == 0)
+		wrong_transaction(a, "settles what was not held for", t);
+}
+
+static void post(struct audit *a, struct audit_account *account, const struct record_entry *entry,
+	bool of_request)
+{
+	const int64_t amount_nano = entry->amount_nano;
+
+	switch (entry->account) {
+	case RECORD_CASH:
+		add(a, &a->cash_nano, amount_nano);
+		break;
+	case RECORD_LEASE:
+		add(a, &account->balance_nano, amount_nano);
+		break;
+	case RECORD_HELD:
+		add(a, &account->held_nano, amount_nano);
+		add(a, &a->held_request_nano, of_request ? amount_nano : 0);
+		break;
+	case RECORD_REVENUE:
+		add(a, &a->revenue_nano, amount_nano);
+		add(a, &a->charged_nano, of_request && amount_nano > 0 ? amount_nano : 0);
+		add(a, &a->earned_nano, amount_nano < 0 ? amount_nano : 0);
+		break;
+	}
+}
+
+void audit_transaction(struct audit *a, const struct record_transaction *t)
+{
+	if (a->failed)
+		return;
+	if (!ledger_transaction_valid(t)) {
+		wrong_transaction(a, "does not balance, or not as its kind does", t);
+	} else if (t->tenant_id == RECORD_NONE || t->tenant_id > a->account_count) {
+		wrong_transaction(a, "is of no tenant", t);
+	} else {
+		if (t->has_request)
+			request_transaction(a, t);
+		for (uint32_t i = 0; i < t->entry_count; i++)
+			post(a, &a->accounts[t->tenant_id - 1], &t->entries[i], t->has_request);
+	}
+}
+
+/* ---- usage and journal ----------------------------------------------------------------------- */
+
+static bool usage_valid(const struct record_usage *u)
+{
+	return u->input >= 0 && u->input <= PRICE_TOKENS_MAX && u->cached_input >= 0 &&
+		u->cached_input <= u->input && u->output >= 0 && u->output <= PRICE_TOKENS_MAX &&
+		u->reasoning >= 0 && u->reasoning <= u->output && u->amount_nano >= 0;
+}
+
+/* rules.md 16, 20: what tokens and price in force make it. */
+static bool amount_right(const struct audit *a, const struct record_usage *u)
+{
+	const struct price_tokens tokens = {
+		.input = u->input, .cached = u->cached_input, .output = u->output};
+	int64_t amount_nano;
+
+	if (u->finish == RECORD_FINISH_ERROR || u->price_version == 0)
+		return u->amount_nano == 0;
+	if (u->price_version > a->price_count)
+		return false;
+	const struct record_price *row = &a->prices[u->price_version - 1];
+	const struct price price = {.input_nano = row->input_nano,
+		.cached_nano = row->cached_nano, .output_nano = row->output_nano};
+
+	return strcmp(row->model, u->model) == 0 && price_amount(&price, &tokens, &amount_nano) &&
+		amount_nano == u->amount_nano;
+}
+
+void audit_usage(struct audit *a, const struct record_usage *u)
+{
+	if (a->failed)
+		return;
+	request_turn(a, u->request);
+	tenant_same(a, u->tenant_id);
+	if (a->usage_count++ > 0)
+		wrong_request(a, "has two usage rows");
+	else if (u->finish == RECORD_FINISH_OPEN || !usage_valid(u))
+		wrong_request(a, "its usage row makes no sense");
+	else if (!amount_right(a, u))
+		wrong_request(a, "its amount is not its tokens times their price");
+	a->usage = *u;
+	add(a, &a->earned_nano, u->amount_nano);
+}
+
+void audit_fact(struct audit *a, const struct store_fact *fact)
+{
+	if (a->failed)
+		return;
+	request_turn(a, fact->request);
+	if (a->usage_count > 0 && fact->complete && a->usage.output > fact->tokens)
+		wrong_request(a, "was billed for more tokens than the journal has seen");
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void account_check(struct audit *a, const struct audit_account *account)
+{
+	const char *name = account->row.tenant.name;
+
+	if (account->held_nano < 0)
+		wrong(a, "less than nothing is held", name);
+	if (account->balance_nano != account->row.balance_nano ||
+		account->held_nano != account->row.held_nano)
+		wrong(a, "the account is not the sum of its entries", name);
+}
+
+enum err audit_end(struct audit *a, struct err_info *info)
+{
+	math_i128 sum = (math_i128)a->cash_nano + a->revenue_nano;
+
+	request_close(a);
+	for (uint32_t i = 0; i < a->account_count; i++) {
+		account_check(a, &a->accounts[i]);
+		sum += (math_i128)a->accounts[i].balance_nano + a->accounts[i].held_nano;
+	}
+	if (sum != 0)
+		wrong(a, "all accounts together are not 0", "ledger");
+	if (a->revenue_nano != a->earned_nano)
+		wrong(a, "revenue is not the sum of the usage rows", "ledger");
+	return a->failed ? err_set(info, ERR_INPUT, "%s", a->text) : ERR_NONE;
+}

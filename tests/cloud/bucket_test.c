@@ -1,0 +1,75 @@
+/* tests/cloud/bucket_test.c - a limit lets through exactly what it says, at every odd rate. */
+#include "unit.h"
+
+#include "cloud/bucket.h"
+
+static void refuses_more_than_it_holds_and_takes_nothing(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, 100, 60, 0);
+	assert_false(bucket_take(&b, 101, 0));
+	assert_true(bucket_take(&b, 100, 0));
+	assert_false(bucket_take(&b, 1, 0));
+}
+
+static void is_full_again_exactly_when_it_said_at_every_odd_rate(void **state)
+{
+	(void)state;
+	for (int64_t rate = 1; rate < BUCKET_RATE_MAX; rate = rate * 7 + 3) {
+		struct bucket b;
+
+		bucket_init(&b, 1000, rate, 0);
+		assert_true(bucket_take(&b, 1000, 0));
+		const int64_t wait_ns = bucket_wait_ns(&b, 1000, 0);
+
+		assert_false(bucket_take(&b, 1000, wait_ns - 1));
+		assert_true(bucket_take(&b, 1000, wait_ns));
+	}
+}
+
+static void what_is_given_back_beyond_its_capacity_is_lost(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, 100, 1, 0);
+	assert_true(bucket_take(&b, 30, 0));
+	bucket_give(&b, 90);
+	assert_true(bucket_take(&b, 100, 0));
+	assert_false(bucket_take(&b, 1, 0));
+}
+
+static void what_can_never_be_there_is_never_promised(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, 100, 60, 0);
+	assert_int_equal(bucket_wait_ns(&b, 101, 0), INT64_MAX);
+	assert_int_equal(bucket_wait_ns(&b, 100, 0), 0);
+}
+
+static void a_pause_of_centuries_does_not_overflow(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, BUCKET_CAPACITY_MAX, BUCKET_RATE_MAX, 0);
+	assert_true(bucket_take(&b, BUCKET_CAPACITY_MAX, 0));
+	assert_true(bucket_take(&b, BUCKET_CAPACITY_MAX, INT64_MAX));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refuses_more_than_it_holds_and_takes_nothing),
+		cmocka_unit_test(is_full_again_exactly_when_it_said_at_every_odd_rate),
+		cmocka_unit_test(what_is_given_back_beyond_its_capacity_is_lost),
+		cmocka_unit_test(what_can_never_be_there_is_never_promised),
+		cmocka_unit_test(a_pause_of_centuries_does_not_overflow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
