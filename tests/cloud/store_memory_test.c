@@ -335,6 +335,7 @@ static void each_way_to_be_wrong_is_found(void **state)
 	b = books();
 	b.usage.output = 5;
 	b.usage.amount_nano = 35;
+	b.fact.tokens = 5;
 	audit_is(&b, "another amount than its usage row says");
 	b = books();
 	b.usage.tenant_id = 2;
