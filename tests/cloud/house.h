@@ -23,6 +23,8 @@ struct house {
 	struct core *core;
 	struct core_limits limits;
 	struct core_actions actions;
+	uint64_t hash;                      /* of all actions */
+	void (*witness)(const struct core_event *event);    /* sees every event first */
 	struct core_action log[HOUSE_LOG_MAX];
 	uint32_t log_count;
 	int64_t now_ns;
@@ -61,8 +63,11 @@ static inline void house_send(struct house *h, struct core_event event)
 
 	event.now_ns = h->now_ns;
 	event.wall_ns = h->now_ns + 1000 * HOUSE_S;
+	if (h->witness)
+		h->witness(&event);
 	for (const struct core_event *e = &event; more; e = NULL) {
 		more = core_step(h->core, e, &h->actions);
+		h->hash = core_actions_hash(h->hash, &h->actions);
 		assert_true(more || core_check(h->core) == NULL);
 		for (uint32_t i = 0; i < h->actions.count; i++) {
 			const struct core_action *a = &h->actions.list[i];
@@ -78,9 +83,13 @@ static inline void house_send(struct house *h, struct core_event event)
 	}
 }
 
+/* What sees every event of the houses that are opened from now on. */
+static void (*house_witness)(const struct core_event *event);
+
 static inline void house_open(struct house *h, const struct core_limits *limits)
 {
 	memset(h, 0, sizeof(*h));
+	h->witness = house_witness;
 	h->limits = *limits;
 	h->core = core_init(calloc(1, core_bytes(limits)), limits);
 	house_send(h, (struct core_event){.kind = CORE_LOAD_COUNTERS, .random = 7,
