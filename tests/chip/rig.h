@@ -56,10 +56,8 @@ static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 
 		if (cpu_isa_find(names[i], &kernels))
 			rig_isa_add(isas, &count, &kernels, "native");
-#if !defined(RIG_EMULATED)
 		else
 			print_message("[   ISA    ] %s: not run, this machine has not got it\n", names[i]);
-#endif
 	}
 #if defined(RIG_EMULATED)
 	rig_isa_add(isas, &count, &cpu_kernels_avx512_emulated, "emulated");

@@ -72,6 +72,8 @@ static const struct {
 	{0, &cpu_kernels_ref},
 #if CHIP_CPU_X86
 	{HAS_AVX2, &cpu_kernels_avx2},
+	{HAS_AVX512 | HAS_AVX512BF16, &cpu_kernels_avx512bf16},
+	{HAS_AVX512, &cpu_kernels_avx512},
 #endif
 };
 

@@ -8,6 +8,10 @@ void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+/* AVX-512 with the bf16 instruction alone. */
+void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+int64_t VEC_NAME(bf16_ops)(int64_t rounds);
+
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
@@ -24,6 +28,34 @@ void VEC_NAME(conv)(const struct cpu_conv *c);
 void VEC_NAME(delta)(const struct cpu_delta *d);
 bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, float *out);
+
+/* A whole table; those with the bf16 instruction have pairs and their own kernel for bf16. */
+#define VEC_TABLE(table_name, pairs, bf16_kernel, bf16_gauge)                           \
+	{                                                                               \
+		.name = table_name, .lanes = VEC_LANES, .bf16_pairs = (pairs),          \
+		.quantise = VEC_NAME(quantise),                                         \
+		.matmul = {                                                             \
+			[CHIP_F32] = VEC_NAME(matmul_f32),                              \
+			[CHIP_F16] = VEC_NAME(matmul_f16),                              \
+			[CHIP_BF16] = bf16_kernel,                                      \
+			[CHIP_Q8_0] = VEC_NAME(matmul_q8_0),                            \
+			[CHIP_Q4_0] = VEC_NAME(matmul_q4_0),                            \
+		},                                                                      \
+		.norm = VEC_NAME(norm), .norm_gate = VEC_NAME(norm_gate),               \
+		.rotate = VEC_NAME(rotate), .swiglu = VEC_NAME(swiglu),                 \
+		.add = VEC_NAME(add), .attend = VEC_NAME(attend),                       \
+		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
+		.unit = VEC_NAME(unit), .halve = VEC_NAME(halve),                       \
+		.largest = VEC_NAME(largest), .exponentials = VEC_NAME(exponentials),   \
+		.gauge = {                                                              \
+			.read = {                                                       \
+				VEC_NAME(read_one), VEC_NAME(read_one_ahead),           \
+				VEC_NAME(read_four), VEC_NAME(read_four_ahead),         \
+			},                                                              \
+			.int8 = VEC_NAME(int8_ops), .bf16 = bf16_gauge,                 \
+			.f32 = VEC_NAME(f32_ops),                                       \
+		},                                                                      \
+	}
 
 /* Where a panel's outputs of a row are: all lanes, or in the last panel those that there are. */
 VEC_INLINE void vec_store_outputs(const struct cpu_matmul *m, uint32_t panel, uint32_t row, vec v)

@@ -77,18 +77,18 @@ int64_t VEC_NAME(int8_ops)(int64_t rounds)
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = _mm256_setzero_si256();
 	for (int64_t i = 0; i < rounds; i++) {
-		__asm__ volatile("" : "+x"(factor));
+		VEC_KEEP(factor);
 		VEC_UNROLL
 		for (uint32_t j = 0; j < CHAINS; j++) {
 			__m256i product = _mm256_maddubs_epi16(factor, b);
 
-			__asm__ volatile("" : "+x"(product));   /* each one is done, though all are equal */
+			VEC_KEEP(product);   /* each one is done, though all are equal */
 			sums[j] = _mm256_add_epi16(sums[j], product);
 		}
 	}
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
-		__asm__ volatile("" : : "x"(sums[j]));
+		VEC_KEEP(sums[j]);
 	return rounds * CHAINS * 32 * 2;
 }
 
@@ -101,13 +101,13 @@ int64_t VEC_NAME(f32_ops)(int64_t rounds)
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = vec_set(1.0F);
 	for (int64_t i = 0; i < rounds; i++) {
-		__asm__ volatile("" : "+x"(factor));
+		VEC_KEEP(factor);
 		VEC_UNROLL
 		for (uint32_t j = 0; j < CHAINS; j++)
 			sums[j] = vec_fma(sums[j], factor, factor);
 	}
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
-		__asm__ volatile("" : : "x"(sums[j]));
+		VEC_KEEP(sums[j]);
 	return rounds * CHAINS * VEC_LANES * 2;
 }

@@ -18,13 +18,26 @@
 #include "chip/cpu/kernels.h"
 #include "chip/cpu/kernels_ref.h"
 
+#if defined(CPU_VEC_AVX512_EMULATED)
+#define VEC_INLINE static inline __attribute__((unused))   /* speed is no matter: quick to compile */
+#define VEC_UNROLL
+#else
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
-
 /* Loops of constant length over registers: unrolled whole, or the arrays would live in memory. */
 #if defined(__clang__)
 #define VEC_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define VEC_UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+
+/* Keeps a vector alive, and the compiler from knowing what is in it; "m" also where it is emulated. */
+#if defined(CPU_VEC_AVX512_EMULATED)
+#define VEC_KEEP(v) __asm__ volatile("" : "+m"(v))
+#elif defined(CPU_VEC_AVX512)
+#define VEC_KEEP(v) __asm__ volatile("" : "+v"(v))
+#else
+#define VEC_KEEP(v) __asm__ volatile("" : "+x"(v))
 #endif
 
 #if defined(CPU_VEC_AVX2)

@@ -1,0 +1,154 @@
+/* chip/cpu/simd512.h - where the AVX-512 intrinsics come from: the compiler, or for tests on machines without
+ * them (CHIP_SIMDE) SIMDe, with the few it lacks made of two halves of AVX2 here. */
+#ifndef CHIP_CPU_SIMD512_H
+#define CHIP_CPU_SIMD512_H
+
+#if !defined(CHIP_SIMDE)
+#include <immintrin.h>
+#else
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define EMULATED static inline __attribute__((unused))
+
+EMULATED __m512 emulated_join_ps(__m256 low, __m256 high)
+{
+	__m512 v;
+
+	memcpy(&v, &low, sizeof(low));
+	memcpy((char *)&v + sizeof(low), &high, sizeof(high));
+	return v;
+}
+
+EMULATED __m512i emulated_join_epi32(__m256i low, __m256i high)
+{
+	__m512i v;
+
+	memcpy(&v, &low, sizeof(low));
+	memcpy((char *)&v + sizeof(low), &high, sizeof(high));
+	return v;
+}
+
+EMULATED __m256i emulated_half(__m512i v, int which)
+{
+	__m256i half;
+
+	memcpy(&half, (const char *)&v + (size_t)which * sizeof(half), sizeof(half));
+	return half;
+}
+
+EMULATED __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float *p)
+{
+	float lanes[16] = {0};
+	__m512 v;
+
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			lanes[i] = p[i];
+	memcpy(&v, lanes, sizeof(v));
+	return v;
+}
+
+EMULATED void emulated_mask_storeu_ps(float *p, __mmask16 mask, __m512 v)
+{
+	float lanes[16];
+
+	memcpy(lanes, &v, sizeof(v));
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			p[i] = lanes[i];
+}
+
+EMULATED __m512 emulated_cvtph_ps(__m256i halves)
+{
+	return emulated_join_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+		_mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)));
+}
+
+EMULATED __m256i emulated_cvtps_ph(__m512 v)
+{
+	const __m512i bits = _mm512_castps_si512(v);
+	const __m128i low = _mm256_cvtps_ph(_mm256_castsi256_ps(emulated_half(bits, 0)), 0);
+	const __m128i high = _mm256_cvtps_ph(_mm256_castsi256_ps(emulated_half(bits, 1)), 0);
+
+	return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
+EMULATED __m512i emulated_cvtepu16_epi32(__m256i v)
+{
+	return emulated_join_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(v)),
+		_mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
+}
+
+EMULATED __m512i emulated_srai_epi32(__m512i v, int n)
+{
+	return emulated_join_epi32(_mm256_srai_epi32(emulated_half(v, 0), n),
+		_mm256_srai_epi32(emulated_half(v, 1), n));
+}
+
+EMULATED __m512i emulated_cvtps_epi32(__m512 v)
+{
+	const __m512i bits = _mm512_castps_si512(v);
+
+	return emulated_join_epi32(_mm256_cvtps_epi32(_mm256_castsi256_ps(emulated_half(bits, 0))),
+		_mm256_cvtps_epi32(_mm256_castsi256_ps(emulated_half(bits, 1))));
+}
+
+EMULATED __m512 emulated_cvtepi32_ps(__m512i v)
+{
+	return emulated_join_ps(_mm256_cvtepi32_ps(emulated_half(v, 0)),
+		_mm256_cvtepi32_ps(emulated_half(v, 1)));
+}
+
+EMULATED __m128i emulated_cvtepi32_epi8(__m512i v)
+{
+	int32_t lanes[16];
+	int8_t bytes[16];
+	__m128i out;
+
+	memcpy(lanes, &v, sizeof(v));
+	for (int i = 0; i < 16; i++)
+		bytes[i] = (int8_t)lanes[i];
+	memcpy(&out, bytes, sizeof(out));
+	return out;
+}
+
+EMULATED __m512d emulated_cvtps_pd(__m256 v)
+{
+	const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+	const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+	__m512d out;
+
+	memcpy(&out, &low, sizeof(low));
+	memcpy((char *)&out + sizeof(low), &high, sizeof(high));
+	return out;
+}
+
+#undef _mm512_maskz_loadu_ps
+#define _mm512_maskz_loadu_ps(mask, p) emulated_maskz_loadu_ps(mask, p)
+#undef _mm512_mask_storeu_ps
+#define _mm512_mask_storeu_ps(p, mask, v) emulated_mask_storeu_ps(p, mask, v)
+#undef _mm512_cvtph_ps
+#define _mm512_cvtph_ps(v) emulated_cvtph_ps(v)
+#undef _mm512_cvtps_ph
+#define _mm512_cvtps_ph(v, rounding) emulated_cvtps_ph(v)
+#undef _mm512_cvtepu16_epi32
+#define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(v, n) emulated_srai_epi32(v, n)
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
+#undef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps(v) emulated_cvtepi32_ps(v)
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8(v) emulated_cvtepi32_epi8(v)
+#undef _mm512_cvtps_pd
+#define _mm512_cvtps_pd(v) emulated_cvtps_pd(v)
+
+#endif
+#endif
