@@ -250,6 +250,7 @@ struct core_reply {
 	int64_t held_nano;
 	uint32_t key_id;                /* KEY_CREATE, KEY_REVOKE, AUTHORISE */
 	uint64_t price_version;         /* PRICE_SET */
+	int64_t price_from_ns;          /* PRICE_SET */
 };
 
 enum core_action_kind {

@@ -319,6 +319,7 @@ static enum core_result price_set(struct core *core, const struct core_event *ev
 	record->awaited = true;
 	record->u.price = row;
 	reply->price_version = row.version;
+	reply->price_from_ns = row.from_ns;
 	return CORE_RESULT_DONE;
 }
 

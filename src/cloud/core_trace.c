@@ -111,7 +111,8 @@ static uint64_t mix_reply(uint64_t hash, const struct core_reply *r)
 {
 	hash = mix_tenant(hash_mix(hash_mix(hash, r->token), r->result), &r->tenant);
 	hash = mix_i64(mix_i64(hash, r->balance_nano), r->held_nano);
-	return hash_mix(hash_mix(hash, r->key_id), r->price_version);
+	hash = hash_mix(hash_mix(hash, r->key_id), r->price_version);
+	return mix_i64(hash, r->price_from_ns);
 }
 
 static uint64_t mix_end(uint64_t hash, const struct core_action *a)

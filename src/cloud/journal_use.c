@@ -62,7 +62,15 @@ static void tally_ask(struct journal_tally *t, uint32_t handle, struct record_re
 		return;
 	tally_tell(t, handle);
 	t->requests[handle].known = true;
-	t->requests[handle].fact = (struct store_fact){.request = request, .complete = true};
+	t->requests[handle].fact = (struct store_fact){.request = request};
+}
+
+/* The front's last word: what is billed is decided by it or after it. Loss of power may take the journal's end and
+ * leave a settle durable; such a request was never complete here. */
+static void tally_last_word(struct journal_tally *t, uint32_t handle)
+{
+	if (handle < t->handles_max && t->requests[handle].known)
+		t->requests[handle].fact.complete = true;
 }
 
 static void tally_batch(struct journal_tally *t, const struct journal_batch *batch)
@@ -81,6 +89,8 @@ void journal_tally_add(struct journal_tally *t, const struct journal_entry *entr
 		journal_tally_end(t);   /* another run: its handles are other requests */
 	else if (e->kind == CORE_ASK)
 		tally_ask(t, e->u.ask.handle, e->u.ask.request);
+	else if (e->kind == CORE_FLUSHED || e->kind == CORE_CANCEL)
+		tally_last_word(t, e->u.progress.handle);
 	else if (e->kind == CORE_BATCH_DONE)
 		tally_batch(t, &entry->batch);
 }

@@ -58,7 +58,7 @@ struct store_reader {
 struct store_fact {
 	struct record_request request;
 	int64_t tokens;
-	/* the journal has all of it: usage may not exceed tokens */
+	/* the journal has seen the front's last word on it: usage may not exceed tokens */
 	bool complete;
 };
 
