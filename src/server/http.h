@@ -95,6 +95,8 @@ void http_stream_close(struct http_conn *c);
 void http_stream_abort(struct http_conn *c);
 
 uint32_t http_taken(struct http_conn *c);
+/* Everything queued is in the socket. */
+bool http_all_taken(struct http_conn *c);
 /* Output waits that the socket did not take; full at unsent_bytes_max, and then not before half of it. */
 bool http_full(struct http_conn *c);
 /* All bytes that the socket has taken since the connection was opened: for seeing that it moves. */

@@ -126,6 +126,11 @@ uint32_t http_taken(struct http_conn *c)
 	return c->mark_taken;
 }
 
+bool http_all_taken(struct http_conn *c)
+{
+	return unsent(c) == 0;
+}
+
 bool http_full(struct http_conn *c)
 {
 	const size_t waiting = unsent(c);

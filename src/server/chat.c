@@ -1,0 +1,534 @@
+/* server/chat.c - POST /v1/chat/completions, from the body to the last chunk: what the front does between the core's
+ * answers. The states are in front.h; what is charged, and when, is the core's (cloud/core.h).
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/prng.h"
+#include "model/tokenizer.h"
+#include "server/front.h"
+#include "server/prompt.h"
+
+static void deltas_write(struct call *c, uint32_t answer_tokens, bool last);
+
+/* ---- to the core -------------------------------------------------------------------------------------------- */
+
+static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t tokens)
+{
+	struct core_event event = {.kind = kind};
+
+	event.u.progress.handle = c->handle;
+	event.u.progress.tokens = tokens;
+	front_tell(c->front, &event);
+}
+
+/* The last word about what the client has: after it only END comes. */
+static void tell_cancel(struct call *c, uint32_t tokens)
+{
+	assert(c->state >= CALL_ASKED && c->state < CALL_ENDING);
+	c->state = CALL_ENDING;
+	tell_progress(c, CORE_CANCEL, tokens);
+}
+
+/* Tokens whose delta is in the socket; those without text count with the delta before them. */
+static uint32_t tokens_taken(struct call *c)
+{
+	if (!c->streaming)
+		return 0;
+	return http_all_taken(c->conn) ? c->tokens_out : http_taken(c->conn);
+}
+
+/* What changed since the core was last told: written, stalled or moving again. */
+static void tell_taken(struct call *c)
+{
+	const uint32_t tokens = tokens_taken(c);
+	const bool full = http_full(c->conn);
+	const uint64_t bytes = http_taken_bytes(c->conn);
+
+	if (ring_room(c->front->wires->events) <= c->front->wires->reserved) {
+		c->late = c->front->any_late = true;
+		return;
+	}
+	c->late = false;
+	if (tokens > c->tokens_told) {
+		c->tokens_told = tokens;
+		tell_progress(c, CORE_WRITTEN, tokens);
+	}
+	if (full && (!c->stalled || bytes > c->taken_bytes_told))
+		tell_progress(c, CORE_STALL, 0);
+	else if (!full && c->stalled)
+		tell_progress(c, CORE_RESUME, 0);
+	c->stalled = full;
+	c->taken_bytes_told = bytes;
+	if (c->state == CALL_FLUSHING && tokens == c->tokens_seen) {
+		c->state = CALL_ENDING;
+		tell_progress(c, CORE_FLUSHED, tokens);
+	}
+}
+
+void chat_progress(struct call *c)
+{
+	if (c->state == CALL_RUNNING || c->state == CALL_FLUSHING)
+		tell_taken(c);
+}
+
+void chat_tell_late(struct call *c)
+{
+	c->late = false;
+	if (c->conn)
+		chat_progress(c);
+}
+
+void chat_gone(struct call *c)
+{
+	switch (c->state) {
+	case CALL_ASKED:
+	case CALL_ARRIVED:
+	case CALL_RUNNING:
+	case CALL_FLUSHING:
+		tell_cancel(c, tokens_taken(c));
+		break;
+	case CALL_FREE:
+	case CALL_AUTHORISING:
+	case CALL_REPORTING:
+	case CALL_READING:      /* the thread that reads will find nobody there */
+	case CALL_COUNTING:
+	case CALL_ENDING:
+		break;
+	}
+}
+
+/* ---- the body ------------------------------------------------------------------------------------------------ */
+
+static void body_read(uv_work_t *work)
+{
+	struct call *c = work->data;
+	const struct front *f = c->front;
+
+	c->body_ok = openai_chat_parse(&c->chat, c->body.data ? c->body.data : "", c->body.size, f->models,
+		f->config->model_count, &c->error);
+	buf_free(&c->body);
+}
+
+static void body_was_read(uv_work_t *work, int status)
+{
+	struct call *c = work->data;
+	struct core_event event = {.kind = CORE_ASK};
+
+	(void)status;
+	c->in_work = false;
+	if (!c->conn || !c->body_ok) {
+		if (c->conn)
+			call_fail(c, &c->error);
+		call_free(c);
+		return;
+	}
+	c->state = CALL_ASKED;
+	event.u.ask.handle = c->handle;
+	event.u.ask.model = c->chat.model;
+	event.u.ask.request = c->id;
+	event.u.ask.caller = c->caller;
+	front_tell(c->front, &event);
+}
+
+void chat_serve(struct call *c)
+{
+	assert(c->state == CALL_AUTHORISING);
+	c->state = CALL_READING;
+	c->body = http_request_body_take(c->conn);
+	call_work(c, c->body.size, body_read, body_was_read);
+}
+
+/* ---- the prompt ---------------------------------------------------------------------------------------------- */
+
+static bool stops_copy(struct call *c)
+{
+	struct request *r = &c->request;
+
+	for (uint32_t i = 0; i < c->chat.stop_count; i++) {
+		r->stops[i] = c->chat.stops[i];
+		r->stops[i].text = arena_strndup(&r->arena, c->chat.stops[i].text, c->chat.stops[i].size);
+		if (!r->stops[i].text)
+			return false;
+	}
+	r->stop_count = c->chat.stop_count;
+	return true;
+}
+
+static void eos_set(struct request *r, const struct server_model *model)
+{
+	for (uint32_t i = 0; i < model->eos_count; i++)
+		r->eos[i] = r->sampling.banned[i] = model->eos[i];
+	r->eos_count = model->eos_count;
+	r->sampling.banned_count = model->eos_count;
+	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX : r->prompt_tokens + r->answer_tokens_min;
+}
+
+/* Room is what the prompt leaves (rules.md 3). */
+static bool request_fill(struct call *c, const struct server_model *model)
+{
+	struct request *r = &c->request;
+	const uint32_t room = c->context_max - r->prompt_tokens;
+
+	memcpy(r->id, c->request_id, sizeof(r->id));
+	r->handle = c->handle;
+	r->model = c->chat.model;
+	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room ? (uint32_t)c->chat.max_tokens : room;
+	r->answer_tokens_min = c->chat.min_tokens < r->answer_tokens_max ? (uint32_t)c->chat.min_tokens
+		: r->answer_tokens_max;
+	r->ignore_eos = c->chat.ignore_eos;
+	r->sampling = c->chat.sampling;
+	if (!c->chat.seed_given)
+		prng_system(&r->sampling.seed, sizeof(r->sampling.seed));
+	eos_set(r, model);
+	r->owner = c;
+	r->answer = arena_array(&r->arena, r->answer_tokens_max, sizeof(*r->answer));
+	c->detokenise = arena_alloc(&r->arena, sizeof(*c->detokenise));
+	if (!r->answer || !c->detokenise || !stops_copy(c))
+		return false;
+	detokenise_init(c->detokenise, r->stops, r->stop_count, r->answer_tokens_min);
+	return true;
+}
+
+static void prompt_count(uv_work_t *work)
+{
+	struct call *c = work->data;
+	const struct server_model *model = &c->front->config->models[c->chat.model];
+	struct prompt prompt = {0};
+
+	c->body_ok = prompt_make(&prompt, model, &c->chat, c->context_max, &c->request.arena, &c->error);
+	if (c->body_ok) {
+		c->request.prompt = prompt.tokens;
+		c->request.prompt_tokens = prompt.count;
+		c->body_ok = request_fill(c, model);
+		if (!c->body_ok) {
+			openai_error_set(&c->error, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
+			c->error.retry_after_ns = 1000000000;
+		}
+	}
+	/* What was asked is tokens now. The tree may be large: it goes where it may take its time. */
+	c->chat.messages = c->chat.tools = c->chat.template_kwargs = NULL;
+	c->chat.stop_count = 0;
+	json_decref(c->chat.body);
+	c->chat.body = NULL;
+}
+
+static void prompt_was_counted(uv_work_t *work, int status)
+{
+	struct call *c = work->data;
+	struct core_event event = {.kind = CORE_ARRIVE};
+
+	(void)status;
+	c->in_work = false;
+	if (c->cut && c->body_ok) {
+		c->body_ok = false;
+		openai_error_refusal(&c->error, CORE_REFUSE_DRAINING, 0);
+	}
+	if (!c->conn || !c->body_ok) {
+		if (c->conn)
+			call_fail(c, &c->error);
+		tell_cancel(c, 0);
+		return;
+	}
+	c->state = CALL_ARRIVED;
+	c->front->table->by_handle[c->handle] = &c->request;
+	event.u.arrive.handle = c->handle;
+	event.u.arrive.prompt_tokens = c->request.prompt_tokens;
+	event.u.arrive.answer_tokens_max = c->request.answer_tokens_max;
+	event.u.arrive.open_ended = c->chat.max_tokens < 0;
+	front_tell(c->front, &event);
+}
+
+/* How much there is to render: the messages are most of it, and were counted when they were a body. */
+static size_t prompt_bytes(const struct call *c)
+{
+	size_t bytes = 0, i;
+	const json_t *message;
+
+	json_array_foreach(c->chat.messages, i, message)
+		bytes += 64 + json_string_length(json_object_get(message, "content"));
+	return c->chat.tools ? bytes + FRONT_WORK_BYTES : bytes;
+}
+
+static void admitted(struct call *c, const struct core_action *action)
+{
+	if (c->state == CALL_ENDING)
+		return;  /* the client left meanwhile; END will come */
+	c->state = CALL_COUNTING;
+	c->context_max = action->u.admit.context_max;
+	arena_init_pooled(&c->request.arena, c->front->pool, SIZE_MAX / 2);
+	call_work(c, prompt_bytes(c), prompt_count, prompt_was_counted);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------ */
+
+static struct openai_usage usage_so_far(const struct call *c)
+{
+	return (struct openai_usage){.prompt_tokens = c->request.prompt_tokens, .completion_tokens = c->tokens_out};
+}
+
+static void accepted(struct call *c)
+{
+	if (c->state == CALL_ENDING)
+		return;
+	c->state = CALL_RUNNING;
+	c->answer = (struct openai_answer){
+		.request_id = c->request_id,
+		.model = c->front->models[c->chat.model].id,
+		.created_s = clock_wall_ns() / 1000000000,
+		.with_usage = c->chat.include_usage,
+	};
+}
+
+/* Opens the stream in the buffer's first chunk. False: the connection did not survive it. */
+static bool stream_ready(struct call *c)
+{
+	struct front *f = c->front;
+
+	if (c->streaming)
+		return true;
+	c->streaming = true;
+	buf_clear(&f->headers);
+	buf_printf(&f->headers, "x-request-id: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n", c->request_id);
+	metrics_answer(&f->metrics, c->route->path, http_parse_method(http_request(c->conn)), 200);
+	http_stream_open(c->conn, &(struct http_answer){.status = 200,
+		.content_type = "text/event-stream; charset=utf-8", .headers = f->headers.data});
+	openai_chunk_first(&f->out, &c->answer);
+	return c->conn != NULL;
+}
+
+static void delta_measure(struct call *c, uint32_t tokens)
+{
+	struct metrics *m = &c->front->metrics;
+	const int64_t now_ns = clock_monotonic_ns();
+
+	if (c->delta_ns == 0)
+		histogram_add(&m->first_token, now_ns - c->started_ns, 1);
+	else
+		histogram_add(&m->inter_token, (now_ns - c->delta_ns) / tokens, tokens);
+	c->delta_ns = now_ns;
+}
+
+/* One chunk for everything that may go out now. */
+static void delta_stream(struct call *c, const struct buf *text)
+{
+	struct front *f = c->front;
+	const struct openai_usage usage = usage_so_far(c);
+
+	buf_clear(&f->out);
+	if (!stream_ready(c))
+		return;
+	if (text->size > 0)
+		openai_chunk_text(&f->out, &c->answer, text->data, text->size,
+			c->chat.usage_in_each_chunk ? &usage : NULL);
+	if (f->out.size > 0)
+		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
+}
+
+/* Tokens up to answer_tokens become text. */
+static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
+{
+	const struct tokenizer *tokenizer = c->front->config->models[c->request.model].tokenizer;
+	uint32_t tokens = 0;
+
+	assert(answer_tokens >= c->tokens_seen && answer_tokens <= c->request.answer_tokens_max);
+	for (; c->tokens_seen < answer_tokens; c->tokens_seen++) {
+		const uint32_t id = c->request.answer[c->tokens_seen];
+		const struct token_text piece = tokenizer_text(tokenizer, id);
+		const size_t size = tokenizer_is_special(tokenizer, id) ? 0 : piece.size;
+
+		tokens += detokenise_add(c->detokenise, piece.bytes, size, &c->front->delta);
+	}
+	if (last)
+		tokens += detokenise_end(c->detokenise, &c->front->delta);
+	return tokens;
+}
+
+static void deltas_write(struct call *c, uint32_t answer_tokens, bool last)
+{
+	struct front *f = c->front;
+
+	buf_clear(&f->delta);
+	const uint32_t tokens = tokens_read(c, answer_tokens, last);
+	c->tokens_out += tokens;
+	if (tokens > 0)
+		delta_measure(c, tokens);
+	if (!c->chat.stream)
+		buf_add(&c->text, f->delta.data, f->delta.size);
+	else if (f->delta.size > 0 || last)
+		delta_stream(c, &f->delta);
+}
+
+static void delivered(struct call *c, uint32_t answer_tokens)
+{
+	if (c->state != CALL_RUNNING)
+		return;  /* crossed with a client that left */
+	deltas_write(c, answer_tokens, false);
+	if (c->conn && c->chat.stream)
+		tell_taken(c);
+}
+
+static void answered(struct call *c, uint32_t answer_tokens)
+{
+	if (c->state != CALL_RUNNING)
+		return;
+	deltas_write(c, answer_tokens, true);
+	if (!c->conn)
+		return;
+	assert(c->tokens_out == answer_tokens);
+	c->state = CALL_FLUSHING;
+	if (c->chat.stream) {
+		tell_taken(c);
+	} else {
+		c->state = CALL_ENDING;
+		tell_progress(c, CORE_FLUSHED, answer_tokens);
+	}
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------- */
+
+static void fault_of_end(const struct core_action *action, struct openai_error *error)
+{
+	const enum openai_fault fault = action->u.end.finish == RECORD_FINISH_CANCELLED ? OPENAI_CANCELLED
+		: OPENAI_INTERNAL;
+
+	*error = (struct openai_error){.fault = fault};
+	if (!action->u.end.recorded)
+		openai_error_refusal(error, CORE_REFUSE_DRAINING, 0);
+	if (action->u.end.store_failed)
+		openai_error_set(error, OPENAI_INTERNAL, NULL,
+			"The usage of this request could not be recorded. It was not charged.");
+}
+
+static bool end_is_good(const struct core_action *action)
+{
+	return action->u.end.recorded && !action->u.end.store_failed && action->u.end.finish != RECORD_FINISH_ERROR &&
+		action->u.end.finish != RECORD_FINISH_CANCELLED;
+}
+
+static void stream_finish(struct call *c, const struct core_action *action, const struct openai_usage *usage)
+{
+	struct front *f = c->front;
+	struct openai_error error;
+
+	buf_clear(&f->out);
+	if (end_is_good(action)) {
+		if (!stream_ready(c))
+			return;
+		openai_chunk_finish(&f->out, &c->answer, action->u.end.finish, c->chat.usage_in_each_chunk ? usage : NULL);
+		if (c->chat.include_usage)
+			openai_chunk_usage(&f->out, &c->answer, usage);
+		openai_chunk_done(&f->out);
+	} else {
+		fault_of_end(action, &error);
+		openai_chunk_error(&f->out, &error);
+	}
+	http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
+	if (!c->conn)
+		return;
+	struct http_conn *conn = c->conn;
+	http_set_owner(conn, NULL);
+	c->conn = NULL;
+	http_stream_close(conn);
+}
+
+static void whole_finish(struct call *c, const struct core_action *action, const struct openai_usage *usage)
+{
+	struct front *f = c->front;
+	struct openai_error error;
+
+	if (!end_is_good(action)) {
+		fault_of_end(action, &error);
+		call_fail(c, &error);
+		return;
+	}
+	buf_clear(&f->out);
+	openai_completion(&f->out, &c->answer, c->text.data ? c->text.data : "", c->text.size, action->u.end.finish, usage);
+	call_answer(c, 200, "application/json", &f->out);
+}
+
+static void ended(struct call *c, const struct core_action *action)
+{
+	const struct openai_usage usage = {
+		.prompt_tokens = action->u.end.prompt_tokens,
+		.cached_tokens = action->u.end.cached_tokens,
+		.completion_tokens = action->u.end.completion_tokens,
+	};
+
+	assert(!c->in_work);
+	c->state = CALL_ENDING;
+	if (c->conn) {
+		histogram_add(&c->front->metrics.whole, clock_monotonic_ns() - c->started_ns, 1);
+		if (c->chat.stream && (c->streaming || end_is_good(action)))
+			stream_finish(c, action, &usage);
+		else
+			whole_finish(c, action, &usage);
+	}
+	call_free(c);
+}
+
+static void refused(struct call *c, const struct core_action *action)
+{
+	struct openai_error error;
+
+	if (c->conn) {
+		openai_error_refusal(&error, action->u.refuse.code, action->u.refuse.retry_after_ns);
+		call_fail(c, &error);
+	}
+	call_free(c);
+}
+
+/* This side ends it: nothing more is written, and what was written is charged. */
+static void cut(struct call *c)
+{
+	c->cut = true;
+	if (c->state >= CALL_ASKED && c->state < CALL_ENDING && !c->in_work)
+		tell_cancel(c, c->conn ? tokens_taken(c) : 0);
+}
+
+void chat_action(struct call *c, const struct core_action *action)
+{
+	switch (action->kind) {
+	case CORE_ADMIT:
+		admitted(c, action);
+		break;
+	case CORE_REFUSE:
+		refused(c, action);
+		break;
+	case CORE_ACCEPT:
+		accepted(c);
+		break;
+	case CORE_DELIVER:
+		delivered(c, action->u.deliver.answer_tokens);
+		break;
+	case CORE_ANSWERED:
+		answered(c, action->u.answered.answer_tokens);
+		break;
+	case CORE_CUT:
+		cut(c);
+		break;
+	case CORE_END:
+		ended(c, action);
+		break;
+	case CORE_RUN:
+	case CORE_STORE:
+	case CORE_REPLY:
+	case CORE_STOPPED:
+	case CORE_ACTION_KINDS:
+		assert(false);
+	}
+}
+
+void chat_free(struct call *c)
+{
+	if (c->handle < c->front->requests_max)
+		c->front->table->by_handle[c->handle] = NULL;
+	openai_chat_free(&c->chat);
+	buf_free(&c->body);
+	buf_free(&c->text);
+	if (c->request.arena.chunk_bytes > 0)
+		arena_reset(&c->request.arena);
+	c->request = (struct request){0};
+	c->detokenise = NULL;
+}

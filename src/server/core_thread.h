@@ -1,0 +1,33 @@
+/* server/core_thread.h - the thread that owns all pure state and does nothing but core_step.
+ *
+ * It takes events from the front's ring, the executors and the store thread, writes each into the journal, steps, and
+ * passes the actions on. When a ring that it must be able to push to has too little room, it leaves events
+ * where they are: the way out never says no (architecture.md, Threads).
+ */
+#ifndef SERVER_CORE_THREAD_H
+#define SERVER_CORE_THREAD_H
+
+#include "base/thread.h"
+#include "cloud/core.h"
+#include "engine/executor.h"
+#include "server/wires.h"
+
+#define CORE_THREAD_MODELS_MAX 16
+
+struct core_thread;
+
+struct core_thread_config {
+	struct core *core;          /* booted; the thread's until it is joined */
+	uint32_t requests_max;
+	struct wires *wires;
+	struct executor *executors[CORE_THREAD_MODELS_MAX];     /* by index of the model; the caller closes them */
+	bool simulated[CORE_THREAD_MODELS_MAX];                 /* driven by this thread's clock */
+	uint32_t model_count;
+};
+
+enum err core_thread_start(struct core_thread **out, const struct core_thread_config *config, struct err_info *info)
+	MUST_CHECK;
+/* After wires->core_stop is set: waits for its end, frees. NULL is legal. */
+void core_thread_join(struct core_thread *t);
+
+#endif

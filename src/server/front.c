@@ -1,0 +1,565 @@
+/* server/front.c - the loop: rings, signals, and the life of calls; see front.h. */
+#include "server/front.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/admin.h"
+#include "server/keys.h"
+
+#define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
+#define LAST_WORD_MS     2000
+#define REQUEST_CHUNK_SPARE 65536       /* stop strings and the detokeniser fit beside a short prompt */
+#define ANSWER_BYTES_MAX ((size_t)64 << 20)
+
+/* ---- to and from the core ---------------------------------------------------------------------------------- */
+
+void front_tell(struct front *f, const struct core_event *event)
+{
+	const bool pushed = ring_push(f->wires->events, event);
+
+	assert(pushed);
+	f->tell_core = true;
+}
+
+static void before_sleep(uv_prepare_t *prepare)
+{
+	struct front *f = prepare->data;
+
+	if (!f->tell_core)
+		return;
+	f->tell_core = false;
+	wake_set(&f->wires->core_wake);
+}
+
+static void reply_take(struct front *f, const struct core_action *action)
+{
+	const struct core_reply *reply = &action->u.reply;
+
+	if (reply->token >= FRONT_ADMIN_TOKEN) {
+		admin_reply(f->admin, reply);
+		return;
+	}
+	struct call *c = &f->calls[reply->token];
+	struct openai_error error;
+
+	assert(c->state == CALL_AUTHORISING);
+	if (!c->conn) {
+		call_free(c);
+	} else if (reply->result == CORE_RESULT_DONE) {
+		c->route->serve(c);
+	} else {
+		openai_error_refusal(&error, CORE_REFUSE_INVALID_KEY, 0);
+		call_fail(c, &error);
+		call_free(c);
+	}
+}
+
+static void stopped(struct front *f);
+
+static void action_take(struct front *f, const struct core_action *action)
+{
+	switch (action->kind) {
+	case CORE_ADMIT:
+		chat_action(&f->calls[action->u.admit.handle], action);
+		break;
+	case CORE_REFUSE:
+		chat_action(&f->calls[action->u.refuse.handle], action);
+		break;
+	case CORE_ACCEPT:
+		chat_action(&f->calls[action->u.accept.handle], action);
+		break;
+	case CORE_DELIVER:
+		chat_action(&f->calls[action->u.deliver.handle], action);
+		break;
+	case CORE_ANSWERED:
+		chat_action(&f->calls[action->u.answered.handle], action);
+		break;
+	case CORE_CUT:
+		chat_action(&f->calls[action->u.cut.handle], action);
+		break;
+	case CORE_END:
+		chat_action(&f->calls[action->u.end.handle], action);
+		break;
+	case CORE_REPLY:
+		reply_take(f, action);
+		break;
+	case CORE_STOPPED:
+		stopped(f);
+		break;
+	case CORE_RUN:
+	case CORE_STORE:
+	case CORE_ACTION_KINDS:
+		assert(false);  /* not for the front */
+	}
+}
+
+static void late_tell(struct front *f)
+{
+	if (!f->any_late || ring_room(f->wires->events) <= f->wires->reserved)
+		return;
+	f->any_late = false;
+	for (uint32_t i = 0; i < f->requests_max; i++)
+		if (f->calls[i].late)
+			chat_tell_late(&f->calls[i]);
+}
+
+static void report_take(struct front *f)
+{
+	struct call *c = f->reporting;
+
+	if (!atomic_exchange(&f->wires->report_there, false))
+		return;
+	f->reporting = NULL;
+	f->metrics.connections = http_connections(f->http);
+	while (c) {
+		struct call *next = c->next;
+
+		c->next = NULL;
+		if (c->conn)
+			c->route->serve(c);
+		else
+			call_free(c);
+		c = next;
+	}
+}
+
+static void woken(uv_poll_t *poll, int status, int events)
+{
+	struct front *f = poll->data;
+	struct core_action action;
+	uint32_t taken = 0;
+
+	(void)status;
+	(void)events;
+	wake_take(&f->wires->front_wake);
+	while (taken < ACTIONS_IN_A_ROW && ring_pop(f->wires->actions, &action)) {
+		action_take(f, &action);
+		taken++;
+	}
+	if (taken == ACTIONS_IN_A_ROW)
+		wake_set(&f->wires->front_wake);
+	if (taken > 0)
+		f->tell_core = true;  /* it may wait for room in the ring */
+	report_take(f);
+	late_tell(f);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------- */
+
+static struct call *call_take(struct front *f, bool makes_request)
+{
+	if (makes_request)
+		return f->free_request_count == 0 ? NULL : &f->calls[f->free_requests[--f->free_request_count]];
+	return f->free_service_count == 0 ? NULL : &f->calls[f->free_services[--f->free_service_count]];
+}
+
+void call_free(struct call *c)
+{
+	struct front *f = c->front;
+
+	assert(c->state != CALL_FREE && !c->in_work && !c->conn);
+	chat_free(c);
+	if (c->handle < f->requests_max)
+		f->free_requests[f->free_request_count++] = c->handle;
+	else
+		f->free_services[f->free_service_count++] = c->handle;
+	c->state = CALL_FREE;
+}
+
+static void request_id_make(struct record_request *id, char text[REQUEST_ID_BYTES])
+{
+	randombytes_buf(id, sizeof(*id));
+	record_request_format(text, *id);
+}
+
+/* The lines that every answer has (rules.md 1); more lines may be added behind. */
+static void headers_start(struct front *f, const char *request_id)
+{
+	buf_clear(&f->headers);
+	buf_printf(&f->headers, "x-request-id: %s\r\n", request_id);
+}
+
+static void conn_answer(struct front *f, struct http_conn *conn, const struct route *route, unsigned status,
+	const char *content_type, const struct buf *body)
+{
+	const struct http_answer answer = {.status = status, .content_type = content_type, .headers = f->headers.data,
+		.body = body->data, .size = body->size};
+	const bool parsed = http_request(conn)->state == HTTP_PARSE_COMPLETE;
+
+	metrics_answer(&f->metrics, route ? route->path : "none", parsed ? http_parse_method(http_request(conn)) : "none",
+		status);
+	http_set_owner(conn, NULL);
+	http_answer(conn, &answer);
+}
+
+static void conn_fail(struct front *f, struct http_conn *conn, const struct openai_error *error, const char *more_headers)
+{
+	struct record_request id;
+	char request_id[REQUEST_ID_BYTES];
+
+	request_id_make(&id, request_id);
+	headers_start(f, request_id);
+	openai_error_headers(error, &f->headers);
+	buf_add_str(&f->headers, more_headers);
+	buf_clear(&f->out);
+	openai_error_body(error, &f->out);
+	conn_answer(f, conn, NULL, openai_error_status(error), "application/json", &f->out);
+}
+
+void call_answer(struct call *c, unsigned status, const char *content_type, const struct buf *body)
+{
+	struct http_conn *conn = c->conn;
+
+	assert(conn && !c->streaming);
+	c->conn = NULL;
+	headers_start(c->front, c->request_id);
+	conn_answer(c->front, conn, c->route, status, content_type, body);
+}
+
+void call_fail(struct call *c, const struct openai_error *error)
+{
+	struct front *f = c->front;
+	struct http_conn *conn = c->conn;
+
+	assert(conn && !c->streaming);
+	c->conn = NULL;
+	headers_start(f, c->request_id);
+	openai_error_headers(error, &f->headers);
+	buf_clear(&f->out);
+	openai_error_body(error, &f->out);
+	conn_answer(f, conn, c->route, openai_error_status(error), "application/json", &f->out);
+}
+
+void call_report(struct call *c)
+{
+	struct front *f = c->front;
+
+	c->state = CALL_REPORTING;
+	c->next = f->reporting;
+	f->reporting = c;
+	atomic_store(&f->wires->report_wanted, true);
+	f->tell_core = true;
+}
+
+void call_work(struct call *c, size_t bytes, uv_work_cb work, uv_after_work_cb done)
+{
+	c->work.data = c;
+	c->in_work = true;
+	if (bytes > FRONT_WORK_BYTES && uv_queue_work(&c->front->loop, &c->work, work, done) == 0)
+		return;
+	work(&c->work);
+	done(&c->work, 0);
+}
+
+/* ---- what connections say ------------------------------------------------------------------------------- */
+
+static void caller_read(struct call *c)
+{
+	const struct front *f = c->front;
+	size_t size = 0;
+	const char *key = key_of_authorization(http_parse_header(http_request(c->conn), "authorization"), &size);
+
+	c->caller = (struct core_caller){
+		.trusted = http_from_loopback(c->conn) || f->config->allow_anonymous,
+		.credential = key ? CORE_CREDENTIAL_KEY : CORE_CREDENTIAL_NONE,
+	};
+	if (key)
+		key_hash(c->caller.key_hash, key, size, f->secret);
+}
+
+static void call_authorise(struct call *c)
+{
+	struct core_event event = {.kind = CORE_AUTHORISE};
+
+	c->state = CALL_AUTHORISING;
+	caller_read(c);
+	event.u.authorise.token = c->handle;
+	event.u.authorise.caller = c->caller;
+	front_tell(c->front, &event);
+}
+
+static void call_start(struct front *f, struct http_conn *conn, const struct route *route)
+{
+	struct call *c = call_take(f, route->makes_request);
+	struct openai_error error;
+
+	if (!c) {
+		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, 1);
+		conn_fail(f, conn, &error, "");
+		return;
+	}
+	const uint32_t handle = c->handle;
+	assert(c->state == CALL_FREE);
+	memset(c, 0, sizeof(*c));
+	c->front = f;
+	c->handle = handle;
+	c->conn = conn;
+	c->route = route;
+	c->started_ns = clock_monotonic_ns();
+	buf_init(&c->text, ANSWER_BYTES_MAX);
+	request_id_make(&c->id, c->request_id);
+	http_set_owner(conn, c);
+	if (route->access == ROUTE_KEY || (route->access == ROUTE_OPEN_ON_LOOPBACK && !http_from_loopback(conn))) {
+		call_authorise(c);
+	} else {
+		c->state = CALL_AUTHORISING;
+		route->serve(c);
+	}
+}
+
+static void no_route(struct front *f, struct http_conn *conn, const char *method, bool path_known, struct buf *allow)
+{
+	const struct buf empty = {0};
+	struct openai_error error;
+	char line[128];
+
+	snprintf(line, sizeof(line), "Allow: %s\r\n", allow->data ? allow->data : "");
+	if (strcmp(method, "OPTIONS") == 0 && path_known) {
+		struct record_request id;
+		char request_id[REQUEST_ID_BYTES];
+
+		request_id_make(&id, request_id);
+		headers_start(f, request_id);
+		buf_add_str(&f->headers, line);
+		conn_answer(f, conn, NULL, 204, NULL, &empty);
+		return;
+	}
+	openai_error_set(&error, path_known ? OPENAI_METHOD : OPENAI_NOT_FOUND, NULL, path_known
+		? "%s is not allowed here." : "Unknown request URL: %s %.200s.", method, http_parse_path(http_request(conn)));
+	conn_fail(f, conn, &error, path_known ? line : "");
+}
+
+static void on_request(void *context, struct http_conn *conn)
+{
+	struct front *f = context;
+	const char *method = http_parse_method(http_request(conn));
+	struct buf allow;
+	bool path_known = false;
+
+	buf_init(&allow, 64);
+	const struct route *route = route_find(method, http_parse_path(http_request(conn)), &path_known, &allow);
+	if (route)
+		call_start(f, conn, route);
+	else
+		no_route(f, conn, method, path_known, &allow);
+	buf_free(&allow);
+}
+
+static void on_bad(void *context, struct http_conn *conn, unsigned status, const char *problem)
+{
+	struct openai_error error;
+
+	openai_error_http(&error, status, problem);
+	conn_fail(context, conn, &error, "");
+}
+
+static void on_progress(void *context, struct http_conn *conn)
+{
+	(void)context;
+	if (http_owner(conn))
+		chat_progress(http_owner(conn));
+}
+
+static void on_gone(void *context, struct http_conn *conn)
+{
+	struct front *f = context;
+	struct call *c = http_owner(conn);
+
+	f->metrics.clients_gone++;
+	if (!c)
+		return;
+	assert(c->conn == conn);
+	chat_gone(c);
+	c->conn = NULL;
+	/* AUTHORISING, REPORTING, in_work: whoever it waits for will find nobody there. */
+}
+
+/* ---- signals and the end ----------------------------------------------------------------------------------- */
+
+static void loop_end(uv_timer_t *timer)
+{
+	struct front *f = timer->data;
+
+	if (f->stopping)
+		uv_stop(&f->loop);
+}
+
+/* rules.md 9: no request is open any more; connections may read their last answer. */
+static void stopped(struct front *f)
+{
+	if (f->stopping)
+		return;
+	f->stopping = true;
+	http_server_drain(f->http);
+	uv_timer_start(&f->last_word, loop_end, LAST_WORD_MS, 0);
+}
+
+static void closed_check(struct front *f)
+{
+	if (f->stopping && http_connections(f->http) == 0)
+		uv_stop(&f->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct front *f = handle->data;
+	struct core_event event = {.kind = CORE_DRAIN};
+
+	f->signals++;
+	event.u.drain.grace_ns = f->signals == 1 ? f->config->grace_ns : 0;
+	log_line(LOG_INFO, "server/front", f->signals == 1 ? "%s: no new requests, those that run have %.1f s"
+		: "%s again: ending at once", number == SIGTERM ? "SIGTERM" : "SIGINT", (double)f->config->grace_ns / 1e9);
+	front_tell(f, &event);
+	if (f->signals > 2)
+		uv_stop(&f->loop);
+}
+
+static void after_poll(uv_prepare_t *prepare)
+{
+	before_sleep(prepare);
+	closed_check(prepare->data);
+}
+
+void front_run(struct front *f)
+{
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+}
+
+/* ---- open and close ------------------------------------------------------------------------------------------ */
+
+/* The longest prompt of any model is one allocation, and so is the longest answer. */
+static size_t request_chunk_bytes(const struct front_open *open)
+{
+	uint32_t longest = 0;
+
+	for (uint32_t i = 0; i < open->config->model_count; i++)
+		if (open->context_max[i] > longest)
+			longest = open->context_max[i];
+	return (size_t)longest * sizeof(uint32_t) + REQUEST_CHUNK_SPARE;
+}
+
+static bool calls_open(struct front *f, const struct front_open *open)
+{
+	const uint32_t all = f->requests_max + FRONT_SERVICE_CALLS;
+	const size_t chunk = request_chunk_bytes(open);
+	const size_t chunks = (size_t)f->config->request_bytes / chunk;
+
+	f->calls = mem_alloc(all, sizeof(*f->calls));
+	f->free_requests = mem_alloc(f->requests_max, sizeof(*f->free_requests));
+	f->free_services = mem_alloc(FRONT_SERVICE_CALLS, sizeof(*f->free_services));
+	f->pool = arena_pool_open(chunks > 2 ? chunks : 2, chunk);
+	if (!f->calls || !f->free_requests || !f->free_services || !f->pool)
+		return false;
+	for (uint32_t i = all; i-- > 0;) {
+		f->calls[i].handle = i;
+		if (i < f->requests_max)
+			f->free_requests[f->free_request_count++] = i;
+		else
+			f->free_services[f->free_service_count++] = i;
+	}
+	return true;
+}
+
+static void handles_init(struct front *f)
+{
+	uv_poll_init(&f->loop, &f->wake, f->wires->front_wake.fd);
+	uv_prepare_init(&f->loop, &f->before_sleep);
+	uv_signal_init(&f->loop, &f->terminate);
+	uv_signal_init(&f->loop, &f->interrupt);
+	uv_timer_init(&f->loop, &f->last_word);
+	f->wake.data = f->before_sleep.data = f->terminate.data = f->interrupt.data = f->last_word.data = f;
+	uv_poll_start(&f->wake, UV_READABLE, woken);
+	uv_prepare_start(&f->before_sleep, after_poll);
+	uv_signal_start(&f->terminate, on_signal, SIGTERM);
+	uv_signal_start(&f->interrupt, on_signal, SIGINT);
+}
+
+static struct http_config http_config_of(const struct server_config *config)
+{
+	return (struct http_config){
+		.connections_max = config->connections_max,
+		.parse = {.header_bytes_max = config->header_bytes_max, .body_bytes_max = (size_t)config->body_bytes_max},
+		.bodies_bytes_max = (size_t)config->bodies_bytes_max,
+		.unsent_bytes_max = (size_t)config->unsent_bytes_max,
+		.socket_send_bytes = (int)config->socket_send_bytes,
+		.header_ns = config->header_ns,
+		.body_idle_ns = config->body_idle_ns,
+		.keep_alive_ns = config->keep_alive_ns,
+		.write_idle_ns = config->write_idle_ns,
+	};
+}
+
+enum err front_open(struct front *f, const struct front_open *open, struct err_info *info)
+{
+	const struct http_config http = http_config_of(open->config);
+	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone};
+
+	memset(f, 0, sizeof(*f));
+	f->config = open->config;
+	f->home = open->home;
+	f->wires = open->wires;
+	f->secret = open->secret;
+	f->currency = open->currency;
+	f->context_max = open->context_max;
+	f->created_s = clock_wall_ns() / 1000000000;
+	f->requests_max = open->config->requests_max;
+	buf_init(&f->out, ANSWER_BYTES_MAX);
+	buf_init(&f->headers, 4096);
+	buf_init(&f->delta, ANSWER_BYTES_MAX);
+	for (uint32_t i = 0; i < f->config->model_count; i++)
+		f->models[i] = (struct openai_model){f->config->models[i].id, f->config->models[i].defaults};
+	f->table = open->table;
+	if (!calls_open(f, open))
+		return err_set(info, ERR_MEMORY, "no memory for %u requests", f->requests_max);
+	if (uv_loop_init(&f->loop))
+		return err_set(info, ERR_IO, "no event loop");
+	f->loop_open = true;
+	handles_init(f);
+	if (http_server_open(&f->http, &f->loop, &http, &handlers, info))
+		return info->code;
+	return admin_open(&f->admin, f, open->database, info);
+}
+
+enum err front_listen(struct front *f, uint16_t *port, struct err_info *info)
+{
+	if (http_listen_tcp(f->http, f->config->host, f->config->port, port, info))
+		return info->code;
+	return admin_listen(f->admin, info);
+}
+
+static void handle_close(uv_handle_t *handle, void *context)
+{
+	(void)context;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+void front_close(struct front *f)
+{
+	if (f->loop_open) {
+		admin_close(f->admin);
+		if (f->http)
+			http_server_close(f->http);
+		uv_walk(&f->loop, handle_close, NULL);
+		uv_run(&f->loop, UV_RUN_DEFAULT);
+		admin_free(f->admin);
+		http_server_free(f->http);
+		uv_loop_close(&f->loop);
+	}
+	for (uint32_t i = 0; f->calls && i < f->requests_max + FRONT_SERVICE_CALLS; i++)
+		if (f->calls[i].state != CALL_FREE)
+			chat_free(&f->calls[i]);
+	arena_pool_close(f->pool);
+	mem_free(f->calls);
+	mem_free(f->free_requests);
+	mem_free(f->free_services);
+	buf_free(&f->out);
+	buf_free(&f->headers);
+	buf_free(&f->delta);
+}

@@ -1,0 +1,191 @@
+/* server/front.h - private to the server: the thread that owns sockets, and a call, one request on its way through it.
+ *
+ *	front.c      loop, rings, signals, life of calls
+ *	routes.c     which path is whose, and who may
+ *	chat.c       POST /v1/chat/completions, from body to last chunk
+ *	admin.c      the administration socket
+ *
+ * Everything here belongs to the front's thread. Work that grows with bytes goes to libuv's threads; while it is there
+ * (in_work) the call is theirs, but for conn, which stays the front's.
+ */
+#ifndef SERVER_FRONT_H
+#define SERVER_FRONT_H
+
+#include <uv.h>
+
+#include "engine/detokenise.h"
+#include "server/home.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/openai_answer.h"
+#include "server/openai_request.h"
+#include "server/server.h"
+#include "server/wires.h"
+
+#define FRONT_SERVICE_CALLS 1024            /* for routes that start no request */
+#define FRONT_WORK_BYTES    65536           /* bodies above it are read and counted by another thread */
+#define FRONT_ADMIN_TOKEN   (1ULL << 32)    /* tokens from it on belong to admin.c, below are calls */
+
+struct front;
+struct call;
+struct admin;
+
+enum route_access {
+	ROUTE_OPEN,
+	ROUTE_OPEN_ON_LOOPBACK,
+	ROUTE_KEY,
+};
+
+struct route {
+	const char *method;
+	const char *path;
+	bool prefix;                    /* path/... as well; then the rest is the argument */
+	bool makes_request;             /* the call needs a handle of the core */
+	enum route_access access;
+	void (*serve)(struct call *c);
+};
+
+/* A call, by what it waits for.
+ *
+ *	state        from                    to                            waits for
+ *	FREE         any                     AUTHORISING READING REPORTING -
+ *	AUTHORISING  FREE                    READING FREE                  the core: is the key good?
+ *	REPORTING    FREE AUTHORISING        FREE                          the core's report
+ *	READING      AUTHORISING             ASKED FREE                    a thread that reads the body
+ *	ASKED        READING                 COUNTING FREE ENDING          ADMIT or REFUSE
+ *	COUNTING     ASKED                   ARRIVED ENDING                a thread that makes and counts the prompt
+ *	ARRIVED      COUNTING                RUNNING FREE ENDING           ACCEPT or REFUSE
+ *	RUNNING      ARRIVED                 FLUSHING ENDING               tokens
+ *	FLUSHING     RUNNING                 ENDING                        the socket
+ *	ENDING       ASKED .. FLUSHING       FREE                          END: the core has been told the last word
+ */
+enum call_state {
+	CALL_FREE,
+	CALL_AUTHORISING,
+	CALL_REPORTING,
+	CALL_READING,
+	CALL_ASKED,
+	CALL_COUNTING,
+	CALL_ARRIVED,
+	CALL_RUNNING,
+	CALL_FLUSHING,
+	CALL_ENDING,
+};
+
+struct call {
+	enum call_state state;
+	uint32_t handle;                /* of the core, when below requests_max; place in front->calls */
+	struct front *front;
+	struct http_conn *conn;         /* NULL: the client is gone, or has its answer */
+	const struct route *route;
+	struct record_request id;
+	char request_id[REQUEST_ID_BYTES];
+	struct core_caller caller;
+	int64_t started_ns;             /* the whole request was here */
+	int64_t delta_ns;               /* the last delta, or 0 */
+	struct call *next;              /* in front->reporting */
+
+	bool cut;                       /* the core wants it to end */
+	bool in_work;
+	uv_work_t work;
+	struct buf body;
+	bool body_ok;
+	struct openai_error error;
+	struct openai_chat chat;
+	uint32_t context_max;           /* of the model */
+	struct request request;
+	struct detokenise *detokenise;  /* in the request's arena */
+
+	bool streaming;                 /* the head is out */
+	struct buf text;                /* of an answer that is not streamed */
+	uint32_t tokens_seen;           /* taken from the executor's answer */
+	uint32_t tokens_out;            /* in deltas that were queued */
+	uint32_t tokens_told;           /* in the socket, as the core was told */
+	bool stalled;                   /* the core was told so */
+	bool late;                      /* tell it again: its ring had no room */
+	uint64_t taken_bytes_told;      /* when it was last told */
+	struct openai_answer answer;
+};
+
+struct front {
+	const struct server_config *config;
+	const struct home *home;
+	struct wires *wires;
+	const uint8_t *secret;
+	uv_loop_t loop;
+	bool loop_open;
+	uv_poll_t wake;
+	uv_prepare_t before_sleep;
+	uv_signal_t terminate, interrupt;
+	uv_timer_t last_word;           /* after the last call: connections get this long to close */
+	struct http_server *http;
+	struct admin *admin;
+	bool tell_core;                 /* events were pushed since the last wake-up */
+	bool any_late;
+	uint32_t signals;
+	bool stopping;
+	int64_t created_s;              /* of the models */
+	uint32_t requests_max;
+	struct call *calls;             /* [requests_max + FRONT_SERVICE_CALLS] */
+	uint32_t *free_requests;
+	uint32_t free_request_count;
+	uint32_t *free_services;
+	uint32_t free_service_count;
+	struct request_table *table;    /* [requests_max], the server's */
+	struct arena_pool *pool;        /* of request arenas */
+	struct openai_model models[SERVER_MODELS_MAX];
+	const uint32_t *context_max;    /* [model_count] */
+	struct call *reporting;         /* calls that wait for the core's report */
+	struct metrics metrics;
+	const char *currency;
+	struct buf out, headers, delta; /* for one answer at a time */
+};
+
+/* What start-up knows. */
+struct front_open {
+	const struct server_config *config;     /* every default filled in; must outlive the front */
+	const struct home *home;
+	const uint8_t *secret;
+	struct wires *wires;
+	const char *currency;
+	const char *database;                   /* its path, for reading */
+	struct request_table *table;
+	const uint32_t *context_max;            /* [model_count] */
+};
+
+enum err front_open(struct front *f, const struct front_open *open, struct err_info *info) MUST_CHECK;
+/* Listens; executors must be there. */
+enum err front_listen(struct front *f, uint16_t *port, struct err_info *info) MUST_CHECK;
+/* Until drained. */
+void front_run(struct front *f);
+void front_close(struct front *f);
+
+/* ---- for routes ----------------------------------------------------------------------------------------- */
+
+const struct route *route_find(const char *method, const char *path, bool *path_known, struct buf *allow);
+/* What follows a prefix, or "". */
+const char *route_argument(const struct call *c);
+
+/* To the core; there is always room (wires.h). */
+void front_tell(struct front *f, const struct core_event *event);
+
+/* Answers and lets go of the connection; the call goes on if the core still has its handle. */
+void call_answer(struct call *c, unsigned status, const char *content_type, const struct buf *body);
+void call_fail(struct call *c, const struct openai_error *error);
+/* Its place is free again: the core must be done with it. */
+void call_free(struct call *c);
+/* Waits for the core's report; then route->serve is called again, in state REPORTING. */
+void call_report(struct call *c);
+/* Runs work in another thread if bytes are many, else at once; then done, in this thread. */
+void call_work(struct call *c, size_t bytes, uv_work_cb work, uv_after_work_cb done);
+
+/* ---- chat.c --------------------------------------------------------------------------------------------- */
+
+void chat_serve(struct call *c);                /* authorised */
+void chat_action(struct call *c, const struct core_action *action);
+void chat_progress(struct call *c);             /* the socket took something */
+void chat_gone(struct call *c);                 /* conn is about to be closed; http_taken is final */
+void chat_free(struct call *c);
+void chat_tell_late(struct call *c);
+
+#endif

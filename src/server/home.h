@@ -1,0 +1,48 @@
+/* server/home.h - the folder where a cloud lives: database, journal, secret, lock, administration socket.
+ *
+ *	$TONGYUN_HOME  0700
+ *	  lock          held by the server, or by a verb while it has the database open; names its holder
+ *	  secret        32 random bytes, 0600: what keys are hashed with (rules.md 12)
+ *	  cloud.db      SQLite, with -wal and -shm beside it
+ *	  journal       the events that entered the core; journal.old when it had grown large
+ *	  admin.sock    0600: the verbs' way to a running server (rules.md 13)
+ */
+#ifndef SERVER_HOME_H
+#define SERVER_HOME_H
+
+#include <limits.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define HOME_SECRET_BYTES 32
+#define HOME_DATABASE     "cloud.db"
+#define HOME_JOURNAL      "journal"
+
+struct home {
+	char path[PATH_MAX];
+	int dir_fd;
+	int lock_fd;        /* -1: not held */
+};
+
+/* path NULL: as cli.md says. Makes it when it is missing. */
+enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
+/* Gives the lock back. */
+void home_close(struct home *h);
+
+/* ERR_BUSY: another process holds it; the text names it by who it said it was. */
+enum err home_lock(struct home *h, const char *who, struct err_info *info) MUST_CHECK;
+
+/* The path of a file in it. */
+enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], struct err_info *info) MUST_CHECK;
+
+/* Made at the first use. */
+enum err home_secret(const struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info) MUST_CHECK;
+
+/* A bound socket in place of any older one; only who holds the lock may. A path of any length will do. */
+enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;
+/* ERR_NOT_FOUND: no server listens. */
+enum err home_socket_connect(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;
+void home_socket_remove(const struct home *h);
+
+#endif

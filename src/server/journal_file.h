@@ -1,0 +1,39 @@
+/* server/journal_file.h - the journal on disk: append-only, written without waiting, read at the start (rules.md 19).
+ *
+ * What its records say is cloud/journal.h; this is only the file. A crash may tear its end: a new run begins behind the
+ * last whole record. A file that has grown large is put aside as journal.old at the next start, in place of the one before.
+ */
+#ifndef SERVER_JOURNAL_FILE_H
+#define SERVER_JOURNAL_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cloud/journal.h"
+#include "server/home.h"
+
+/* What the journal knows of each request in it, sorted by request. */
+struct journal_facts {
+	struct store_fact *list;
+	uint64_t count;
+	uint64_t capacity;
+	bool no_memory;
+};
+
+/* From journal.old and journal, as far as they can be read; a missing file knows nothing. */
+enum err journal_facts_read(struct journal_facts *facts, const struct home *home, struct err_info *info) MUST_CHECK;
+/* Tokens sampled at least; 0 for a request it does not know. */
+int64_t journal_facts_tokens(const struct journal_facts *facts, const struct record_request *request);
+void journal_facts_free(struct journal_facts *facts);
+
+struct journal_file;
+
+/* To append a run. Only who holds the home's lock may. */
+enum err journal_file_open(struct journal_file **out, const struct home *home, struct err_info *info) MUST_CHECK;
+/* Not synced: losing the end is allowed. */
+enum err journal_file_append(struct journal_file *j, const void *bytes, size_t size, struct err_info *info) MUST_CHECK;
+/* NULL is legal. */
+void journal_file_close(struct journal_file *j);
+
+#endif

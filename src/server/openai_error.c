@@ -1,0 +1,136 @@
+/* server/openai_error.c - see openai_error.h. Types and codes are those that clients test (conventions.md 4.3). */
+#include "server/openai_error.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+
+#define SECOND_NS ((int64_t)1000000000)
+
+/* Whether the client should try again is said only where its library would guess wrong. */
+enum retry { RETRY_UNSAID, RETRY_NEVER };
+
+static const struct {
+	unsigned status;
+	const char *type;
+	const char *code;
+	const char *message;
+	enum retry retry;
+} FAULTS[OPENAI_FAULTS] = {
+	[OPENAI_INVALID] = {400, "invalid_request_error", NULL, "The request is invalid.", RETRY_UNSAID},
+	[OPENAI_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded",
+		"The prompt does not leave room for an answer in the model's context.", RETRY_UNSAID},
+	[OPENAI_INVALID_KEY] = {401, "invalid_request_error", "invalid_api_key",
+		"Incorrect API key provided, or none. Send it as 'Authorization: Bearer sk-...'.", RETRY_UNSAID},
+	[OPENAI_FORBIDDEN] = {403, "invalid_request_error", "forbidden", "This is not open to you.", RETRY_UNSAID},
+	[OPENAI_NOT_FOUND] = {404, "invalid_request_error", "not_found", "There is nothing at this URL.", RETRY_UNSAID},
+	[OPENAI_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found",
+		"The model does not exist here. GET /v1/models lists those that do.", RETRY_UNSAID},
+	[OPENAI_METHOD] = {405, "invalid_request_error", "method_not_allowed",
+		"This URL does not take this method.", RETRY_UNSAID},
+	[OPENAI_TIMEOUT] = {408, "invalid_request_error", "request_timeout",
+		"The request did not arrive in time.", RETRY_UNSAID},
+	[OPENAI_TOO_LARGE] = {413, "invalid_request_error", "request_too_large",
+		"The request's body is too large.", RETRY_UNSAID},
+	[OPENAI_EXPECTATION] = {417, "invalid_request_error", "expectation_failed",
+		"Only 100-continue can be expected.", RETRY_UNSAID},
+	[OPENAI_HEADERS_TOO_LARGE] = {431, "invalid_request_error", "headers_too_large",
+		"The request's headers are too large.", RETRY_UNSAID},
+	[OPENAI_VERSION] = {505, "invalid_request_error", "http_version_not_supported",
+		"Only HTTP/1.0 and HTTP/1.1 are spoken here.", RETRY_NEVER},
+	[OPENAI_QUOTA] = {429, "insufficient_quota", "insufficient_quota",
+		"You exceeded your current quota: the balance does not cover this request.", RETRY_NEVER},
+	[OPENAI_RATE_LIMIT] = {429, "requests", "rate_limit_exceeded", "Rate limit reached.", RETRY_UNSAID},
+	[OPENAI_OVERLOADED] = {503, "server_error", "overloaded",
+		"The server has more requests than it can take. Try again later.", RETRY_UNSAID},
+	[OPENAI_DRAINING] = {503, "server_error", "overloaded", "The server is stopping.", RETRY_UNSAID},
+	[OPENAI_STORE_DOWN] = {503, "server_error", "overloaded",
+		"The server cannot record usage at the moment. Try again later.", RETRY_UNSAID},
+	[OPENAI_CANCELLED] = {503, "server_error", "cancelled",
+		"The server stopped before the answer was complete.", RETRY_UNSAID},
+	[OPENAI_INTERNAL] = {500, "server_error", "internal_error",
+		"Something went wrong on this side. The request was not charged.", RETRY_UNSAID},
+};
+
+void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
+{
+	va_list arguments;
+
+	*e = (struct openai_error){.fault = fault};
+	snprintf(e->param, sizeof(e->param), "%s", param ? param : "");
+	va_start(arguments, format);
+	vsnprintf(e->message, sizeof(e->message), format, arguments);
+	va_end(arguments);
+}
+
+void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_t retry_after_ns)
+{
+	static const enum openai_fault faults[] = {
+		[CORE_REFUSE_INVALID_KEY] = OPENAI_INVALID_KEY,
+		[CORE_REFUSE_MODEL_NOT_FOUND] = OPENAI_MODEL_NOT_FOUND,
+		[CORE_REFUSE_RATE_LIMITED] = OPENAI_RATE_LIMIT,
+		[CORE_REFUSE_OVERLOADED] = OPENAI_OVERLOADED,
+		[CORE_REFUSE_CONTEXT_LENGTH] = OPENAI_CONTEXT_LENGTH,
+		[CORE_REFUSE_INSUFFICIENT_QUOTA] = OPENAI_QUOTA,
+		[CORE_REFUSE_DRAINING] = OPENAI_DRAINING,
+		[CORE_REFUSE_STORE_DOWN] = OPENAI_STORE_DOWN,
+	};
+
+	assert((size_t)code < sizeof(faults) / sizeof(faults[0]));
+	*e = (struct openai_error){.fault = faults[code], .retry_after_ns = retry_after_ns};
+	if (e->fault == OPENAI_MODEL_NOT_FOUND)
+		snprintf(e->param, sizeof(e->param), "model");
+	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING || e->fault == OPENAI_STORE_DOWN))
+		e->retry_after_ns = SECOND_NS;
+}
+
+void openai_error_http(struct openai_error *e, unsigned status, const char *problem)
+{
+	*e = (struct openai_error){.fault = OPENAI_INVALID};
+	for (int fault = 0; fault < OPENAI_FAULTS; fault++)
+		if (FAULTS[fault].status == status && status != 400) {
+			e->fault = (enum openai_fault)fault;
+			break;
+		}
+	if (e->fault == OPENAI_OVERLOADED)
+		e->retry_after_ns = SECOND_NS;
+	snprintf(e->message, sizeof(e->message), "%s", problem);
+}
+
+unsigned openai_error_status(const struct openai_error *e)
+{
+	return FAULTS[e->fault].status;
+}
+
+static void add_or_null(struct buf *out, const char *text)
+{
+	if (text && text[0])
+		json_add_string(out, text, strlen(text));
+	else
+		buf_add_str(out, "null");
+}
+
+void openai_error_body(const struct openai_error *e, struct buf *out)
+{
+	const char *message = e->message[0] ? e->message : FAULTS[e->fault].message;
+
+	buf_add_str(out, "{\"error\":{\"message\":");
+	json_add_string(out, message, strlen(message));
+	buf_printf(out, ",\"type\":\"%s\",\"param\":", FAULTS[e->fault].type);
+	add_or_null(out, e->param);
+	buf_add_str(out, ",\"code\":");
+	add_or_null(out, FAULTS[e->fault].code);
+	buf_add_str(out, "}}");
+}
+
+void openai_error_headers(const struct openai_error *e, struct buf *out)
+{
+	if (e->retry_after_ns > 0)
+		buf_printf(out, "retry-after: %" PRId64 "\r\n", (e->retry_after_ns + SECOND_NS - 1) / SECOND_NS);
+	if (FAULTS[e->fault].retry == RETRY_NEVER)
+		buf_add_str(out, "x-should-retry: false\r\n");
+}

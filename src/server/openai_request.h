@@ -1,0 +1,47 @@
+/* server/openai_request.h - the body of POST /v1/chat/completions: parsed once, validated whole, then trusted.
+ *
+ * Unknown fields are ignored. Known ones that this server cannot honour are refused rather than ignored,
+ * with the field's name in param: an answer is never silently another than was asked for.
+ */
+#ifndef SERVER_OPENAI_REQUEST_H
+#define SERVER_OPENAI_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "chip/chip.h"
+#include "engine/request.h"
+#include "server/openai_error.h"
+
+/* What a model answers with when the request does not say (its generation_config.json). */
+struct openai_model {
+	const char *id;
+	struct chip_sampling defaults;  /* banned and seed are not used */
+};
+
+struct openai_chat {
+	json_t *body;                   /* owned; everything else points into it */
+	uint32_t model;                 /* index in the list, or CORE_NONE: asked for one that is not there */
+	const char *model_asked;        /* NULL: none */
+	json_t *messages;               /* roles and contents are as templates want them */
+	json_t *tools;                  /* NULL: none */
+	json_t *template_kwargs;        /* NULL: none */
+	struct chip_sampling sampling;
+	bool seed_given;
+	int64_t max_tokens;             /* -1: not given */
+	int64_t min_tokens;
+	bool ignore_eos;
+	struct request_stop stops[REQUEST_STOPS_MAX];
+	uint32_t stop_count;
+	bool stream;
+	bool include_usage;
+	bool usage_in_each_chunk;       /* vLLM's continuous_usage_stats */
+};
+
+/* False: error says what to answer, and chat holds nothing. Thread-safe. */
+bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size, const struct openai_model *models,
+	uint32_t model_count, struct openai_error *error) MUST_CHECK;
+void openai_chat_free(struct openai_chat *chat);
+
+#endif

@@ -1,0 +1,460 @@
+/* server/store_sqlite.c - opening, the tables, and the write path: a group of records is one SQL transaction.
+ *
+ * Balances are kept beside the entries they are the sum of, so that a start need not add up years; the check
+ * does. What a first hold knows of its request waits in open_request until the usage row replaces it.
+ */
+#include "server/store_sqlite.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "engine/request.h"
+#include "server/store_sqlite_rows.h"
+
+#define SCHEMA_VERSION 1
+#define BUSY_MS        10000    /* a checkpoint of another connection may be at work */
+
+#define USAGE_COLUMNS \
+	"request TEXT NOT NULL UNIQUE, tenant_id INTEGER NOT NULL REFERENCES tenant(id), key_id INTEGER NOT NULL, " \
+	"model TEXT NOT NULL, price_version INTEGER NOT NULL, at_ns INTEGER NOT NULL, input INTEGER NOT NULL, " \
+	"cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, finish TEXT NOT NULL, " \
+	"amount_nano INTEGER NOT NULL"
+
+static const char SCHEMA[] =
+	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE tenant (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, credit_nano INTEGER NOT NULL, "
+	"requests_per_min INTEGER NOT NULL, tokens_per_min INTEGER NOT NULL, created_ns INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE api_key (id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL REFERENCES tenant(id), "
+	"name TEXT NOT NULL, prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, revoked INTEGER NOT NULL, "
+	"created_ns INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE price (version INTEGER PRIMARY KEY, model TEXT NOT NULL, from_ns INTEGER NOT NULL, "
+	"input_nano INTEGER NOT NULL, cached_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, balance_nano INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE ledger (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, "
+	"tenant_id INTEGER NOT NULL REFERENCES tenant(id), request TEXT, part INTEGER NOT NULL, "
+	"idempotency TEXT NOT NULL UNIQUE) STRICT;"
+	"CREATE INDEX ledger_request ON ledger (request) WHERE request IS NOT NULL;"
+	"CREATE TABLE entry (transaction_id INTEGER NOT NULL REFERENCES ledger(id), position INTEGER NOT NULL, "
+	"account_id INTEGER NOT NULL REFERENCES account(id), amount_nano INTEGER NOT NULL, "
+	"PRIMARY KEY (transaction_id, position)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE usage (" USAGE_COLUMNS ") STRICT;"
+	"CREATE TABLE open_request (" USAGE_COLUMNS ") STRICT;"
+	"INSERT INTO account VALUES (1, 'cash', 0), (2, 'revenue', 0);"
+	"PRAGMA application_id = 0x7479756e;"   /* "tyun" */
+	"PRAGMA user_version = 1;";
+
+static const char *const WRITES[WRITE_COUNT] = {
+	[WRITE_BEGIN] = "BEGIN IMMEDIATE",
+	[WRITE_COMMIT] = "COMMIT",
+	[WRITE_ROLLBACK] = "ROLLBACK",
+	[WRITE_TENANT] = "INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+		"credit_nano = excluded.credit_nano, requests_per_min = excluded.requests_per_min, "
+		"tokens_per_min = excluded.tokens_per_min",
+	[WRITE_ACCOUNT] = "INSERT INTO account VALUES (?, ?, 0) ON CONFLICT (id) DO NOTHING",
+	[WRITE_KEY] = "INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+		"name = excluded.name, revoked = excluded.revoked",
+	[WRITE_PRICE] = "INSERT INTO price VALUES (?, ?, ?, ?, ?, ?)",
+	[WRITE_TRANSACTION] = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[WRITE_ENTRY] = "INSERT INTO entry VALUES (?, ?, ?, ?)",
+	[WRITE_BALANCE] = "UPDATE account SET balance_nano = balance_nano + ? WHERE id = ?",
+	[WRITE_OPEN_REQUEST] = "INSERT INTO open_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[WRITE_OPEN_REQUEST_END] = "DELETE FROM open_request WHERE request = ?",
+	[WRITE_USAGE] = "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+};
+
+enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct err_info *info)
+{
+	const int code = sqlite3_errcode(s->db) & 0xff;
+	const bool bad_file = code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
+
+	return err_set(info, bad_file ? ERR_INPUT : ERR_IO, "database: %s: %s", doing, sqlite3_errmsg(s->db));
+}
+
+enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql, struct err_info *info)
+{
+	if (sqlite3_prepare_v2(s->db, sql, -1, out, NULL) != SQLITE_OK)
+		return sqlite_error(s, sql, info);
+	return ERR_NONE;
+}
+
+static enum err sqlite_run(const struct store_sqlite *s, const char *sql, struct err_info *info)
+{
+	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return sqlite_error(s, sql, info);
+	return ERR_NONE;
+}
+
+/* ---- the write path ------------------------------------------------------------------------------- */
+
+/* Runs a bound statement that returns no rows and makes it ready for the next use. */
+static enum err write_step(const struct store_sqlite *s, enum sqlite_write which, struct err_info *info)
+{
+	sqlite3_stmt *statement = s->writes[which];
+	const int result = sqlite3_step(statement);
+	enum err err = ERR_NONE;
+
+	if (result != SQLITE_DONE)
+		err = sqlite_error(s, WRITES[which], info);
+	sqlite3_reset(statement);
+	return err;
+}
+
+static void bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+	sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
+}
+
+static enum err write_account(const struct store_sqlite *s, enum record_account account,
+	const struct record_tenant *tenant, struct err_info *info)
+{
+	char name[RECORD_TEXT_BYTES];
+	sqlite3_stmt *statement = s->writes[WRITE_ACCOUNT];
+
+	record_account_format(name, account, STORE_SERVER_ID, tenant->name);
+	sqlite3_bind_int64(statement, 1, account_id(account, tenant->id));
+	bind_text(statement, 2, name);
+	return write_step(s, WRITE_ACCOUNT, info);
+}
+
+static enum err write_tenant(const struct store_sqlite *s, const struct record_tenant *t, struct err_info *info)
+{
+	sqlite3_stmt *statement = s->writes[WRITE_TENANT];
+
+	sqlite3_bind_int64(statement, 1, t->id);
+	bind_text(statement, 2, t->name);
+	sqlite3_bind_int64(statement, 3, t->credit_nano);
+	sqlite3_bind_int64(statement, 4, t->requests_per_min);
+	sqlite3_bind_int64(statement, 5, t->tokens_per_min);
+	sqlite3_bind_int64(statement, 6, t->created_ns);
+	if (write_step(s, WRITE_TENANT, info) || write_account(s, RECORD_LEASE, t, info))
+		return info->code;
+	return write_account(s, RECORD_HELD, t, info);
+}
+
+static enum err write_key(const struct store_sqlite *s, const struct record_key *k, struct err_info *info)
+{
+	sqlite3_stmt *statement = s->writes[WRITE_KEY];
+
+	sqlite3_bind_int64(statement, 1, k->id);
+	sqlite3_bind_int64(statement, 2, k->tenant_id);
+	bind_text(statement, 3, k->name);
+	bind_text(statement, 4, k->prefix);
+	sqlite3_bind_blob(statement, 5, k->hash, sizeof(k->hash), SQLITE_TRANSIENT);
+	sqlite3_bind_int64(statement, 6, k->revoked);
+	sqlite3_bind_int64(statement, 7, k->created_ns);
+	return write_step(s, WRITE_KEY, info);
+}
+
+static enum err write_price(const struct store_sqlite *s, const struct record_price *p, struct err_info *info)
+{
+	sqlite3_stmt *statement = s->writes[WRITE_PRICE];
+
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)p->version);
+	bind_text(statement, 2, p->model);
+	sqlite3_bind_int64(statement, 3, p->from_ns);
+	sqlite3_bind_int64(statement, 4, p->input_nano);
+	sqlite3_bind_int64(statement, 5, p->cached_nano);
+	sqlite3_bind_int64(statement, 6, p->output_nano);
+	return write_step(s, WRITE_PRICE, info);
+}
+
+static enum err write_entry(const struct store_sqlite *s, const struct record_transaction *t, uint32_t position,
+	struct err_info *info)
+{
+	const struct record_entry *entry = &t->entries[position];
+	const int64_t account = account_id(entry->account, t->tenant_id);
+	sqlite3_stmt *insert = s->writes[WRITE_ENTRY], *balance = s->writes[WRITE_BALANCE];
+
+	sqlite3_bind_int64(insert, 1, (sqlite3_int64)t->id);
+	sqlite3_bind_int64(insert, 2, position);
+	sqlite3_bind_int64(insert, 3, account);
+	sqlite3_bind_int64(insert, 4, entry->amount_nano);
+	sqlite3_bind_int64(balance, 1, entry->amount_nano);
+	sqlite3_bind_int64(balance, 2, account);
+	if (write_step(s, WRITE_ENTRY, info))
+		return info->code;
+	return write_step(s, WRITE_BALANCE, info);
+}
+
+static enum err write_transaction(const struct store_sqlite *s, const struct record_transaction *t,
+	struct err_info *info)
+{
+	char request[REQUEST_ID_BYTES], idempotency[RECORD_TEXT_BYTES];
+	sqlite3_stmt *statement = s->writes[WRITE_TRANSACTION];
+
+	assert(t->entry_count >= 2 && t->entry_count <= RECORD_ENTRIES_MAX);
+	record_idempotency_format(idempotency, t);
+	sqlite3_bind_int64(statement, 1, (sqlite3_int64)t->id);
+	sqlite3_bind_int64(statement, 2, t->at_ns);
+	bind_text(statement, 3, record_transaction_name(t->kind));
+	sqlite3_bind_int64(statement, 4, t->tenant_id);
+	sqlite3_bind_null(statement, 5);
+	if (t->has_request) {
+		record_request_format(request, t->request);
+		bind_text(statement, 5, request);
+	}
+	sqlite3_bind_int64(statement, 6, t->part);
+	bind_text(statement, 7, idempotency);
+	if (write_step(s, WRITE_TRANSACTION, info))
+		return info->code;
+	for (uint32_t i = 0; i < t->entry_count; i++)
+		if (write_entry(s, t, i, info))
+			return info->code;
+	return ERR_NONE;
+}
+
+/* The row of a request: while it is open in one table, when it is over in the other. */
+static enum err write_usage(const struct store_sqlite *s, const struct record_usage *u, struct err_info *info)
+{
+	const enum sqlite_write which = u->finish == RECORD_FINISH_OPEN ? WRITE_OPEN_REQUEST : WRITE_USAGE;
+	sqlite3_stmt *statement = s->writes[which], *end = s->writes[WRITE_OPEN_REQUEST_END];
+	char request[REQUEST_ID_BYTES];
+
+	record_request_format(request, u->request);
+	bind_text(statement, 1, request);
+	sqlite3_bind_int64(statement, 2, u->tenant_id);
+	sqlite3_bind_int64(statement, 3, u->key_id);
+	bind_text(statement, 4, u->model);
+	sqlite3_bind_int64(statement, 5, (sqlite3_int64)u->price_version);
+	sqlite3_bind_int64(statement, 6, u->at_ns);
+	sqlite3_bind_int64(statement, 7, u->input);
+	sqlite3_bind_int64(statement, 8, u->cached_input);
+	sqlite3_bind_int64(statement, 9, u->output);
+	sqlite3_bind_int64(statement, 10, u->reasoning);
+	bind_text(statement, 11, record_finish_name(u->finish));
+	sqlite3_bind_int64(statement, 12, u->amount_nano);
+	if (write_step(s, which, info))
+		return info->code;
+	if (which == WRITE_OPEN_REQUEST)
+		return ERR_NONE;
+	bind_text(end, 1, request);
+	return write_step(s, WRITE_OPEN_REQUEST_END, info);
+}
+
+static enum err write_record(const struct store_sqlite *s, const struct record *r, struct err_info *info)
+{
+	switch (r->kind) {
+	case RECORD_TRANSACTION:
+		if (write_transaction(s, &r->u.money.transaction, info))
+			return info->code;
+		return r->u.money.has_usage ? write_usage(s, &r->u.money.usage, info) : ERR_NONE;
+	case RECORD_TENANT:
+		return write_tenant(s, &r->u.tenant, info);
+	case RECORD_KEY:
+		return write_key(s, &r->u.key, info);
+	case RECORD_PRICE:
+		return write_price(s, &r->u.price, info);
+	case RECORD_RETRY:
+		break;
+	}
+	assert(false);  /* the group keeps no RETRY */
+	return ERR_NONE;
+}
+
+static enum err write_group(const struct store_sqlite *s, struct err_info *info)
+{
+	if (write_step(s, WRITE_BEGIN, info))
+		return info->code;
+	for (uint64_t at = s->group.begin; at < s->group.end; at++) {
+		const struct record *record = store_group_at(&s->group, at);
+
+		if (record && write_record(s, record, info))
+			return info->code;
+	}
+	return write_step(s, WRITE_COMMIT, info);
+}
+
+static void store_sqlite_append(struct store *store, const struct record *record)
+{
+	store_group_append(&store_sqlite_of(store)->group, record);
+}
+
+static enum err store_sqlite_commit(struct store *store, uint64_t *durable, struct err_info *info)
+{
+	struct store_sqlite *s = store_sqlite_of(store);
+
+	assert(s->writer);
+	if (!store_group_ready(&s->group))
+		return ERR_NONE;
+	if (write_group(s, info) == ERR_NONE) {
+		*durable = store_group_committed(&s->group);
+		return ERR_NONE;
+	}
+	if (!sqlite3_get_autocommit(s->db)) {
+		struct err_info ignored = {0};  /* the first error is the one to tell */
+
+		(void)!write_step(s, WRITE_ROLLBACK, &ignored);
+	}
+	store_group_failed(&s->group);
+	return info->code;
+}
+
+/* ---- open and close -------------------------------------------------------------------------------- */
+
+static void store_sqlite_close(struct store *store)
+{
+	struct store_sqlite *s = store_sqlite_of(store);
+
+	for (int i = 0; i < WRITE_COUNT; i++)
+		sqlite3_finalize(s->writes[i]);
+	sqlite3_close(s->db);
+	if (s->writer)
+		store_group_close(&s->group);
+	mem_free(s);
+}
+
+static const struct store_ops STORE_SQLITE_OPS = {
+	.append = store_sqlite_append,
+	.commit = store_sqlite_commit,
+	.load = store_sqlite_load,
+	.read = store_sqlite_read,
+	.check = store_sqlite_check,
+	.close = store_sqlite_close,
+};
+
+static enum err meta_currency(struct store_sqlite *s, struct err_info *info)
+{
+	sqlite3_stmt *statement;
+
+	if (sqlite_prepare(s, &statement, "SELECT value FROM meta WHERE key = 'currency'", info))
+		return info->code;
+	const char *text = sqlite3_step(statement) == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+	if (text && strlen(text) < sizeof(s->currency))
+		memcpy(s->currency, text, strlen(text) + 1);
+	else
+		err_set(info, ERR_INPUT, "database: it names no currency");
+	sqlite3_finalize(statement);
+	return info->code;
+}
+
+static bool currency_valid(const char *currency)
+{
+	const size_t size = strspn(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+
+	return size > 0 && size < STORE_CURRENCY_BYTES && currency[size] == '\0';
+}
+
+/* The tables come into being in one transaction with the currency: a crash leaves an empty file or all of it. */
+static enum err schema_create(struct store_sqlite *s, const char *currency, struct err_info *info)
+{
+	char sql[128];
+
+	if (!currency_valid(currency))
+		return err_set(info, ERR_INPUT, "currency '%.32s' is not 1 to 8 capital letters", currency);
+	sqlite3_snprintf(sizeof(sql), sql, "INSERT INTO meta VALUES ('currency', '%q')", currency);
+	if (sqlite_run(s, "BEGIN IMMEDIATE", info) || sqlite_run(s, SCHEMA, info) || sqlite_run(s, sql, info))
+		return info->code;
+	return sqlite_run(s, "COMMIT", info);
+}
+
+static enum err schema_version(const struct store_sqlite *s, int *version, struct err_info *info)
+{
+	sqlite3_stmt *statement;
+
+	if (sqlite_prepare(s, &statement, "PRAGMA user_version", info))
+		return info->code;
+	if (sqlite3_step(statement) == SQLITE_ROW)
+		*version = sqlite3_column_int(statement, 0);
+	else
+		sqlite_error(s, "reading its version", info);
+	sqlite3_finalize(statement);
+	return info->code;
+}
+
+static enum err schema_open(struct store_sqlite *s, const char *currency, struct err_info *info)
+{
+	int version = 0;
+
+	if (schema_version(s, &version, info))
+		return info->code;
+	if (version == 0 && s->writer) {
+		if (schema_create(s, currency ? currency : "CNY", info))
+			return info->code;
+	} else if (version != SCHEMA_VERSION) {
+		return err_set(info, version > SCHEMA_VERSION ? ERR_UNSUPPORTED : ERR_INPUT,
+			"database: its version is %d, this program knows %d", version, SCHEMA_VERSION);
+	}
+	if (meta_currency(s, info))
+		return info->code;
+	if (currency && strcmp(currency, s->currency) != 0)
+		return err_set(info, ERR_INPUT, "database: its currency is %s, it cannot become %.32s", s->currency, currency);
+	return ERR_NONE;
+}
+
+static enum err connect(struct store_sqlite *s, const char *path, const char *vfs, struct err_info *info)
+{
+	const int flags = s->writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+
+	if (sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK)
+		return sqlite_error(s, path, info);
+	sqlite3_busy_timeout(s->db, BUSY_MS);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (!s->writer)
+		return ERR_NONE;
+	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+		"PRAGMA trusted_schema = OFF", info);
+}
+
+/* SQLite would give a new file to whoever the umask lets; its log and index files get the same mode as this. */
+static enum err file_create(const char *path, struct err_info *info)
+{
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_set_errno(info, "%s", path);
+	close(fd);
+	return ERR_NONE;
+}
+
+static enum err store_sqlite_start(struct store_sqlite *s, const struct store_sqlite_config *config,
+	struct err_info *info)
+{
+	if (s->writer && !config->vfs && file_create(config->path, info))
+		return info->code;
+	if (connect(s, config->path, config->vfs, info) || schema_open(s, config->currency, info))
+		return info->code;
+	for (int i = 0; s->writer && i < WRITE_COUNT; i++)
+		if (sqlite_prepare(s, &s->writes[i], WRITES[i], info))
+			return info->code;
+	return ERR_NONE;
+}
+
+static enum err store_sqlite_new(struct store **out, const struct store_sqlite_config *config, bool writer,
+	struct err_info *info)
+{
+	struct store_sqlite *s = mem_alloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(info, ERR_MEMORY, "%s: no memory", config->path);
+	s->store.ops = &STORE_SQLITE_OPS;
+	if (writer && store_group_open(&s->group, config->records_max, info)) {
+		mem_free(s);
+		return info->code;
+	}
+	s->writer = writer;
+	if (store_sqlite_start(s, config, info)) {
+		err_prefix(info, "%s", config->path);
+		store_sqlite_close(&s->store);
+		return info->code;
+	}
+	*out = &s->store;
+	return ERR_NONE;
+}
+
+enum err store_sqlite_open(struct store **out, const struct store_sqlite_config *config, struct err_info *info)
+{
+	return store_sqlite_new(out, config, true, info);
+}
+
+enum err store_sqlite_reader(struct store **out, const char *path, struct err_info *info)
+{
+	return store_sqlite_new(out, &(struct store_sqlite_config){.path = path}, false, info);
+}
+
+const char *store_sqlite_currency(const struct store *s)
+{
+	return ((const struct store_sqlite *)s)->currency;
+}

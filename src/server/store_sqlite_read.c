@@ -1,0 +1,478 @@
+/* server/store_sqlite_read.c - rows out of the database: what a start loads, what lists show.
+ *
+ * The file may have been touched by anyone: every text and number is checked against the bounds of its field,
+ * and a row that does not fit is an error that names its table and row.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/request.h"
+#include "server/store_sqlite_rows.h"
+
+/* A row being read: the first thing wrong with it is kept. */
+struct row {
+	sqlite3_stmt *statement;
+	const char *table;
+	enum err err;
+	struct err_info *info;
+};
+
+static void row_bad(struct row *r, int column)
+{
+	if (r->err == ERR_NONE)
+		r->err = err_set(r->info, ERR_INPUT, "database: table %s, row %lld: bad %s", r->table,
+			(long long)sqlite3_column_int64(r->statement, 0), sqlite3_column_name(r->statement, column));
+}
+
+static int64_t row_int(struct row *r, int column, int64_t min, int64_t max)
+{
+	const int64_t value = sqlite3_column_int64(r->statement, column);
+
+	if (sqlite3_column_type(r->statement, column) == SQLITE_INTEGER && value >= min && value <= max)
+		return value;
+	row_bad(r, column);
+	return min;
+}
+
+static int64_t row_count(struct row *r, int column)
+{
+	return row_int(r, column, 0, INT64_MAX);
+}
+
+static int64_t row_amount(struct row *r, int column)
+{
+	return row_int(r, column, INT64_MIN, INT64_MAX);
+}
+
+static uint32_t row_id(struct row *r, int column)
+{
+	return (uint32_t)row_int(r, column, 0, UINT32_MAX - 1);
+}
+
+static void row_text(struct row *r, int column, char *out, size_t size)
+{
+	const char *text = (const char *)sqlite3_column_text(r->statement, column);
+	const size_t bytes = (size_t)sqlite3_column_bytes(r->statement, column);
+
+	out[0] = '\0';
+	if (!text || bytes >= size || strlen(text) != bytes)
+		row_bad(r, column);
+	else
+		memcpy(out, text, bytes + 1);
+}
+
+static void row_request(struct row *r, int column, struct record_request *out)
+{
+	char text[REQUEST_ID_BYTES];
+
+	row_text(r, column, text, sizeof(text));
+	if (!record_request_parse(out, text))
+		row_bad(r, column);
+}
+
+static void row_tenant(struct row *r, struct record_tenant *out)
+{
+	out->id = row_id(r, 0);
+	row_text(r, 1, out->name, sizeof(out->name));
+	if (!record_tenant_name_valid(out->name))
+		row_bad(r, 1);
+	out->credit_nano = row_count(r, 2);
+	out->requests_per_min = row_count(r, 3);
+	out->tokens_per_min = row_count(r, 4);
+	out->created_ns = row_amount(r, 5);
+}
+
+static void row_key(struct row *r, struct record_key *out)
+{
+	out->id = row_id(r, 0);
+	out->tenant_id = row_id(r, 1);
+	row_text(r, 2, out->name, sizeof(out->name));
+	row_text(r, 3, out->prefix, sizeof(out->prefix));
+	if (sqlite3_column_bytes(r->statement, 4) == sizeof(out->hash))
+		memcpy(out->hash, sqlite3_column_blob(r->statement, 4), sizeof(out->hash));
+	else
+		row_bad(r, 4);
+	out->revoked = row_int(r, 5, 0, 1) != 0;
+	out->created_ns = row_amount(r, 6);
+}
+
+static void row_price(struct row *r, struct record_price *out)
+{
+	out->version = (uint64_t)row_count(r, 0);
+	row_text(r, 1, out->model, sizeof(out->model));
+	out->from_ns = row_amount(r, 2);
+	out->input_nano = row_count(r, 3);
+	out->cached_nano = row_count(r, 4);
+	out->output_nano = row_count(r, 5);
+}
+
+#define USAGE_ROW \
+	"u.rowid, u.request, u.tenant_id, u.key_id, u.model, u.price_version, u.at_ns, u.input, u.cached_input, " \
+	"u.output, u.reasoning, u.finish, u.amount_nano"
+
+static void row_usage(struct row *r, struct record_usage *out)
+{
+	char finish[16];
+
+	row_request(r, 1, &out->request);
+	out->tenant_id = row_id(r, 2);
+	out->key_id = row_id(r, 3);
+	row_text(r, 4, out->model, sizeof(out->model));
+	out->price_version = (uint64_t)row_count(r, 5);
+	out->at_ns = row_amount(r, 6);
+	out->input = row_count(r, 7);
+	out->cached_input = row_count(r, 8);
+	out->output = row_count(r, 9);
+	out->reasoning = row_count(r, 10);
+	row_text(r, 11, finish, sizeof(finish));
+	if (!record_finish_parse(&out->finish, finish))
+		row_bad(r, 11);
+	out->amount_nano = row_count(r, 12);
+}
+
+/* Runs sql with up to two texts bound, and take for each row until one is bad. */
+static enum err rows_each(const struct store_sqlite *s, const char *table, const char *sql, const char *const bind[2],
+	void (*take)(struct row *r, void *context), void *context, struct err_info *info)
+{
+	struct row r = {.table = table, .info = info};
+	int result;
+
+	if (sqlite_prepare(s, &r.statement, sql, info))
+		return info->code;
+	for (int i = 0; i < 2; i++)
+		if (bind[i])
+			sqlite3_bind_text(r.statement, i + 1, bind[i], -1, SQLITE_STATIC);
+	while ((result = sqlite3_step(r.statement)) == SQLITE_ROW && r.err == ERR_NONE)
+		take(&r, context);
+	if (r.err == ERR_NONE && result != SQLITE_DONE)
+		r.err = sqlite_error(s, table, info);
+	sqlite3_finalize(r.statement);
+	return r.err;
+}
+
+static const char *const NO_BIND[2];
+
+/* Lists read all their tables as of one moment. */
+static enum err snapshot(const struct store_sqlite *s, bool begin, struct err_info *info)
+{
+	if (sqlite3_exec(s->db, begin ? "BEGIN" : "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
+		return sqlite_error(s, "reading as of one moment", info);
+	return ERR_NONE;
+}
+
+/* ---- what a start loads ----------------------------------------------------------------------------- */
+
+struct load {
+	void (*see)(void *context, const struct core_event *event);
+	void *context;
+	struct core_event event;
+};
+
+static void load_see(struct load *l, const struct row *r)
+{
+	if (r->err == ERR_NONE)
+		l->see(l->context, &l->event);
+}
+
+static void load_counters(struct row *r, void *context)
+{
+	struct load *l = context;
+
+	l->event = (struct core_event){.kind = CORE_LOAD_COUNTERS};
+	l->event.u.load_counters.transaction_id_next = (uint64_t)row_int(r, 0, 1, INT64_MAX);
+	l->event.u.load_counters.tenant_id_next = (uint32_t)row_int(r, 1, 1, UINT32_MAX - 1);
+	l->event.u.load_counters.key_id_next = (uint32_t)row_int(r, 2, 1, UINT32_MAX - 1);
+	l->event.u.load_counters.price_version_next = (uint64_t)row_int(r, 3, 1, INT64_MAX);
+	l->event.u.load_counters.cash_nano = row_amount(r, 4);
+	l->event.u.load_counters.revenue_nano = row_amount(r, 5);
+	load_see(l, r);
+}
+
+static void load_tenant(struct row *r, void *context)
+{
+	struct load *l = context;
+
+	l->event = (struct core_event){.kind = CORE_LOAD_TENANT};
+	row_tenant(r, &l->event.u.load_tenant.tenant);
+	l->event.u.load_tenant.balance_nano = row_amount(r, 6);
+	l->event.u.load_tenant.held_nano = row_count(r, 7);
+	load_see(l, r);
+}
+
+static void load_key(struct row *r, void *context)
+{
+	struct load *l = context;
+
+	l->event = (struct core_event){.kind = CORE_LOAD_KEY};
+	row_key(r, &l->event.u.load_key);
+	load_see(l, r);
+}
+
+static void load_price(struct row *r, void *context)
+{
+	struct load *l = context;
+
+	l->event = (struct core_event){.kind = CORE_LOAD_PRICE};
+	row_price(r, &l->event.u.load_price);
+	load_see(l, r);
+}
+
+static void load_cut_off(struct row *r, void *context)
+{
+	struct load *l = context;
+
+	l->event = (struct core_event){.kind = CORE_LOAD_CUT_OFF};
+	row_usage(r, &l->event.u.cut_off.usage);
+	l->event.u.cut_off.held_nano = row_count(r, 13);
+	load_see(l, r);
+}
+
+static const struct {
+	const char *table;
+	const char *sql;
+	void (*take)(struct row *r, void *context);
+} LOADS[] = {
+	{"meta", "SELECT (SELECT ifnull(max(id), 0) + 1 FROM ledger), (SELECT ifnull(max(id), 0) + 1 FROM tenant), "
+		"(SELECT ifnull(max(id), 0) + 1 FROM api_key), (SELECT ifnull(max(version), 0) + 1 FROM price), "
+		"(SELECT balance_nano FROM account WHERE id = 1), (SELECT balance_nano FROM account WHERE id = 2)",
+		load_counters},
+	{"tenant", "SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 * t.id + 1 "
+		"LEFT JOIN account h ON h.id = 2 * t.id + 2 ORDER BY t.id", load_tenant},
+	{"api_key", "SELECT * FROM api_key ORDER BY id", load_key},
+	{"price", "SELECT * FROM price p WHERE version = (SELECT max(version) FROM price WHERE model = p.model) "
+		"ORDER BY version", load_price},
+	{"open_request", "SELECT " USAGE_ROW ", (SELECT sum(e.amount_nano) FROM ledger l "
+		"JOIN entry e ON e.transaction_id = l.id WHERE l.request = u.request "
+		"AND e.account_id = 2 * u.tenant_id + 2) FROM open_request u ORDER BY u.rowid", load_cut_off},
+};
+
+enum err store_sqlite_load(struct store *store, void (*see)(void *context, const struct core_event *event),
+	void *context, struct err_info *info)
+{
+	const struct store_sqlite *s = store_sqlite_of(store);
+	struct load load = {.see = see, .context = context};
+
+	for (size_t i = 0; i < sizeof(LOADS) / sizeof(LOADS[0]); i++)
+		if (rows_each(s, LOADS[i].table, LOADS[i].sql, NO_BIND, LOADS[i].take, &load, info))
+			return info->code;
+	return ERR_NONE;
+}
+
+/* ---- what lists show --------------------------------------------------------------------------------- */
+
+static void read_tenant(struct row *r, void *context)
+{
+	const struct store_reader *reader = context;
+	struct store_tenant tenant = {0};
+
+	row_tenant(r, &tenant.tenant);
+	tenant.balance_nano = row_amount(r, 6);
+	tenant.held_nano = row_count(r, 7);
+	if (r->err == ERR_NONE)
+		reader->tenant(reader->context, &tenant);
+}
+
+static void read_key(struct row *r, void *context)
+{
+	const struct store_reader *reader = context;
+	struct record_key key = {0};
+	char tenant[RECORD_NAME_BYTES];
+
+	row_key(r, &key);
+	row_text(r, 7, tenant, sizeof(tenant));
+	if (r->err == ERR_NONE)
+		reader->key(reader->context, &key, tenant);
+}
+
+static void read_price(struct row *r, void *context)
+{
+	const struct store_reader *reader = context;
+	struct record_price price = {0};
+
+	row_price(r, &price);
+	if (r->err == ERR_NONE)
+		reader->price(reader->context, &price);
+}
+
+static void read_usage(struct row *r, void *context)
+{
+	const struct store_reader *reader = context;
+	struct record_usage usage = {0};
+	char tenant[RECORD_NAME_BYTES];
+
+	row_usage(r, &usage);
+	row_text(r, 13, tenant, sizeof(tenant));
+	if (r->err == ERR_NONE)
+		reader->usage(reader->context, &usage, tenant);
+}
+
+/* A transaction comes as one row per entry; it is told when its last one is here. */
+struct transactions {
+	const struct store_reader *reader;
+	struct record_transaction transaction;
+	char tenant[RECORD_NAME_BYTES];
+};
+
+static enum record_account account_kind(struct row *r, int column, uint32_t tenant_id)
+{
+	const int64_t id = row_int(r, column, 1, INT64_MAX);
+
+	for (enum record_account a = RECORD_CASH; a <= RECORD_REVENUE; a++)
+		if (account_id(a, tenant_id) == id)
+			return a;
+	row_bad(r, column);
+	return RECORD_CASH;
+}
+
+static void read_transaction_start(struct row *r, struct transactions *all)
+{
+	struct record_transaction *t = &all->transaction;
+	char kind[16];
+
+	*t = (struct record_transaction){.id = (uint64_t)row_int(r, 0, 1, INT64_MAX)};
+	t->at_ns = row_amount(r, 1);
+	row_text(r, 2, kind, sizeof(kind));
+	if (!record_transaction_kind_parse(&t->kind, kind))
+		row_bad(r, 2);
+	t->tenant_id = row_id(r, 3);
+	t->has_request = sqlite3_column_type(r->statement, 4) != SQLITE_NULL;
+	if (t->has_request)
+		row_request(r, 4, &t->request);
+	t->part = row_id(r, 5);
+	row_text(r, 6, all->tenant, sizeof(all->tenant));
+}
+
+static void read_entry(struct row *r, void *context)
+{
+	struct transactions *all = context;
+	struct record_transaction *t = &all->transaction;
+
+	if (row_int(r, 7, 0, RECORD_ENTRIES_MAX - 1) == 0)
+		read_transaction_start(r, all);
+	if (t->entry_count != (uint32_t)sqlite3_column_int(r->statement, 7))
+		row_bad(r, 7);
+	if (r->err != ERR_NONE)
+		return;
+	t->entries[t->entry_count].account = account_kind(r, 8, t->tenant_id);
+	t->entries[t->entry_count++].amount_nano = row_amount(r, 9);
+	if (r->err == ERR_NONE && t->entry_count == row_int(r, 10, 1, RECORD_ENTRIES_MAX))
+		all->reader->transaction(all->reader->context, t, all->tenant);
+}
+
+static const char READ_TENANTS[] =
+	"SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 * t.id + 1 "
+	"LEFT JOIN account h ON h.id = 2 * t.id + 2 WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.id";
+static const char READ_KEYS[] =
+	"SELECT k.*, t.name FROM api_key k JOIN tenant t ON t.id = k.tenant_id WHERE ?1 IS NULL OR t.name = ?1 "
+	"ORDER BY k.id";
+static const char READ_PRICES[] = "SELECT * FROM price ORDER BY version";
+static const char READ_USAGE[] =
+	"SELECT " USAGE_ROW ", t.name FROM usage u JOIN tenant t ON t.id = u.tenant_id "
+	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR u.request = ?2) ORDER BY u.rowid";
+#define ENTRY_ROWS \
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, e.account_id, e.amount_nano, " \
+	"(SELECT count(*) FROM entry WHERE transaction_id = l.id) " \
+	"FROM ledger l JOIN tenant t ON t.id = l.tenant_id JOIN entry e ON e.transaction_id = l.id "
+static const char READ_ENTRIES[] =
+	ENTRY_ROWS "WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, e.position";
+static const char READ_ENTRIES_BY_REQUEST[] = ENTRY_ROWS "ORDER BY l.request, l.id, e.position";
+static const char READ_USAGE_BY_REQUEST[] = "SELECT " USAGE_ROW " FROM usage u ORDER BY u.request";
+
+enum err store_sqlite_read(struct store *store, const struct store_filter *filter, const struct store_reader *reader,
+	struct err_info *info)
+{
+	const struct store_sqlite *s = store_sqlite_of(store);
+	struct transactions transactions = {.reader = reader};
+	struct err_info ignored = {0};
+	char request[REQUEST_ID_BYTES];
+	const char *bind[2] = {filter->tenant, NULL};
+	const char *tenant_only[2] = {filter->tenant, NULL};
+	union { const struct store_reader *in; void *out; } pass = {.in = reader};  /* only read behind it */
+	enum err err = ERR_NONE;
+
+	if (filter->request) {
+		record_request_format(request, *filter->request);
+		bind[1] = request;
+	}
+	if (snapshot(s, true, info))
+		return info->code;
+	if (reader->tenant)
+		err = rows_each(s, "tenant", READ_TENANTS, tenant_only, read_tenant, pass.out, info);
+	if (err == ERR_NONE && reader->key)
+		err = rows_each(s, "api_key", READ_KEYS, tenant_only, read_key, pass.out, info);
+	if (err == ERR_NONE && reader->price)
+		err = rows_each(s, "price", READ_PRICES, NO_BIND, read_price, pass.out, info);
+	if (err == ERR_NONE && reader->usage)
+		err = rows_each(s, "usage", READ_USAGE, bind, read_usage, pass.out, info);
+	if (err == ERR_NONE && reader->transaction)
+		err = rows_each(s, "ledger", READ_ENTRIES, bind, read_entry, &transactions, info);
+	(void)!snapshot(s, false, &ignored);
+	return err;
+}
+
+/* ---- what the check walks through ---------------------------------------------------------------------- */
+
+enum err sqlite_transactions_by_request(const struct store_sqlite *s,
+	void (*see)(void *context, const struct record_transaction *row, const char *tenant), void *context,
+	struct err_info *info)
+{
+	const struct store_reader reader = {.context = context, .transaction = see};
+	struct transactions transactions = {.reader = &reader};
+
+	return rows_each(s, "ledger", READ_ENTRIES_BY_REQUEST, NO_BIND, read_entry, &transactions, info);
+}
+
+struct sqlite_usage_rows {
+	const struct store_sqlite *store;
+	struct row row;
+	struct record_usage usage;
+	struct err_info info;
+	bool there;
+};
+
+void sqlite_usage_pass(struct sqlite_usage_rows *rows)
+{
+	const int result = sqlite3_step(rows->row.statement);
+
+	rows->there = false;
+	if (result == SQLITE_ROW) {
+		row_usage(&rows->row, &rows->usage);
+		rows->there = rows->row.err == ERR_NONE;
+	} else if (result != SQLITE_DONE) {
+		rows->row.err = sqlite_error(rows->store, "usage", &rows->info);
+	}
+}
+
+const struct record_usage *sqlite_usage_peek(const struct sqlite_usage_rows *rows)
+{
+	return rows->there ? &rows->usage : NULL;
+}
+
+enum err sqlite_usage_open(const struct store_sqlite *s, struct sqlite_usage_rows **out, struct err_info *info)
+{
+	struct sqlite_usage_rows *rows = mem_alloc(1, sizeof(*rows));
+
+	if (!rows)
+		return err_set(info, ERR_MEMORY, "no memory for the check");
+	rows->store = s;
+	rows->row = (struct row){.table = "usage", .info = &rows->info};
+	if (sqlite_prepare(s, &rows->row.statement, READ_USAGE_BY_REQUEST, info)) {
+		mem_free(rows);
+		return info->code;
+	}
+	sqlite_usage_pass(rows);
+	*out = rows;
+	return ERR_NONE;
+}
+
+enum err sqlite_usage_close(struct sqlite_usage_rows *rows, struct err_info *info)
+{
+	if (!rows)
+		return info->code;
+	if (rows->row.err && !info->code)
+		*info = rows->info;
+	sqlite3_finalize(rows->row.statement);
+	mem_free(rows);
+	return info->code;
+}

@@ -1,0 +1,86 @@
+/* server/store_sqlite_rows.h - private to store_sqlite*.c: the connection, its tables, binding and reading of rows. */
+#ifndef SERVER_STORE_SQLITE_ROWS_H
+#define SERVER_STORE_SQLITE_ROWS_H
+
+#include <sqlite3.h>
+
+#include "cloud/store_group.h"
+#include "server/store_sqlite.h"
+
+/* Statements of the write path, prepared once. */
+enum sqlite_write {
+	WRITE_BEGIN,
+	WRITE_COMMIT,
+	WRITE_ROLLBACK,
+	WRITE_TENANT,
+	WRITE_ACCOUNT,
+	WRITE_KEY,
+	WRITE_PRICE,
+	WRITE_TRANSACTION,
+	WRITE_ENTRY,
+	WRITE_BALANCE,
+	WRITE_OPEN_REQUEST,
+	WRITE_OPEN_REQUEST_END,
+	WRITE_USAGE,
+	WRITE_COUNT
+};
+
+struct store_sqlite {
+	struct store store;     /* first: a store is a store_sqlite */
+	sqlite3 *db;
+	sqlite3_stmt *writes[WRITE_COUNT];
+	struct store_group group;
+	bool writer;
+	char currency[STORE_CURRENCY_BYTES];
+};
+
+static inline struct store_sqlite *store_sqlite_of(struct store *s)
+{
+	return (struct store_sqlite *)s;
+}
+
+/* Accounts by number: cash 1, revenue 2, then two for each tenant. */
+#define ACCOUNT_CASH    1
+#define ACCOUNT_REVENUE 2
+
+static inline int64_t account_id(enum record_account account, uint32_t tenant_id)
+{
+	switch (account) {
+	case RECORD_CASH:
+		return ACCOUNT_CASH;
+	case RECORD_REVENUE:
+		return ACCOUNT_REVENUE;
+	case RECORD_LEASE:
+		return 2 * (int64_t)tenant_id + 1;
+	case RECORD_HELD:
+		return 2 * (int64_t)tenant_id + 2;
+	}
+	return 0;
+}
+
+/* "doing: <SQLite's text>" as ERR_IO (ERR_INPUT for what is not a database). */
+enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct err_info *info);
+enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql, struct err_info *info)
+	MUST_CHECK;
+
+/* For the check: usage rows by request, one after another; NULL after the last or an error. */
+struct sqlite_usage_rows;
+enum err sqlite_usage_open(const struct store_sqlite *s, struct sqlite_usage_rows **out, struct err_info *info)
+	MUST_CHECK;
+const struct record_usage *sqlite_usage_peek(const struct sqlite_usage_rows *rows);
+void sqlite_usage_pass(struct sqlite_usage_rows *rows);
+/* Gives the error that ended it early, if one did. NULL is legal. */
+enum err sqlite_usage_close(struct sqlite_usage_rows *rows, struct err_info *info) MUST_CHECK;
+/* Transactions by request and id, those without a request first. */
+enum err sqlite_transactions_by_request(const struct store_sqlite *s,
+	void (*see)(void *context, const struct record_transaction *row, const char *tenant), void *context,
+	struct err_info *info) MUST_CHECK;
+
+enum err store_sqlite_load(struct store *s, void (*see)(void *context, const struct core_event *event),
+	void *context, struct err_info *info) MUST_CHECK;
+enum err store_sqlite_read(struct store *s, const struct store_filter *filter, const struct store_reader *reader,
+	struct err_info *info) MUST_CHECK;
+enum err store_sqlite_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
+	struct err_info *info) MUST_CHECK;
+
+#endif

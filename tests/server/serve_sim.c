@@ -1,0 +1,184 @@
+/* tests/server/serve_sim.c - the whole server with a simulated executor and a tokenizer of bytes: for tests that are
+ * about sockets, money and crashes, not about models.
+ *
+ *	serve_sim serve --home H [--port P] [--host A] [--step-us N] [--slots N] [--context N] [--vfs lossy] [--grace S] ...
+ *	serve_sim admin --home H '{"op":"tenant_list"}'    the document, or a line per row
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "engine/executor_sim.h"
+#include "model/tokenizer.h"
+#include "server/admin_link.h"
+#include "server/server.h"
+#include "vfs_lossy.h"
+
+#define BYTE_TOKENS 256
+#define IM_START    256
+#define IM_END      257
+#define VOCAB       258
+
+/* ---- a tokenizer whose tokens are bytes ----------------------------------------------------------------------- */
+
+/* GPT-2's printable stand-in for a byte, as UTF-8. */
+static size_t byte_spelling(unsigned byte, char out[4])
+{
+	const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+	unsigned code = byte;
+
+	if (!printable) {
+		code = 256;
+		for (unsigned b = 0; b < byte; b++)
+			code += !((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE);
+	}
+	if (code < 0x80) {
+		out[0] = (char)code;
+		return 1;
+	}
+	out[0] = (char)(0xC0 | code >> 6);
+	out[1] = (char)(0x80 | (code & 0x3F));
+	return 2;
+}
+
+static struct tokenizer *tokenizer_of_bytes(void)
+{
+	static char spelling[BYTE_TOKENS][4];
+	struct token_text tokens[BYTE_TOKENS];
+	const struct tokenizer_added added[] = {
+		{IM_START, {"<|im_start|>", 12}, true}, {IM_END, {"<|im_end|>", 10}, true},
+	};
+	struct tokenizer *tokenizer = NULL;
+	struct err_info info = {0};
+
+	for (unsigned i = 0; i < BYTE_TOKENS; i++)
+		tokens[i] = (struct token_text){spelling[i], byte_spelling(i, spelling[i])};
+	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_TOKENS, .added = added, .added_count = 2,
+		.bos_id = TOKENIZER_ID_NONE, .eos_id = IM_END, .pad_id = TOKENIZER_ID_NONE};
+	if (tokenizer_open(&tokenizer, &source, &info)) {
+		fprintf(stderr, "serve_sim: %s\n", info.text);
+		exit(1);
+	}
+	return tokenizer;
+}
+
+/* ---- serve ------------------------------------------------------------------------------------------------------ */
+
+struct sim_options {
+	int64_t step_us;
+	struct executor_limits limits;
+	struct executor_sim_faults faults;
+};
+
+static enum err sim_open(void *context, struct executor **out, const struct request_table *table, struct wake *wake,
+	struct err_info *info)
+{
+	const struct sim_options *options = context;
+	const struct chip_cost cost = {0};
+	const struct chip_cost_rates rates = {.bytes_per_s = 1, .ops_per_s = 1, .step_ns = options->step_us * 1000};
+
+	(void)wake;
+	return executor_sim_open(out, &options->limits, table, &cost, &rates, &options->faults, info);
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *otherwise)
+{
+	for (int i = 2; i + 1 < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return argv[i + 1];
+	return otherwise;
+}
+
+static long option_int(int argc, char **argv, const char *name, long otherwise)
+{
+	const char *text = option(argc, argv, name, NULL);
+
+	return text ? strtol(text, NULL, 10) : otherwise;
+}
+
+static int serve(int argc, char **argv)
+{
+	struct sim_options sim = {.step_us = option_int(argc, argv, "--step-us", 2000)};
+	struct server_model model = {.id = "sim", .tokenizer = tokenizer_of_bytes(), .executor_open = sim_open,
+		.executor_context = &sim, .simulated = true, .eos = {IM_END}, .eos_count = 1,
+		.defaults = {.temperature = 1, .top_p = 1, .repetition_penalty = 1}};
+	struct server_config config = {.models = &model, .model_count = 1};
+	struct err_info info = {0};
+	struct server *server;
+	int status = 1;
+
+	sim.limits = (struct executor_limits){.slots = (uint32_t)option_int(argc, argv, "--slots", 16), .rows_max = 512,
+		.context_max = (uint32_t)option_int(argc, argv, "--context", 4096), .pages = 4096, .states = 0, .vocab = VOCAB};
+	sim.faults.fail_per_million = (uint32_t)option_int(argc, argv, "--fail-per-million", 0);
+	config.home = option(argc, argv, "--home", NULL);
+	config.host = option(argc, argv, "--host", NULL);
+	config.port = (uint16_t)option_int(argc, argv, "--port", 0);
+	config.any_port = config.port == 0;
+	config.api_key = option(argc, argv, "--api-key", NULL);
+	config.allow_anonymous = option_int(argc, argv, "--allow-anonymous", 0) != 0;
+	config.queue_max = (uint32_t)option_int(argc, argv, "--queue", 0);
+	config.requests_max = (uint32_t)option_int(argc, argv, "--requests", 0);
+	config.grace_ns = option_int(argc, argv, "--grace-ms", 0) * 1000000;
+	config.header_ns = option_int(argc, argv, "--header-ms", 0) * 1000000;
+	config.write_idle_ns = option_int(argc, argv, "--write-idle-ms", 0) * 1000000;
+	config.body_bytes_max = option_int(argc, argv, "--body-bytes", 0);
+	config.store_vfs = option(argc, argv, "--vfs", NULL);
+	if (config.store_vfs)
+		vfs_lossy_register();
+	log_set_level(LOG_INFO);
+	if (server_open(&server, &config, &info) == ERR_NONE) {
+		printf("port %u\n", server_port(server));
+		fflush(stdout);
+		status = server_run(server, &info) != ERR_NONE;
+		server_close(server);
+	}
+	if (info.code)
+		fprintf(stderr, "serve_sim: error: %s\n", info.text);
+	tokenizer_close((struct tokenizer *)model.tokenizer);
+	return status;
+}
+
+/* ---- admin ------------------------------------------------------------------------------------------------------ */
+
+static void line_print(void *context, const char *line)
+{
+	(void)context;
+	puts(line);
+}
+
+static int admin(int argc, char **argv)
+{
+	struct err_info info = {0};
+	struct admin_link *link = NULL;
+	json_t *op = NULL, *reply = NULL;
+	const char *text = argv[argc - 1];
+
+	if (json_parse(&op, text, strlen(text), &JSON_LIMITS_REQUEST, true, &info) == ERR_NONE &&
+		admin_link_open(&link, option(argc, argv, "--home", NULL), &info) == ERR_NONE) {
+		const char *name = json_string_value(json_object_get(op, "op"));
+
+		if (name && (strstr(name, "_list") || strstr(name, "_check")))
+			(void)!admin_link_each(link, op, line_print, NULL, &info);
+		else if (admin_link_call(link, op, &reply, &info) == ERR_NONE)
+			json_dumpf(reply, stdout, JSON_COMPACT);
+	}
+	if (info.code)
+		fprintf(stderr, "serve_sim: error: %s\n", info.text);
+	json_decref(op);
+	json_decref(reply);
+	admin_link_close(link);
+	return info.code != ERR_NONE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], "serve") == 0)
+		return serve(argc, argv);
+	if (argc > 2 && strcmp(argv[1], "admin") == 0)
+		return admin(argc, argv);
+	fprintf(stderr, "usage: serve_sim serve|admin --home H ...\n");
+	return 2;
+}
