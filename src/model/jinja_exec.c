@@ -1,0 +1,429 @@
+/* model/jinja_exec.c - see jinja_eval.h: statements, loops and macros. */
+#include <assert.h>
+#include <string.h>
+
+#include "model/jinja_eval.h"
+#include "model/jinja_text.h"
+
+static bool assign(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *target, const struct jinja_value *value);
+
+/* Body as text instead of output. */
+static bool capture(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *body, struct jinja_value *out)
+{
+	struct jinja_builder *outer = r->capture;
+	struct jinja_builder b = {0};
+	enum jinja_flow flow;
+	struct jinja_string s;
+	bool done;
+
+	r->capture = &b;
+	done = jinja_exec(r, scope, body, &flow);
+	r->capture = outer;
+	if (!done || !jinja_builder_finish(r, &b, &s))
+		return false;
+	*out = jinja_string(s);
+	return true;
+}
+
+static bool emit_value(struct jinja_render *r, const struct jinja_value *value)
+{
+	struct jinja_string s;
+
+	return jinja_to_string(r, value, &s) && jinja_emit(r, s);
+}
+
+/* Assignment. */
+
+static bool unpack(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *targets, const struct jinja_value *value)
+{
+	struct jinja_value list;
+	size_t i = 0;
+
+	if (!jinja_to_list(r, value, &list))
+		return false;
+	for (const struct jinja_node *t = targets; t; t = t->next, i++) {
+		if (i == list.list.count)
+			return jinja_fail(r, ERR_INPUT, "not enough values to unpack (got %zu)", i);
+		const struct jinja_value item = jinja_at(&list, i);
+
+		if (!assign(r, scope, t, &item))
+			return false;
+	}
+	if (i < list.list.count)
+		return jinja_fail(r, ERR_INPUT, "too many values to unpack (expected %zu)", i);
+	return true;
+}
+
+static bool assign_attribute(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *target, const struct jinja_value *value)
+{
+	const struct jinja_name *name = &r->t->names[target->name];
+	const struct jinja_value key =
+		jinja_string((struct jinja_string){.bytes = name->bytes, .size = name->size});
+	struct jinja_value object;
+
+	if (!jinja_eval(r, scope, target->attribute.object, &object))
+		return false;
+	if (object.type != JINJA_NAMESPACE)
+		return jinja_fail(r, ERR_INPUT, "cannot assign attribute on non-namespace object");
+	return jinja_dict_put(r, object.names, &key, value);
+}
+
+static bool assign(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *target, const struct jinja_value *value)
+{
+	if (target->kind == JINJA_NODE_TUPLE)
+		return unpack(r, scope, target->first, value);
+	if (target->kind == JINJA_NODE_ATTRIBUTE)
+		return assign_attribute(r, scope, target, value);
+	assert(target->kind == JINJA_NODE_NAME);
+	return jinja_scope_set(r, scope, target->name, value);
+}
+
+static bool exec_set(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	struct jinja_value value;
+
+	return jinja_eval(r, scope, node->set.value, &value) &&
+	       assign(r, scope, node->set.target, &value);
+}
+
+/* The filters of a block applied to its text. */
+static bool filter_text(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *filters, struct jinja_value *text)
+{
+	if (!filters)
+		return true;
+	r->block_text = *text;
+	return jinja_eval(r, scope, filters, text);
+}
+
+static bool exec_set_block(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	struct jinja_scope *inner = jinja_scope_open(r, scope);
+	struct jinja_value value;
+
+	return inner && capture(r, inner, node->set.body, &value) &&
+	       filter_text(r, scope, node->set.value, &value) &&
+	       assign(r, scope, node->set.target, &value);
+}
+
+static bool exec_filter_block(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	struct jinja_scope *inner = jinja_scope_open(r, scope);
+	struct jinja_value value;
+
+	return inner && capture(r, inner, node->filter_block.body, &value) &&
+		filter_text(r, scope, node->filter_block.filters, &value) && emit_value(r, &value);
+}
+
+static bool exec_with(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, enum jinja_flow *flow)
+{
+	struct jinja_scope *inner = jinja_scope_open(r, scope);
+
+	if (!inner)
+		return false;
+	for (const struct jinja_node *set = node->with.assignments; set; set = set->next) {
+		struct jinja_value value;
+
+		if (!jinja_eval(r, scope, set->set.value, &value) ||
+			!assign(r, inner, set->set.target, &value))
+			return false;
+	}
+	return jinja_exec(r, inner, node->with.body, flow);
+}
+
+/* For. */
+
+static void scope_unbind(struct jinja_scope *scope)
+{
+	for (struct jinja_binding *b = scope->bindings; b; b = b->next)
+		b->bound = false;
+}
+
+/* The elements for which the loop's condition holds. */
+static bool filter_list(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, struct jinja_value *list)
+{
+	struct jinja_scope *inner = jinja_scope_open(r, scope);
+	struct jinja_value *items = jinja_array(r, list->list.count, sizeof(*items));
+	size_t count = 0;
+
+	if (!inner || !items)
+		return false;
+	for (size_t i = 0; i < list->list.count; i++) {
+		struct jinja_value test;
+
+		items[count] = jinja_at(list, i);
+		if (!assign(r, inner, node->loop.target, &items[count]) ||
+			!jinja_eval(r, inner, node->loop.condition, &test))
+			return false;
+		count += jinja_truth(&test);
+	}
+	*list = jinja_list_of(items, count);
+	return true;
+}
+
+static bool exec_turn(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, const struct jinja_loop *loop, enum jinja_flow *flow)
+{
+	const struct jinja_value item = jinja_at(&loop->list, loop->index);
+	const struct jinja_value variable = {.type = JINJA_LOOP, .loop = loop};
+
+	scope_unbind(scope);
+	if (r->t->loop_name != JINJA_NAME_NONE &&
+		!jinja_scope_set(r, scope, r->t->loop_name, &variable))
+		return false;
+	return assign(r, scope, node->loop.target, &item) &&
+	       jinja_exec(r, scope, node->loop.body, flow);
+}
+
+static bool exec_for(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, enum jinja_flow *flow)
+{
+	struct jinja_loop *loop = jinja_array(r, 1, sizeof(*loop));
+	struct jinja_scope *inner = jinja_scope_open(r, scope);
+	struct jinja_value iterable;
+
+	if (!loop || !inner || !jinja_eval(r, scope, node->loop.iterable, &iterable) ||
+		!jinja_to_list(r, &iterable, &loop->list))
+		return false;
+	if (node->loop.condition && !filter_list(r, scope, node, &loop->list))
+		return false;
+	if (loop->list.list.count == 0)
+		return jinja_exec(r, inner, node->loop.otherwise, flow);
+	for (; loop->index < loop->list.list.count; loop->index++) {
+		if (!exec_turn(r, inner, node, loop, flow))
+			return false;
+		if (*flow == JINJA_FLOW_BREAK)
+			break;
+	}
+	*flow = JINJA_FLOW_ON;
+	return true;
+}
+
+bool jinja_loop_attribute(
+	const struct jinja_loop *loop, const char *name, size_t size, struct jinja_value *out)
+{
+	const int64_t index = (int64_t)loop->index, count = (int64_t)loop->list.list.count;
+	const struct {
+		const char *name;
+		struct jinja_value value;
+	} attributes[] = {{"index", jinja_int(index + 1)}, {"index0", jinja_int(index)},
+		{"revindex", jinja_int(count - index)}, {"revindex0", jinja_int(count - index - 1)},
+		{"first", jinja_bool(index == 0)}, {"last", jinja_bool(index == count - 1)},
+		{"length", jinja_int(count)}};
+
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
+		if (jinja_name_is(name, size, attributes[i].name)) {
+			*out = attributes[i].value;
+			return true;
+		}
+	}
+	if (jinja_name_is(name, size, "previtem") && index > 0)
+		*out = jinja_at(&loop->list, loop->index - 1);
+	else if (jinja_name_is(name, size, "nextitem") && index + 1 < count)
+		*out = jinja_at(&loop->list, loop->index + 1);
+	else
+		return false;
+	return true;
+}
+
+/* Macros. */
+
+static const struct jinja_value *named_argument(
+	const struct jinja_args *args, const struct jinja_name *name)
+{
+	for (size_t i = 0; i < args->named_count; i++)
+		if (args->named[i].size == name->size &&
+			memcmp(args->named[i].name, name->bytes, name->size) == 0)
+			return &args->named[i].value;
+	return NULL;
+}
+
+/* Gives each parameter its argument, its standard value or nothing; counts what was used. */
+static bool bind_parameters(struct jinja_render *r, const struct jinja_macro *macro,
+	const struct jinja_args *args, struct jinja_scope *scope, size_t *named_used,
+	size_t *positional_used)
+{
+	for (const struct jinja_node *p = macro->parameters; p; p = p->next) {
+		const struct jinja_name *name = &r->t->names[p->name];
+		const struct jinja_value *named = named_argument(args, name);
+		struct jinja_value value = jinja_undefined(name->bytes, name->size, NULL);
+
+		if (*positional_used < args->count)
+			value = args->values[(*positional_used)++];
+		else if (named)
+			value = *named;
+		else if (p->standard && !jinja_eval(r, scope, p->standard, &value))
+			return false;
+		*named_used += named != NULL;
+		if (!jinja_scope_set(r, scope, p->name, &value))
+			return false;
+	}
+	return true;
+}
+
+/* What a call block gives its macro as caller. */
+static bool bind_caller(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_scope *scope, size_t *named_used)
+{
+	const struct jinja_name name = {.bytes = "caller", .size = strlen("caller")};
+	const struct jinja_value *caller = named_argument(args, &name);
+
+	if (!caller)
+		return true;
+	++*named_used;
+	return r->t->caller_name == JINJA_NAME_NONE ||
+	       jinja_scope_set(r, scope, r->t->caller_name, caller);
+}
+
+bool jinja_macro_call(struct jinja_render *r, const struct jinja_macro *macro,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	const struct jinja_name unnamed = {.bytes = "caller", .size = strlen("caller")};
+	const struct jinja_name *name =
+		macro->name == JINJA_NAME_NONE ? &unnamed : &r->t->names[macro->name];
+	struct jinja_scope *scope = jinja_scope_open(r, macro->scope);
+	size_t named_used = 0, positional_used = 0;
+
+	if (!scope || !bind_parameters(r, macro, args, scope, &named_used, &positional_used) ||
+		!bind_caller(r, args, scope, &named_used))
+		return false;
+	if (positional_used < args->count)
+		return jinja_fail(r, ERR_INPUT, "macro '%.*s' takes not more than %zu argument(s)",
+			(int)name->size, name->bytes, positional_used);
+	if (named_used < args->named_count)
+		return jinja_fail(r, ERR_INPUT,
+			"macro '%.*s' does not take all of these named arguments", (int)name->size,
+			name->bytes);
+	return capture(r, scope, macro->body, out);
+}
+
+static bool make_macro(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *parameters, const struct jinja_node *body, uint32_t name,
+	struct jinja_value *out)
+{
+	struct jinja_macro *macro = jinja_array(r, 1, sizeof(*macro));
+
+	if (!macro)
+		return false;
+	*macro = (struct jinja_macro){
+		.parameters = parameters, .body = body, .name = name, .scope = scope};
+	*out = (struct jinja_value){.type = JINJA_MACRO, .macro = macro};
+	return true;
+}
+
+static bool exec_macro(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	struct jinja_value macro;
+
+	return make_macro(r, scope, node->macro.parameters, node->macro.body, node->name, &macro) &&
+		jinja_scope_set(r, scope, node->name, &macro);
+}
+
+static bool exec_call_block(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	const struct jinja_node *call = node->call_block.call;
+	struct jinja_value callee, out;
+	struct jinja_named *named;
+	struct jinja_args args;
+
+	if (!jinja_eval(r, scope, call->call.callee, &callee) ||
+		!jinja_eval_arguments(r, scope, call->call.arguments, &args))
+		return false;
+	named = jinja_array(r, args.named_count + 1, sizeof(*named));
+	if (!named)
+		return false;
+	memcpy(named, args.named, args.named_count * sizeof(*named));
+	named[args.named_count] = (struct jinja_named){.name = "caller", .size = strlen("caller")};
+	if (!make_macro(r, scope, node->call_block.parameters, node->call_block.body,
+		    JINJA_NAME_NONE, &named[args.named_count].value))
+		return false;
+	args.named = named;
+	args.named_count++;
+	return jinja_call(r, &callee, &args, &out) && emit_value(r, &out);
+}
+
+/* Statements. */
+
+static bool exec_if(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, enum jinja_flow *flow)
+{
+	/* an elif is an if alone in the otherwise of the one before: walked here, not by recursion
+	 */
+	for (;;) {
+		const struct jinja_node *otherwise = node->condition.otherwise;
+		struct jinja_value test;
+
+		if (!jinja_eval(r, scope, node->condition.test, &test))
+			return false;
+		if (jinja_truth(&test))
+			return jinja_exec(r, scope, node->condition.then, flow);
+		if (!otherwise || otherwise->kind != JINJA_NODE_IF || otherwise->next)
+			return jinja_exec(r, scope, otherwise, flow);
+		node = otherwise;
+	}
+}
+
+static bool exec_output(
+	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+{
+	struct jinja_value value;
+
+	return jinja_eval(r, scope, node->operand, &value) && emit_value(r, &value);
+}
+
+static bool exec_node(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node, enum jinja_flow *flow)
+{
+	r->line = node->line;
+	if (node->kind == JINJA_NODE_TEXT)
+		return jinja_emit(r, node->literal.string);
+	if (node->kind == JINJA_NODE_OUTPUT)
+		return exec_output(r, scope, node);
+	if (node->kind == JINJA_NODE_IF)
+		return exec_if(r, scope, node, flow);
+	if (node->kind == JINJA_NODE_FOR)
+		return exec_for(r, scope, node, flow);
+	if (node->kind == JINJA_NODE_SET)
+		return exec_set(r, scope, node);
+	if (node->kind == JINJA_NODE_SET_BLOCK)
+		return exec_set_block(r, scope, node);
+	if (node->kind == JINJA_NODE_MACRO)
+		return exec_macro(r, scope, node);
+	if (node->kind == JINJA_NODE_CALL_BLOCK)
+		return exec_call_block(r, scope, node);
+	if (node->kind == JINJA_NODE_FILTER_BLOCK)
+		return exec_filter_block(r, scope, node);
+	if (node->kind == JINJA_NODE_WITH)
+		return exec_with(r, scope, node, flow);
+	assert(node->kind == JINJA_NODE_BREAK || node->kind == JINJA_NODE_CONTINUE);
+	*flow = node->kind == JINJA_NODE_BREAK ? JINJA_FLOW_BREAK : JINJA_FLOW_CONTINUE;
+	return true;
+}
+
+bool jinja_exec(struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *body,
+	enum jinja_flow *flow)
+{
+	bool done = true;
+
+	*flow = JINJA_FLOW_ON;
+	if (r->depth >= r->limits.depth_max)
+		return jinja_fail(r, ERR_LIMIT, "nested too deeply");
+	r->depth++;
+	for (const struct jinja_node *node = body; node && done && *flow == JINJA_FLOW_ON;
+		node = node->next)
+		done = jinja_charge(r, 1) && exec_node(r, scope, node, flow);
+	r->depth--;
+	return done;
+}

@@ -1,0 +1,484 @@
+/* model/jinja_filters_list.c - filters on lists, and on dicts and strings as lists. */
+#include "model/jinja_call.h"
+#include "model/jinja_eval.h"
+#include "model/jinja_text.h"
+
+static bool no_arguments(struct jinja_render *r, const char *callee, const struct jinja_args *args)
+{
+	return jinja_bind(r, callee, args, NULL, 0, 0, NULL);
+}
+
+static bool filter_list(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return no_arguments(r, "list", args) && jinja_to_list(r, v, out);
+}
+
+static bool end_of_list(struct jinja_render *r, const char *callee, const struct jinja_value *v,
+	const struct jinja_args *args, bool last, struct jinja_value *out)
+{
+	struct jinja_value list;
+
+	if (!no_arguments(r, callee, args) || !jinja_to_list(r, v, &list))
+		return false;
+	*out = list.list.count ? jinja_at(&list, last ? list.list.count - 1 : 0) :
+		jinja_undefined(callee, strlen(callee), NULL);
+	return true;
+}
+
+static bool filter_first(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return end_of_list(r, "first", v, args, false, out);
+}
+
+static bool filter_last(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return end_of_list(r, "last", v, args, true, out);
+}
+
+static bool filter_reverse(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	const struct jinja_value bounds[] = {jinja_none(), jinja_none(), jinja_int(-1)};
+	struct jinja_value list = *v;
+
+	if (!no_arguments(r, "reverse", args) ||
+		(v->type != JINJA_STRING && !jinja_to_list(r, v, &list)))
+		return false;
+	return jinja_slice(r, &list, bounds, out);
+}
+
+/* Attributes by name: "a.b" goes deeper, digits are an index. */
+static bool attribute_step(struct jinja_render *r, const struct jinja_value *object,
+	struct jinja_string name, struct jinja_value *out)
+{
+	int64_t index = 0;
+	bool digits = name.size > 0 && name.size < 10;
+
+	for (size_t i = 0; i < name.size && digits; i++) {
+		digits = name.bytes[i] >= '0' && name.bytes[i] <= '9';
+		index = index * 10 + (name.bytes[i] - '0');
+	}
+	const struct jinja_value key = digits ? jinja_int(index) : jinja_string(name);
+
+	return jinja_item(r, object, &key, out);
+}
+
+static bool attribute_path(struct jinja_render *r, const struct jinja_value *object,
+	const struct jinja_value *path, struct jinja_value *out)
+{
+	const struct jinja_string dot = jinja_text(".");
+	struct jinja_string rest;
+
+	if (jinja_is_integral(path))
+		return jinja_item(r, object, path, out);
+	if (!jinja_want_string(r, "attribute", path, &rest))
+		return false;
+	*out = *object;
+	for (;;) {
+		const size_t end = jinja_string_find(rest, 0, dot);
+		const struct jinja_value from = *out;
+
+		if (!attribute_step(
+			    r, &from, jinja_cut(rest, 0, end == SIZE_MAX ? rest.size : end), out))
+			return false;
+		if (end == SIZE_MAX)
+			return true;
+		rest = jinja_cut(rest, end + 1, rest.size);
+	}
+}
+
+static bool filter_join(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"d", "attribute"};
+	struct jinja_value values[] = {jinja_string(jinja_text("")), jinja_none()};
+	struct jinja_builder b = {0};
+	struct jinja_string text, separator;
+	struct jinja_value list;
+
+	if (!jinja_bind(r, "join", args, names, 2, 0, values) ||
+		!jinja_to_string(r, &values[0], &separator) || !jinja_to_list(r, v, &list))
+		return false;
+	for (size_t i = 0; i < list.list.count; i++) {
+		struct jinja_value item = jinja_at(&list, i);
+		const struct jinja_value whole = item;
+
+		if (values[1].type != JINJA_NONE && !attribute_path(r, &whole, &values[1], &item))
+			return false;
+		if ((i > 0 && !jinja_builder_add(r, &b, separator)) || !jinja_charge(r, 1) ||
+			!jinja_to_string(r, &item, &text) || !jinja_builder_add(r, &b, text))
+			return false;
+	}
+	if (!jinja_builder_finish(r, &b, &text))
+		return false;
+	*out = jinja_string(text);
+	return true;
+}
+
+/* map, select and their kin */
+
+/* The arguments after the first so many: those of the filter or test that is named among them. */
+static struct jinja_args rest_of(const struct jinja_args *args, size_t first)
+{
+	struct jinja_args rest = *args;
+
+	rest.values += first < args->count ? first : args->count;
+	rest.count -= first < args->count ? first : args->count;
+	return rest;
+}
+
+static bool map_attribute(struct jinja_render *r, const struct jinja_value *list,
+	const struct jinja_args *args, struct jinja_value *items)
+{
+	static const char *const names[] = {"attribute", "default"};
+	struct jinja_value values[] = {jinja_none(), jinja_undefined(NULL, 0, NULL)};
+	const struct jinja_args named = {.named = args->named, .named_count = args->named_count};
+
+	if (!jinja_bind(r, "map", &named, names, 2, 1, values))
+		return false;
+	for (size_t i = 0; i < list->list.count; i++) {
+		const struct jinja_value item = jinja_at(list, i);
+
+		if (!jinja_charge(r, 1) || !attribute_path(r, &item, &values[0], &items[i]))
+			return false;
+		if (items[i].type == JINJA_UNDEFINED && values[1].type != JINJA_UNDEFINED)
+			items[i] = values[1];
+	}
+	return true;
+}
+
+static bool map_filter(struct jinja_render *r, const struct jinja_value *list,
+	const struct jinja_args *args, struct jinja_value *items)
+{
+	const struct jinja_args rest = rest_of(args, 1);
+	const struct jinja_filter *filter;
+	struct jinja_string name;
+
+	if (!jinja_want_string(r, "map", &args->values[0], &name))
+		return false;
+	filter = jinja_filter_find(name.bytes, name.size);
+	if (!filter)
+		return jinja_fail(
+			r, ERR_INPUT, "no filter named '%.*s'", (int)name.size, name.bytes);
+	for (size_t i = 0; i < list->list.count; i++) {
+		const struct jinja_value item = jinja_at(list, i);
+
+		if (!jinja_charge(r, 1) || !filter->call(r, &item, &rest, &items[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool filter_map(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	struct jinja_value list, *items;
+
+	if (!jinja_to_list(r, v, &list))
+		return false;
+	items = jinja_array(r, list.list.count, sizeof(*items));
+	if (!items || r->depth >= r->limits.depth_max)
+		return items && jinja_fail(r, ERR_LIMIT, "nested too deeply");
+	r->depth++;
+	if (!(args->count > 0 ? map_filter(r, &list, args, items)
+			      : map_attribute(r, &list, args, items)))
+		return false;
+	r->depth--;
+	*out = jinja_list_of(items, list.list.count);
+	return true;
+}
+
+/* Whether an element passes: by a named test, or by its truth. */
+static bool passes(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *test_args, bool *out)
+{
+	const struct jinja_args rest = rest_of(test_args, 1);
+	const struct jinja_test *test;
+	struct jinja_string name;
+
+	if (test_args->count == 0) {
+		*out = jinja_truth(v);
+		return true;
+	}
+	if (!jinja_want_string(r, "select", &test_args->values[0], &name))
+		return false;
+	test = jinja_test_find(name.bytes, name.size);
+	if (!test)
+		return jinja_fail(r, ERR_INPUT, "no test named '%.*s'", (int)name.size, name.bytes);
+	return test->call(r, v, &rest, out);
+}
+
+/* by_attribute: the first argument names what of each element is tested. */
+static bool select_items(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, bool wanted, bool by_attribute, struct jinja_value *out)
+{
+	const struct jinja_args test_args = rest_of(args, by_attribute ? 1 : 0);
+	struct jinja_value list, *items;
+	size_t count = 0;
+
+	if (by_attribute && args->count == 0)
+		return jinja_fail(r, ERR_INPUT, "selectattr: an attribute is missing");
+	if (!jinja_to_list(r, v, &list))
+		return false;
+	items = jinja_array(r, list.list.count, sizeof(*items));
+	if (!items)
+		return false;
+	for (size_t i = 0; i < list.list.count; i++) {
+		const struct jinja_value item = jinja_at(&list, i);
+		struct jinja_value tested = item;
+		bool passed = false;
+
+		if (!jinja_charge(r, 1) ||
+			(by_attribute && !attribute_path(r, &item, &args->values[0], &tested)) ||
+			!passes(r, &tested, &test_args, &passed))
+			return false;
+		if (passed == wanted)
+			items[count++] = item;
+	}
+	*out = jinja_list_of(items, count);
+	return true;
+}
+
+static bool filter_select(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return select_items(r, v, args, true, false, out);
+}
+
+static bool filter_reject(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return select_items(r, v, args, false, false, out);
+}
+
+static bool filter_selectattr(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return select_items(r, v, args, true, true, out);
+}
+
+static bool filter_rejectattr(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return select_items(r, v, args, false, true, out);
+}
+
+/* Order */
+
+/* What an element is ordered by: its attribute, text without regard to case. */
+struct keyed {
+	struct jinja_value key;
+	struct jinja_value item;
+};
+
+static bool fold_key(struct jinja_render *r, bool case_sensitive, struct jinja_value *key)
+{
+	if (case_sensitive || key->type != JINJA_STRING)
+		return true;
+	return jinja_recase(r, key->string, JINJA_LOWER, &key->string);
+}
+
+static bool make_keys(struct jinja_render *r, const struct jinja_value *list,
+	const struct jinja_value *attribute, bool case_sensitive, struct keyed *out)
+{
+	for (size_t i = 0; i < list->list.count; i++) {
+		out[i].item = jinja_at(list, i);
+		out[i].key = out[i].item;
+		if (attribute->type != JINJA_NONE &&
+			!attribute_path(r, &out[i].item, attribute, &out[i].key))
+			return false;
+		if (!jinja_charge(r, 1) || !fold_key(r, case_sensitive, &out[i].key))
+			return false;
+	}
+	return true;
+}
+
+/* One round of a merge sort: runs of width become runs of twice that, stable; reverse keeps equals
+ * in order too. */
+static bool merge_runs(struct jinja_render *r, const struct keyed *from, struct keyed *to,
+	size_t count, size_t width, bool reverse)
+{
+	for (size_t begin = 0; begin < count; begin += 2 * width) {
+		const size_t middle = begin + width < count ? begin + width : count;
+		const size_t end = begin + 2 * width < count ? begin + 2 * width : count;
+		size_t left = begin, right = middle;
+
+		for (size_t i = begin; i < end; i++) {
+			int order = 0;
+
+			if (left < middle && right < end &&
+				!jinja_compare(r, &from[right].key, &from[left].key, "<", &order))
+				return false;
+			const bool take_right = left == middle ||
+						(right < end && (reverse ? order > 0 : order < 0));
+			to[i] = take_right ? from[right++] : from[left++];
+		}
+	}
+	return true;
+}
+
+static bool sort_keyed(struct jinja_render *r, struct keyed **items, size_t count, bool reverse)
+{
+	struct keyed *other = jinja_array(r, count, sizeof(*other));
+
+	if (!other)
+		return false;
+	for (size_t width = 1; width < count; width *= 2) {
+		struct keyed *from = *items;
+
+		if (!merge_runs(r, from, other, count, width, reverse))
+			return false;
+		*items = other;
+		other = from;
+	}
+	return true;
+}
+
+static bool items_of(
+	struct jinja_render *r, const struct keyed *keyed, size_t count, struct jinja_value *out)
+{
+	struct jinja_value *items = jinja_array(r, count, sizeof(*items));
+
+	if (!items)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		items[i] = keyed[i].item;
+	*out = jinja_list_of(items, count);
+	return true;
+}
+
+static bool filter_sort(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"reverse", "case_sensitive", "attribute"};
+	struct jinja_value values[] = {jinja_bool(false), jinja_bool(false), jinja_none()}, list;
+	struct keyed *keyed;
+
+	if (!jinja_bind(r, "sort", args, names, 3, 0, values) || !jinja_to_list(r, v, &list))
+		return false;
+	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
+	return keyed && make_keys(r, &list, &values[2], jinja_truth(&values[1]), keyed) &&
+		sort_keyed(r, &keyed, list.list.count, jinja_truth(&values[0])) &&
+		items_of(r, keyed, list.list.count, out);
+}
+
+static bool filter_dictsort(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"case_sensitive", "by", "reverse"};
+	struct jinja_value values[] = {
+		jinja_bool(false), jinja_string(jinja_text("key")), jinja_bool(false)};
+	const struct jinja_args none = {0};
+	struct jinja_value list, position;
+	struct jinja_string by;
+	struct keyed *keyed;
+
+	if (v->type != JINJA_DICT)
+		return jinja_fail(
+			r, ERR_INPUT, "dictsort: expected a dict, got %s", jinja_type_name(v));
+	if (!jinja_bind(r, "dictsort", args, names, 3, 0, values) ||
+		!jinja_want_string(r, "dictsort", &values[1], &by) ||
+		!jinja_method_find(JINJA_DICT, "items", strlen("items"))->call(r, v, &none, &list))
+		return false;
+	position = jinja_int(jinja_name_is(by.bytes, by.size, "value"));
+	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
+	return keyed && make_keys(r, &list, &position, jinja_truth(&values[0]), keyed) &&
+		sort_keyed(r, &keyed, list.list.count, jinja_truth(&values[2])) &&
+		items_of(r, keyed, list.list.count, out);
+}
+
+static bool filter_unique(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"case_sensitive", "attribute"};
+	struct jinja_value values[] = {jinja_bool(false), jinja_none()}, list, *seen;
+	struct keyed *keyed;
+	size_t count = 0;
+
+	if (!jinja_bind(r, "unique", args, names, 2, 0, values) || !jinja_to_list(r, v, &list))
+		return false;
+	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
+	seen = jinja_array(r, list.list.count, sizeof(*seen));
+	if (!keyed || !seen || !make_keys(r, &list, &values[1], jinja_truth(&values[0]), keyed))
+		return false;
+	for (size_t i = 0; i < list.list.count; i++) {
+		const struct jinja_value known = jinja_list_of(seen, count);
+		bool contained;
+
+		if (!jinja_contains(r, &known, &keyed[i].key, &contained))
+			return false;
+		if (contained)
+			continue;
+		seen[count] = keyed[i].key;
+		keyed[count++].item = keyed[i].item;
+	}
+	return items_of(r, keyed, count, out);
+}
+
+static bool extreme(struct jinja_render *r, const char *callee, const struct jinja_value *v,
+	const struct jinja_args *args, bool largest, struct jinja_value *out)
+{
+	static const char *const names[] = {"case_sensitive", "attribute"};
+	struct jinja_value values[] = {jinja_bool(false), jinja_none()}, list;
+	struct keyed *keyed;
+	size_t best = 0;
+
+	if (!jinja_bind(r, callee, args, names, 2, 0, values) || !jinja_to_list(r, v, &list))
+		return false;
+	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
+	if (!keyed || !make_keys(r, &list, &values[1], jinja_truth(&values[0]), keyed))
+		return false;
+	for (size_t i = 1; i < list.list.count; i++) {
+		int order = 0;
+
+		if (!jinja_compare(r, &keyed[i].key, &keyed[best].key, largest ? ">" : "<", &order))
+			return false;
+		best = (largest ? order > 0 : order < 0) ? i : best;
+	}
+	*out = list.list.count ? keyed[best].item : jinja_undefined(callee, strlen(callee), NULL);
+	return true;
+}
+
+static bool filter_min(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return extreme(r, "min", v, args, false, out);
+}
+
+static bool filter_max(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	return extreme(r, "max", v, args, true, out);
+}
+
+static bool filter_sum(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"attribute", "start"};
+	struct jinja_value values[] = {jinja_none(), jinja_int(0)}, list;
+
+	if (!jinja_bind(r, "sum", args, names, 2, 0, values) || !jinja_to_list(r, v, &list))
+		return false;
+	*out = values[1];
+	for (size_t i = 0; i < list.list.count; i++) {
+		const struct jinja_value whole = jinja_at(&list, i);
+		struct jinja_value item = whole;
+
+		if (!jinja_charge(r, 1) ||
+			(values[0].type != JINJA_NONE &&
+				!attribute_path(r, &whole, &values[0], &item)) ||
+			!jinja_add(r, out, &item, out))
+			return false;
+	}
+	return true;
+}
+
+const struct jinja_filter JINJA_LIST_FILTERS[] = {{"list", filter_list}, {"first", filter_first},
+	{"last", filter_last}, {"reverse", filter_reverse}, {"join", filter_join},
+	{"map", filter_map}, {"select", filter_select}, {"reject", filter_reject},
+	{"selectattr", filter_selectattr}, {"rejectattr", filter_rejectattr}, {"sort", filter_sort},
+	{"dictsort", filter_dictsort}, {"unique", filter_unique}, {"min", filter_min},
+	{"max", filter_max}, {"sum", filter_sum}, {NULL, NULL}};
