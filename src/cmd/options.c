@@ -10,6 +10,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/mem.h"
+
 #define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
 #define NAME_MAX_BYTES 48
 #define LETTERS_MAX 128
@@ -187,9 +189,9 @@ static bool config_value(const struct options *o, const char *path, const char *
 		options_wrong(o, "%s: unknown setting '%s'", path, key);
 		return false;
 	}
-	char *kept = strdup(value);   /* lives as long as the program, like argv */
+	char *kept = mem_alloc(strlen(value) + 1, 1);  /* lives as long as the program, like argv */
 
-	return kept && row_set_from(o, row, path, kept);
+	return kept && row_set_from(o, row, path, memcpy(kept, value, strlen(value)));
 }
 
 /* A flat mapping of scalars and lists of scalars. */

@@ -28,7 +28,7 @@ size_t jinja_float_repr(double real, char out[JINJA_FLOAT_BYTES])
 	do {  /* the fewest digits that read back as the same number */
 		snprintf(digits, sizeof(digits), "%.*e", precision - 1, real);
 	} while (strtod(digits, NULL) != real && ++precision <= 17);
-	exponent = atoi(strchr(digits, 'e') + 1);
+	exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);  /* at most 308 */
 	*strchr(digits, 'e') = '\0';
 	size = strlen(digits);
 	while (digits[size - 1] == '0')
