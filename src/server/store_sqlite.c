@@ -50,12 +50,12 @@ static const char *const WRITES[WRITE_COUNT] = {
 	[WRITE_BEGIN] = "BEGIN IMMEDIATE",
 	[WRITE_COMMIT] = "COMMIT",
 	[WRITE_ROLLBACK] = "ROLLBACK",
-	[WRITE_TENANT] = "INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+	[WRITE_TENANT] = ("INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
 		"credit_nano = excluded.credit_nano, requests_per_min = excluded.requests_per_min, "
-		"tokens_per_min = excluded.tokens_per_min",
+		"tokens_per_min = excluded.tokens_per_min"),
 	[WRITE_ACCOUNT] = "INSERT INTO account VALUES (?, ?, 0) ON CONFLICT (id) DO NOTHING",
-	[WRITE_KEY] = "INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-		"name = excluded.name, revoked = excluded.revoked",
+	[WRITE_KEY] = ("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+		"name = excluded.name, revoked = excluded.revoked"),
 	[WRITE_PRICE] = "INSERT INTO price VALUES (?, ?, ?, ?, ?, ?)",
 	[WRITE_TRANSACTION] = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[WRITE_ENTRY] = "INSERT INTO entry VALUES (?, ?, ?, ?)",
