@@ -10,6 +10,7 @@
 #include "model/builtin.h"
 #include "model/config.h"
 #include "model/program.h"
+#include "model/template.h"
 #include "model/tokenizer.h"
 #include "model/tokenizer_gguf.h"
 #include "model/weights.h"
@@ -59,6 +60,14 @@ static enum err tokenizer_for(struct model *m, const char *path, struct err_info
 	return model_config_set_vocab_used(&m->weights.config, (uint32_t)tokenizer_count(m->tokenizer), info);
 }
 
+static enum err template_for(struct model *m, struct err_info *info)
+{
+	if (!m->weights.chat_template)
+		return ERR_NONE;
+	return chat_template_open(&m->template, m->weights.chat_template, m->weights.chat_template_size, m->tokenizer,
+		info);
+}
+
 static enum err weights_for(struct model *m, const char *path, struct err_info *info)
 {
 	if (path) {
@@ -77,7 +86,8 @@ enum err model_open(struct model **out, const char *path, struct err_info *info)
 	*out = NULL;
 	if (!m)
 		return err_set(info, ERR_MEMORY, "out of memory for a model");
-	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))) {
+	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))
+		|| (err = template_for(m, info))) {
 		model_close(m);
 		return err;
 	}
@@ -184,6 +194,7 @@ void model_close(struct model *m)
 		unpack(m);
 	}
 	program_free(&m->program);
+	chat_template_close(m->template);
 	tokenizer_close(m->tokenizer);
 	weights_close(&m->weights);
 	mem_free(m);

@@ -1,0 +1,57 @@
+/* cmd/answer.h - one conversation with a model in this process: what `run` and its chat use. */
+#ifndef CMD_ANSWER_H
+#define CMD_ANSWER_H
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "chip/chip.h"
+#include "cmd/cmd.h"
+#include "engine/request.h"
+
+struct session;
+
+/* As the flags say; what was not said is the model's own default. */
+struct answer_settings {
+	struct chip_sampling sampling;
+	uint32_t tokens_max;            /* 0: the rest of the context */
+	struct request_stop stops[REQUEST_STOPS_MAX];
+	uint32_t stop_count;
+	const char *system;             /* NULL: none */
+	int think;                      /* 1, 0, or -1: the template's own default */
+	bool raw;                       /* the prompt as it is, without the template */
+	bool stats;
+};
+
+struct answer_stats {
+	uint32_t prompt_tokens;
+	uint32_t answer_tokens;
+	int64_t first_ns;               /* from the start of the answer to its first token */
+	int64_t decode_ns;              /* of the tokens after the first */
+};
+
+struct answerer {
+	struct model *model;
+	struct session *session;
+	struct answer_settings settings;
+	uint32_t *tokens;               /* [context] */
+	uint32_t context_max;
+	volatile sig_atomic_t *stop;    /* set: the answer ends at the next token; may be NULL */
+};
+
+enum err answerer_open(struct answerer *a, struct model *model, const struct answer_settings *settings,
+	struct err_info *info) MUST_CHECK;
+void answerer_close(struct answerer *a);
+
+/* Answers the messages (an array of {role, content}), streaming to stdout; the text also goes to answer if not NULL. */
+enum err answerer_chat(struct answerer *a, json_t *messages, struct buf *answer, struct answer_stats *stats,
+	struct err_info *info) MUST_CHECK;
+/* Continues a text as it is. */
+enum err answerer_raw(struct answerer *a, const char *prompt, struct answer_stats *stats, struct err_info *info)
+	MUST_CHECK;
+
+#endif

@@ -1,0 +1,100 @@
+/* cmd/cloud.c - see cloud.h. */
+#include "cmd/cloud.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "server/admin_link.h"
+
+int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs, uint32_t count)
+{
+	const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+
+	for (uint32_t i = 0; argc > 1 && i < count; i++)
+		if (strcmp(argv[1], subverbs[i].name) == 0)
+			return subverbs[i].run(argc - 1, argv + 1);
+	FILE *out = help ? stdout : stderr;
+
+	if (argc > 1 && !help)
+		fprintf(out, "tongyun: %s: unknown '%s'\n", argv[0], argv[1]);
+	fprintf(out, "usage: tongyun %s VERB ...\n\n%s\n\n", argv[0], about);
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(out, "  tongyun %s %s --help\n", argv[0], subverbs[i].name);
+	return help ? CMD_DONE : CMD_WRONG;
+}
+
+struct answer {
+	json_t *rows;   /* of a list that is printed as JSON */
+	bool as_json;
+	void (*print)(const json_t *row);
+	int exit_code;
+};
+
+static void answer_take(struct answer *a, json_t *row)
+{
+	if (!a->as_json)
+		a->print(row);
+	else if (a->rows)
+		json_array_append(a->rows, row);
+	else
+		a->exit_code = cmd_print_json(json_incref(row));
+}
+
+static void answer_line(void *context, const char *line)
+{
+	json_t *row = json_loads(line, 0, NULL);   /* written by admin_ops */
+
+	assert(row);
+	answer_take(context, row);
+	json_decref(row);
+}
+
+int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row))
+{
+	struct answer a = {.as_json = as_json, .print = print};
+	struct err_info info = {0};
+	struct admin_link *link;
+	json_t *reply = NULL;
+	enum err err;
+
+	assert(request);
+	a.rows = kind == CLOUD_LIST && as_json ? json_array() : NULL;
+	if (!(err = admin_link_open(&link, NULL, &info))) {
+		if (kind != CLOUD_ONE)
+			err = admin_link_each(link, request, answer_line, &a, &info);
+		else if (!(err = admin_link_call(link, request, &reply, &info)))
+			answer_take(&a, reply);
+		admin_link_close(link);
+	}
+	json_decref(reply);
+	json_decref(request);
+	if (err) {
+		json_decref(a.rows);
+		return cmd_fail(&info);
+	}
+	return a.rows ? cmd_print_json(a.rows) : a.exit_code;
+}
+
+const char *cloud_text(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text ? text : "-";
+}
+
+long long cloud_int(const json_t *row, const char *key)
+{
+	return json_integer_value(json_object_get(row, key));
+}
+
+const char *cloud_money(const json_t *row, const char *key)
+{
+	static char texts[4][AMOUNT_BYTES];
+	static uint32_t next;
+	char *text = texts[next++ % 4];
+
+	amount_format(text, cloud_int(row, key));
+	return text;
+}

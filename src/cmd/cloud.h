@@ -1,0 +1,33 @@
+/* cmd/cloud.h - what the verbs of the cloud share: asking a running server or the database. */
+#ifndef CMD_CLOUD_H
+#define CMD_CLOUD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cmd/amount.h"
+#include "cmd/options.h"
+
+/* A verb with subverbs: `tenant create ...`. */
+struct cloud_subverb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs, uint32_t count);
+
+/* One document, rows of a list, or the one row of a check. */
+enum cloud_answer { CLOUD_ONE, CLOUD_LIST, CLOUD_CHECK };
+
+/* Sends the request (released here) to the server that runs on $TONGYUN_HOME, or carries it out on the database when none
+ * does. Prints the answer: as JSON as it is (the rows of a list as one array), else each row by print. Returns an exit code. */
+int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row));
+
+/* Fields of an answer's row. */
+const char *cloud_text(const json_t *row, const char *key);
+long long cloud_int(const json_t *row, const char *key);
+/* The amount at key, formatted; static storage, good for four calls. */
+const char *cloud_money(const json_t *row, const char *key);
+
+#endif

@@ -1,0 +1,168 @@
+/* cmd/run.c - `tongyun run`: answers a prompt, or chats in the terminal. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/prng.h"
+#include "cmd/answer.h"
+#include "cmd/chat.h"
+#include "model/config.h"
+#include "model/model.h"
+
+#define PROMPT_BYTES_MAX ((size_t)64 << 20)
+#define UNSET -1000.0
+
+struct run {
+	struct cmd_model_options load;
+	struct answer_settings settings;
+	const char *prompt;
+	struct buf piped;
+	double temperature, top_p, min_p, repetition_penalty, presence_penalty;
+	int64_t top_k, seed, tokens_max;
+	struct option_list stops;
+	bool think, no_think;
+};
+
+static float or_default(double said, float own)
+{
+	return said == UNSET ? own : (float)said;
+}
+
+/* Flags over the model's generation_config. */
+static void settings_fill(struct run *r, const struct model_config *config)
+{
+	const struct model_sampling *own = &config->sampling;
+	struct chip_sampling *s = &r->settings.sampling;
+
+	s->temperature = or_default(r->temperature, own->temperature);
+	s->top_p = or_default(r->top_p, own->top_p);
+	s->min_p = or_default(r->min_p, own->min_p);
+	s->top_k = r->top_k < 0 ? own->top_k : (uint32_t)r->top_k;
+	s->repetition_penalty = or_default(r->repetition_penalty, own->repetition_penalty);
+	s->presence_penalty = or_default(r->presence_penalty, own->presence_penalty);
+	if (r->seed >= 0)
+		s->seed = (uint64_t)r->seed;
+	else
+		prng_system(&s->seed, sizeof(s->seed));
+	r->settings.tokens_max = (uint32_t)r->tokens_max;
+	r->settings.think = r->think ? 1 : r->no_think ? 0 : -1;
+	for (uint32_t i = 0; i < r->stops.count; i++)
+		r->settings.stops[r->settings.stop_count++] = (struct request_stop){
+			r->stops.values[i], (uint32_t)strlen(r->stops.values[i])};
+}
+
+static void print_stats(const struct answer_stats *s)
+{
+	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n", s->prompt_tokens,
+		(double)s->first_ns / 1e6, s->answer_tokens,
+		s->answer_tokens > 1 ? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0);
+}
+
+static enum err answer_once(struct answerer *a, const struct run *r, struct err_info *info)
+{
+	struct answer_stats stats;
+	enum err err;
+
+	if (r->settings.raw) {
+		err = answerer_raw(a, r->prompt, &stats, info);
+	} else {
+		json_t *messages = chat_messages(r->settings.system);
+
+		err = chat_add(messages, "user", r->prompt, info);
+		if (!err)
+			err = answerer_chat(a, messages, NULL, &stats, info);
+		json_decref(messages);
+	}
+	if (!err && r->settings.stats)
+		print_stats(&stats);
+	return err;
+}
+
+static int run(struct run *r)
+{
+	struct err_info info = {0};
+	struct cmd_model loaded = {0};
+	struct answerer a = {0};
+	enum err err = cmd_model_load(&loaded, &r->load, &info);
+
+	if (!err) {
+		settings_fill(r, model_config(loaded.model));
+		err = answerer_open(&a, loaded.model, &r->settings, &info);
+	}
+	if (!err)
+		err = r->prompt ? answer_once(&a, r, &info) : chat_run(&a, &info);
+	answerer_close(&a);
+	cmd_model_close(&loaded);
+	buf_free(&r->piped);
+	return err ? cmd_fail(&info) : CMD_DONE;
+}
+
+/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one. */
+static bool arguments_take(struct run *r, const struct options *o, const char **positionals, uint32_t count,
+	int *exit_code)
+{
+	if (count == 2) {
+		r->load.path = positionals[0];
+		r->prompt = positionals[1];
+	} else if (count == 1 && (r->prompt || (!r->load.path && cmd_looks_like_model(positionals[0])))) {
+		r->load.path = positionals[0];
+	} else if (count == 1) {
+		r->prompt = positionals[0];
+	}
+	if (!r->prompt && !isatty(STDIN_FILENO)) {
+		struct err_info info = {0};
+
+		buf_init(&r->piped, PROMPT_BYTES_MAX);
+		if (file_read(&r->piped, "-", &info)) {
+			*exit_code = cmd_fail(&info);
+			return false;
+		}
+		r->prompt = r->piped.data ? r->piped.data : "";
+	}
+	for (uint32_t i = 0; i < r->stops.count; i++)
+		if (!*r->stops.values[i] || strlen(r->stops.values[i]) > REQUEST_STOP_BYTES) {
+			*exit_code = options_wrong(o, "--stop needs 1 to %d bytes", REQUEST_STOP_BYTES);
+			return false;
+		}
+	return true;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET, .min_p = UNSET,
+		.repetition_penalty = UNSET, .presence_penalty = UNSET, .top_k = -1, .seed = -1};
+	const struct option_row rows[] = {
+		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT", "the prompt (also as argument, or piped)"},
+		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
+		{"think", 0, OPTION_FLAG, &r.think, 0, 0, NULL, "think before answering"},
+		{"no-think", 0, OPTION_FLAG, &r.no_think, 0, 0, NULL, "answer at once"},
+		{"temperature", 0, OPTION_NUMBER, &r.temperature, 0, 100, "X", "0: greedy"},
+		{"top-p", 0, OPTION_NUMBER, &r.top_p, 1e-9, 1, "X", "1: off"},
+		{"top-k", 0, OPTION_INT, &r.top_k, 0, 1 << 20, "N", "0: off"},
+		{"min-p", 0, OPTION_NUMBER, &r.min_p, 0, 1, "X", "0: off"},
+		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X", "1: off"},
+		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X", "0: off"},
+		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N", "the same seed gives the same answer"},
+		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N", "tokens of the answer at most"},
+		{"stop", 0, OPTION_LIST, &r.stops, 0, 0, "TEXT", "ends the answer; may be given several times"},
+		{"raw", 0, OPTION_FLAG, &r.settings.raw, 0, 0, NULL, "no chat template"},
+		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL, "time to first token and tokens/s on stderr"},
+		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"isa", 0, OPTION_STRING, &r.load.isa, 0, 0, "NAME", "force an instruction set"},
+	};
+	const struct options o = {"run", "[MODEL] [PROMPT]", "Answers a prompt, streaming; without one, chats in the "
+		"terminal. Without MODEL the model inside the program is used.", rows, sizeof(rows) / sizeof(*rows), 2};
+	const char *positionals[2];
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, positionals, &count, &exit_code))
+		return exit_code;
+	if (!arguments_take(&r, &o, positionals, count, &exit_code))
+		return exit_code;
+	return run(&r);
+}

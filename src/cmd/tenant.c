@@ -1,0 +1,112 @@
+/* cmd/tenant.c - `tongyun tenant create|list|show|topup`. */
+#include <stdio.h>
+
+#include "cmd/cloud.h"
+#include "cmd/cmd.h"
+
+static void tenant_print(const json_t *row)
+{
+	printf("%-24s balance %20s  held %16s  credit %16s %s\n", cloud_text(row, "name"),
+		cloud_money(row, "balance_nano"), cloud_money(row, "held_nano"), cloud_money(row, "credit_nano"),
+		cloud_text(row, "currency"));
+}
+
+/* An amount option: NULL is 0. */
+static bool amount_of(const struct options *o, const char *what, const char *text, int64_t *nano, int *exit_code)
+{
+	*nano = 0;
+	if (!text || amount_parse(text, nano))
+		return true;
+	*exit_code = options_wrong(o, "%s '%s' is not an amount such as 10.00 (up to 9 digits, up to 9 decimals)", what,
+		text);
+	return false;
+}
+
+static int tenant_create(int argc, char **argv)
+{
+	const char *balance = NULL, *credit = NULL, *name;
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"balance", 0, OPTION_STRING, &balance, 0, 0, "AMOUNT", "first top-up"},
+		{"credit", 0, OPTION_STRING, &credit, 0, 0, "AMOUNT", "how far below zero the balance may go"},
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"tenant create", "NAME", "Makes a tenant; NAME is of a-z, 0-9 and -, at most 64.", rows,
+		sizeof(rows) / sizeof(*rows), 1};
+	int64_t balance_nano, credit_nano;
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+		return exit_code;
+	if (count != 1)
+		return options_wrong(&o, "which NAME?");
+	if (!amount_of(&o, "--balance", balance, &balance_nano, &exit_code)
+		|| !amount_of(&o, "--credit", credit, &credit_nano, &exit_code))
+		return exit_code;
+	return cloud_ask(json_pack("{s:s, s:s, s:I, s:I}", "op", "tenant_create", "name", name, "balance_nano",
+		(json_int_t)balance_nano, "credit_nano", (json_int_t)credit_nano), CLOUD_ONE, as_json, tenant_print);
+}
+
+static int tenant_topup(int argc, char **argv)
+{
+	const char *arguments[2];
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"tenant topup", "NAME AMOUNT", "Adds money to a tenant's balance.", rows, 1, 2};
+	int64_t nano;
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, arguments, &count, &exit_code))
+		return exit_code;
+	if (count != 2)
+		return options_wrong(&o, "NAME and AMOUNT are needed");
+	if (!amount_of(&o, "AMOUNT", arguments[1], &nano, &exit_code))
+		return exit_code;
+	return cloud_ask(json_pack("{s:s, s:s, s:I}", "op", "tenant_topup", "name", arguments[0], "amount_nano",
+		(json_int_t)nano), CLOUD_ONE, as_json, tenant_print);
+}
+
+static int tenant_show(int argc, char **argv)
+{
+	const char *name;
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"tenant show", "NAME", "Shows a tenant's money.", rows, 1, 1};
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+		return exit_code;
+	if (count != 1)
+		return options_wrong(&o, "which NAME?");
+	return cloud_ask(json_pack("{s:s, s:s}", "op", "tenant_show", "name", name), CLOUD_ONE, as_json, tenant_print);
+}
+
+static int tenant_list(int argc, char **argv)
+{
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"tenant list", "", "Lists all tenants.", rows, 1, 0};
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, NULL, &count, &exit_code))
+		return exit_code;
+	return cloud_ask(json_pack("{s:s}", "op", "tenant_list"), CLOUD_LIST, as_json, tenant_print);
+}
+
+int cmd_tenant(int argc, char **argv)
+{
+	static const struct cloud_subverb subverbs[] = {
+		{"create", tenant_create}, {"list", tenant_list}, {"show", tenant_show}, {"topup", tenant_topup}};
+
+	return cloud_dispatch(argc, argv, "Tenants and their money.", subverbs, 4);
+}
