@@ -15,6 +15,12 @@ struct model;
 enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes, cli.md */
 
 /* argv[0] is the verb. */
+int cmd_key(int argc, char **argv);
+int cmd_ledger(int argc, char **argv);
+int cmd_price(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_tenant(int argc, char **argv);
+int cmd_usage(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_chips(int argc, char **argv);
 int cmd_detokenize(int argc, char **argv);

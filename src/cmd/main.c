@@ -12,9 +12,17 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+	{"run", "answer a prompt, or chat in the terminal", cmd_run},
+	{"serve", "serve a model, metered and billed", cmd_serve},
+	{"tenant", "tenants and their money", cmd_tenant},
+	{"key", "keys of tenants", cmd_key},
+	{"price", "what tokens cost", cmd_price},
+	{"usage", "what requests used", cmd_usage},
+	{"ledger", "the double-entry ledger", cmd_ledger},
 	{"show", "what a model is and needs", cmd_show},
 	{"tokenize", "text on stdin to token ids", cmd_tokenize},
 	{"detokenize", "token ids on stdin to text", cmd_detokenize},
+	{"template", "render a chat template", cmd_template},
 	{"logits", "logits of every position as .npy", cmd_logits},
 	{"bench", "measure prefill and decode", cmd_bench},
 	{"chips", "the chips of this machine", cmd_chips},
