@@ -21,7 +21,7 @@ all: $(BUILD)/release/build.ninja
 	@test -z "$(PROGRAM)" || ln -f $(BUILD)/release/$(PROGRAM) $(BUILD)/tongyun
 
 run: all
-	@BUILD=$(BUILD) tools/demo.sh
+	@python3 tools/demo.py
 
 test: all
 	@BUILD=$(BUILD) tools/setup.sh test
