@@ -24,7 +24,7 @@ from corpus import form_of, load_poems, split_heldout, split_lines
 TEMPERATURE = 0.8
 ANSWER_TOKENS_MAX = 200
 LINE_CHARS_MIN = 5  # shorter lines are no verse and say nothing about copying
-# Title and form in turn: half the requests in traditional script.
+# Taken in turn, so one request in four is in traditional script.
 WORDINGS = ["写一首{form}，题为{title}", "請寫一首{form}，題目是《{title}》",
             "以「{title}」为题写一首{form}", "{form}：{title}"]
 TITLES_PER_FORM = 25
