@@ -174,11 +174,14 @@ struct encoder {
 
 static enum err emit(struct encoder *e, const uint32_t *ids, size_t count)
 {
-	if (count > e->out->count_max - e->out->count)
-		return err_set(
-			e->info, ERR_LIMIT, "the text has more than %zu tokens", e->out->count_max);
-	memcpy(e->out->ids + e->out->count, ids, count * sizeof(*ids));
-	e->out->count += count;
+	const size_t room = e->out->count_max - e->out->count;
+	const size_t taken = count < room ? count : room;
+
+	memcpy(e->out->ids + e->out->count, ids, taken * sizeof(*ids));
+	e->out->count += taken;
+	if (taken < count)
+		return err_set(e->info, ERR_LIMIT, "the text has more than %zu tokens",
+			e->out->count_max);
 	return ERR_NONE;
 }
 

@@ -107,7 +107,7 @@ enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretok
 /* NULL is legal. */
 void tokenizer_close(struct tokenizer *t);
 
-/* Ids are appended; full is ERR_LIMIT. */
+/* Ids are appended; full is ERR_LIMIT, and then count is count_max. */
 struct token_list {
 	uint32_t *ids;
 	size_t count;

@@ -1,6 +1,8 @@
 /* server/prompt.c - see prompt.h. */
 #include "server/prompt.h"
 
+#include <time.h>
+
 #include "model/template.h"
 #include "model/tokenizer.h"
 
@@ -28,11 +30,14 @@ static bool refuse(struct openai_error *error, enum err err, const struct token_
 bool prompt_make(struct prompt *out, const struct server_model *model, const struct openai_chat *chat,
 	uint32_t context_max, struct arena *arena, struct openai_error *error)
 {
+	const time_t seconds = time(NULL);
+	struct tm now;
 	const struct chat_prompt prompt = {
 		.messages = chat->messages,
 		.tools = chat->tools,
 		.kwargs = chat->template_kwargs,
 		.generation_prompt = true,
+		.now = gmtime_r(&seconds, &now),
 	};
 	struct token_list list = {.ids = arena_array(arena, context_max, sizeof(*list.ids)), .count_max = context_max};
 	struct err_info info = {0};

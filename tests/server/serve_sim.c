@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/executor_sim.h"
+#include "model/template.h"
 #include "model/tokenizer.h"
 #include "server/admin_link.h"
 #include "server/server.h"
@@ -65,6 +66,21 @@ static struct tokenizer *tokenizer_of_bytes(void)
 	return tokenizer;
 }
 
+static struct chat_template *template_of_chatml(const struct tokenizer *tokenizer)
+{
+	static const char source[] =
+		"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+		"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+	struct chat_template *template = NULL;
+	struct err_info info = {0};
+
+	if (chat_template_open(&template, source, sizeof(source) - 1, tokenizer, &info)) {
+		fprintf(stderr, "serve_sim: %s\n", info.text);
+		exit(1);
+	}
+	return template;
+}
+
 /* ---- serve ------------------------------------------------------------------------------------------------------ */
 
 struct sim_options {
@@ -102,7 +118,9 @@ static long option_int(int argc, char **argv, const char *name, long otherwise)
 static int serve(int argc, char **argv)
 {
 	struct sim_options sim = {.step_us = option_int(argc, argv, "--step-us", 2000)};
-	struct server_model model = {.id = "sim", .tokenizer = tokenizer_of_bytes(), .executor_open = sim_open,
+	struct tokenizer *tokenizer = tokenizer_of_bytes();
+	struct chat_template *template = template_of_chatml(tokenizer);
+	struct server_model model = {.id = "sim", .tokenizer = tokenizer, .chat_template = template, .executor_open = sim_open,
 		.executor_context = &sim, .simulated = true, .eos = {IM_END}, .eos_count = 1,
 		.defaults = {.temperature = 1, .top_p = 1, .repetition_penalty = 1}};
 	struct server_config config = {.models = &model, .model_count = 1};
@@ -137,7 +155,8 @@ static int serve(int argc, char **argv)
 	}
 	if (info.code)
 		fprintf(stderr, "serve_sim: error: %s\n", info.text);
-	tokenizer_close((struct tokenizer *)model.tokenizer);
+	chat_template_close(template);
+	tokenizer_close(tokenizer);
 	return status;
 }
 
