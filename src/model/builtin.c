@@ -3,8 +3,6 @@
 
 #include <stdint.h>
 
-#ifdef BUILTIN_MODEL_PATH
-
 #include "model/builtin_stamp.h"
 
 __asm__(
@@ -32,28 +30,10 @@ const char *builtin_model_sha256(void)
 	return BUILTIN_MODEL_SHA256;
 }
 
-#else
-
-const void *builtin_model(size_t *size_bytes)
-{
-	*size_bytes = 0;
-	return NULL;
-}
-
-const char *builtin_model_sha256(void)
-{
-	return "";
-}
-
-#endif
-
 enum err builtin_weights_open(struct weights *w, struct err_info *info)
 {
 	size_t size;
 	const void *bytes = builtin_model(&size);
 
-	if (!bytes)
-		return err_set(info, ERR_NOT_FOUND,
-			"this program was built without a model inside; name a directory or a .gguf file");
 	return weights_open_memory(w, bytes, size, BUILTIN_MODEL_NAME, info);
 }

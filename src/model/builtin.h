@@ -9,12 +9,11 @@
 
 #define BUILTIN_MODEL_NAME "tongyun-poet"
 
-/* The GGUF file, aligned to 64 bytes; NULL and size 0 when the program was built without one. */
+/* The GGUF file, aligned to 64 bytes. */
 const void *builtin_model(size_t *size_bytes);
-/* Its SHA-256 in hexadecimal; "" when there is none. */
+/* Its SHA-256 in hexadecimal. */
 const char *builtin_model_sha256(void);
 
-/* Opens it; ERR_NOT_FOUND when there is none. */
 enum err builtin_weights_open(struct weights *w, struct err_info *info) MUST_CHECK;
 
 #endif
