@@ -74,20 +74,17 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 
 int64_t VEC_NAME(bf16_ops)(int64_t rounds)
 {
-	__m512i factor = _mm512_set1_epi32(0x3F003F00);   /* one half, twice */
+	const __m512i factor = _mm512_set1_epi32(0x3F003F00);   /* one half, twice */
 	vec sums[CHAINS];
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = vec_set(1.0F);
-	for (int64_t i = 0; i < rounds; i++) {
-		VEC_KEEP(factor);
+	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < CHAINS; j++)
+		for (uint32_t j = 0; j < CHAINS; j++) {
 			sums[j] = _mm512_dpbf16_ps(sums[j], (__m512bh)factor, (__m512bh)factor);
-	}
-	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
-		VEC_KEEP(sums[j]);
+			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
+		}
 	return rounds * CHAINS * VEC_LANES * 2 * 2;
 }

@@ -69,45 +69,36 @@ uint64_t VEC_NAME(read_four_ahead)(const uint8_t *bytes, size_t size)
 
 int64_t VEC_NAME(int8_ops)(int64_t rounds)
 {
-	const __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
+	const __m256i b = _mm256_set1_epi8(5);
 	__m256i sums[CHAINS];
-	__m256i factor = a;
+	__m256i factor = _mm256_set1_epi8(3);
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = _mm256_setzero_si256();
-	for (int64_t i = 0; i < rounds; i++) {
-		VEC_KEEP(factor);
+	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < CHAINS; j++) {
-			__m256i product = _mm256_maddubs_epi16(factor, b);
-
-			VEC_KEEP(product);   /* each one is done, though all are equal */
-			sums[j] = _mm256_add_epi16(sums[j], product);
+			VEC_KEEP(factor);    /* all products and all sums are done, though they are equal */
+			sums[j] = _mm256_add_epi16(sums[j], _mm256_maddubs_epi16(factor, b));
+			VEC_KEEP(sums[j]);
 		}
-	}
-	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
-		VEC_KEEP(sums[j]);
 	return rounds * CHAINS * 32 * 2;
 }
 
 int64_t VEC_NAME(f32_ops)(int64_t rounds)
 {
 	vec sums[CHAINS];
-	vec factor = vec_set(0.5F);
+	const vec factor = vec_set(0.5F);
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = vec_set(1.0F);
-	for (int64_t i = 0; i < rounds; i++) {
-		VEC_KEEP(factor);
+	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < CHAINS; j++)
+		for (uint32_t j = 0; j < CHAINS; j++) {
 			sums[j] = vec_fma(sums[j], factor, factor);
-	}
-	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
-		VEC_KEEP(sums[j]);
+			VEC_KEEP(sums[j]);
+		}
 	return rounds * CHAINS * VEC_LANES * 2;
 }

@@ -54,40 +54,34 @@ uint64_t VEC_NAME(read_four_ahead)(const uint8_t *bytes, size_t size)
 
 int64_t VEC_NAME(int8_ops)(int64_t rounds)
 {
-	__m512i factor = _mm512_set1_epi32(0x03030303);
+	const __m512i factor = _mm512_set1_epi32(0x03030303);
 	__m512i sums[CHAINS];
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = _mm512_setzero_si512();
-	for (int64_t i = 0; i < rounds; i++) {
-		VEC_KEEP(factor);
+	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < CHAINS; j++)
+		for (uint32_t j = 0; j < CHAINS; j++) {
 			sums[j] = _mm512_dpbusd_epi32(sums[j], factor, factor);
-	}
-	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
-		VEC_KEEP(sums[j]);
+			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
+		}
 	return rounds * CHAINS * 64 * 2;
 }
 
 int64_t VEC_NAME(f32_ops)(int64_t rounds)
 {
 	vec sums[CHAINS];
-	vec factor = vec_set(0.5F);
+	const vec factor = vec_set(0.5F);
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < CHAINS; j++)
 		sums[j] = vec_set(1.0F);
-	for (int64_t i = 0; i < rounds; i++) {
-		VEC_KEEP(factor);
+	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < CHAINS; j++)
+		for (uint32_t j = 0; j < CHAINS; j++) {
 			sums[j] = vec_fma(sums[j], factor, factor);
-	}
-	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
-		VEC_KEEP(sums[j]);
+			VEC_KEEP(sums[j]);
+		}
 	return rounds * CHAINS * VEC_LANES * 2;
 }
