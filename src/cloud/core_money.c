@@ -237,6 +237,8 @@ void money_settle(struct core *core, uint32_t handle, enum record_finish finish,
 	request_unlink(core, LINK_STALLED, handle);
 	request_unlink(core, LINK_STARVED, handle);
 	settle_store(core, r, &transaction, 0, actions);
+	if (PLANTED(PLANT_DOUBLE_SETTLE) && finish == RECORD_FINISH_CANCELLED)
+		settle_store(core, r, &transaction, 0, actions);
 	request_link(core, LINK_SETTLING, handle);
 }
 

@@ -364,12 +364,6 @@ void request_progress(struct core *core, const struct core_event *event,
 	const uint32_t handle = event->u.progress.handle;
 	struct core_request *r = request_at(core, handle);
 
-	if (PLANTED(PLANT_DOUBLE_SETTLE) && event->kind == CORE_CANCEL &&
-		r->state == REQUEST_SETTLING) {
-		request_unlink(core, LINK_SETTLING, handle);
-		r->held_nano = r->settled_held_nano;
-		money_settle(core, handle, r->usage.finish, actions);
-	}
 	if (r->state == REQUEST_FREE || r->state == REQUEST_LEAVING ||
 		r->state == REQUEST_SETTLING)
 		return;     /* crossed with its end on the way */
@@ -401,7 +395,8 @@ static void output(struct core *core, const struct pool_event *event,
 
 	action->u.deliver.handle = event->handle;
 	action->u.deliver.answer_tokens = r->answer_tokens;
-	money_grow(core, event->handle, actions);
+	if (!event->ended)
+		money_grow(core, event->handle, actions);
 }
 
 /* The answer came to its end: the front writes the rest, then says FLUSHED. */

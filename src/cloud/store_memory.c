@@ -29,7 +29,7 @@ struct store_memory {
 	struct store_memory_config config;
 	struct store_group group;
 	uint64_t commits;
-	bool failing;
+	uint32_t fail_per_million;
 	struct rows transactions;
 	struct rows usages;
 	struct rows opens;      /* struct record_usage of requests that are not over */
@@ -175,7 +175,7 @@ static bool commit_fails(struct store_memory *m)
 	const uint32_t more = (uint32_t)(m->group.end - m->group.begin);
 	const uint64_t chance = prng_hash(m->config.seed, m->commits++) % PER_MILLION;
 
-	return m->failing || chance < m->config.fail_per_million ||
+	return chance < m->fail_per_million ||
 		!rows_reserve(&m->transactions, more) || !rows_reserve(&m->usages, more) ||
 		!rows_reserve(&m->opens, more) || !rows_reserve(&m->keys, more) ||
 		!rows_reserve(&m->prices, more);
@@ -384,7 +384,7 @@ static void feed(struct audit *a, const struct store_memory *m,
 {
 	const struct record_transaction *t_end = t + m->transactions.count;
 	const struct record_usage *u_end = u + m->usages.count;
-	const struct store_fact *f_end = facts + fact_count;
+	const struct store_fact *f_end = facts ? facts + fact_count : NULL;
 
 	for (; t < t_end && !t->has_request; t++)
 		audit_transaction(a, t);
@@ -492,9 +492,9 @@ enum err store_memory_open(struct store **out, const struct store_memory_config 
 	return ERR_NONE;
 }
 
-void store_memory_fail(struct store *s, bool failing)
+void store_memory_fail(struct store *s, uint32_t per_million)
 {
-	memory_of(s)->failing = failing;
+	memory_of(s)->fail_per_million = per_million;
 }
 
 void store_memory_crash(struct store *s)

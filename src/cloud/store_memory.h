@@ -15,14 +15,13 @@
 struct store_memory_config {
 	uint32_t records_max;           /* of the core */
 	uint32_t tenants_max;
-	uint32_t fail_per_million;      /* commits that fail */
-	uint64_t seed;
+	uint64_t seed;                  /* which commits fail */
 };
 
 enum err store_memory_open(struct store **out, const struct store_memory_config *config,
 	struct err_info *info) MUST_CHECK;
-/* Every commit fails from now on, or only by chance again. */
-void store_memory_fail(struct store *s, bool failing);
+/* So many of a million commits fail from now on: 0 none, 1,000,000 all. */
+void store_memory_fail(struct store *s, uint32_t per_million);
 /* The process dies: what was not durable is gone. It can be loaded and appended to from sequence
  * 1. */
 void store_memory_crash(struct store *s);

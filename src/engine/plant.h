@@ -12,7 +12,7 @@ enum plant {
 	PLANT_LEAKED_PAGE,          /* a sequence that ends keeps its last page */
 	PLANT_PAGE_REUSED,          /* pages are given back while a batch in flight names them */
 	PLANT_LOST_CANCEL,          /* a cancel of a queued request is forgotten */
-	PLANT_DOUBLE_SETTLE,        /* a cancel that meets the settle settles again */
+	PLANT_DOUBLE_SETTLE,        /* a cancelled request is settled twice */
 	PLANT_HOLD_KEPT,            /* the part of a hold that was not used stays held */
 	PLANT_GROWTH_WITHOUT_HOLD,  /* the answer may grow, the money for it is not held */
 	/* a cancelled answer is charged by what was sampled, not written */

@@ -36,6 +36,7 @@ struct pool_event {
 	enum pool_event_kind kind;
 	uint32_t handle;
 	uint32_t answer_tokens;
+	bool ended;                     /* OUTPUT: of an answer whose END will come */
 	enum pool_end end;
 	uint32_t cached_tokens;         /* END: of the prompt, that were not computed again */
 	struct batch *batch;

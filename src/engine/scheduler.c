@@ -367,6 +367,7 @@ bool scheduler_next(struct scheduler *s, struct pool_event *event)
 	*event = (struct pool_event){.handle = handle, .answer_tokens = q->answer_tokens};
 	if (q->answer_told < q->answer_tokens) {
 		event->kind = POOL_OUTPUT;
+		event->ended = q->state == SEQUENCE_ENDING || q->state == SEQUENCE_OVER;
 		q->answer_told = q->answer_tokens;
 		if (q->state == SEQUENCE_OVER)
 			return true;    /* stays first: its END comes next */

@@ -169,9 +169,9 @@ static void after_a_failure_nothing_is_committed_until_it_is_told_to_try_again(v
 	house_progress(&h, CORE_CANCEL, 1, 0);
 	house_run_all(&h);
 	give(&h, s);
-	store_memory_fail(s, true);
+	store_memory_fail(s, 1000000);
 	assert_int_equal(store_commit(s, &durable, &info), ERR_IO);
-	store_memory_fail(s, false);
+	store_memory_fail(s, 0);
 	durable = 5;
 	assert_int_equal(store_commit(s, &durable, &info), ERR_NONE);
 	assert_int_equal(durable, 5);
@@ -196,13 +196,13 @@ static void a_record_that_was_replaced_is_never_kept(void **state)
 	house_progress(&h, CORE_CANCEL, 1, 1);
 	house_run_all(&h);
 	give(&h, s);
-	store_memory_fail(s, true);
+	store_memory_fail(s, 1000000);
 	assert_int_equal(store_commit(s, &durable, &info), ERR_IO);
 	house_send(&h, (struct core_event){.kind = CORE_STORE_FAILED,
 		.u.store.sequence = h.given});
 	h.now_ns += HOUSE_S;
 	house_send(&h, (struct core_event){.kind = CORE_TICK});
-	store_memory_fail(s, false);
+	store_memory_fail(s, 0);
 	commit(&h, s);
 	assert_int_equal(house_show(&h, "acme").balance_nano, 1000 - 221);
 	check_is(s, ERR_NONE, NULL);
