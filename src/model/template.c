@@ -38,6 +38,12 @@ enum err chat_template_open(struct chat_template **out, const char *source, size
 	t->bos = token_string(tokenizer, tokenizer_bos(tokenizer));
 	t->eos = token_string(tokenizer, tokenizer_eos(tokenizer));
 	t->pad = token_string(tokenizer, tokenizer_pad(tokenizer));
+	if ((!t->bos && tokenizer_bos(tokenizer) != TOKENIZER_ID_NONE) ||
+		(!t->eos && tokenizer_eos(tokenizer) != TOKENIZER_ID_NONE) ||
+		(!t->pad && tokenizer_pad(tokenizer) != TOKENIZER_ID_NONE)) {
+		chat_template_close(t);
+		return err_set(info, ERR_MEMORY, "out of memory for a chat template");
+	}
 	*out = t;
 	return ERR_NONE;
 }
