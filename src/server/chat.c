@@ -479,12 +479,26 @@ static void refused(struct call *c, const struct core_action *action)
 	call_free(c);
 }
 
+/* A client that does not take what is queued must not get it later: it will not have been charged. */
+static void unsent_forget(struct call *c)
+{
+	struct http_conn *conn = c->conn;
+
+	if (!conn || !c->streaming || http_all_taken(conn))
+		return;
+	http_set_owner(conn, NULL);
+	c->conn = NULL;
+	http_stream_abort(conn);
+}
+
 /* This side ends it: nothing more is written, and what was written is charged. */
 static void cut(struct call *c)
 {
 	c->cut = true;
-	if (c->state >= CALL_ASKED && c->state < CALL_ENDING && !c->in_work)
-		tell_cancel(c, c->conn ? tokens_taken(c) : 0);
+	if (c->state < CALL_ASKED || c->state >= CALL_ENDING || c->in_work)
+		return;
+	tell_cancel(c, c->conn ? tokens_taken(c) : 0);
+	unsent_forget(c);
 }
 
 void chat_action(struct call *c, const struct core_action *action)

@@ -37,6 +37,7 @@ static void conn_closed(uv_handle_t *handle)
 	buf_free(&c->ahead);
 	buf_free(&c->queue);
 	buf_free(&c->flying);
+	mem_free(c->marks);
 	c->next = s->spare;
 	s->spare = c;
 }
@@ -499,7 +500,11 @@ void http_server_drain(struct http_server *s)
 		uv_close(&s->listener.handle, NULL);
 	for (struct http_conn *c = s->first, *next; c; c = next) {
 		next = c->next;
-		if (c->state == HTTP_READING && !http_parse_begun(&c->parse))
+		if (c->state != HTTP_READING || http_parse_begun(&c->parse))
+			continue;
+		if (http_all_taken(c))
+			http_conn_drop(c);
+		else
 			conn_linger(c);
 	}
 }

@@ -91,7 +91,8 @@ void http_stream_open(struct http_conn *c, const struct http_answer *head);
 /* mark never falls; it is what http_taken gives once these bytes are in the socket. */
 void http_stream_write(struct http_conn *c, const void *bytes, size_t size, uint32_t mark);
 void http_stream_close(struct http_conn *c);
-/* Ends the connection in the middle of the answer, so that the client can see that it is not whole. */
+/* Ends the connection in the middle of the answer: what is not in the socket is not sent, and the client can see that the
+ * answer is not whole. handlers.gone is not called. */
 void http_stream_abort(struct http_conn *c);
 
 uint32_t http_taken(struct http_conn *c);

@@ -5,7 +5,7 @@
 #include "server/http.h"
 
 #define HTTP_READ_BYTES 65536
-#define HTTP_MARKS_MAX  64
+#define HTTP_MARKS_MAX  4096    /* of a connection; beyond it the newest reaches further than it should */
 #define HTTP_OUTPUT_BYTES_MAX ((size_t)64 << 20) /* of one buffer: an answer beyond it ends the connection */
 #define HTTP_LINGER_NS  2000000000LL    /* for the client to read the answer before the connection is reset */
 
@@ -58,8 +58,8 @@ struct http_conn {
 	uint64_t taken_bytes;       /* as last seen */
 	uv_shutdown_t shutdown;
 	uint64_t queued_bytes;      /* since the start of the connection */
-	struct http_mark marks[HTTP_MARKS_MAX];
-	uint32_t mark_first, mark_count;
+	struct http_mark *marks;    /* a ring that grows only while the client is behind */
+	uint32_t mark_capacity, mark_first, mark_count;
 	uint32_t mark_taken;
 };
 

@@ -5,7 +5,10 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "server/http_conn.h"
+
+#define MARKS_AT_FIRST 16
 
 static void written(uv_write_t *write, int status);
 
@@ -100,27 +103,45 @@ static void written(uv_write_t *write, int status)
 
 /* ---- marks ------------------------------------------------------------------------------------------- */
 
+static struct http_mark *mark_at(const struct http_conn *c, uint32_t index)
+{
+	return &c->marks[(c->mark_first + index) % c->mark_capacity];
+}
+
+static bool marks_grow(struct http_conn *c)
+{
+	const uint32_t wanted = c->mark_capacity ? 2 * c->mark_capacity : MARKS_AT_FIRST;
+	struct http_mark *more = wanted > HTTP_MARKS_MAX ? NULL : mem_alloc(wanted, sizeof(*more));
+
+	if (!more)
+		return false;
+	for (uint32_t i = 0; i < c->mark_count; i++)
+		more[i] = *mark_at(c, i);
+	mem_free(c->marks);
+	c->marks = more;
+	c->mark_capacity = wanted;
+	c->mark_first = 0;
+	return true;
+}
+
 static void mark_add(struct http_conn *c, uint32_t mark)
 {
-	const uint32_t last = (c->mark_first + c->mark_count - 1) % HTTP_MARKS_MAX;
+	const struct http_mark added = {.end = c->queued_bytes, .mark = mark};
+	const bool same = c->mark_count > 0 && mark_at(c, c->mark_count - 1)->mark == mark;
 
-	/* Full, or nothing new: the newest mark reaches further; it is claimed later, never too early. */
-	if (c->mark_count == HTTP_MARKS_MAX || (c->mark_count > 0 && c->marks[last].mark == mark)) {
-		c->marks[last] = (struct http_mark){.end = c->queued_bytes, .mark = mark};
-		return;
-	}
-	c->marks[(c->mark_first + c->mark_count) % HTTP_MARKS_MAX] =
-		(struct http_mark){.end = c->queued_bytes, .mark = mark};
-	c->mark_count++;
+	if (!same && (c->mark_count < c->mark_capacity || marks_grow(c)))
+		*mark_at(c, c->mark_count++) = added;
+	else if (c->mark_count > 0)
+		*mark_at(c, c->mark_count - 1) = added;  /* claimed later, never too early */
 }
 
 uint32_t http_taken(struct http_conn *c)
 {
 	const uint64_t taken = http_taken_bytes(c);
 
-	while (c->mark_count > 0 && c->marks[c->mark_first].end <= taken) {
-		c->mark_taken = c->marks[c->mark_first].mark;
-		c->mark_first = (c->mark_first + 1) % HTTP_MARKS_MAX;
+	while (c->mark_count > 0 && mark_at(c, 0)->end <= taken) {
+		c->mark_taken = mark_at(c, 0)->mark;
+		c->mark_first = (c->mark_first + 1) % c->mark_capacity;
 		c->mark_count--;
 	}
 	return c->mark_taken;
@@ -262,7 +283,6 @@ void http_stream_close(struct http_conn *c)
 void http_stream_abort(struct http_conn *c)
 {
 	assert(c->state == HTTP_ANSWERING && c->streaming);
-	c->streaming = false;
-	c->close_after = true;
-	http_conn_answered(c);
+	c->state = HTTP_LINGERING;
+	http_conn_drop(c);
 }
