@@ -1,149 +1,201 @@
-#!/usr/bin/env python3
-"""bench/make_random_model.py - a GGUF file of an official shape with random weights: for measuring speed, where
-what the numbers say does not matter.
+"""GGUF files of official shapes with random weights: something to measure speed on without a download.
 
-    make_random_model.py qwen3-0.6b q8_0 OUT.gguf
+    python3 -m venv build/bench-venv && build/bench-venv/bin/pip install -r bench/requirements.txt
+    build/bench-venv/bin/python bench/make_random_model.py qwen3-0.6b q8_0 /tmp/qwen3-0.6b-q8_0.gguf
 
-Needs numpy and gguf (tests/requirements.txt pins them). The same seed gives the same file.
+Shapes, layer kinds and metadata are those of the real model, so every kernel sees what it would see; the text it
+writes means nothing. The tokenizer is Qwen2's (tests/data/tokenizer), padded to the model's rows. Weights are
+written tensor by tensor: memory stays below one tensor. The same shape, type and seed give the same bytes.
 """
+
 import argparse
+import json
+import pathlib
+import sys
 
 import gguf
 import numpy as np
+from gguf import GGMLQuantizationType as Type
 
+DATA = pathlib.Path(__file__).parent.parent / "tests" / "data" / "tokenizer"
+ADDED = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
+         "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+         "<|image_pad|>", "<|video_pad|>", "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>",
+         "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>",
+         "<think>", "</think>"]
+TEMPLATE = ("{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + "
+            "'<|im_end|>\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}")
+
+QWEN3 = dict(arch="qwen3", head_dim=128, rotary=128, theta=1e6, context=40960, vocab=151936)
+QWEN3_5 = dict(arch="qwen35", head_dim=256, rotary=64, theta=1e7, context=262144, vocab=248320, k_heads=16, dim=128,
+               conv=4)
+# Layers, hidden, heads, key heads, ffn, value heads of the delta rule, tied (spec of the official checkpoints).
 SHAPES = {
-    # hidden, layers, ffn, heads, kv heads, head dim, rotary dims, vocabulary; DeltaNet: k heads, v heads, dim
-    "qwen3-0.6b": ("qwen3", 1024, 28, 3072, 16, 8, 128, 128, 151936, None),
-    "qwen3-1.7b": ("qwen3", 2048, 28, 6144, 16, 8, 128, 128, 151936, None),
-    "qwen3.5-0.8b": ("qwen35", 1024, 24, 3584, 8, 2, 256, 64, 248320, (16, 16, 128)),
+    "qwen3-0.6b": dict(QWEN3, layers=28, hidden=1024, heads=16, kv_heads=8, ffn=3072, tied=True),
+    "qwen3-1.7b": dict(QWEN3, layers=28, hidden=2048, heads=16, kv_heads=8, ffn=6144, tied=True),
+    "qwen3-4b": dict(QWEN3, layers=36, hidden=2560, heads=32, kv_heads=8, ffn=9728, tied=True),
+    "qwen3-8b": dict(QWEN3, layers=36, hidden=4096, heads=32, kv_heads=8, ffn=12288, tied=False),
+    "qwen3.5-0.8b": dict(QWEN3_5, layers=24, hidden=1024, heads=8, kv_heads=2, ffn=3584, v_heads=16, tied=True),
+    "qwen3.5-2b": dict(QWEN3_5, layers=24, hidden=2048, heads=8, kv_heads=2, ffn=6144, v_heads=16, tied=True),
+    "qwen3.5-4b": dict(QWEN3_5, layers=32, hidden=2560, heads=16, kv_heads=4, ffn=9216, v_heads=32, tied=True),
+    "qwen3.5-9b": dict(QWEN3_5, layers=32, hidden=4096, heads=16, kv_heads=4, ffn=12288, v_heads=32, tied=False),
 }
-TYPES = {
-    "f16": gguf.GGMLQuantizationType.F16, "bf16": gguf.GGMLQuantizationType.BF16,
-    "q8_0": gguf.GGMLQuantizationType.Q8_0, "q4_0": gguf.GGMLQuantizationType.Q4_0,
-}
+TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0}
 
 
-def byte_tokens():
-    """The 256 bytes in GPT-2's alphabet."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    spare = iter(range(256, 512))
-    return [chr(b) if b in plain else chr(next(spare)) for b in range(256)]
+def is_attention(shape, layer):
+    return shape["arch"] == "qwen3" or layer % 4 == 3
 
 
-class Maker:
-    def __init__(self, path, arch, kind, seed):
-        self.writer = gguf.GGUFWriter(path, arch)
-        self.kind = TYPES[kind]
-        self.random = np.random.default_rng(seed)
-
-    def matrix(self, name, rows, columns):
-        spread = 1.5 / np.sqrt(columns)
-        if self.kind == gguf.GGMLQuantizationType.Q8_0:
-            data = self.blocks(rows, columns // 32, 32, spread / 127)
-        elif self.kind == gguf.GGMLQuantizationType.Q4_0:
-            data = self.blocks(rows, columns // 32, 16, spread / 8)
-        else:
-            data = self.halves(rows, columns, spread)
-        self.writer.add_tensor(name, data, raw_dtype=self.kind)
-
-    def blocks(self, rows, count, size, scale):
-        """A float16 scale and `size` random bytes each; -128 does not occur in real Q8_0 files."""
-        data = self.random.integers(0, 256, (rows, count, 2 + size), dtype=np.uint8)
-        data[..., 2:][data[..., 2:] == 128] = 0
-        data[..., :2] = np.frombuffer(np.float16(scale).tobytes(), dtype=np.uint8)
-        return data.reshape(rows, count * (2 + size))
-
-    def halves(self, rows, columns, spread):
-        values = (self.random.random((rows, columns), dtype=np.float32) - 0.5) * np.float32(2 * spread)
-        if self.kind == gguf.GGMLQuantizationType.F16:
-            return values.astype(np.float16)
-        return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
-
-    def vector(self, name, count, base, spread):
-        values = base + spread * (2 * self.random.random(count, dtype=np.float32) - 1)
-        self.writer.add_tensor(name, values.astype(np.float32))
+def layer_tensors(shape, layer):
+    """(name, rows, columns) of matrices and (name, count, kind) of vectors of one layer, without "blk.N."."""
+    h, f = shape["hidden"], shape["ffn"]
+    hd, heads, kv = shape["head_dim"], shape["heads"], shape["kv_heads"]
+    gate = 1 if shape["arch"] == "qwen3" else 2
+    matrices = [("ffn_gate", f, h), ("ffn_up", f, h), ("ffn_down", h, f)]
+    vectors = [("attn_norm.weight", h, "norm"),
+               ("ffn_norm.weight" if shape["arch"] == "qwen3" else "post_attention_norm.weight", h, "norm")]
+    if is_attention(shape, layer):
+        matrices += [("attn_q", gate * heads * hd, h), ("attn_k", kv * hd, h), ("attn_v", kv * hd, h),
+                     ("attn_output", h, heads * hd)]
+        vectors += [("attn_q_norm.weight", hd, "norm"), ("attn_k_norm.weight", hd, "norm")]
+    else:
+        v_heads, dim = shape["v_heads"], shape["dim"]
+        channels = (2 * shape["k_heads"] + v_heads) * dim
+        matrices += [("attn_qkv", channels, h), ("attn_gate", v_heads * dim, h), ("ssm_beta", v_heads, h),
+                     ("ssm_alpha", v_heads, h), ("ssm_out", h, v_heads * dim)]
+        vectors += [("ssm_conv1d.weight", (channels, shape["conv"]), "conv"), ("ssm_a", v_heads, "decay"),
+                    ("ssm_dt.bias", v_heads, "step"), ("ssm_norm.weight", dim, "norm")]
+    return matrices, vectors
 
 
-def add_keys(w, shape):
-    arch, hidden, layers, ffn, heads, kv_heads, head_dim, rotary, vocab, delta = shape
-    w.add_block_count(layers)
-    w.add_context_length(40960)
-    w.add_embedding_length(hidden)
-    w.add_feed_forward_length(ffn)
-    w.add_head_count(heads)
-    w.add_head_count_kv(kv_heads)
-    w.add_key_length(head_dim)
-    w.add_value_length(head_dim)
-    w.add_rope_dimension_count(rotary)
-    w.add_layer_norm_rms_eps(1e-6)
-    w.add_rope_freq_base(1e6)
-    if delta:
-        w.add_uint32(f"{arch}.full_attention_interval", 4)
-        w.add_ssm_conv_kernel(4)
-        w.add_ssm_state_size(delta[2])
-        w.add_ssm_group_count(delta[0])
-        w.add_ssm_time_step_rank(delta[1])
-        w.add_ssm_inner_size(delta[1] * delta[2])
-        w.add_array(f"{arch}.rope.dimension_sections", [11, 11, 10, 0])
-    w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("qwen35" if delta else "qwen2")
-    w.add_token_list(byte_tokens() + [f"[PAD{i}]" for i in range(256, vocab)])
-    w.add_token_types([1] * vocab)
-    w.add_token_merges([])
-    w.add_eos_token_id(0)
+def tensors(shape):
+    """Every tensor of the model in file order: (name, dimensions outermost first, kind)."""
+    yield "token_embd.weight", (shape["vocab"], shape["hidden"]), "embedding"
+    yield "output_norm.weight", (shape["hidden"],), "norm"
+    if not shape["tied"]:
+        yield "output.weight", (shape["vocab"], shape["hidden"]), "embedding"
+    for layer in range(shape["layers"]):
+        matrices, vectors = layer_tensors(shape, layer)
+        for name, rows, columns in matrices:
+            yield f"blk.{layer}.{name}.weight", (rows, columns), "matrix"
+        for name, count, kind in vectors:
+            yield f"blk.{layer}.{name}", count if isinstance(count, tuple) else (count,), kind
 
 
-def add_attention(m, prefix, hidden, heads, kv_heads, head_dim, gate):
-    m.matrix(prefix + "attn_q.weight", heads * head_dim * (2 if gate else 1), hidden)
-    m.matrix(prefix + "attn_k.weight", kv_heads * head_dim, hidden)
-    m.matrix(prefix + "attn_v.weight", kv_heads * head_dim, hidden)
-    m.matrix(prefix + "attn_output.weight", hidden, heads * head_dim)
-    m.vector(prefix + "attn_q_norm.weight", head_dim, 1.5, 0.3)
-    m.vector(prefix + "attn_k_norm.weight", head_dim, 1.5, 0.3)
+def stored_type(kind, wanted):
+    if kind not in ("matrix", "embedding"):
+        return Type.F32
+    # Four bits are too few for the embedding, which is the head too: files in use keep more there.
+    return Type.Q8_0 if kind == "embedding" and wanted == Type.Q4_0 else wanted
 
 
-def add_delta(m, prefix, hidden, delta):
-    k_heads, v_heads, dim = delta
-    channels = (2 * k_heads + v_heads) * dim
-    m.matrix(prefix + "attn_qkv.weight", channels, hidden)
-    m.matrix(prefix + "attn_gate.weight", v_heads * dim, hidden)
-    m.matrix(prefix + "ssm_alpha.weight", v_heads, hidden)
-    m.matrix(prefix + "ssm_beta.weight", v_heads, hidden)
-    m.vector(prefix + "ssm_conv1d.weight", (channels, 4), 0, 0.7)
-    m.vector(prefix + "ssm_a", v_heads, -0.5, 0.45)
-    m.vector(prefix + "ssm_dt.bias", v_heads, 0, 1)
-    m.vector(prefix + "ssm_norm.weight", dim, 1, 0.2)
-    m.matrix(prefix + "ssm_out.weight", hidden, v_heads * dim)
+def vector(rng, dimensions, kind):
+    uniform = rng.random(dimensions, dtype=np.float32)
+    if kind == "norm":
+        return 0.9 + 0.2 * uniform
+    if kind == "decay":
+        return -(1 + 15 * uniform)
+    if kind == "step":
+        return -6 + 4 * uniform
+    return 0.5 * (uniform - 0.5)
+
+
+def matrix(rng, dimensions, kind, normals):
+    """Bytes of one matrix, as rows of the stored type; scaled so that outputs are as large as inputs."""
+    rows, columns = dimensions
+    spread = columns ** -0.5
+    if kind in (Type.Q8_0, Type.Q4_0):
+        size = 34 if kind == Type.Q8_0 else 18
+        deviation = 73.9 if kind == Type.Q8_0 else 4.6  # of the uniform quants
+        blocks = rng.integers(0, 256, (rows * columns // 32, size), dtype=np.uint8)
+        if kind == Type.Q8_0:
+            blocks[blocks == 128] = 0  # -128 does not occur in real files
+        blocks[:, :2] = np.frombuffer(np.float16(spread / deviation).tobytes(), np.uint8)
+        return blocks.reshape(rows, columns // 32 * size)
+    values = (normals * np.float32(spread))[rng.integers(0, 65536, (rows, columns), dtype=np.uint16)]
+    if kind == Type.F32:
+        return values
+    if kind == Type.F16:
+        return values.astype(np.float16)
+    return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
+
+
+def add_metadata(writer, name, shape):
+    writer.add_name(f"{name}, random weights")
+    writer.add_block_count(shape["layers"])
+    writer.add_context_length(shape["context"])
+    writer.add_embedding_length(shape["hidden"])
+    writer.add_feed_forward_length(shape["ffn"])
+    writer.add_head_count(shape["heads"])
+    writer.add_head_count_kv(shape["kv_heads"])
+    writer.add_key_length(shape["head_dim"])
+    writer.add_value_length(shape["head_dim"])
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(shape["theta"])
+    writer.add_rope_dimension_count(shape["rotary"])
+    if shape["arch"] == "qwen35":
+        writer.add_ssm_conv_kernel(shape["conv"])
+        writer.add_ssm_state_size(shape["dim"])
+        writer.add_ssm_group_count(shape["k_heads"])
+        writer.add_ssm_time_step_rank(shape["v_heads"])
+        writer.add_ssm_inner_size(shape["v_heads"] * shape["dim"])
+        writer.add_rope_dimension_sections([11, 11, 10, 0])
+        writer.add_uint32("qwen35.full_attention_interval", 4)
+
+
+def add_tokenizer(writer, shape):
+    vocab = json.loads((DATA / "qwen2-vocab.json").read_text(encoding="utf-8"))
+    merges = (DATA / "qwen2-merges.txt").read_text(encoding="utf-8").split("\n")
+    tokens = sorted(vocab, key=vocab.get) + ADDED
+    types = [gguf.TokenType.NORMAL] * len(vocab)
+    types += [gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.USER_DEFINED for t in ADDED]
+    padding = range(len(tokens), shape["vocab"])
+    tokens += [f"[PAD{i}]" for i in padding]
+    types += [gguf.TokenType.UNUSED] * len(padding)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2" if shape["arch"] == "qwen3" else "qwen35")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges([m for m in merges if m and not m.startswith("#version")])
+    writer.add_eos_token_id(len(vocab) + ADDED.index("<|im_end|>"))
+    writer.add_pad_token_id(len(vocab))
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(TEMPLATE)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("type", choices=TYPES)
     parser.add_argument("out")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--layers", type=int, help="fewer layers than the real model, a multiple of 4 for qwen3.5")
     arguments = parser.parse_args()
-    shape = SHAPES[arguments.shape]
-    arch, hidden, layers, ffn, heads, kv_heads, head_dim, _, vocab, delta = shape
-    m = Maker(arguments.out, arch, arguments.type, arguments.seed)
-    add_keys(m.writer, shape)
-    m.matrix("token_embd.weight", vocab, hidden)
-    m.vector("output_norm.weight", hidden, 1, 0.2)
-    for layer in range(layers):
-        prefix = f"blk.{layer}."
-        m.vector(prefix + "attn_norm.weight", hidden, 1, 0.2)
-        m.vector(prefix + ("post_attention_norm" if delta else "ffn_norm") + ".weight", hidden, 1, 0.2)
-        if delta and (layer + 1) % 4 != 0:
-            add_delta(m, prefix, hidden, delta)
-        else:
-            add_attention(m, prefix, hidden, heads, kv_heads, head_dim, delta is not None)
-        m.matrix(prefix + "ffn_gate.weight", ffn, hidden)
-        m.matrix(prefix + "ffn_up.weight", ffn, hidden)
-        m.matrix(prefix + "ffn_down.weight", hidden, ffn)
-    m.writer.write_header_to_file()
-    m.writer.write_kv_data_to_file()
-    m.writer.write_tensors_to_file()
-    m.writer.close()
+
+    shape = dict(SHAPES[arguments.shape])
+    shape["layers"] = arguments.layers or shape["layers"]
+    writer = gguf.GGUFWriter(arguments.out, shape["arch"])
+    add_metadata(writer, arguments.shape, shape)
+    add_tokenizer(writer, shape)
+    plan = [(name, dims, kind, stored_type(kind, TYPES[arguments.type])) for name, dims, kind in tensors(shape)]
+    for name, dims, _, stored in plan:
+        block, size = gguf.GGML_QUANT_SIZES[stored]
+        # A quantised shape is told in bytes; the writer turns it back into elements.
+        told = dims if stored in (Type.F32, Type.F16) else (*dims[:-1], dims[-1] // block * size)
+        dtype = {Type.F32: np.float32, Type.F16: np.float16}.get(stored, np.uint8)
+        bytes_total = int(np.prod(dims)) // block * size
+        writer.add_tensor_info(name, told, np.dtype(dtype), bytes_total, raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    normals = np.random.default_rng(arguments.seed).standard_normal(65536, dtype=np.float32)
+    for index, (_, dims, kind, stored) in enumerate(plan):
+        rng = np.random.default_rng([arguments.seed, index])
+        data = matrix(rng, dims, stored, normals) if kind in ("matrix", "embedding") else vector(rng, dims, kind)
+        writer.write_tensor_data(np.ascontiguousarray(data))
+    writer.close()
+    print(f"{arguments.out}: {pathlib.Path(arguments.out).stat().st_size:,} bytes", file=sys.stderr)
 
 
 if __name__ == "__main__":
