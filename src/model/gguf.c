@@ -12,7 +12,7 @@
 
 #define GGUF_VERSION           3
 #define GGUF_ALIGNMENT_DEFAULT 32
-#define KEY_BYTES_LEAST        13   /* key length, one byte of key, type, empty value: for plausible counts */
+#define KEY_BYTES_LEAST        13   /* key length, one byte of key, type: for plausible counts */
 #define TENSOR_BYTES_LEAST     32   /* name length, dimensions, one dimension, type, offset */
 
 /* Bytes of a scalar; 0 for what has a length of its own. */

@@ -192,9 +192,18 @@ static enum err open_gguf(struct weights *w, const char *path, struct err_info *
 	return finish_gguf(w, info);
 }
 
+static bool ends_with(const char *text, const char *tail)
+{
+	const size_t size = strlen(text), tail_size = strlen(tail);
+
+	return size >= tail_size && strcmp(text + size - tail_size, tail) == 0;
+}
+
 enum err weights_open(struct weights *w, const char *path, struct err_info *info)
 {
 	weights_init(w);
+	if (ends_with(path, ".safetensors"))
+		return err_set(info, ERR_UNSUPPORTED, "%s: name the directory, which holds the config too", path);
 	if (!file_is_dir(path))
 		return weights_end(w, open_gguf(w, path, info));
 	if (weights_read_dir(w, path, info))

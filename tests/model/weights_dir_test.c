@@ -82,10 +82,13 @@ static void check(const char *path, enum err wanted, const char *part)
 static void what_is_no_model_says_what_is_missing(void **state)
 {
 	char *dir = make_model();
+	char path[512];
 
 	(void)state;
 	check("/nonexistent/model", ERR_NOT_FOUND, "/nonexistent/model");
 	check(dir, ERR_NONE, "");
+	snprintf(path, sizeof(path), "%s/model.safetensors", dir);
+	check(path, ERR_UNSUPPORTED, "name the directory");
 	drop(dir, "model.safetensors");
 	check(dir, ERR_NOT_FOUND, "neither model.safetensors nor model.safetensors.index.json");
 	put_text(dir, "model.safetensors", "");
@@ -97,7 +100,6 @@ static void what_is_no_model_says_what_is_missing(void **state)
 	drop(dir, "config.json");
 	check(dir, ERR_NOT_FOUND, "no config.json");
 	put_text(dir, "m.gguf", "plain text");
-	char path[512];
 	snprintf(path, sizeof(path), "%s/m.gguf", dir);
 	check(path, ERR_INPUT, "not a GGUF file");
 	drop_dir(dir);

@@ -428,6 +428,50 @@ static void norms_and_decays_come_out_as_the_program_uses_them(void **state)
 	buf_free(&file);
 }
 
+/* The outer object of config.json speaks for the class that is loaded; older libraries asked the inner one. */
+static void a_tied_checkpoint_uses_its_head_only_where_the_config_says_both(void **state)
+{
+	static const struct {
+		const char *outer, *inner;
+		bool stored, works, tied;
+	} cases[] = {
+		{"true", "true", true, true, true},      /* the copy is left alone, as transformers does */
+		{"true", "true", false, true, true},
+		{"false", "false", true, true, false},
+		{"false", "false", false, false, false},
+		{"false", "true", true, true, false},    /* what is stored decides */
+		{"false", "true", false, true, true},
+		{"true", "false", true, true, false},
+		{"null", "true", true, true, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct model_builder_change change = {.drop = cases[i].stored ? NULL : "lm_head.weight"};
+		json_t *text = model_builder_parse(MODEL_BUILDER_QWEN3_5);
+		struct err_info info = {0};
+		struct weights w;
+		struct buf file = model_builder_safetensors(MODEL_BUILDER_QWEN3_5, "model.", &change);
+
+		json_object_set_new(text, "tie_word_embeddings", json_boolean(strcmp(cases[i].inner, "true") == 0));
+		json_t *config = json_pack("{s:s, s:o}", "model_type", "qwen3_5", "text_config", text);
+		if (strcmp(cases[i].outer, "null") != 0)
+			json_object_set_new(config, "tie_word_embeddings",
+				json_boolean(strcmp(cases[i].outer, "true") == 0));
+		const struct model_config_texts texts = {.config = config};
+		const enum err code = weights_open_texts(&w, &texts, file.data, file.size, &info);
+		assert_int_equal(code, cases[i].works ? ERR_NONE : ERR_INPUT);
+		if (!code) {
+			assert_int_equal(w.config.tied, cases[i].tied);
+			assert_int_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans[0].rows ==
+				weights_matrix(&w, WEIGHT_EMBED, 0)->spans[0].rows, cases[i].tied);
+			weights_close(&w);
+		}
+		json_decref(config);
+		buf_free(&file);
+	}
+}
+
 /* Every byte of header and metadata changed: an answer, and if it opens, everything can be read. */
 static void a_byte_changed_anywhere_in_a_model_is_an_answer(void **state)
 {
@@ -468,6 +512,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_belong_is_named_and_what_is_known_is_left_out),
 		cmocka_unit_test(small_weights_that_are_not_finite_are_refused),
 		cmocka_unit_test(norms_and_decays_come_out_as_the_program_uses_them),
+		cmocka_unit_test(a_tied_checkpoint_uses_its_head_only_where_the_config_says_both),
 		cmocka_unit_test(a_byte_changed_anywhere_in_a_model_is_an_answer),
 	};
 
