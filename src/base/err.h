@@ -33,7 +33,7 @@ enum err {
 
 struct err_info {
 	enum err code;
-	char text[ERR_TEXT_MAX];  /* always terminated; long texts are cut */
+	char text[ERR_TEXT_MAX];  /* always terminated, one line: controls become '?'; long texts are cut */
 };
 
 /* Sets code and text (printf) and returns code, so that "return err_set(...)" reads well. info may be NULL. */

@@ -16,6 +16,15 @@ static void set_returns_the_code_and_keeps_the_text(void **state)
 	assert_string_equal(info.text, "byte 7 of x.gguf");
 }
 
+static void names_from_outside_cannot_steer_a_terminal(void **state)
+{
+	struct err_info info = {0};
+
+	(void)state;
+	err_set(&info, ERR_INPUT, "tensor %s", "a\x1B[2J\r\nb\x7F \xE6\x98\xA5");
+	assert_string_equal(info.text, "tensor a?[2J??b? \xE6\x98\xA5");
+}
+
 static void nobody_has_to_listen(void **state)
 {
 	(void)state;
@@ -113,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_returns_the_code_and_keeps_the_text),
+		cmocka_unit_test(names_from_outside_cannot_steer_a_terminal),
 		cmocka_unit_test(nobody_has_to_listen),
 		cmocka_unit_test(errno_becomes_a_code_and_a_reason),
 		cmocka_unit_test(each_level_adds_where_it_was),
