@@ -15,6 +15,7 @@ struct model;
 enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes, cli.md */
 
 /* argv[0] is the verb. */
+int cmd_fleet(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_ledger(int argc, char **argv);
 int cmd_price(int argc, char **argv);

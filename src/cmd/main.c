@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
 	{"detokenize", "token ids on stdin to text", cmd_detokenize},
 	{"template", "render a chat template", cmd_template},
 	{"logits", "logits of every position as .npy", cmd_logits},
+	{"fleet", "the server's core on simulated chips", cmd_fleet},
 	{"bench", "measure prefill and decode", cmd_bench},
 	{"chips", "the chips of this machine", cmd_chips},
 };
