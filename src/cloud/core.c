@@ -52,6 +52,42 @@ static size_t lay_out(struct core *core, char *base, const struct core_limits *l
 	return used;
 }
 
+/* One limit and what it may be. */
+struct bound {
+	const char *name;
+	int64_t value;
+	int64_t least;
+	int64_t most;
+};
+
+enum err core_limits_check(const struct core_limits *l, struct err_info *info)
+{
+	const struct bound bounds[] = {
+		{"requests", l->requests_max, 1, CORE_REQUESTS_MAX},
+		{"queue", l->queue_max, 1, CORE_REQUESTS_MAX},
+		{"tenants", l->tenants_max, 1, CORE_ROWS_MAX},
+		{"keys", l->keys_max, 1, CORE_ROWS_MAX},
+		{"prices", l->prices_max, 1, CORE_ROWS_MAX},
+		{"models", l->models_max, 1, CORE_MODELS_MAX},
+		{"replies", l->replies_max, 1, CORE_ROWS_MAX},
+		{"records", l->records_max, CORE_REQUEST_RECORDS, CORE_ROWS_MAX},
+		{"tokens of a hold", l->hold_step_tokens, 1, PRICE_TOKENS_MAX},
+		{"ns of a stall", l->stall_ns, 1, CORE_NEVER_NS / 4},
+		{"ns to a retry", l->retry_ns, 1, CORE_NEVER_NS / 4},
+		{"context", l->pool.context_max, 1, INT32_MAX},
+		{"slots", l->pool.slots, 1, CORE_REQUESTS_MAX},
+		{"pages", l->pool.pages, 0, INT32_MAX},
+		{"states", l->pool.states, 0, CORE_REQUESTS_MAX},
+	};
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
+		if (bounds[i].value < bounds[i].least || bounds[i].value > bounds[i].most)
+			return err_set(info, ERR_LIMIT, "limit of %s: %lld is not in %lld .. %lld",
+				bounds[i].name, (long long)bounds[i].value,
+				(long long)bounds[i].least, (long long)bounds[i].most);
+	return ERR_NONE;
+}
+
 size_t core_bytes(const struct core_limits *limits)
 {
 	return lay_out(NULL, NULL, limits) +
@@ -63,9 +99,7 @@ struct core *core_init(void *memory, const struct core_limits *limits)
 	struct core *core = memory;
 	size_t used = lay_out(core, memory, limits);
 
-	assert(limits->requests_max > 0 && limits->requests_max <= CORE_REQUESTS_MAX);
-	assert(limits->tenants_max > 0 && limits->models_max > 0 && limits->replies_max > 0);
-	assert(limits->records_max >= CORE_REQUEST_RECORDS && limits->hold_step_tokens > 0);
+	assert(core_limits_check(limits, NULL) == ERR_NONE);
 	core->limits = *limits;
 	for (int link = 0; link < LINKS; link++)
 		core->lists[link] = (struct request_list){CORE_NONE, CORE_NONE};

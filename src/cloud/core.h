@@ -45,6 +45,8 @@
 
 #define CORE_ACTIONS_MAX    64
 #define CORE_REQUESTS_MAX   65536
+#define CORE_ROWS_MAX       1000000     /* of tenants, keys, prices, records */
+#define CORE_MODELS_MAX     64
 #define CORE_NONE           UINT32_MAX
 #define CORE_NEVER_NS       INT64_MAX
 #define CORE_TENANT_LOCAL   "local"     /* rules.md 10: metered, never refused */
@@ -307,6 +309,10 @@ struct core_actions {
 /* ---- the machine ----------------------------------------------------------------------------- */
 
 struct core;
+
+/* Whether a core can be made of these, as they come from a configuration: ERR_LIMIT names what
+ * not. */
+enum err core_limits_check(const struct core_limits *limits, struct err_info *info) MUST_CHECK;
 
 size_t core_bytes(const struct core_limits *limits);
 /* memory: core_bytes(limits), zeroed, aligned for any type. */

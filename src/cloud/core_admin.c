@@ -65,6 +65,7 @@ void tenant_add(struct core *core, const struct record_tenant *row, int64_t bala
 		.credit_nano = row->credit_nano,
 	};
 	core->ledger.account_count = core->tenant_count;
+	core->ledger.held_nano += held_nano;
 	index_add(&core->tenant_index, core_text_hash(core, row->name), at);
 }
 

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "cloud/core_internal.h"
 
 static void boot_wrong(struct core *core, enum core_result result)
@@ -31,10 +32,14 @@ static void load_tenant(struct core *core, const struct core_event *event,
 	struct core_actions *actions)
 {
 	const struct record_tenant *row = &event->u.load_tenant.tenant;
+	int64_t held_nano;
 
 	(void)actions;
 	if (core->tenant_count == core->limits.tenants_max)
 		boot_wrong(core, CORE_RESULT_FULL);
+	else if (!math_add_i64(core->ledger.held_nano, event->u.load_tenant.held_nano,
+			 &held_nano))
+		boot_wrong(core, CORE_RESULT_CONTRADICTION);
 	else if (row->id != core->tenant_count + 1 || !tenant_row_valid(row) ||
 		tenant_find(core, row->name) != RECORD_NONE || event->u.load_tenant.held_nano < 0)
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);

@@ -65,8 +65,8 @@ static void tally_ask(struct journal_tally *t, uint32_t handle, struct record_re
 	t->requests[handle].fact = (struct store_fact){.request = request};
 }
 
-/* The front's last word: what is billed is decided by it or after it. Loss of power may take the journal's end and
- * leave a settle durable; such a request was never complete here. */
+/* The front's last word: what is billed is decided by it or after it. Loss of power may take the
+ * journal's end and leave a settle durable; such a request was never complete here. */
 static void tally_last_word(struct journal_tally *t, uint32_t handle)
 {
 	if (handle < t->handles_max && t->requests[handle].known)

@@ -65,17 +65,25 @@ static bool post(struct ledger *l, struct record_transaction *t)
 		if (!math_add_i64(*side_of(l, a, t->entries[i].account), t->entries[i].amount_nano,
 			    &after[i]))
 			return false;
+	l->held_nano -= a->held_nano;
 	for (uint32_t i = 0; i < t->entry_count; i++)
 		*side_of(l, a, t->entries[i].account) = after[i];
+	l->held_nano += a->held_nano;
 	t->id = l->transaction_id_next++;
-	assert(a->held_nano >= 0);
+	assert(a->held_nano >= 0 && l->held_nano >= 0);
 	return true;
 }
 
 bool ledger_topup(struct ledger *l, uint32_t tenant_id, int64_t amount_nano,
 	struct record_transaction *t)
 {
+	const struct ledger_account *a = account_of(l, tenant_id);
+	int64_t all_nano;
+
 	assert(amount_nano > 0);
+	if (!math_add_i64(a->balance_nano, a->held_nano, &all_nano) ||
+		!math_add_i64(all_nano, amount_nano, &all_nano))
+		return false;   /* or what is held could not be given back */
 	start(t, RECORD_TOPUP, tenant_id);
 	add(t, RECORD_CASH, -amount_nano);
 	add(t, RECORD_LEASE, amount_nano);
@@ -85,9 +93,14 @@ bool ledger_topup(struct ledger *l, uint32_t tenant_id, int64_t amount_nano,
 bool ledger_hold(struct ledger *l, uint32_t tenant_id, int64_t amount_nano, uint32_t part,
 	struct record_transaction *t)
 {
+	int64_t charged_nano;
+
 	assert(amount_nano >= 0);
 	if (amount_nano > 0 && amount_nano > ledger_spendable(l, tenant_id))
 		return false;
+	if (!math_add_i64(l->revenue_nano, l->held_nano, &charged_nano) ||
+		!math_add_i64(charged_nano, amount_nano, &charged_nano))
+		return false;   /* or what is held could not be charged */
 	start(t, RECORD_HOLD, tenant_id);
 	t->part = part;
 	add(t, RECORD_LEASE, -amount_nano);
@@ -131,10 +144,13 @@ bool ledger_unsettle(struct ledger *l, uint32_t tenant_id, int64_t held_nano, in
 bool ledger_balanced(const struct ledger *l)
 {
 	math_i128 sum = (math_i128)l->cash_nano + l->revenue_nano;
+	math_i128 held = 0;
 
-	for (uint32_t i = 0; i < l->account_count; i++)
+	for (uint32_t i = 0; i < l->account_count; i++) {
 		sum += (math_i128)l->accounts[i].balance_nano + l->accounts[i].held_nano;
-	return sum == 0;
+		held += l->accounts[i].held_nano;
+	}
+	return sum == 0 && held == l->held_nano;
 }
 
 /* The accounts that a kind of transaction moves money between, in the order of its entries. */

@@ -8,7 +8,9 @@
  *	                  <--------       the rest
  *
  * Invariants: the sum of all accounts is 0; held is never negative; a balance (the lease of one
- * tenant) never goes below -credit (rules.md 15). One server holds one lease of everything.
+ * tenant) never goes below -credit (rules.md 15). One server holds one lease of everything. The
+ * way in leaves room for the way out: what is held can always be charged, and can always be given
+ * back.
  */
 #ifndef CLOUD_LEDGER_H
 #define CLOUD_LEDGER_H
@@ -32,6 +34,7 @@ struct ledger_account {
 struct ledger {
 	int64_t cash_nano;
 	int64_t revenue_nano;
+	int64_t held_nano;                  /* of all accounts */
 	uint64_t transaction_id_next;
 	uint32_t account_count;
 	struct ledger_account *accounts;    /* [tenants_max] by tenant id - 1 */

@@ -719,9 +719,22 @@ static void more_tenants_than_there_is_room_for_are_not_started_with(void **stat
 	house_close(&h);
 }
 
+static void limits_out_of_bounds_are_named(void **state)
+{
+	struct core_limits limits = house_limits;
+	struct err_info info = {0};
+
+	(void)state;
+	assert_int_equal(core_limits_check(&limits, &info), ERR_NONE);
+	limits.records_max = 2;
+	assert_int_equal(core_limits_check(&limits, &info), ERR_LIMIT);
+	assert_string_equal(info.text, "limit of records: 2 is not in 3 .. 1000000");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_out_of_bounds_are_named),
 		cmocka_unit_test(without_any_key_loopback_is_tenant_local_and_never_refused),
 		cmocka_unit_test(a_key_that_means_nothing_is_ignored_as_long_as_there_is_none),
 		cmocka_unit_test(not_on_loopback_nothing_goes_without_a_key),

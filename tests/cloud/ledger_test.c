@@ -71,6 +71,32 @@ static void what_would_overflow_is_refused_whole(void **state)
 	assert_true(ledger_balanced(&l));
 }
 
+/* Up to the very edge: what was let in can also get out. */
+static void what_is_held_can_always_be_charged_and_given_back(void **state)
+{
+	struct ledger l = ledger_of(LEDGER_CREDIT_UNLIMITED);
+	struct record_transaction t;
+	int holds[3] = {0};
+
+	(void)state;
+	for (uint32_t tenant = 1; tenant <= 3; tenant++)
+		while (ledger_hold(&l, tenant, LEDGER_AMOUNT_MAX, 0, &t))
+			holds[tenant - 1]++;
+	assert_int_equal(holds[0] + holds[1] + holds[2], 9);
+	for (uint32_t tenant = 1; tenant <= 3; tenant++)
+		while (holds[tenant - 1]-- > 0)
+			assert_true(ledger_settle(&l, tenant, LEDGER_AMOUNT_MAX,
+				LEDGER_AMOUNT_MAX, &t));
+
+	l = ledger_of(0);
+	while (ledger_topup(&l, 1, LEDGER_AMOUNT_MAX, &t))
+		continue;
+	assert_true(ledger_hold(&l, 1, LEDGER_AMOUNT_MAX, 0, &t));
+	assert_false(ledger_topup(&l, 1, LEDGER_AMOUNT_MAX, &t));
+	assert_true(ledger_settle(&l, 1, LEDGER_AMOUNT_MAX, 0, &t));
+	assert_true(ledger_balanced(&l));
+}
+
 static void a_settle_that_is_undone_leaves_nothing_but_a_free_one(void **state)
 {
 	struct ledger l = ledger_of(0);
@@ -143,6 +169,7 @@ int main(void)
 		cmocka_unit_test(a_hold_stops_at_the_credit_and_changes_nothing),
 		cmocka_unit_test(an_unlimited_credit_is_never_refused),
 		cmocka_unit_test(what_would_overflow_is_refused_whole),
+		cmocka_unit_test(what_is_held_can_always_be_charged_and_given_back),
 		cmocka_unit_test(a_settle_that_is_undone_leaves_nothing_but_a_free_one),
 		cmocka_unit_test(a_transaction_that_makes_money_is_not_valid),
 		cmocka_unit_test(whatever_happens_the_sum_of_all_accounts_is_zero),
