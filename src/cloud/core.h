@@ -88,7 +88,8 @@ enum core_event_kind {
 	CORE_ASK,
 	CORE_ARRIVE,
 	CORE_WRITTEN,
-	/* unsent output is full: do not schedule. Again whenever a byte was taken meanwhile */
+	/* Unsent output is full: do not schedule. Also when an answer is whole and its client takes
+	 * nothing. Said again whenever a byte was taken meanwhile (rules.md 5). */
 	CORE_STALL,
 	CORE_RESUME,
 	CORE_FLUSHED,

@@ -181,7 +181,7 @@ void request_ask(struct core *core, const struct core_event *event, struct core_
 		ask_admit(core, event, tenant_id, key_id, actions);
 }
 
-/* ---- ARRIVE: hold and queue ------------------------------------------------------------------ */
+/* ---- ARRIVE: room, hold and queue (rules.md 3, 14) ------------------------------------------- */
 
 /* Tokens that this request may use first; what is not used is given back at its end. 0, or the
  * wait. */
