@@ -31,12 +31,12 @@ static void tell_cancel(struct call *c, uint32_t tokens)
 	tell_progress(c, CORE_CANCEL, tokens);
 }
 
-/* Tokens whose delta is in the socket; those without text count with the delta before them. */
+/* Tokens whose delta is in the socket. */
 static uint32_t tokens_taken(struct call *c)
 {
 	if (!c->streaming)
 		return 0;
-	return http_all_taken(c->conn) ? c->tokens_out : http_taken(c->conn);
+	return http_all_taken(c->conn) ? c->tokens_chunked : http_taken(c->conn);
 }
 
 /* What changed since the core was last told: written, stalled or moving again. */
@@ -310,8 +310,9 @@ static void delta_measure(struct call *c, uint32_t tokens)
 	c->delta_ns = now_ns;
 }
 
-/* One chunk for everything that may go out now. */
-static void delta_stream(struct call *c, const struct buf *text)
+/* One chunk for everything that may go out now. Tokens without text wait for company; at the end they have a chunk of
+ * their own, so that no token is charged that was in none. */
+static void delta_stream(struct call *c, const struct buf *text, uint32_t tokens)
 {
 	struct front *f = c->front;
 	const struct openai_usage usage = usage_so_far(c);
@@ -319,11 +320,12 @@ static void delta_stream(struct call *c, const struct buf *text)
 	buf_clear(&f->out);
 	if (!stream_ready(c))
 		return;
-	if (text->size > 0)
-		openai_chunk_text(&f->out, &c->answer, text->data, text->size,
+	if (tokens > 0)
+		openai_chunk_text(&f->out, &c->answer, text->data ? text->data : "", text->size,
 			c->chat.usage_in_each_chunk ? &usage : NULL);
 	if (f->out.size > 0)
 		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
+	c->tokens_chunked = c->tokens_out;
 }
 
 /* Tokens up to answer_tokens become text. */
@@ -357,7 +359,7 @@ static void deltas_write(struct call *c, uint32_t answer_tokens, bool last)
 	if (!c->chat.stream)
 		buf_add(&c->text, f->delta.data, f->delta.size);
 	else if (f->delta.size > 0 || last)
-		delta_stream(c, &f->delta);
+		delta_stream(c, &f->delta, c->tokens_out - c->tokens_chunked);
 }
 
 static void delivered(struct call *c, uint32_t answer_tokens)

@@ -99,7 +99,8 @@ struct call {
 	bool streaming;                 /* the head is out */
 	struct buf text;                /* of an answer that is not streamed */
 	uint32_t tokens_seen;           /* taken from the executor's answer */
-	uint32_t tokens_out;            /* in deltas that were queued */
+	uint32_t tokens_out;            /* may go out */
+	uint32_t tokens_chunked;        /* in deltas that were queued */
 	uint32_t tokens_told;           /* in the socket, as the core was told */
 	bool stalled;                   /* the core was told so */
 	bool late;                      /* tell it again: its ring had no room */

@@ -123,7 +123,7 @@ static enum err feed_all(struct store *store, struct feed *f)
 	return sqlite_usage_close(f->usage, f->info);
 }
 
-enum err store_sqlite_check(struct store *store, const struct store_fact *facts, uint64_t fact_count,
+static enum err check_all(struct store *store, const struct store_fact *facts, uint64_t fact_count,
 	struct err_info *info)
 {
 	struct audit audit;
@@ -137,4 +137,14 @@ enum err store_sqlite_check(struct store *store, const struct store_fact *facts,
 		(void)!audit_end(&audit, info);
 	audit_close(&audit);
 	return info->code;
+}
+
+enum err store_sqlite_check(struct store *store, const struct store_fact *facts, uint64_t fact_count,
+	struct err_info *info)
+{
+	if (sqlite_snapshot_begin(store_sqlite_of(store), info))
+		return info->code;
+	const enum err err = check_all(store, facts, fact_count, info);
+	sqlite_snapshot_end(store_sqlite_of(store));
+	return err;
 }

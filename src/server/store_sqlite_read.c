@@ -153,12 +153,19 @@ static enum err rows_each(const struct store_sqlite *s, const char *table, const
 
 static const char *const NO_BIND[2];
 
-/* Lists read all their tables as of one moment. */
-static enum err snapshot(const struct store_sqlite *s, bool begin, struct err_info *info)
+enum err sqlite_snapshot_begin(struct store_sqlite *s, struct err_info *info)
 {
-	if (sqlite3_exec(s->db, begin ? "BEGIN" : "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
+	if (s->snapshots == 0 && sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
 		return sqlite_error(s, "reading as of one moment", info);
+	s->snapshots++;
 	return ERR_NONE;
+}
+
+void sqlite_snapshot_end(struct store_sqlite *s)
+{
+	assert(s->snapshots > 0);
+	if (--s->snapshots == 0)
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);  /* nothing was written: nothing can go wrong */
 }
 
 /* ---- what a start loads ----------------------------------------------------------------------------- */
@@ -382,9 +389,8 @@ static const char READ_USAGE_BY_REQUEST[] = "SELECT " USAGE_ROW " FROM usage u O
 enum err store_sqlite_read(struct store *store, const struct store_filter *filter, const struct store_reader *reader,
 	struct err_info *info)
 {
-	const struct store_sqlite *s = store_sqlite_of(store);
+	struct store_sqlite *s = store_sqlite_of(store);
 	struct transactions transactions = {.reader = reader};
-	struct err_info ignored = {0};
 	char request[REQUEST_ID_BYTES];
 	const char *bind[2] = {filter->tenant, NULL};
 	const char *tenant_only[2] = {filter->tenant, NULL};
@@ -395,7 +401,7 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 		record_request_format(request, *filter->request);
 		bind[1] = request;
 	}
-	if (snapshot(s, true, info))
+	if (sqlite_snapshot_begin(s, info))
 		return info->code;
 	if (reader->tenant)
 		err = rows_each(s, "tenant", READ_TENANTS, tenant_only, read_tenant, pass.out, info);
@@ -407,7 +413,7 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 		err = rows_each(s, "usage", READ_USAGE, bind, read_usage, pass.out, info);
 	if (err == ERR_NONE && reader->transaction)
 		err = rows_each(s, "ledger", READ_ENTRIES, bind, read_entry, &transactions, info);
-	(void)!snapshot(s, false, &ignored);
+	sqlite_snapshot_end(s);
 	return err;
 }
 

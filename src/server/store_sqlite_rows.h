@@ -31,6 +31,7 @@ struct store_sqlite {
 	sqlite3_stmt *writes[WRITE_COUNT];
 	struct store_group group;
 	bool writer;
+	uint32_t snapshots;     /* reads that share one moment */
 	char currency[STORE_CURRENCY_BYTES];
 };
 
@@ -62,6 +63,10 @@ static inline int64_t account_id(enum record_account account, uint32_t tenant_id
 enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct err_info *info);
 enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql, struct err_info *info)
 	MUST_CHECK;
+
+/* Lists and checks read all their tables as of one moment; they may be nested. */
+enum err sqlite_snapshot_begin(struct store_sqlite *s, struct err_info *info) MUST_CHECK;
+void sqlite_snapshot_end(struct store_sqlite *s);
 
 /* For the check: usage rows by request, one after another; NULL after the last or an error. */
 struct sqlite_usage_rows;

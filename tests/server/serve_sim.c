@@ -21,7 +21,6 @@
 #define BYTE_TOKENS 256
 #define IM_START    256
 #define IM_END      257
-#define VOCAB       258
 
 /* ---- a tokenizer whose tokens are bytes ----------------------------------------------------------------------- */
 
@@ -129,7 +128,7 @@ static int serve(int argc, char **argv)
 	int status = 1;
 
 	sim.limits = (struct executor_limits){.slots = (uint32_t)option_int(argc, argv, "--slots", 16), .rows_max = 512,
-		.context_max = (uint32_t)option_int(argc, argv, "--context", 4096), .pages = 4096, .states = 0, .vocab = VOCAB};
+		.context_max = (uint32_t)option_int(argc, argv, "--context", 4096), .pages = 4096, .states = 0, .vocab = BYTE_TOKENS};
 	sim.faults.fail_per_million = (uint32_t)option_int(argc, argv, "--fail-per-million", 0);
 	config.home = option(argc, argv, "--home", NULL);
 	config.host = option(argc, argv, "--host", NULL);

@@ -11,6 +11,7 @@
 
 #define IMAGES_MAX 16
 #define PATH_BYTES 4096
+#define SLICE      65536    /* the system's file system takes no more at once than a page can have */
 
 /* What the process sees of one file; shared by its connections. */
 struct image {
@@ -91,7 +92,10 @@ static int image_load(struct image *image, sqlite3_file *real)
 	if (!image_reserve(image, size + 1))
 		return SQLITE_NOMEM;
 	image->size = size;
-	return size == 0 ? SQLITE_OK : real->pMethods->xRead(real, image->bytes, (int)size, 0);
+	int status_read = SQLITE_OK;
+	for (sqlite3_int64 at = 0; at < size && status_read == SQLITE_OK; at += SLICE)
+		status_read = real->pMethods->xRead(real, image->bytes + at, (int)(size - at < SLICE ? size - at : SLICE), at);
+	return status_read;
 }
 
 static int image_open(struct image **out, const char *path, sqlite3_file *real)
@@ -194,13 +198,15 @@ static int lossy_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static int image_sync(struct image *image, sqlite3_file *real)
 {
-	const sqlite3_int64 size = image->dirty_to - image->dirty_from;
 	int status = SQLITE_OK;
 
 	if (image->shrunk)
 		status = real->pMethods->xTruncate(real, image->size);
-	if (status == SQLITE_OK && size > 0)
-		status = real->pMethods->xWrite(real, image->bytes + image->dirty_from, (int)size, image->dirty_from);
+	for (sqlite3_int64 at = image->dirty_from; at < image->dirty_to && status == SQLITE_OK; at += SLICE) {
+		const sqlite3_int64 left = image->dirty_to - at;
+
+		status = real->pMethods->xWrite(real, image->bytes + at, (int)(left < SLICE ? left : SLICE), at);
+	}
 	if (status == SQLITE_OK) {
 		image->dirty_from = image->dirty_to = 0;
 		image->shrunk = false;
