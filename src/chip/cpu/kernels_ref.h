@@ -22,6 +22,7 @@ void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scal
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 

@@ -1,136 +1,157 @@
-/* chip/cpu/matmul_avx512.c - block matrices with VNNI: vpdpbusd adds four products of bytes to each output.
+/* chip/cpu/matmul_avx512.c - block matrices with the integer instructions of AVX512_VNNI.
  *
- * It wants one side unsigned. q8_0: the weight plus 128 (its top bit turned over), so 128 times the sum of the
- * inputs is taken off. q4_0: the nibble is unsigned, 8 times the sum is taken off.
+ * vpdpbusd adds four products of unsigned and signed bytes to each 32-bit sum. Weights go in unsigned, as
+ * w + 128 (q4_0: as they are stored, which is w + 8); a block would come out that many times the sum of its
+ * inputs too large, so its sums start with this taken off. Nothing saturates, and everything is exact.
  */
-#include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/matmul_avx512.h"
 
-#define TILE_ROWS 8   /* integer and float sums of 8 rows */
+struct block_tile {
+	const uint8_t *panels[TILE_PANELS];   /* scales, then values */
+	const uint8_t *values[TILE_PANELS];
+	const int8_t *x[TILE_ROWS];
+	const float *x_scales[TILE_ROWS];
+	const int32_t *x_sums[TILE_ROWS];
+};
 
-VEC_INLINE __m512i load_bytes(const void *p)
+VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const uint32_t rows, const uint32_t panels)
 {
-	return _mm512_loadu_si512(p);
-}
-
-/* Four input values, for every output. */
-VEC_INLINE __m512i spread(const int8_t *x)
-{
-	int32_t four;
-
-	memcpy(&four, x, sizeof(four));
-	return _mm512_set1_epi32(four);
-}
-
-VEC_INLINE vec scaled(__m512i dot, vec w_scale, float x_scale, vec sum)
-{
-	return vec_fma(vec_mul(w_scale, vec_set(x_scale)), _mm512_cvtepi32_ps(dot), sum);
-}
-
-VEC_INLINE void block_q8_0(const uint8_t *w, const int8_t *x, size_t x_stride, __m512i *dots,
-	const uint32_t rows)
-{
-	const __m512i top_bits = _mm512_set1_epi32((int)0x80808080U);
+	const size_t blocks = m->columns / CPU_BLOCK;
 
 	VEC_UNROLL
-	for (uint32_t g = 0; g < CPU_BLOCK / 4; g++) {
-		const __m512i weights = _mm512_xor_si512(load_bytes(w + g * 64), top_bits);
-
-		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++)
-			dots[r] = _mm512_dpbusd_epi32(dots[r], weights, spread(x + r * x_stride + g * 4));
+	for (uint32_t p = 0; p < panels; p++) {
+		t->panels[p] = m->panels + (panel + p) * m->panel_bytes;
+		t->values[p] = t->panels[p] + m->scales_bytes;
+	}
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++) {
+		t->x[r] = m->in.values + (size_t)(row + r) * m->columns;
+		t->x_scales[r] = m->in.scales + (row + r) * blocks;
+		t->x_sums[r] = m->in.sums + (row + r) * blocks;
 	}
 }
 
-VEC_INLINE void block_q4_0(const uint8_t *w, const int8_t *x, size_t x_stride, __m512i *dots,
-	const uint32_t rows)
+/* Minus offset times the sum of the inputs, in every lane. The sum, at most 32 x 127, fits the lower half of
+ * its word; the upper half is multiplied by 0. */
+VEC_INLINE __m512i block_start(const int32_t *sum, const int32_t offset)
+{
+	return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_set1_epi32(-offset & 0xFFFF),
+		spread(sum));
+}
+
+/* Four columns from column on. */
+VEC_INLINE void add_columns(const struct block_tile *t, const __m512i *weights, size_t column,
+	__m512i dots[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
+{
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++) {
+		const __m512i inputs = spread(t->x[r] + column);
+
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			dots[r][p] = _mm512_dpbusd_epi32(dots[r][p], weights[p], inputs);
+	}
+}
+
+VEC_INLINE void add_q8_0(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
+	const uint32_t rows, const uint32_t panels)
+{
+	const __m512i sign = _mm512_set1_epi32((int32_t)0x80808080U);
+
+	VEC_UNROLL
+	for (uint32_t g = 0; g < CPU_BLOCK / 4; g++) {
+		__m512i weights[TILE_PANELS];
+
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++) {
+			const uint8_t *at = t->values[p] + (block * 8 + g) * 64;
+
+			weights[p] = _mm512_xor_si512(sign, _mm512_loadu_si512(at));
+		}
+		add_columns(t, weights, block * CPU_BLOCK + g * 4, dots, rows, panels);
+	}
+}
+
+VEC_INLINE void add_q4_0(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
+	const uint32_t rows, const uint32_t panels)
 {
 	const __m512i nibble = _mm512_set1_epi32(0x0F0F0F0F);
 
 	VEC_UNROLL
 	for (uint32_t g = 0; g < CPU_BLOCK / 8; g++) {
-		const __m512i both = load_bytes(w + g * 64);
-		const __m512i low = _mm512_and_si512(both, nibble);
-		const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+		__m512i low[TILE_PANELS], high[TILE_PANELS];
 
 		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++) {
-			const int8_t *inputs = x + r * x_stride + g * 4;
+		for (uint32_t p = 0; p < panels; p++) {
+			const uint8_t *at = t->values[p] + (block * 4 + g) * 64;
+			const __m512i both = _mm512_loadu_si512(at);
 
-			dots[r] = _mm512_dpbusd_epi32(dots[r], low, spread(inputs));
-			dots[r] = _mm512_dpbusd_epi32(dots[r], high, spread(inputs + 16));
+			low[p] = _mm512_and_si512(both, nibble);
+			high[p] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
 		}
+		add_columns(t, low, block * CPU_BLOCK + g * 4, dots, rows, panels);
+		add_columns(t, high, block * CPU_BLOCK + 16 + g * 4, dots, rows, panels);
 	}
 }
 
-VEC_INLINE void tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows,
-	const enum chip_type type)
+/* sums += (weight scale * input scale) * dots */
+VEC_INLINE void add_block(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
+	vec sums[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
 {
-	const uint8_t *base = m->panels + panel * m->panel_bytes;
-	const uint16_t *w_scales = (const uint16_t *)(const void *)base;
-	const uint8_t *w = base + m->scales_bytes;
-	const uint32_t blocks = m->columns / CPU_BLOCK;
-	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const float *x_scales = m->in.scales + (size_t)row * blocks;
-	const int32_t *x_sums = m->in.sums + (size_t)row * blocks;
-	const int32_t offset = type == CHIP_Q8_0 ? 128 : 8;
-	vec sums[TILE_ROWS];
-
 	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		sums[r] = vec_set(0.0F);
-	for (uint32_t b = 0; b < blocks; b++) {
-		__m512i dots[TILE_ROWS];
+	for (uint32_t p = 0; p < panels; p++) {
+		const uint16_t *scales = (const uint16_t *)(const void *)t->panels[p];
+		const vec w_scale = vec_load_f16(scales + block * VEC_LANES);
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
-			dots[r] = _mm512_set1_epi32(-offset * x_sums[(size_t)r * blocks + b]);
+			sums[r][p] = vec_fma(vec_mul(w_scale, vec_set(t->x_scales[r][block])),
+				_mm512_cvtepi32_ps(dots[r][p]), sums[r][p]);
+	}
+}
+
+VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const enum chip_type type,
+	const uint32_t rows, const uint32_t panels)
+{
+	vec sums[TILE_ROWS][TILE_PANELS];
+	struct block_tile t;
+
+	tile_open(&t, m, panel, row, rows, panels);
+	clear_sums(sums, rows, panels);
+	for (size_t block = 0; block < m->columns / CPU_BLOCK; block++) {
+		__m512i dots[TILE_ROWS][TILE_PANELS];
+
+		VEC_UNROLL
+		for (uint32_t r = 0; r < rows; r++)
+			VEC_UNROLL
+			for (uint32_t p = 0; p < panels; p++)
+				dots[r][p] = block_start(t.x_sums[r] + block, type == CHIP_Q8_0 ? 128 : 8);
 		if (type == CHIP_Q8_0)
-			block_q8_0(w, x, m->columns, dots, rows);
+			add_q8_0(&t, block, dots, rows, panels);
 		else
-			block_q4_0(w, x, m->columns, dots, rows);
-		const vec w_scale = vec_load_f16(w_scales + (size_t)b * VEC_LANES);
-
-		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++)
-			sums[r] = scaled(dots[r], w_scale, x_scales[(size_t)r * blocks + b], sums[r]);
-		w += (type == CHIP_Q8_0 ? CPU_BLOCK : CPU_BLOCK / 2) * VEC_LANES;
-		x += CPU_BLOCK;
+			add_q4_0(&t, block, dots, rows, panels);
+		add_block(&t, block, dots, sums, rows, panels);
 	}
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		vec_store_outputs(m, panel, row + r, sums[r]);
+	store_sums(m, panel, row, sums, rows, panels);
 }
 
-/* A tile of rows stays in the first-level cache while the panels of the share go past it. */
-VEC_INLINE void matmul_blocks(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+static void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
 {
-	uint32_t row = 0;
+	TILE_SHAPES(block_tile, rows, panels, m, panel, row, CHIP_Q8_0)
+}
 
-	for (; row + TILE_ROWS <= m->rows; row += TILE_ROWS)
-		for (uint32_t panel = first; panel < end; panel++)
-			tile(m, panel, row, TILE_ROWS, type);
-	for (uint32_t panel = first; panel < end; panel++) {
-		uint32_t left = row;
-
-		if (m->rows - left >= 4) {
-			tile(m, panel, left, 4, type);
-			left += 4;
-		}
-		if (m->rows - left >= 2) {
-			tile(m, panel, left, 2, type);
-			left += 2;
-		}
-		if (m->rows > left)
-			tile(m, panel, left, 1, type);
-	}
+static void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
+{
+	TILE_SHAPES(block_tile, rows, panels, m, panel, row, CHIP_Q4_0)
 }
 
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
-	matmul_blocks(m, first, end, CHIP_Q8_0);
+	each_tile(m, first, end, tile_q8_0);
 }
 
 void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
-	matmul_blocks(m, first, end, CHIP_Q4_0);
+	each_tile(m, first, end, tile_q4_0);
 }

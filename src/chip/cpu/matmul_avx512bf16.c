@@ -1,73 +1,46 @@
 /* chip/cpu/matmul_avx512bf16.c - bf16 matrices with vdpbf16ps: pairs of columns, inputs rounded to bf16.
  *
- * Each output takes its pairs one after the other; how a pair is rounded is the processor's business. The
- * inputs lose all but 8 bits: a sum differs from the exact one by at most 2^-8 of the sum of its magnitudes.
+ * Each output takes its pairs one after the other, of a pair the odd column first; subnormals are flushed,
+ * and how a pair is rounded is the processor's business. The inputs lose all but 8 bits: a sum differs from
+ * the exact one by at most 2^-8 of the sum of its magnitudes.
  */
-#include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/matmul_avx512.h"
 
-#define TILE_ROWS   6
-#define TILE_PANELS 2
-#define PANELS_MAX  4
-
-VEC_INLINE void tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows,
+VEC_INLINE void pairs_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows,
 	const uint32_t panels)
 {
-	const uint8_t *w = m->panels + panel * m->panel_bytes;
 	const size_t pairs = ((size_t)m->columns + 1) / 2;
+	const uint8_t *w = m->panels + panel * m->panel_bytes;
 	const uint16_t *x = m->in.halves + row * pairs * 2;
-	vec sums[TILE_ROWS][PANELS_MAX];
+	vec sums[TILE_ROWS][TILE_PANELS];
 
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = vec_set(0.0F);
+	clear_sums(sums, rows, panels);
 	for (size_t k = 0; k < pairs; k++) {
-		__m512i weights[PANELS_MAX];
+		__m512i weights[TILE_PANELS];
 
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			weights[p] = _mm512_loadu_si512(w + p * m->panel_bytes + k * VEC_LANES * 4);
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			int32_t pair;
-
-			memcpy(&pair, x + (r * pairs + k) * 2, sizeof(pair));
-			const __m512i inputs = _mm512_set1_epi32(pair);
+			const __m512i inputs = spread(x + (r * pairs + k) * 2);
 
 			VEC_UNROLL
 			for (uint32_t p = 0; p < panels; p++)
 				sums[r][p] = _mm512_dpbf16_ps(sums[r][p], (__m512bh)weights[p], (__m512bh)inputs);
 		}
 	}
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(m, panel + p, row + r, sums[r][p]);
+	store_sums(m, panel, row, sums, rows, panels);
 }
 
-VEC_INLINE void rows_of_panels(const struct cpu_matmul *m, uint32_t panel, const uint32_t panels)
+static void tile(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
 {
-	uint32_t row = 0;
-
-	for (; row + TILE_ROWS <= m->rows; row += TILE_ROWS)
-		tile(m, panel, row, TILE_ROWS, panels);
-	for (; row < m->rows; row++)
-		tile(m, panel, row, 1, panels);
+	TILE_SHAPES(pairs_tile, rows, panels, m, panel, row)
 }
 
 void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
-	uint32_t panel = first;
-
-	for (; m->rows < TILE_ROWS && panel + PANELS_MAX <= end; panel += PANELS_MAX)
-		for (uint32_t row = 0; row < m->rows; row++)
-			tile(m, panel, row, 1, PANELS_MAX);
-	for (; panel + TILE_PANELS <= end; panel += TILE_PANELS)
-		rows_of_panels(m, panel, TILE_PANELS);
-	for (; panel < end; panel++)
-		rows_of_panels(m, panel, 1);
+	each_tile(m, first, end, tile);
 }
 
 #define CHAINS 12

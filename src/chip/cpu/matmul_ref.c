@@ -95,6 +95,20 @@ static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	return sum;
 }
 
+/* In pairs of columns, of inputs that were rounded as well; the odd column first, as vdpbf16ps does. */
+static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+	const size_t even = ((size_t)m->columns + 1) / 2 * 2;
+	const uint16_t *w = (const uint16_t *)(const void *)panel + 2 * lane;
+	const uint16_t *x = m->in.halves + row * even;
+	float sum = 0.0F;
+
+	for (size_t k = 0; k < even; k += 2)
+		for (size_t i = 2; i-- > 0;)
+			sum = fmaf(math_f32_from_bf16(w[k * m->lanes + i]), math_f32_from_bf16(x[k + i]), sum);
+	return sum;
+}
+
 /* Column 4g + c of a block in a panel: group g of lanes, byte c of the lane. */
 static int32_t block_dot_q8_0(const int8_t *w, uint32_t lanes, const int8_t *x)
 {
@@ -171,6 +185,11 @@ void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	each_output(m, first, end, dot_bf16);
+}
+
+void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_bf16_pairs);
 }
 
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)

@@ -1,5 +1,6 @@
 /* chip/cpu/simd512.h - where the AVX-512 intrinsics come from: the compiler, or for tests on machines without
- * them (CHIP_SIMDE) SIMDe, with the few it lacks made of two halves of AVX2 here. */
+ * them (CHIP_SIMDE) SIMDe, with the few it lacks, or rounds otherwise than the manual says (Intel SDM, volume
+ * 2), made here. */
 #ifndef CHIP_CPU_SIMD512_H
 #define CHIP_CPU_SIMD512_H
 
@@ -11,6 +12,7 @@
 #include <simde/x86/avx512.h>
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -85,12 +87,6 @@ EMULATED __m512i emulated_cvtepu16_epi32(__m256i v)
 		_mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
 }
 
-EMULATED __m512i emulated_srai_epi32(__m512i v, int n)
-{
-	return emulated_join_epi32(_mm256_srai_epi32(emulated_half(v, 0), n),
-		_mm256_srai_epi32(emulated_half(v, 1), n));
-}
-
 EMULATED __m512i emulated_cvtps_epi32(__m512 v)
 {
 	const __m512i bits = _mm512_castps_si512(v);
@@ -129,6 +125,31 @@ EMULATED __m512d emulated_cvtps_pd(__m256 v)
 	return out;
 }
 
+/* a times 2^floor(b), rounded once. */
+EMULATED __m512 emulated_scalef_ps(__m512 a, __m512 b)
+{
+	float lanes[16], powers[16];
+	__m512 v;
+
+	memcpy(lanes, &a, sizeof(a));
+	memcpy(powers, &b, sizeof(b));
+	for (int i = 0; i < 16; i++)
+		lanes[i] = powers[i] != powers[i] ? powers[i] : scalbnf(lanes[i], (int)floorf(powers[i]));
+	memcpy(&v, lanes, sizeof(v));
+	return v;
+}
+
+/* Two products added to each sum, the upper halves' first, each with one rounding. */
+EMULATED __m512 emulated_dpbf16_ps(__m512 sums, __m512i a, __m512i b)
+{
+	const __m512i upper = _mm512_set1_epi32((int)0xFFFF0000U);
+	const __m512 first = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, upper)),
+		_mm512_castsi512_ps(_mm512_and_si512(b, upper)), sums);
+
+	return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
+		_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)), first);
+}
+
 #undef _mm512_maskz_loadu_ps
 #define _mm512_maskz_loadu_ps(mask, p) emulated_maskz_loadu_ps(mask, p)
 #undef _mm512_mask_storeu_ps
@@ -139,8 +160,6 @@ EMULATED __m512d emulated_cvtps_pd(__m256 v)
 #define _mm512_cvtps_ph(v, rounding) emulated_cvtps_ph(v)
 #undef _mm512_cvtepu16_epi32
 #define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
-#undef _mm512_srai_epi32
-#define _mm512_srai_epi32(v, n) emulated_srai_epi32(v, n)
 #undef _mm512_cvtps_epi32
 #define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
 #undef _mm512_cvtepi32_ps
@@ -149,6 +168,10 @@ EMULATED __m512d emulated_cvtps_pd(__m256 v)
 #define _mm512_cvtepi32_epi8(v) emulated_cvtepi32_epi8(v)
 #undef _mm512_cvtps_pd
 #define _mm512_cvtps_pd(v) emulated_cvtps_pd(v)
+#undef _mm512_scalef_ps
+#define _mm512_scalef_ps(a, b) emulated_scalef_ps(a, b)
+#undef _mm512_dpbf16_ps
+#define _mm512_dpbf16_ps(sums, a, b) emulated_dpbf16_ps(sums, (__m512i)(a), (__m512i)(b))
 
 #endif
 #endif

@@ -94,16 +94,11 @@ VEC_INLINE vec vec_if_negative(vec x, vec yes, vec no)
 	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), no, yes);
 }
 
-/* The last step of math_expf: p times 2^n, n in the low bits of shifted, in two factors. */
+/* The last step of math_expf: p times 2^n, n = shifted - magic. It takes two factors there and rounds once, as
+ * the product with the first is exact: so does this instruction. */
 VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
 {
-	const __m512i n = _mm512_sub_epi32(_mm512_castps_si512(shifted), _mm512_castps_si512(magic));
-	const __m512i half = _mm512_srai_epi32(n, 1);
-	const __m512i bias = _mm512_set1_epi32(127);
-	const __m512i a = _mm512_slli_epi32(_mm512_add_epi32(half, bias), 23);
-	const __m512i b = _mm512_slli_epi32(_mm512_add_epi32(_mm512_sub_epi32(n, half), bias), 23);
-
-	return vec_mul(vec_mul(p, _mm512_castsi512_ps(a)), _mm512_castsi512_ps(b));
+	return _mm512_scalef_ps(p, vec_sub(shifted, magic));
 }
 
 VEC_INLINE vec vec_load_f16(const uint16_t *p)
