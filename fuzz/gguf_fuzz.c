@@ -1,7 +1,7 @@
 /* fuzz/gguf_fuzz.c - bytes as a GGUF model: what opens can be read, all of it, tokenizer too.
  *
- * Half of the changes keep the file parsable: they set one value of the metadata, so that the config and the
- * shapes are reached, not only the header. */
+ * Half of the changes keep the file parsable: they set one value of the metadata, so that the
+ * config and the shapes are reached, not only the header. */
 #include <stdint.h>
 #include <string.h>
 
@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* Sets a scalar to a number near the edges, or one byte of anything else. */
 static void change_value(uint8_t *value, const struct gguf_key *key, struct prng *p)
 {
-	static const uint64_t numbers[] = {0, 1, 2, 3, 4, 7, 8, 32, 255, 513, 65536, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
+	static const uint64_t numbers[] = {0, 1, 2, 3, 4, 7, 8, 32, 255, 513, 65536, INT32_MAX,
+		UINT32_MAX, INT64_MAX, UINT64_MAX};
 	const uint64_t number = numbers[prng_below(p, sizeof(numbers) / sizeof(numbers[0]))];
 	const bool wide = key->type == GGUF_U64 || key->type == GGUF_I64 || key->type == GGUF_F64;
 	const bool narrow = key->type == GGUF_U8 || key->type == GGUF_I8 || key->type == GGUF_BOOL;

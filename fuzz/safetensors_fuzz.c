@@ -1,11 +1,12 @@
-/* fuzz/safetensors_fuzz.c - bytes as a config.json and a safetensors file: what opens can be read, all of it.
+/* fuzz/safetensors_fuzz.c - bytes as a config.json and a safetensors file: what opens can be read,
+ *all of it.
  *
  *	+----------+-------------+---------------------------+
  *	| u32 size | config.json | safetensors, to the end   |
  *	+----------+-------------+---------------------------+
  *
- * Most changes are made to one of the two texts alone, and the lengths before them are put right, so that the
- * checks behind the parsers are reached. */
+ * Most changes are made to one of the two texts alone, and the lengths before them are put right,
+ *so that the checks behind the parsers are reached. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsi
 /* libFuzzer's own; not there in the replay. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t size_max) __attribute__((weak));
 
-static const struct json_limits LIMITS = {.bytes_max = TEXT_MAX, .values_max = 10000, .depth_max = 16, .memory_max = 1 << 22};
+static const struct json_limits LIMITS = {
+	.bytes_max = TEXT_MAX, .values_max = 10000, .depth_max = 16, .memory_max = 1 << 22};
 
 /* Sizes of the config and of the safetensors header; false when they do not fit. */
 static bool split(const uint8_t *data, size_t size, size_t *config_size, size_t *header_size)
@@ -57,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (json_parse(&config, (const char *)text, config_size, &LIMITS, false, &info))
 		return 0;
 	/* The same object three times: each reader looks for its own fields. */
-	const struct model_config_texts texts = {.config = config, .generation = config, .tokenizer = config};
+	const struct model_config_texts texts = {
+		.config = config, .generation = config, .tokenizer = config};
 	if (!weights_open_texts(&w, &texts, file, size - (size_t)(file - data), &info)) {
 		touch_weights(&w);
 		weights_close(&w);
@@ -71,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* Puts another number where text has one; returns the new size. */
 static size_t change_number(uint8_t *text, size_t size, size_t size_max, struct prng *p)
 {
-	static const char *const numbers[] = {"0", "1", "2", "3", "4", "8", "-1", "513", "65536", "1e30", "0.5",
-		"4294967296", "9223372036854775807", "null", "true", "[]", "\"x\""};
+	static const char *const numbers[] = {"0", "1", "2", "3", "4", "8", "-1", "513", "65536",
+		"1e30", "0.5", "4294967296", "9223372036854775807", "null", "true", "[]", "\"x\""};
 	const char *number = numbers[prng_below(p, sizeof(numbers) / sizeof(numbers[0]))];
 	const size_t number_size = strlen(number);
 	size_t begin = size ? (size_t)prng_below(p, size) : 0, end;
@@ -102,12 +105,15 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsi
 	struct prng p;
 
 	prng_init(&p, seed);
-	if (size > TEXT_MAX / 2 || prng_below(&p, 8) == 0 || !split(data, size, &config_size, &header_size))
+	if (size > TEXT_MAX / 2 || prng_below(&p, 8) == 0 ||
+		!split(data, size, &config_size, &header_size))
 		return LLVMFuzzerMutate ? LLVMFuzzerMutate(data, size, size_max) : size;
 	const bool header = prng_below(&p, 2) && header_size > 0;
 	const size_t begin = sizeof(uint32_t) + (header ? config_size + sizeof(uint64_t) : 0);
-	const size_t old_size = header ? header_size : config_size, tail_size = size - begin - old_size;
-	const size_t room = size_max - begin - tail_size < TEXT_MAX ? size_max - begin - tail_size : TEXT_MAX;
+	const size_t old_size = header ? header_size : config_size,
+		     tail_size = size - begin - old_size;
+	const size_t room =
+		size_max - begin - tail_size < TEXT_MAX ? size_max - begin - tail_size : TEXT_MAX;
 	memcpy(text, data + begin, old_size);
 	memcpy(tail, data + begin + old_size, tail_size);
 	const size_t new_size = change_text(text, old_size, room, &p);

@@ -1,4 +1,5 @@
-/* fuzz/weights_touch.h - reads all that an opened model promises: first and last row of every matrix, every vector. */
+/* fuzz/weights_touch.h - reads all that an opened model promises: first and last row of every
+ * matrix, every vector. */
 #ifndef FUZZ_WEIGHTS_TOUCH_H
 #define FUZZ_WEIGHTS_TOUCH_H
 
@@ -41,7 +42,8 @@ static inline void touch_weights(const struct weights *w)
 			const struct weight_rule *rule = &arch->rules[i];
 			const bool delta = w->config.layer_kind[layer] == MODEL_LAYER_DELTA;
 
-			if ((rule->place == PLACE_DELTA && !delta) || (rule->place == PLACE_ATTENTION && delta))
+			if ((rule->place == PLACE_DELTA && !delta) ||
+				(rule->place == PLACE_ATTENTION && delta))
 				continue;
 			if (rule->form == FORM_MATRIX)
 				touch_matrix(weights_matrix(w, rule->weight, layer));

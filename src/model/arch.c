@@ -104,6 +104,9 @@ static const struct arch ARCHS[MODEL_ARCHS] = {
 	},
 };
 
+#define TYPES_MAX   (sizeof(ARCHS[0].model_types) / sizeof(ARCHS[0].model_types[0]))
+#define CLASSES_MAX (sizeof(ARCHS[0].classes) / sizeof(ARCHS[0].classes[0]))
+
 static bool is_in(const char *const *names, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count && names[i]; i++)
@@ -121,7 +124,7 @@ const struct arch *arch_get(enum model_arch arch)
 const struct arch *arch_from_model_type(const char *model_type)
 {
 	for (size_t i = 0; i < MODEL_ARCHS; i++)
-		if (is_in(ARCHS[i].model_types, sizeof(ARCHS[i].model_types) / sizeof(char *), model_type))
+		if (is_in(ARCHS[i].model_types, TYPES_MAX, model_type))
 			return &ARCHS[i];
 	return NULL;
 }
@@ -129,7 +132,7 @@ const struct arch *arch_from_model_type(const char *model_type)
 const struct arch *arch_from_class(const char *class_name)
 {
 	for (size_t i = 0; i < MODEL_ARCHS; i++)
-		if (is_in(ARCHS[i].classes, sizeof(ARCHS[i].classes) / sizeof(char *), class_name))
+		if (is_in(ARCHS[i].classes, CLASSES_MAX, class_name))
 			return &ARCHS[i];
 	return NULL;
 }
@@ -137,7 +140,8 @@ const struct arch *arch_from_class(const char *class_name)
 const struct arch *arch_from_gguf(const char *name, size_t name_size)
 {
 	for (size_t i = 0; i < MODEL_ARCHS; i++)
-		if (strlen(ARCHS[i].gguf_name) == name_size && memcmp(ARCHS[i].gguf_name, name, name_size) == 0)
+		if (strlen(ARCHS[i].gguf_name) == name_size &&
+			memcmp(ARCHS[i].gguf_name, name, name_size) == 0)
 			return &ARCHS[i];
 	return NULL;
 }

@@ -1,8 +1,8 @@
-/* model/arch.h - what each architecture is called, and which tensors it is made of: one row each in arch.c.
+/* model/arch.h - what each architecture is called and which tensors it is made of: a row in arch.c.
  *
- * A reader of files asks by the name the file uses; weights.c walks the rules of an architecture to find, check
- * and convert every tensor. To add an architecture: a value of enum model_arch, its row, its rules; what is
- * new in the forward pass goes to the program.
+ * A reader of files asks by the name the file uses; weights_map.c walks an architecture's rules to
+ * find, check and convert every tensor. To add an architecture: a value of enum model_arch, its
+ * row, its rules; what is new in the forward pass goes to the program.
  */
 #ifndef MODEL_ARCH_H
 #define MODEL_ARCH_H
@@ -25,7 +25,7 @@ enum weight {
 	WEIGHT_FFN_UP,          /* [ffn, hidden] */
 	WEIGHT_FFN_DOWN,        /* [hidden, ffn] */
 	/* attention layers */
-	WEIGHT_ATTN_Q,          /* [heads * head_dim, hidden]; twice the rows with a gate, per head query then gate */
+	WEIGHT_ATTN_Q,          /* [heads * head_dim, hidden]; with q_gate twice as many rows */
 	WEIGHT_ATTN_K,          /* [kv_heads * head_dim, hidden] */
 	WEIGHT_ATTN_V,          /* [kv_heads * head_dim, hidden] */
 	WEIGHT_ATTN_OUT,        /* [hidden, heads * head_dim] */
@@ -67,7 +67,7 @@ struct weight_rule {
 	enum weight_form form;
 	enum weight_extent rows;
 	enum weight_extent columns;
-	const char *json_name;   /* in safetensors, after the prefix of the body or of "layers.N."; the head's own */
+	const char *json_name;   /* in safetensors, after the body's prefix and "layers.N." */
 	const char *gguf_name;   /* in GGUF, after "blk.N." for layers */
 };
 

@@ -1,12 +1,12 @@
-/* model/builtin.c - see builtin.h. The assembler copies the file into read-only data; nothing is generated. */
+/* model/builtin.c - see builtin.h. The assembler copies the file into read-only data; nothing is
+ * generated. */
 #include "model/builtin.h"
 
 #include <stdint.h>
 
 #include "model/builtin_stamp.h"
 
-__asm__(
-	".pushsection .rodata\n"
+__asm__(".pushsection .rodata\n"
 	".balign 64\n"
 	".globl builtin_model_begin\n"
 	"builtin_model_begin:\n"

@@ -1,4 +1,4 @@
-/* model/builtin.h - the model that ships inside the program: the bytes of assets/tongyun-poet.gguf. */
+/* model/builtin.h - the model inside the program: the bytes of assets/tongyun-poet.gguf. */
 #ifndef MODEL_BUILTIN_H
 #define MODEL_BUILTIN_H
 

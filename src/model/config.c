@@ -6,11 +6,13 @@
 
 #include "model/arch.h"
 
-static enum err check_range(const char *what, uint64_t value, uint64_t min, uint64_t max, struct err_info *info)
+static enum err check_range(
+	const char *what, uint64_t value, uint64_t min, uint64_t max, struct err_info *info)
 {
 	if (value >= min && value <= max)
 		return ERR_NONE;
-	return err_set(info, ERR_INPUT, "%s is %" PRIu64 ", not in %" PRIu64 " to %" PRIu64, what, value, min, max);
+	return err_set(info, ERR_INPUT, "%s is %" PRIu64 ", not in %" PRIu64 " to %" PRIu64, what,
+		value, min, max);
 }
 
 static enum err check_sizes(const struct model_config *c, struct err_info *info)
@@ -22,8 +24,9 @@ static enum err check_sizes(const struct model_config *c, struct err_info *info)
 		check_range("the number of tokens in use", c->vocab_used, 1, c->vocab, info) ||
 		check_range("the context length", c->context_max, 1, MODEL_CONTEXT_MAX, info))
 		return info->code;
-	if (!(c->rms_eps > 0 && c->rms_eps <= 0.01F))  /* NaN too */
-		return err_set(info, ERR_INPUT, "the epsilon of the norms is %g, not in 0 to 0.01", (double)c->rms_eps);
+	if (!(c->rms_eps > 0 && c->rms_eps <= 0.01F)) /* NaN too */
+		return err_set(info, ERR_INPUT, "the epsilon of the norms is %g, not in 0 to 0.01",
+			(double)c->rms_eps);
 	return ERR_NONE;
 }
 
@@ -36,18 +39,23 @@ static enum err check_attention(const struct model_config *c, struct err_info *i
 		check_range("the width of q", arch_extent(c, EXTENT_Q), 1, MODEL_WIDTH_MAX, info))
 		return info->code;
 	if (c->heads % c->kv_heads != 0)
-		return err_set(info, ERR_INPUT, "%" PRIu32 " heads cannot share %" PRIu32 " key heads evenly", c->heads,
+		return err_set(info, ERR_INPUT,
+			"%" PRIu32 " heads cannot share %" PRIu32 " key heads evenly", c->heads,
 			c->kv_heads);
 	if (c->head_dim % 2 != 0 || c->rotary_dim % 2 != 0)
-		return err_set(info, ERR_INPUT, "head dimension %" PRIu32 " and rotary dimension %" PRIu32
-			" must be even", c->head_dim, c->rotary_dim);
+		return err_set(info, ERR_INPUT,
+			"head dimension %" PRIu32 " and rotary dimension %" PRIu32 " must be even",
+			c->head_dim, c->rotary_dim);
 	if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12))
-		return err_set(info, ERR_INPUT, "the base of the rotary positions is %g, not in 1 to 1e12",
-			c->rope_theta);
-	const uint64_t pairs = (uint64_t)c->rope_sections[0] + c->rope_sections[1] + c->rope_sections[2];
+		return err_set(info, ERR_INPUT,
+			"the base of the rotary positions is %g, not in 1 to 1e12", c->rope_theta);
+	const uint64_t pairs =
+		(uint64_t)c->rope_sections[0] + c->rope_sections[1] + c->rope_sections[2];
 	if (pairs != 0 && pairs != c->rotary_dim / 2)
-		return err_set(info, ERR_INPUT, "the sections of the rotary positions add up to %" PRIu64
-			" pairs, there are %" PRIu32, pairs, c->rotary_dim / 2);
+		return err_set(info, ERR_INPUT,
+			"the sections of the rotary positions add up to %" PRIu64
+			" pairs, there are %" PRIu32,
+			pairs, c->rotary_dim / 2);
 	return ERR_NONE;
 }
 
@@ -55,16 +63,23 @@ static enum err check_delta(const struct model_config *c, struct err_info *info)
 {
 	if (c->delta_layers == 0)
 		return ERR_NONE;
-	if (check_range("the number of linear key heads", c->delta_k_heads, 1, MODEL_HEADS_MAX, info) ||
-		check_range("the number of linear value heads", c->delta_v_heads, 1, MODEL_HEADS_MAX, info) ||
-		check_range("the linear key head dimension", c->delta_k_dim, 1, MODEL_HEAD_DIM_MAX, info) ||
-		check_range("the linear value head dimension", c->delta_v_dim, 1, MODEL_HEAD_DIM_MAX, info) ||
-		check_range("the taps of the convolution", c->delta_conv, 2, MODEL_CONV_MAX, info) ||
-		check_range("the channels of the convolution", model_config_delta_channels(c), 1, MODEL_WIDTH_MAX, info))
+	if (check_range(
+		    "the number of linear key heads", c->delta_k_heads, 1, MODEL_HEADS_MAX, info) ||
+		check_range("the number of linear value heads", c->delta_v_heads, 1,
+			MODEL_HEADS_MAX, info) ||
+		check_range("the linear key head dimension", c->delta_k_dim, 1, MODEL_HEAD_DIM_MAX,
+			info) ||
+		check_range("the linear value head dimension", c->delta_v_dim, 1,
+			MODEL_HEAD_DIM_MAX, info) ||
+		check_range(
+			"the taps of the convolution", c->delta_conv, 2, MODEL_CONV_MAX, info) ||
+		check_range("the channels of the convolution", model_config_delta_channels(c), 1,
+			MODEL_WIDTH_MAX, info))
 		return info->code;
 	if (c->delta_v_heads % c->delta_k_heads != 0)
-		return err_set(info, ERR_INPUT, "%" PRIu32 " linear value heads cannot share %" PRIu32
-			" key heads evenly", c->delta_v_heads, c->delta_k_heads);
+		return err_set(info, ERR_INPUT,
+			"%" PRIu32 " linear value heads cannot share %" PRIu32 " key heads evenly",
+			c->delta_v_heads, c->delta_k_heads);
 	return ERR_NONE;
 }
 
@@ -73,10 +88,13 @@ static enum err check_tokens(const struct model_config *c, struct err_info *info
 	assert(c->eos_count <= MODEL_EOS_MAX);
 	for (uint32_t i = 0; i < c->eos_count; i++)
 		if (c->eos[i] >= c->vocab)
-			return err_set(info, ERR_INPUT, "the end token %" PRIu32 " is not in the vocabulary of %" PRIu32,
+			return err_set(info, ERR_INPUT,
+				"the end token %" PRIu32 " is not in the vocabulary of %" PRIu32,
 				c->eos[i], c->vocab);
-	if ((c->bos != MODEL_NO_TOKEN && c->bos >= c->vocab) || (c->pad != MODEL_NO_TOKEN && c->pad >= c->vocab))
-		return err_set(info, ERR_INPUT, "the begin or padding token is not in the vocabulary of %" PRIu32,
+	if ((c->bos != MODEL_NO_TOKEN && c->bos >= c->vocab) ||
+		(c->pad != MODEL_NO_TOKEN && c->pad >= c->vocab))
+		return err_set(info, ERR_INPUT,
+			"the begin or padding token is not in the vocabulary of %" PRIu32,
 			c->vocab);
 	return ERR_NONE;
 }
@@ -96,13 +114,15 @@ static enum err check_sampling(const struct model_sampling *s, struct err_info *
 		{"temperature", in_range(s->temperature, 0, 100)},
 		{"top_p", in_range(s->top_p, 0, 1) && s->top_p > 0},
 		{"min_p", in_range(s->min_p, 0, 1)},
-		{"repetition_penalty", in_range(s->repetition_penalty, 0, 100) && s->repetition_penalty > 0},
+		{"repetition_penalty",
+			in_range(s->repetition_penalty, 0, 100) && s->repetition_penalty > 0},
 		{"presence_penalty", in_range(s->presence_penalty, -100, 100)},
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		if (!checks[i].good)
-			return err_set(info, ERR_INPUT, "the default %s is out of range", checks[i].name);
+			return err_set(
+				info, ERR_INPUT, "the default %s is out of range", checks[i].name);
 	return ERR_NONE;
 }
 
@@ -127,7 +147,8 @@ enum err model_config_check(struct model_config *c, struct err_info *info)
 enum err model_config_set_vocab_used(struct model_config *c, uint32_t tokens, struct err_info *info)
 {
 	if (tokens == 0 || tokens > c->vocab)
-		return err_set(info, ERR_INPUT, "the tokenizer has %" PRIu32 " ids, the model %" PRIu32 " rows", tokens,
+		return err_set(info, ERR_INPUT,
+			"the tokenizer has %" PRIu32 " ids, the model %" PRIu32 " rows", tokens,
 			c->vocab);
 	c->vocab_used = tokens;
 	return ERR_NONE;

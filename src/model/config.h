@@ -1,9 +1,9 @@
-/* model/config.h - what a model is: sizes, kinds of layers, rotary positions, ends of text, defaults of sampling.
+/* model/config.h - what a model is: sizes, kinds of layers, rotary positions, ends, sampling.
  *
- * Plain data, filled once from config.json and its companions or from GGUF metadata. After model_config_check
- * every field is in the bounds written beside it and the fields agree with each other; nobody checks again.
- * What the files say and this program would compute wrongly (a sliding window in use, scaled rotary
- * positions, biases, experts) is refused here with its name, never ignored.
+ * Plain data, filled once from config.json and its companions or from GGUF metadata. After
+ * model_config_check every field is in the bounds written beside it and the fields agree with each
+ * other; nobody checks again. What the files say and this program would compute wrongly (a sliding
+ * window in use, scaled rotary positions, biases, experts) is refused by name, never ignored.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -19,7 +19,7 @@
 #define MODEL_HIDDEN_MAX   65536
 #define MODEL_HEADS_MAX    1024
 #define MODEL_HEAD_DIM_MAX 1024
-#define MODEL_WIDTH_MAX    1048576     /* outputs of one projection: heads * head_dim, ffn, conv channels */
+#define MODEL_WIDTH_MAX    1048576     /* outputs of one projection, conv channels */
 #define MODEL_VOCAB_MAX    1048576
 #define MODEL_CONTEXT_MAX  16777216    /* tokens */
 #define MODEL_CONV_MAX     8           /* taps */
@@ -52,35 +52,36 @@ struct model_config {
 	enum model_arch arch;
 
 	uint32_t hidden;            /* 1 .. MODEL_HIDDEN_MAX */
-	uint32_t layers;            /* 1 .. MODEL_LAYERS_MAX, without layers for multi-token prediction */
-	uint32_t mtp_layers;        /* that follow them in a GGUF file, unused */
+	uint32_t layers;            /* 1 .. MODEL_LAYERS_MAX, without mtp_layers */
+	uint32_t mtp_layers;        /* for multi-token prediction, last in a GGUF file; unused */
 	uint32_t ffn;               /* 1 .. MODEL_WIDTH_MAX */
-	uint32_t vocab;             /* rows of embedding and head, 1 .. MODEL_VOCAB_MAX, padding included */
-	uint32_t vocab_used;        /* ids below are tokens; rows above are padding, never to be sampled */
-	uint32_t context_max;       /* tokens, prompt and answer together, 1 .. MODEL_CONTEXT_MAX */
+	uint32_t vocab;             /* rows of embedding and head, 1 .. MODEL_VOCAB_MAX */
+	uint32_t vocab_used;        /* ids below are tokens; rows above padding, never sampled */
+	uint32_t context_max;       /* prompt and answer together, 1 .. MODEL_CONTEXT_MAX */
 	float rms_eps;              /* above 0, up to 0.01 */
-	bool tied;                  /* the head is the embedding, unless the files bring a head of their own */
+	bool tied;                  /* the head is the embedding */
 	bool tied_unsure;           /* the files say both; a head that is there is used */
 
 	/* Softmax attention. Query head j uses key head j / (heads / kv_heads). */
 	uint32_t heads;             /* a multiple of kv_heads, up to MODEL_HEADS_MAX */
 	uint32_t kv_heads;
-	uint32_t head_dim;          /* even, up to MODEL_HEAD_DIM_MAX; heads * head_dim is not hidden */
-	uint32_t rotary_dim;        /* even, 2 .. head_dim: leading dims that rotate, in pairs (i, i + rotary_dim / 2) */
+	uint32_t head_dim;          /* even, up to MODEL_HEAD_DIM_MAX; not hidden / heads */
+	uint32_t rotary_dim;        /* even, 2 .. head_dim; pairs (i, i + rotary_dim / 2) turn */
 	double rope_theta;          /* 1 .. 1e12 */
-	uint32_t rope_sections[3];  /* pairs turned by time, height, width; all 0: by time. Equal positions: no difference */
+	uint32_t rope_sections[3];  /* pairs turned by time, height, width; all 0: by time */
 	bool rope_interleaved;      /* sections interleaved, not one after the other */
-	bool q_gate;                /* rows of q: per head head_dim of query, then head_dim of gate */
+	bool q_gate;                /* rows of q, per head: head_dim of query, head_dim of gate */
 
-	/* Gated DeltaNet; all 0 in models without such layers. Channels C = 2 k_heads k_dim + v_heads v_dim. */
+	/* Gated DeltaNet; all 0 in models without such layers. */
 	uint32_t delta_k_heads;
 	uint32_t delta_v_heads;     /* a multiple of delta_k_heads */
 	uint32_t delta_k_dim;
 	uint32_t delta_v_dim;
 	uint32_t delta_conv;        /* taps, 2 .. MODEL_CONV_MAX */
-	bool delta_tiled;           /* v head j uses k head j mod k_heads (GGUF), else j / (v_heads / k_heads) */
+	bool delta_tiled;           /* GGUF: v head j uses k head j mod k_heads; else it uses
+	                             * j / (v_heads / k_heads) */
 
-	/* How the file stores norms: w where 1 + w is meant. The vectors that weights.h gives have it added. */
+	/* The file stores w where 1 + w is meant. Vectors from weights.h have it added. */
 	bool norm_plus_one;
 
 	uint8_t layer_kind[MODEL_LAYERS_MAX];   /* enum model_layer */
@@ -104,18 +105,20 @@ struct model_config_texts {
 struct gguf;
 struct stored_table;
 
-/* Both fill and check all of *c. vocab_used is vocab until the tokenizer is known, except in a GGUF file
- * that brings its own. tensors are those of all shards. ERR_UNSUPPORTED for what is valid but not computed here, ERR_INPUT for what is wrong. */
-enum err model_config_from_json(struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
-	MUST_CHECK;
-enum err model_config_from_gguf(struct model_config *c, const struct gguf *g, const struct stored_table *tensors,
+/* Both fill and check all of *c. vocab_used is vocab until the tokenizer is known, except in a GGUF
+ * file that brings its own. tensors are those of all shards. ERR_UNSUPPORTED for what is valid but
+ * not computed here, ERR_INPUT for what is wrong. */
+enum err model_config_from_json(struct model_config *c, const struct model_config_texts *texts,
 	struct err_info *info) MUST_CHECK;
+enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
+	const struct stored_table *tensors, struct err_info *info) MUST_CHECK;
 
 /* Bounds and agreement of all fields; counts the layers of each kind. */
 enum err model_config_check(struct model_config *c, struct err_info *info) MUST_CHECK;
 
 /* The tokenizer's word on how many ids there are: at most vocab. */
-enum err model_config_set_vocab_used(struct model_config *c, uint32_t tokens, struct err_info *info) MUST_CHECK;
+enum err model_config_set_vocab_used(struct model_config *c, uint32_t tokens,
+	struct err_info *info) MUST_CHECK;
 
 /* Adds one more end of text; nothing if it is known or there is no room. */
 void model_config_add_eos(struct model_config *c, uint32_t token);
@@ -124,6 +127,7 @@ bool model_config_is_eos(const struct model_config *c, uint32_t token);
 /* Index of a layer among the layers of its kind: the cache's layer. */
 uint32_t model_config_layer_rank(const struct model_config *c, uint32_t layer);
 
+/* Of the convolution: q and k of each key head, v of each value head. */
 static inline uint32_t model_config_delta_channels(const struct model_config *c)
 {
 	return 2 * c->delta_k_heads * c->delta_k_dim + c->delta_v_heads * c->delta_v_dim;

@@ -10,8 +10,8 @@
 #include "model/gguf.h"
 
 #define KEY_MAX 128
-#define TOKEN_CONTROL 3   /* token types of tokenizer.ggml.token_type */
-#define TOKEN_UNUSED  5
+#define TOKEN_CONTROL 3 /* token types of tokenizer.ggml.token_type */
+#define TOKEN_UNUSED 5
 
 struct source {
 	const struct gguf *g;
@@ -30,7 +30,8 @@ static const char *arch_key(char out[KEY_MAX], const struct source *s, const cha
 }
 
 /* A whole number of the architecture's; absent leaves *out alone. */
-static enum err want_u32(const struct source *s, const char *key, uint32_t min, uint32_t max, uint32_t *out)
+static enum err want_u32(
+	const struct source *s, const char *key, uint32_t min, uint32_t max, uint32_t *out)
 {
 	char name[KEY_MAX];
 	int64_t value = *out;
@@ -58,7 +59,8 @@ static enum err read_arch(struct source *s)
 		return s->info->code;
 	s->arch = arch_from_gguf(name.data, name.size);
 	if (!s->arch)
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: architecture %.*s is not supported; known: %s", s->g->file,
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: architecture %.*s is not supported; known: %s", s->g->file,
 			(int)(name.size < 64 ? name.size : 64), name.data, arch_known_names());
 	return ERR_NONE;
 }
@@ -73,17 +75,22 @@ static enum err refuse_foreign(const struct source *s)
 
 	if (want_u32(s, "expert_count", 0, UINT32_MAX, &experts) ||
 		want_u32(s, "attention.sliding_window", 0, UINT32_MAX, &window) ||
-		gguf_get_double(s->g, arch_key(name, s, "rope.scaling.factor"), 0, 1e9, &factor, s->info) ||
+		gguf_get_double(
+			s->g, arch_key(name, s, "rope.scaling.factor"), 0, 1e9, &factor, s->info) ||
 		gguf_get_string(s->g, arch_key(name, s, "rope.scaling.type"), &type, s->info))
 		return s->info->code;
 	if (experts > 0)
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: a mixture of experts is not supported", s->g->file);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: a mixture of experts is not supported", s->g->file);
 	if (window > 0)
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: a sliding window is not supported", s->g->file);
+		return err_set(s->info, ERR_UNSUPPORTED, "%s: a sliding window is not supported",
+			s->g->file);
 	const bool named = type.size > 0 && !(type.size == 4 && memcmp(type.data, "none", 4) == 0);
 	if (named || (type.size == 0 && factor != 0 && factor != 1))
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: rope scaling of type %.*s is not supported", s->g->file,
-			(int)(named ? (type.size < 32 ? type.size : 32) : 6), named ? type.data : "linear");
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: rope scaling of type %.*s is not supported", s->g->file,
+			(int)(named ? (type.size < 32 ? type.size : 32) : 6),
+			named ? type.data : "linear");
 	return ERR_NONE;
 }
 
@@ -95,8 +102,8 @@ static enum err read_vocab(const struct source *s, struct model_config *c)
 	if (!embed || embed->dim_count != 2)
 		return err_set(s->info, ERR_INPUT, "%s: no matrix token_embd.weight", s->g->file);
 	if (embed->dims[0] > MODEL_VOCAB_MAX)
-		return err_set(s->info, ERR_LIMIT, "%s: a vocabulary of %" PRIu64 ", at most %d", s->g->file,
-			embed->dims[0], MODEL_VOCAB_MAX);
+		return err_set(s->info, ERR_LIMIT, "%s: a vocabulary of %" PRIu64 ", at most %d",
+			s->g->file, embed->dims[0], MODEL_VOCAB_MAX);
 	c->vocab = (uint32_t)embed->dims[0];
 	c->vocab_used = c->vocab;
 	c->tied = !stored_table_find(s->tensors, "output.weight");
@@ -112,15 +119,19 @@ static enum err read_sizes(const struct source *s, struct model_config *c)
 		need_u32(s, "block_count", MODEL_LAYERS_MAX, &c->layers) ||
 		want_u32(s, "nextn_predict_layers", 0, MODEL_LAYERS_MAX, &c->mtp_layers) ||
 		need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX, &c->ffn) ||
-		need_u32(s, "context_length", MODEL_CONTEXT_MAX, &c->context_max) || read_vocab(s, c) ||
-		gguf_get_double(s->g, arch_key(name, s, "attention.layer_norm_rms_epsilon"), 0, 1, &eps, s->info))
+		need_u32(s, "context_length", MODEL_CONTEXT_MAX, &c->context_max) ||
+		read_vocab(s, c) ||
+		gguf_get_double(s->g, arch_key(name, s, "attention.layer_norm_rms_epsilon"), 0, 1,
+			&eps, s->info))
 		return s->info->code;
 	if (c->mtp_layers >= c->layers)
-		return err_set(s->info, ERR_INPUT, "%s: all %" PRIu32 " blocks are for multi-token prediction",
-			s->g->file, c->layers);
+		return err_set(s->info, ERR_INPUT,
+			"%s: all %" PRIu32 " blocks are for multi-token prediction", s->g->file,
+			c->layers);
 	c->layers -= c->mtp_layers;
 	if (eps <= 0)
-		return err_set(s->info, ERR_INPUT, "%s: attention.layer_norm_rms_epsilon is missing or zero", s->g->file);
+		return err_set(s->info, ERR_INPUT,
+			"%s: attention.layer_norm_rms_epsilon is missing or zero", s->g->file);
 	c->rms_eps = (float)eps;
 	return ERR_NONE;
 }
@@ -138,8 +149,10 @@ static enum err read_attention(const struct source *s, struct model_config *c)
 	if (want_u32(s, "attention.value_length", 1, MODEL_HEAD_DIM_MAX, &value_dim))
 		return s->info->code;
 	if (value_dim != c->head_dim)
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: keys of %" PRIu32 " and values of %" PRIu32
-			" per head are not supported", s->g->file, c->head_dim, value_dim);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: keys of %" PRIu32 " and values of %" PRIu32
+			" per head are not supported",
+			s->g->file, c->head_dim, value_dim);
 	return ERR_NONE;
 }
 
@@ -150,8 +163,10 @@ static enum err read_rope(const struct source *s, struct model_config *c)
 
 	c->rotary_dim = (uint32_t)((double)c->head_dim * s->arch->partial_rotary);
 	if (want_u32(s, "rope.dimension_count", 1, MODEL_HEAD_DIM_MAX, &c->rotary_dim) ||
-		gguf_get_double(s->g, arch_key(name, s, "rope.freq_base"), 1, 1e12, &c->rope_theta, s->info) ||
-		gguf_get_ints(s->g, arch_key(name, s, "rope.dimension_sections"), &sections, s->info))
+		gguf_get_double(s->g, arch_key(name, s, "rope.freq_base"), 1, 1e12, &c->rope_theta,
+			s->info) ||
+		gguf_get_ints(
+			s->g, arch_key(name, s, "rope.dimension_sections"), &sections, s->info))
 		return s->info->code;
 	if (c->rope_theta < 1)
 		return err_set(s->info, ERR_INPUT, "%s: rope.freq_base is missing", s->g->file);
@@ -159,17 +174,19 @@ static enum err read_rope(const struct source *s, struct model_config *c)
 		const int64_t pairs = gguf_int_at(&sections, i);
 
 		if (pairs < 0 || pairs > MODEL_HEAD_DIM_MAX || (i >= 3 && pairs != 0))
-			return err_set(s->info, ERR_INPUT, "%s: rope.dimension_sections is not three numbers and zeros",
+			return err_set(s->info, ERR_INPUT,
+				"%s: rope.dimension_sections is not three numbers and zeros",
 				s->g->file);
 		if (i < 3)
 			c->rope_sections[i] = (uint32_t)pairs;
 	}
-	c->rope_interleaved = sections.count > 0;  /* the only order in the architectures known here */
+	c->rope_interleaved =
+		sections.count > 0; /* the only order in the architectures known here */
 	return ERR_NONE;
 }
 
-/* A flag per layer, or every full_attention_interval-th is attention. Layers for multi-token prediction may
- * stand at the end of the list. */
+/* A flag per layer, or every full_attention_interval-th is attention. Layers for multi-token
+ * prediction may stand at the end of the list. */
 static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 {
 	struct gguf_ints recurrent;
@@ -179,13 +196,17 @@ static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 	if (!s->arch->hybrid)
 		return ERR_NONE;
 	if (want_u32(s, "full_attention_interval", 1, MODEL_LAYERS_MAX, &interval) ||
-		gguf_get_ints(s->g, arch_key(name, s, "attention.recurrent_layers"), &recurrent, s->info))
+		gguf_get_ints(
+			s->g, arch_key(name, s, "attention.recurrent_layers"), &recurrent, s->info))
 		return s->info->code;
 	if (recurrent.count > 0 && recurrent.count < c->layers)
-		return err_set(s->info, ERR_INPUT, "%s: attention.recurrent_layers has %" PRIu64
-			" entries for %" PRIu32 " layers", s->g->file, recurrent.count, c->layers);
+		return err_set(s->info, ERR_INPUT,
+			"%s: attention.recurrent_layers has %" PRIu64 " entries for %" PRIu32
+			" layers",
+			s->g->file, recurrent.count, c->layers);
 	for (uint32_t i = 0; i < c->layers; i++) {
-		const bool delta = recurrent.count > 0 ? gguf_int_at(&recurrent, i) != 0 : (i + 1) % interval != 0;
+		const bool delta = recurrent.count > 0 ? gguf_int_at(&recurrent, i) != 0
+						       : (i + 1) % interval != 0;
 
 		c->layer_kind[i] = delta ? MODEL_LAYER_DELTA : MODEL_LAYER_ATTENTION;
 	}
@@ -205,8 +226,10 @@ static enum err read_delta(const struct source *s, struct model_config *c)
 		need_u32(s, "ssm.conv_kernel", MODEL_CONV_MAX, &c->delta_conv))
 		return s->info->code;
 	if (inner % c->delta_v_heads != 0)
-		return err_set(s->info, ERR_INPUT, "%s: ssm.inner_size %" PRIu32 " is not a multiple of %" PRIu32
-			" value heads", s->g->file, inner, c->delta_v_heads);
+		return err_set(s->info, ERR_INPUT,
+			"%s: ssm.inner_size %" PRIu32 " is not a multiple of %" PRIu32
+			" value heads",
+			s->g->file, inner, c->delta_v_heads);
 	c->delta_v_dim = inner / c->delta_v_heads;
 	c->delta_tiled = true;
 	return ERR_NONE;
@@ -217,8 +240,8 @@ static bool is_text(const struct gguf_string *s, const char *text)
 	return s->size == strlen(text) && memcmp(s->data, text, s->size) == 0;
 }
 
-/* Tokens of type unused at the end are padding. A GGUF file names one end token only, while a chat model has
- * two: the control tokens with the well-known texts count too, as they do in llama.cpp. */
+/* Tokens of type unused at the end are padding. A GGUF file names one end token only, while a chat
+ * model has two: the control tokens with the well-known texts count too, as in llama.cpp. */
 static enum err read_tokens(const struct source *s, struct model_config *c)
 {
 	struct gguf_walk walk;
@@ -230,14 +253,17 @@ static enum err read_tokens(const struct source *s, struct model_config *c)
 		gguf_get_ints(s->g, "tokenizer.ggml.token_type", &types, s->info))
 		return s->info->code;
 	if (walk.left > c->vocab || (types.count > 0 && types.count != walk.left))
-		return err_set(s->info, ERR_INPUT, "%s: %" PRIu64 " tokens and %" PRIu64 " token types for %" PRIu32
-			" rows of the embedding", s->g->file, walk.left, types.count, c->vocab);
+		return err_set(s->info, ERR_INPUT,
+			"%s: %" PRIu64 " tokens and %" PRIu64 " token types for %" PRIu32
+			" rows of the embedding",
+			s->g->file, walk.left, types.count, c->vocab);
 	for (uint32_t id = 0; gguf_walk_next(&walk, &text); id++) {
 		const int64_t type = types.count > 0 ? gguf_int_at(&types, id) : 0;
 
 		if (type != TOKEN_UNUSED)
 			used = id + 1;
-		if (type == TOKEN_CONTROL && (is_text(&text, "<|im_end|>") || is_text(&text, "<|endoftext|>")))
+		if (type == TOKEN_CONTROL &&
+			(is_text(&text, "<|im_end|>") || is_text(&text, "<|endoftext|>")))
 			model_config_add_eos(c, id);
 	}
 	if (used > 0)
@@ -261,7 +287,8 @@ static enum err read_ends(const struct source *s, struct model_config *c)
 {
 	uint32_t eos = MODEL_NO_TOKEN, eot = MODEL_NO_TOKEN;
 
-	if (read_token(s, "tokenizer.ggml.eos_token_id", &eos) || read_token(s, "tokenizer.ggml.eot_token_id", &eot) ||
+	if (read_token(s, "tokenizer.ggml.eos_token_id", &eos) ||
+		read_token(s, "tokenizer.ggml.eot_token_id", &eot) ||
 		read_token(s, "tokenizer.ggml.bos_token_id", &c->bos) ||
 		read_token(s, "tokenizer.ggml.padding_token_id", &c->pad))
 		return s->info->code;
@@ -281,7 +308,8 @@ static enum err read_sampling(const struct source *s, struct model_sampling *sam
 		gguf_get_double(s->g, "general.sampling.top_p", 0, 1, &top_p, s->info) ||
 		gguf_get_double(s->g, "general.sampling.min_p", 0, 1, &min_p, s->info) ||
 		gguf_get_int(s->g, "general.sampling.top_k", -1, INT32_MAX, &top_k, s->info) ||
-		gguf_get_double(s->g, "general.sampling.penalty_repeat", 0, 100, &repetition, s->info))
+		gguf_get_double(
+			s->g, "general.sampling.penalty_repeat", 0, 100, &repetition, s->info))
 		return s->info->code;
 	*sampling = (struct model_sampling){
 		.temperature = (float)temperature,
@@ -293,8 +321,8 @@ static enum err read_sampling(const struct source *s, struct model_sampling *sam
 	return ERR_NONE;
 }
 
-enum err model_config_from_gguf(struct model_config *c, const struct gguf *g, const struct stored_table *tensors,
-	struct err_info *info)
+enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
+	const struct stored_table *tensors, struct err_info *info)
 {
 	struct source s = {.g = g, .tensors = tensors, .info = info};
 
@@ -303,8 +331,9 @@ enum err model_config_from_gguf(struct model_config *c, const struct gguf *g, co
 		return info->code;
 	c->arch = s.arch->arch;
 	c->q_gate = s.arch->q_gate;
-	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) || read_layer_kinds(&s, c) ||
-		read_delta(&s, c) || read_ends(&s, c) || read_sampling(&s, &c->sampling))
+	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) ||
+		read_layer_kinds(&s, c) || read_delta(&s, c) || read_ends(&s, c) ||
+		read_sampling(&s, &c->sampling))
 		return info->code;
 	if (model_config_check(c, info))
 		return err_prefix(info, "%s", g->file);

@@ -1,8 +1,9 @@
-/* model/config_json.c - struct model_config from config.json, generation_config.json and tokenizer_config.json.
+/* model/config_json.c - struct model_config from config.json, generation_config.json and
+ * tokenizer_config.json.
  *
- * Spellings differ by the age of the library that wrote the file: rotary settings in rope_parameters, in
- * rope_scaling or at the top; text fields in text_config or at the top. Unknown fields are tolerated; fields that
- * would change the result and are not computed here are refused. */
+ * Spellings differ by the age of the library that wrote the file: rotary settings in
+ * rope_parameters, in rope_scaling or at the top; text fields in text_config or at the top. Unknown
+ * fields are tolerated; what would change the result and is not computed here is refused. */
 #include "model/config.h"
 
 #include <assert.h>
@@ -69,11 +70,16 @@ static enum err read_arch(struct source *s, const json_t *config, const struct a
 	if (*out && text_type && arch_from_model_type(text_type) != *out)
 		*out = NULL;
 	if (!*out)
-		return err_set(s->info, ERR_UNSUPPORTED, "architecture %.64s is not supported; known: %s",
-			type ? type : class_name ? class_name : "(none named)", arch_known_names());
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"architecture %.64s is not supported; known: %s",
+			type         ? type
+			: class_name ? class_name
+				     : "(none named)",
+			arch_known_names());
 	if (class_name && arch_from_class(class_name) != *out)
-		return err_set(s->info, ERR_UNSUPPORTED, "class %.64s of model type %s is not supported; known: %s",
-			class_name, (*out)->name, (*out)->classes[0]);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"class %.64s of model type %s is not supported; known: %s", class_name,
+			(*out)->name, (*out)->classes[0]);
 	return ERR_NONE;
 }
 
@@ -90,8 +96,10 @@ static enum err refuse_foreign(const struct source *s, const struct arch *arch)
 	if (json_is_object(quantization)) {
 		if (json_get_string(quantization, "quant_method", &method, s->info))
 			return s->info->code;
-		return err_set(s->info, ERR_UNSUPPORTED, "quantization_config with method %.32s is not supported; "
-			"take the BF16 checkpoint or a GGUF file", method);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"quantization_config with method %.32s is not supported; "
+			"take the BF16 checkpoint or a GGUF file",
+			method);
 	}
 	if (json_get_string(s->text, "hidden_act", &activation, s->info) ||
 		json_get_string(s->text, "output_gate_type", &gate, s->info) ||
@@ -100,14 +108,17 @@ static enum err refuse_foreign(const struct source *s, const struct arch *arch)
 		json_get_int(s->text, "num_experts", 0, INT32_MAX, &experts, s->info))
 		return s->info->code;
 	if (strcmp(activation, "silu") != 0)
-		return err_set(s->info, ERR_UNSUPPORTED, "hidden_act %.32s is not supported, only silu", activation);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"hidden_act %.32s is not supported, only silu", activation);
 	if (strcmp(gate, "swish") != 0 && strcmp(gate, "silu") != 0)
-		return err_set(s->info, ERR_UNSUPPORTED, "output_gate_type %.32s is not supported, only swish", gate);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"output_gate_type %.32s is not supported, only swish", gate);
 	if (bias)
 		return refuse(s->info, "attention_bias");
 	if (attn_gate != arch->q_gate)
-		return err_set(s->info, ERR_UNSUPPORTED, "attn_output_gate %s is not supported in %s",
-			attn_gate ? "true" : "false", arch->name);
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"attn_output_gate %s is not supported in %s", attn_gate ? "true" : "false",
+			arch->name);
 	if (experts > 0)
 		return refuse(s->info, "a mixture of experts (num_experts)");
 	return ERR_NONE;
@@ -135,19 +146,21 @@ static enum err read_sections(const struct source *s, const json_t *rope, struct
 	if (!sections || json_is_null(sections))
 		return ERR_NONE;
 	if (!json_is_array(sections) || json_array_size(sections) != 3)
-		return err_set(s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
+		return err_set(
+			s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
 	for (size_t i = 0; i < 3; i++) {
 		const json_t *item = json_array_get(sections, i);
 
 		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
 			json_integer_value(item) > MODEL_HEAD_DIM_MAX)
-			return err_set(s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
+			return err_set(s->info, ERR_INPUT,
+				"mrope_section is not an array of three numbers");
 		c->rope_sections[i] = (uint32_t)json_integer_value(item);
 	}
 	return json_get_bool(rope, "mrope_interleaved", &c->rope_interleaved, s->info);
 }
 
-/* Kinds that leave the angles as they are; "mrope" is how the first multimodal files said default. */
+/* Kinds that leave the angles as they are; "mrope" is an early word for default. */
 static bool is_plain_rope(const char *type)
 {
 	return strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0;
@@ -155,7 +168,8 @@ static bool is_plain_rope(const char *type)
 
 static enum err read_rope(const struct source *s, const struct arch *arch, struct model_config *c)
 {
-	static const char *const places[] = {"rope_scaling", "rope_parameters"};  /* the later one wins */
+	static const char *const places[] = {
+		"rope_scaling", "rope_parameters"}; /* the later one wins */
 	double theta = 0, partial = arch->partial_rotary;
 
 	if (json_get_double(s->text, "rope_theta", 1, 1e12, &theta, s->info) ||
@@ -169,11 +183,12 @@ static enum err read_rope(const struct source *s, const struct arch *arch, struc
 			continue;
 		if (!json_is_object(rope))
 			return err_set(s->info, ERR_INPUT, "%s is not an object", places[i]);
-		if (json_get_string(rope, "type", &type, s->info) || json_get_string(rope, "rope_type", &type, s->info))
+		if (json_get_string(rope, "type", &type, s->info) ||
+			json_get_string(rope, "rope_type", &type, s->info))
 			return s->info->code;
 		if (!is_plain_rope(type))
-			return err_set(s->info, ERR_UNSUPPORTED, "%s of type %.32s is not supported, only default",
-				places[i], type);
+			return err_set(s->info, ERR_UNSUPPORTED,
+				"%s of type %.32s is not supported, only default", places[i], type);
 		if (json_get_double(rope, "rope_theta", 1, 1e12, &theta, s->info) ||
 			json_get_double(rope, "partial_rotary_factor", 0, 1, &partial, s->info) ||
 			read_sections(s, rope, c))
@@ -186,28 +201,34 @@ static enum err read_rope(const struct source *s, const struct arch *arch, struc
 	return ERR_NONE;
 }
 
-static enum err read_layer_types(const struct source *s, const struct arch *arch, struct model_config *c)
+static enum err read_layer_types(
+	const struct source *s, const struct arch *arch, struct model_config *c)
 {
 	const json_t *types = json_object_get(s->text, "layer_types");
 	uint32_t interval = 4;
 
 	if (want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
 		return s->info->code;
-	if (types && !json_is_null(types) && (!json_is_array(types) || json_array_size(types) != c->layers))
-		return err_set(s->info, ERR_INPUT, "layer_types is not an array of one kind for each of %" PRIu32
-			" layers", c->layers);
+	if (types && !json_is_null(types) &&
+		(!json_is_array(types) || json_array_size(types) != c->layers))
+		return err_set(s->info, ERR_INPUT,
+			"layer_types is not an array of one kind for each of %" PRIu32 " layers",
+			c->layers);
 	for (uint32_t i = 0; i < c->layers; i++) {
-		const char *type = arch->hybrid && (i + 1) % interval != 0 ? "linear_attention" : "full_attention";
+		const char *type = arch->hybrid && (i + 1) % interval != 0 ? "linear_attention"
+									   : "full_attention";
 
 		if (json_is_array(types) && !(type = json_string_value(json_array_get(types, i))))
-			return err_set(s->info, ERR_INPUT, "layer_types holds something that is not a name");
+			return err_set(s->info, ERR_INPUT,
+				"layer_types holds something that is not a name");
 		if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
 			c->layer_kind[i] = MODEL_LAYER_ATTENTION;
 		else if (arch->hybrid && strcmp(type, "linear_attention") == 0)
 			c->layer_kind[i] = MODEL_LAYER_DELTA;
 		else
-			return err_set(s->info, ERR_UNSUPPORTED, "layer %" PRIu32 " of type %.32s is not supported in %s",
-				i, type, arch->name);
+			return err_set(s->info, ERR_UNSUPPORTED,
+				"layer %" PRIu32 " of type %.32s is not supported in %s", i, type,
+				arch->name);
 	}
 	return ERR_NONE;
 }
@@ -272,8 +293,8 @@ static enum err read_config(struct model_config *c, const json_t *config, struct
 	c->arch = arch->arch;
 	c->q_gate = arch->q_gate;
 	c->norm_plus_one = arch->norm_plus_one;
-	if (read_sizes(&s, arch, c) || refuse_sliding_window(&s, c->layers) || read_rope(&s, arch, c) ||
-		read_layer_types(&s, arch, c) || read_tied(&s, c))
+	if (read_sizes(&s, arch, c) || refuse_sliding_window(&s, c->layers) ||
+		read_rope(&s, arch, c) || read_layer_types(&s, arch, c) || read_tied(&s, c))
 		return info->code;
 	return arch->hybrid ? read_delta(&s, c) : ERR_NONE;
 }
@@ -293,14 +314,16 @@ static enum err add_eos(struct model_config *c, const json_t *object, struct err
 
 		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
 			json_integer_value(item) >= MODEL_VOCAB_MAX)
-			return err_set(info, ERR_INPUT, "eos_token_id is not a token id or a list of them");
+			return err_set(info, ERR_INPUT,
+				"eos_token_id is not a token id or a list of them");
 		model_config_add_eos(c, (uint32_t)json_integer_value(item));
 	}
 	return ERR_NONE;
 }
 
 /* *out = object[key], a token id, if it is there. */
-static enum err read_token(const json_t *object, const char *key, uint32_t *out, struct err_info *info)
+static enum err read_token(
+	const json_t *object, const char *key, uint32_t *out, struct err_info *info)
 {
 	int64_t value = -1;
 
@@ -311,7 +334,8 @@ static enum err read_token(const json_t *object, const char *key, uint32_t *out,
 	return ERR_NONE;
 }
 
-static enum err read_sampling(struct model_sampling *s, const json_t *generation, struct err_info *info)
+static enum err read_sampling(
+	struct model_sampling *s, const json_t *generation, struct err_info *info)
 {
 	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
 	int64_t top_k = 0;
@@ -321,7 +345,8 @@ static enum err read_sampling(struct model_sampling *s, const json_t *generation
 		json_get_double(generation, "temperature", 0, 100, &temperature, info) ||
 		json_get_double(generation, "top_p", 0, 1, &top_p, info) ||
 		json_get_double(generation, "min_p", 0, 1, &min_p, info) ||
-		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k, info) ||  /* -1: off, as some write it */
+		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k,
+			info) || /* -1: off, as some write it */
 		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
 		json_get_double(generation, "presence_penalty", -100, 100, &presence, info))
 		return info->code;
@@ -337,17 +362,20 @@ static enum err read_sampling(struct model_sampling *s, const json_t *generation
 }
 
 /* tokenizer_config.json names the end token by its text; its id stands in added_tokens_decoder. */
-static enum err add_named_eos(struct model_config *c, const json_t *tokenizer, struct err_info *info)
+static enum err add_named_eos(
+	struct model_config *c, const json_t *tokenizer, struct err_info *info)
 {
 	const json_t *eos = json_object_get(tokenizer, "eos_token");
-	const char *text = json_string_value(json_is_object(eos) ? json_object_get(eos, "content") : eos);
+	const char *text =
+		json_string_value(json_is_object(eos) ? json_object_get(eos, "content") : eos);
 	json_t *added = json_object_get(tokenizer, "added_tokens_decoder");
 	const char *key;
 	json_t *token;
 
 	if (!text)
 		return ERR_NONE;
-	json_object_foreach (added, key, token) {
+	json_object_foreach(added, key, token)
+	{
 		const char *content = json_string_value(json_object_get(token, "content"));
 		char *end;
 
@@ -355,15 +383,18 @@ static enum err add_named_eos(struct model_config *c, const json_t *tokenizer, s
 			continue;
 		const unsigned long id = strtoul(key, &end, 10);
 		if (key[0] < '0' || key[0] > '9' || *end || id >= MODEL_VOCAB_MAX)
-			return err_set(info, ERR_INPUT, "added_tokens_decoder has the key %.32s, not a token id", key);
+			return err_set(info, ERR_INPUT,
+				"added_tokens_decoder has the key %.32s, not a token id", key);
 		model_config_add_eos(c, (uint32_t)id);
 	}
 	return ERR_NONE;
 }
 
-/* spec qwen.md 4.4: generation_config.json, then tokenizer_config.json, then config.json. The last names the end of
- * text only, for chats too, so it is added to what the tokenizer says and never overrides the first. */
-static enum err read_ends(struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+/* spec qwen.md 4.4: generation_config.json, then tokenizer_config.json, then config.json. The last
+ * names the end of text only, for chats too, so it is added to what the tokenizer says and never
+ * overrides the first. */
+static enum err read_ends(
+	struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
 {
 	const json_t *text = json_object_get(texts->config, "text_config");
 	const json_t *const objects[] = {texts->config, text, texts->generation};
@@ -376,14 +407,16 @@ static enum err read_ends(struct model_config *c, const struct model_config_text
 		if (add_eos(c, texts->config, info) || add_eos(c, text, info))
 			return err_prefix(info, "config.json");
 	}
-	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)  /* the later one wins */
-		if (json_is_object(objects[i]) && (read_token(objects[i], "bos_token_id", &c->bos, info) ||
-			read_token(objects[i], "pad_token_id", &c->pad, info)))
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) /* the later one wins */
+		if (json_is_object(objects[i]) &&
+			(read_token(objects[i], "bos_token_id", &c->bos, info) ||
+				read_token(objects[i], "pad_token_id", &c->pad, info)))
 			return info->code;
 	return ERR_NONE;
 }
 
-enum err model_config_from_json(struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+enum err model_config_from_json(
+	struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
 {
 	assert(texts->config);
 	*c = (struct model_config){

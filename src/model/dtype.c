@@ -7,12 +7,13 @@
 #include "base/math.h"
 
 /* F16 and BF16 are read with memcpy as they lie in the file. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endian, and so must the host be");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	"files are little endian, and so must the host be");
 
 #define UNREADABLE CHIP_TYPES
 
-/* Index: ggml's type number. Holes are numbers that were given up. Sizes of 0: listed in the format, layout
- * not published with it. */
+/* Index: ggml's type number. Holes are numbers that were given up. Sizes of 0: listed in the
+ * format, layout not published with it. */
 static const struct dtype GGUF_TYPES[] = {
 	[0] = {"F32", 1, 4, CHIP_F32},
 	[1] = {"F16", 1, 2, CHIP_F16},

@@ -1,7 +1,7 @@
-/* model/dtype.h - number formats as files store them: names, block layouts, and the way back to float.
+/* model/dtype.h - number formats as files store them: names, block layouts, the way back to float.
  *
- * Every format that a GGUF or a safetensors file may name is in one table, so that one we cannot read is
- * refused by its name and its tensors can still be measured. Those we can read have a chip_type.
+ * Every format that a GGUF or a safetensors file may name is in one table, so that one we cannot
+ * read is refused by its name and can still be measured. Those we can read have a chip_type.
  * Source of the layouts: ggml's block structures; little endian.
  */
 #ifndef MODEL_DTYPE_H
@@ -37,7 +37,8 @@ const char *dtype_readable_names(void);
 
 /* Bytes of elements values; false when they do not fill whole blocks, the layout is unknown or the
  * product overflows. */
-bool dtype_bytes(const struct dtype *t, uint64_t elements, size_t *bytes) __attribute__((warn_unused_result));
+bool dtype_bytes(const struct dtype *t, uint64_t elements, size_t *bytes)
+	__attribute__((warn_unused_result));
 
 /* out[0 .. columns) from one row in the source layout, any alignment; columns fill whole blocks.
  * The plain definition that every packed form on every chip is compared with. */

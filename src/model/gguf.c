@@ -1,5 +1,5 @@
-/* model/gguf.c - see gguf.h. One cursor walks the file from front to back; it is the only thing that moves
- * through unchecked bytes. */
+/* model/gguf.c - see gguf.h. One cursor walks the file from front to back; it is the only thing
+ * that moves through unchecked bytes. */
 #include "model/gguf.h"
 
 #include <assert.h>
@@ -10,15 +10,24 @@
 #include "base/math.h"
 #include "base/mem.h"
 
-#define GGUF_VERSION           3
+#define GGUF_VERSION 3
 #define GGUF_ALIGNMENT_DEFAULT 32
-#define KEY_BYTES_LEAST        13   /* key length, one byte of key, type: for plausible counts */
-#define TENSOR_BYTES_LEAST     32   /* name length, dimensions, one dimension, type, offset */
+#define KEY_BYTES_LEAST 13    /* key length, one byte of key, type: for plausible counts */
+#define TENSOR_BYTES_LEAST 32 /* name length, dimensions, one dimension, type, offset */
 
 /* Bytes of a scalar; 0 for what has a length of its own. */
 static const uint8_t SCALAR_BYTES[GGUF_TYPES] = {
-	[GGUF_U8] = 1, [GGUF_I8] = 1, [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
-	[GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
+	[GGUF_U8] = 1,
+	[GGUF_I8] = 1,
+	[GGUF_U16] = 2,
+	[GGUF_I16] = 2,
+	[GGUF_U32] = 4,
+	[GGUF_I32] = 4,
+	[GGUF_F32] = 4,
+	[GGUF_BOOL] = 1,
+	[GGUF_U64] = 8,
+	[GGUF_I64] = 8,
+	[GGUF_F64] = 8,
 };
 
 struct cursor {
@@ -33,7 +42,8 @@ static enum err cursor_take(struct cursor *c, uint64_t bytes, const uint8_t **ou
 {
 	assert(c->at <= c->size);
 	if (bytes > c->size - c->at)
-		return err_set(c->info, ERR_INPUT, "%s: byte %zu: the file ends inside %s", c->file, c->at, what);
+		return err_set(c->info, ERR_INPUT, "%s: byte %zu: the file ends inside %s", c->file,
+			c->at, what);
 	*out = c->data + c->at;
 	c->at += (size_t)bytes;
 	return ERR_NONE;
@@ -60,8 +70,8 @@ static enum err cursor_u64(struct cursor *c, uint64_t *out, const char *what)
 }
 
 /* A name: 1 .. size_max bytes, none of them zero. */
-static enum err cursor_name(struct cursor *c, uint32_t size_max, const char **name, uint32_t *name_size,
-	const char *what)
+static enum err cursor_name(struct cursor *c, uint32_t size_max, const char **name,
+	uint32_t *name_size, const char *what)
 {
 	const size_t start = c->at;
 	const uint8_t *bytes = NULL;
@@ -70,12 +80,14 @@ static enum err cursor_name(struct cursor *c, uint32_t size_max, const char **na
 	if (cursor_u64(c, &size, what))
 		return c->info->code;
 	if (size == 0 || size > size_max)
-		return err_set(c->info, ERR_INPUT, "%s: byte %zu: %s of %" PRIu64 " bytes, 1 to %" PRIu32 " allowed",
-			c->file, start, what, size, size_max);
+		return err_set(c->info, ERR_INPUT,
+			"%s: byte %zu: %s of %" PRIu64 " bytes, 1 to %" PRIu32 " allowed", c->file,
+			start, what, size, size_max);
 	if (cursor_take(c, size, &bytes, what))
 		return c->info->code;
 	if (memchr(bytes, 0, (size_t)size))
-		return err_set(c->info, ERR_INPUT, "%s: byte %zu: zero byte in %s", c->file, start, what);
+		return err_set(
+			c->info, ERR_INPUT, "%s: byte %zu: zero byte in %s", c->file, start, what);
 	*name = (const char *)bytes;
 	*name_size = (uint32_t)size;
 	return ERR_NONE;
@@ -89,26 +101,29 @@ static enum err cursor_type(struct cursor *c, enum gguf_type *out)
 	if (cursor_u32(c, &number, "a value's type"))
 		return c->info->code;
 	if (number >= GGUF_TYPES)
-		return err_set(c->info, ERR_INPUT, "%s: byte %zu: no such value type: %" PRIu32, c->file, start,
-			number);
+		return err_set(c->info, ERR_INPUT, "%s: byte %zu: no such value type: %" PRIu32,
+			c->file, start, number);
 	*out = (enum gguf_type)number;
 	return ERR_NONE;
 }
 
 /* Moves over count elements of an array. depth counts the arrays around them. */
-static enum err cursor_skip_items(struct cursor *c, enum gguf_type item, uint64_t count, uint32_t depth)
+static enum err cursor_skip_items(
+	struct cursor *c, enum gguf_type item, uint64_t count, uint32_t depth)
 {
 	const uint8_t *ignored;
 
 	if (SCALAR_BYTES[item]) {
 		if (count > (c->size - c->at) / SCALAR_BYTES[item])
-			return err_set(c->info, ERR_INPUT, "%s: byte %zu: an array of %" PRIu64
-				" elements is longer than the file", c->file, c->at, count);
+			return err_set(c->info, ERR_INPUT,
+				"%s: byte %zu: an array of %" PRIu64
+				" elements is longer than the file",
+				c->file, c->at, count);
 		return cursor_take(c, count * SCALAR_BYTES[item], &ignored, "an array");
 	}
 	if (item == GGUF_ARRAY && depth >= GGUF_ARRAY_DEPTH_MAX)
-		return err_set(c->info, ERR_INPUT, "%s: byte %zu: arrays nested deeper than %d", c->file, c->at,
-			GGUF_ARRAY_DEPTH_MAX);
+		return err_set(c->info, ERR_INPUT, "%s: byte %zu: arrays nested deeper than %d",
+			c->file, c->at, GGUF_ARRAY_DEPTH_MAX);
 	for (uint64_t i = 0; i < count; i++) {
 		enum gguf_type inner = GGUF_U8;
 		uint64_t size = 0;
@@ -149,7 +164,8 @@ static enum err read_key(struct cursor *c, struct gguf_key *key)
 static int compare_keys(const void *left, const void *right)
 {
 	const struct gguf_key *a = left, *b = right;
-	const int order = memcmp(a->name, b->name, a->name_size < b->name_size ? a->name_size : b->name_size);
+	const int order =
+		memcmp(a->name, b->name, a->name_size < b->name_size ? a->name_size : b->name_size);
 
 	if (order != 0)
 		return order;
@@ -159,15 +175,17 @@ static int compare_keys(const void *left, const void *right)
 static enum err read_keys(struct gguf *g, struct cursor *c, uint64_t count)
 {
 	if (count > GGUF_KEYS_MAX)
-		return err_set(c->info, ERR_LIMIT, "%s: %" PRIu64 " metadata keys, at most %d", c->file, count,
-			GGUF_KEYS_MAX);
+		return err_set(c->info, ERR_LIMIT, "%s: %" PRIu64 " metadata keys, at most %d",
+			c->file, count, GGUF_KEYS_MAX);
 	if (count > (c->size - c->at) / KEY_BYTES_LEAST)
-		return err_set(c->info, ERR_INPUT, "%s: %" PRIu64 " metadata keys do not fit the file", c->file, count);
+		return err_set(c->info, ERR_INPUT,
+			"%s: %" PRIu64 " metadata keys do not fit the file", c->file, count);
 	if (count == 0)
 		return ERR_NONE;
 	g->keys = mem_alloc((size_t)count, sizeof(*g->keys));
 	if (!g->keys)
-		return err_set(c->info, ERR_MEMORY, "%s: no memory for %" PRIu64 " keys", c->file, count);
+		return err_set(
+			c->info, ERR_MEMORY, "%s: no memory for %" PRIu64 " keys", c->file, count);
 	for (; g->key_count < count; g->key_count++)
 		if (read_key(c, &g->keys[g->key_count]))
 			return c->info->code;
@@ -179,8 +197,8 @@ static enum err read_keys(struct gguf *g, struct cursor *c, uint64_t count)
 	return ERR_NONE;
 }
 
-/* Everything of a tensor info but the place: offset_bytes is relative to the data, which starts after the
- * last info. */
+/* Everything of a tensor info but the place: offset_bytes is relative to the data, which starts
+ * after the last info. */
 static enum err read_tensor(struct cursor *c, struct stored_tensor *t, uint64_t *offset_bytes)
 {
 	uint32_t type = 0;
@@ -191,35 +209,39 @@ static enum err read_tensor(struct cursor *c, struct stored_tensor *t, uint64_t 
 	if (cursor_u32(c, &t->dim_count, "a tensor info"))
 		return c->info->code;
 	if (t->dim_count == 0 || t->dim_count > GGUF_DIMS_MAX)
-		return err_set(c->info, ERR_INPUT, "%s: tensor %.*s has %" PRIu32 " dimensions, 1 to %d allowed",
-			c->file, (int)t->name_size, t->name, t->dim_count, GGUF_DIMS_MAX);
-	for (uint32_t i = t->dim_count; i-- > 0;) {  /* the file has the contiguous one first */
+		return err_set(c->info, ERR_INPUT,
+			"%s: tensor %.*s has %" PRIu32 " dimensions, 1 to %d allowed", c->file,
+			(int)t->name_size, t->name, t->dim_count, GGUF_DIMS_MAX);
+	for (uint32_t i = t->dim_count; i-- > 0;) { /* the file has the contiguous one first */
 		if (cursor_u64(c, &t->dims[i], "a tensor info"))
 			return c->info->code;
 		if (t->dims[i] == 0)
-			return err_set(c->info, ERR_INPUT, "%s: tensor %.*s is empty", c->file, (int)t->name_size,
-				t->name);
+			return err_set(c->info, ERR_INPUT, "%s: tensor %.*s is empty", c->file,
+				(int)t->name_size, t->name);
 	}
 	if (cursor_u32(c, &type, "a tensor info") || cursor_u64(c, offset_bytes, "a tensor info"))
 		return c->info->code;
 	t->dtype = dtype_from_gguf(type);
 	if (!t->dtype)
-		return err_set(c->info, ERR_UNSUPPORTED, "%s: tensor %.*s has the unknown type %" PRIu32, c->file,
-			(int)t->name_size, t->name, type);
+		return err_set(c->info, ERR_UNSUPPORTED,
+			"%s: tensor %.*s has the unknown type %" PRIu32, c->file, (int)t->name_size,
+			t->name, type);
 	return stored_tensor_measure(t, c->info);
 }
 
-static enum err place_tensor(const struct cursor *c, struct stored_tensor *t, size_t data_start, uint64_t offset_bytes,
-	size_t alignment)
+static enum err place_tensor(const struct cursor *c, struct stored_tensor *t, size_t data_start,
+	uint64_t offset_bytes, size_t alignment)
 {
 	if (offset_bytes % alignment != 0)
-		return err_set(c->info, ERR_INPUT, "%s: tensor %.*s at offset %" PRIu64 ", not a multiple of %zu",
-			c->file, (int)t->name_size, t->name, offset_bytes, alignment);
+		return err_set(c->info, ERR_INPUT,
+			"%s: tensor %.*s at offset %" PRIu64 ", not a multiple of %zu", c->file,
+			(int)t->name_size, t->name, offset_bytes, alignment);
 	if (data_start > c->size || offset_bytes > c->size - data_start ||
 		t->size_bytes > c->size - data_start - offset_bytes)
-		return err_set(c->info, ERR_INPUT, "%s: tensor %.*s (%zu bytes at offset %" PRIu64
-			") reaches beyond the end of the file", c->file, (int)t->name_size, t->name, t->size_bytes,
-			offset_bytes);
+		return err_set(c->info, ERR_INPUT,
+			"%s: tensor %.*s (%zu bytes at offset %" PRIu64
+			") reaches beyond the end of the file",
+			c->file, (int)t->name_size, t->name, t->size_bytes, offset_bytes);
 	t->data = c->data + data_start + offset_bytes;
 	return ERR_NONE;
 }
@@ -241,8 +263,8 @@ static enum err check_overlaps(const struct cursor *c, struct stored_table *t)
 		const struct stored_tensor *a = &t->tensors[i - 1], *b = &t->tensors[i];
 
 		if (b->data < a->data + a->size_bytes)
-			return err_set(c->info, ERR_INPUT, "%s: tensors %.*s and %.*s overlap", c->file,
-				(int)a->name_size, a->name, (int)b->name_size, b->name);
+			return err_set(c->info, ERR_INPUT, "%s: tensors %.*s and %.*s overlap",
+				c->file, (int)a->name_size, a->name, (int)b->name_size, b->name);
 	}
 	return ERR_NONE;
 }
@@ -254,8 +276,8 @@ static enum err read_alignment(const struct gguf *g, size_t *alignment, struct e
 	if (gguf_get_int(g, "general.alignment", 8, GGUF_ALIGNMENT_MAX, &value, info))
 		return info->code;
 	if ((value & (value - 1)) != 0)
-		return err_set(info, ERR_INPUT, "%s: general.alignment is %" PRId64 ", not a power of two", g->file,
-			value);
+		return err_set(info, ERR_INPUT,
+			"%s: general.alignment is %" PRId64 ", not a power of two", g->file, value);
 	*alignment = (size_t)value;
 	return ERR_NONE;
 }
@@ -266,16 +288,18 @@ static enum err read_tensors(struct gguf *g, struct cursor *c, uint64_t count)
 	size_t alignment = GGUF_ALIGNMENT_DEFAULT, data_start;
 
 	if (count > STORED_TENSORS_MAX)
-		return err_set(c->info, ERR_LIMIT, "%s: %" PRIu64 " tensors, at most %d", c->file, count,
-			STORED_TENSORS_MAX);
+		return err_set(c->info, ERR_LIMIT, "%s: %" PRIu64 " tensors, at most %d", c->file,
+			count, STORED_TENSORS_MAX);
 	if (count > (c->size - c->at) / TENSOR_BYTES_LEAST)
-		return err_set(c->info, ERR_INPUT, "%s: %" PRIu64 " tensors do not fit the file", c->file, count);
+		return err_set(c->info, ERR_INPUT, "%s: %" PRIu64 " tensors do not fit the file",
+			c->file, count);
 	if (read_alignment(g, &alignment, c->info) || count == 0)
 		return c->info->code;
 	g->tensors.tensors = mem_alloc((size_t)count, sizeof(*g->tensors.tensors));
 	offsets = mem_alloc((size_t)count, sizeof(*offsets));
 	if (!g->tensors.tensors || !offsets) {
-		err_set(c->info, ERR_MEMORY, "%s: no memory for %" PRIu64 " tensor infos", c->file, count);
+		err_set(c->info, ERR_MEMORY, "%s: no memory for %" PRIu64 " tensor infos", c->file,
+			count);
 		goto done;
 	}
 	g->tensors.count = (uint32_t)count;
@@ -298,7 +322,8 @@ bool gguf_is(const void *data, size_t size)
 	return size >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
 
-enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *file, struct err_info *info)
+enum err gguf_open(
+	struct gguf *g, const void *data, size_t size, const char *file, struct err_info *info)
 {
 	struct cursor c = {.data = data, .size = size, .file = file, .info = info};
 	uint64_t tensor_count = 0, key_count = 0;
@@ -313,7 +338,8 @@ enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *fi
 		goto done;
 	if (version != GGUF_VERSION) {
 		/* Version 3 from a machine of the other byte order reads as 0x03000000. */
-		err_set(info, ERR_UNSUPPORTED, "%s: GGUF version %" PRIu32 "%s, only %d (little endian) is read", file,
+		err_set(info, ERR_UNSUPPORTED,
+			"%s: GGUF version %" PRIu32 "%s, only %d (little endian) is read", file,
 			version, version == 0x03000000 ? " (big endian)" : "", GGUF_VERSION);
 		goto done;
 	}
@@ -345,7 +371,8 @@ const struct gguf_key *gguf_find(const struct gguf *g, const char *key)
 	return bsearch(&wanted, g->keys, g->key_count, sizeof(*g->keys), compare_keys);
 }
 
-static enum err wrong_type(const struct gguf *g, const char *key, const char *wanted, struct err_info *info)
+static enum err wrong_type(
+	const struct gguf *g, const char *key, const char *wanted, struct err_info *info)
 {
 	return err_set(info, ERR_INPUT, "%s: %s is not %s", g->file, key, wanted);
 }
@@ -411,7 +438,8 @@ enum err gguf_get_int(const struct gguf *g, const char *key, int64_t min, int64_
 	if (!load_int(at->type, at->data, &value))
 		return wrong_type(g, key, "an integer", info);
 	if (value < min || value > max)
-		return err_set(info, ERR_INPUT, "%s: %s is %" PRId64 ", not in %" PRId64 " to %" PRId64, g->file, key,
+		return err_set(info, ERR_INPUT,
+			"%s: %s is %" PRId64 ", not in %" PRId64 " to %" PRId64, g->file, key,
 			value, min, max);
 	*out = value;
 	return ERR_NONE;
@@ -437,8 +465,9 @@ enum err gguf_get_double(const struct gguf *g, const char *key, double min, doub
 	} else {
 		return wrong_type(g, key, "a number", info);
 	}
-	if (!(value >= min && value <= max))  /* NaN too */
-		return err_set(info, ERR_INPUT, "%s: %s is %g, not in %g to %g", g->file, key, value, min, max);
+	if (!(value >= min && value <= max)) /* NaN too */
+		return err_set(info, ERR_INPUT, "%s: %s is %g, not in %g to %g", g->file, key,
+			value, min, max);
 	*out = value;
 	return ERR_NONE;
 }
@@ -455,7 +484,8 @@ enum err gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct 
 	return ERR_NONE;
 }
 
-enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out, struct err_info *info)
+enum err gguf_get_string(
+	const struct gguf *g, const char *key, struct gguf_string *out, struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 
@@ -467,7 +497,8 @@ enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_stri
 	return ERR_NONE;
 }
 
-enum err gguf_walk_strings(const struct gguf *g, const char *key, struct gguf_walk *walk, struct err_info *info)
+enum err gguf_walk_strings(
+	const struct gguf *g, const char *key, struct gguf_walk *walk, struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 
@@ -487,13 +518,15 @@ bool gguf_walk_next(struct gguf_walk *walk, struct gguf_string *out)
 	if (walk->left == 0)
 		return false;
 	memcpy(&size, walk->at, sizeof(size));
-	*out = (struct gguf_string){.data = (const char *)walk->at + sizeof(size), .size = (size_t)size};
+	*out = (struct gguf_string){
+		.data = (const char *)walk->at + sizeof(size), .size = (size_t)size};
 	walk->at += sizeof(size) + size;
 	walk->left--;
 	return true;
 }
 
-enum err gguf_get_ints(const struct gguf *g, const char *key, struct gguf_ints *out, struct err_info *info)
+enum err gguf_get_ints(
+	const struct gguf *g, const char *key, struct gguf_ints *out, struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 

@@ -5,8 +5,9 @@
  *	+--------+-----------------+--------------+-----+------------------------------+
  *	         ^ keys[] point in ^              data_start ^ tensors.data point here
  *
- * The bytes belong to the caller (a mapped file, or the program itself) and outlive the reader. Everything is
- * checked once, when it is opened: after that a key or a tensor is inside the file and of the size it says.
+ * The bytes belong to the caller (a mapped file, or the program itself) and outlive the reader.
+ * Everything is checked once, when it is opened: after that a key or a tensor is inside the file
+ * and of the size it says.
  *
  *	struct gguf g = {0};
  *	if (gguf_open(&g, map.data, map.size, "m.gguf", &info))
@@ -31,8 +32,8 @@
 #define GGUF_ALIGNMENT_MAX    65536
 
 enum gguf_type {
-	GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY,
-	GGUF_U64, GGUF_I64, GGUF_F64, GGUF_TYPES
+	GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
+	GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64, GGUF_TYPES
 };
 
 struct gguf_key {
@@ -60,22 +61,24 @@ struct gguf {
 bool gguf_is(const void *data, size_t size);
 
 /* ERR_INPUT names the byte; ERR_UNSUPPORTED another version, or a tensor type of unknown layout. */
-enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *file, struct err_info *info) MUST_CHECK;
+enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *file,
+	struct err_info *info) MUST_CHECK;
 void gguf_close(struct gguf *g);
 
 /* NULL when it is not there. */
 const struct gguf_key *gguf_find(const struct gguf *g, const char *key);
 
-/* *out = the number at key, of any integer type, in [min, max]. A key that is absent leaves *out alone and
- * is no error; one of another type or out of range is ERR_INPUT. */
+/* *out = the number at key, of any integer type, in [min, max]. A key that is absent leaves *out
+ * alone and is no error; one of another type or out of range is ERR_INPUT. */
 enum err gguf_get_int(const struct gguf *g, const char *key, int64_t min, int64_t max, int64_t *out,
 	struct err_info *info) MUST_CHECK;
 /* Finite, in [min, max]. */
 enum err gguf_get_double(const struct gguf *g, const char *key, double min, double max, double *out,
 	struct err_info *info) MUST_CHECK;
-enum err gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct err_info *info) MUST_CHECK;
-enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out, struct err_info *info)
+enum err gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct err_info *info)
 	MUST_CHECK;
+enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out,
+	struct err_info *info) MUST_CHECK;
 
 /* Walks an array of strings without copying:
  *	struct gguf_walk walk;
@@ -88,18 +91,19 @@ struct gguf_walk {
 	uint64_t left;
 };
 
-enum err gguf_walk_strings(const struct gguf *g, const char *key, struct gguf_walk *walk, struct err_info *info)
-	MUST_CHECK;
+enum err gguf_walk_strings(const struct gguf *g, const char *key, struct gguf_walk *walk,
+	struct err_info *info) MUST_CHECK;
 bool gguf_walk_next(struct gguf_walk *walk, struct gguf_string *out);
 
-/* An array of 32-bit integers (either sign; 8 and 16 bits too), element by element. An absent key has count 0. */
+/* An array of whole numbers of up to 32 bits, or of flags. An absent key has count 0. */
 struct gguf_ints {
 	const uint8_t *data;
 	enum gguf_type item;
 	uint64_t count;
 };
 
-enum err gguf_get_ints(const struct gguf *g, const char *key, struct gguf_ints *out, struct err_info *info) MUST_CHECK;
+enum err gguf_get_ints(const struct gguf *g, const char *key, struct gguf_ints *out,
+	struct err_info *info) MUST_CHECK;
 int64_t gguf_int_at(const struct gguf_ints *ints, uint64_t index);
 
 #endif

@@ -1,5 +1,5 @@
-/* model/safetensors.c - see safetensors.h. The header's JSON is read by base/json, copied into the table and
- * given back: only names outlive it. */
+/* model/safetensors.c - see safetensors.h. The header's JSON is read by base/json, copied into the
+ * table and given back: only names outlive it. */
 #include "model/safetensors.h"
 
 #include <inttypes.h>
@@ -27,7 +27,8 @@ struct region {
 
 static enum err bad_tensor(const struct stored_tensor *t, struct err_info *info, const char *reason)
 {
-	return err_set(info, ERR_INPUT, "%s: tensor %.*s: %s", t->file, (int)t->name_size, t->name, reason);
+	return err_set(info, ERR_INPUT, "%s: tensor %.*s: %s", t->file, (int)t->name_size, t->name,
+		reason);
 }
 
 static enum err read_shape(struct stored_tensor *t, const json_t *shape, struct err_info *info)
@@ -45,8 +46,8 @@ static enum err read_shape(struct stored_tensor *t, const json_t *shape, struct 
 	return ERR_NONE;
 }
 
-static enum err read_place(struct stored_tensor *t, const json_t *offsets, const struct region *region,
-	struct err_info *info)
+static enum err read_place(struct stored_tensor *t, const json_t *offsets,
+	const struct region *region, struct err_info *info)
 {
 	const json_t *first = json_array_get(offsets, 0), *second = json_array_get(offsets, 1);
 
@@ -58,14 +59,15 @@ static enum err read_place(struct stored_tensor *t, const json_t *offsets, const
 	if ((uint64_t)end > region->size)
 		return bad_tensor(t, info, "reaches beyond the end of the file");
 	if ((size_t)(end - begin) != t->size_bytes)
-		return err_set(info, ERR_INPUT, "%s: tensor %.*s has %" PRId64 " bytes, its shape says %zu", t->file,
+		return err_set(info, ERR_INPUT,
+			"%s: tensor %.*s has %" PRId64 " bytes, its shape says %zu", t->file,
 			(int)t->name_size, t->name, end - begin, t->size_bytes);
 	t->data = region->data + begin;
 	return ERR_NONE;
 }
 
-static enum err read_tensor(struct stored_tensor *t, const json_t *entry, const struct region *region,
-	struct err_info *info)
+static enum err read_tensor(struct stored_tensor *t, const json_t *entry,
+	const struct region *region, struct err_info *info)
 {
 	const char *type = json_string_value(json_object_get(entry, "dtype"));
 
@@ -73,28 +75,31 @@ static enum err read_tensor(struct stored_tensor *t, const json_t *entry, const 
 		return bad_tensor(t, info, "no dtype");
 	t->dtype = dtype_from_safetensors(type);
 	if (!t->dtype)
-		return err_set(info, ERR_UNSUPPORTED, "%s: tensor %.*s has the unknown type %.32s", t->file,
-			(int)t->name_size, t->name, type);
+		return err_set(info, ERR_UNSUPPORTED, "%s: tensor %.*s has the unknown type %.32s",
+			t->file, (int)t->name_size, t->name, type);
 	if (read_shape(t, json_object_get(entry, "shape"), info) || stored_tensor_measure(t, info))
 		return info->code;
 	return read_place(t, json_object_get(entry, "data_offsets"), region, info);
 }
 
 /* Space for count tensors and all names of the header. */
-static enum err make_room(struct safetensors *s, json_t *header, const char *file, struct err_info *info)
+static enum err make_room(
+	struct safetensors *s, json_t *header, const char *file, struct err_info *info)
 {
 	size_t names_bytes = 0;
 	const char *name;
 	json_t *entry;
 
 	if (json_object_size(header) > STORED_TENSORS_MAX)
-		return err_set(info, ERR_LIMIT, "%s: %zu tensors, at most %d", file, json_object_size(header),
-			STORED_TENSORS_MAX);
-	json_object_foreach (header, name, entry) {
+		return err_set(info, ERR_LIMIT, "%s: %zu tensors, at most %d", file,
+			json_object_size(header), STORED_TENSORS_MAX);
+	json_object_foreach(header, name, entry)
+	{
 		const size_t name_size = strlen(name);
 
 		if (name_size == 0 || name_size > STORED_NAME_MAX)
-			return err_set(info, ERR_INPUT, "%s: a tensor's name has %zu bytes, 1 to %d allowed", file,
+			return err_set(info, ERR_INPUT,
+				"%s: a tensor's name has %zu bytes, 1 to %d allowed", file,
 				name_size, STORED_NAME_MAX);
 		names_bytes += name_size;
 	}
@@ -107,8 +112,8 @@ static enum err make_room(struct safetensors *s, json_t *header, const char *fil
 	return ERR_NONE;
 }
 
-static enum err read_header(struct safetensors *s, json_t *header, const struct region *region, const char *file,
-	struct err_info *info)
+static enum err read_header(struct safetensors *s, json_t *header, const struct region *region,
+	const char *file, struct err_info *info)
 {
 	const char *name;
 	char *names;
@@ -119,15 +124,18 @@ static enum err read_header(struct safetensors *s, json_t *header, const struct 
 	if (make_room(s, header, file, info))
 		return info->code;
 	names = s->names;
-	json_object_foreach (header, name, entry) {
+	json_object_foreach(header, name, entry)
+	{
 		struct stored_tensor *t = &s->tensors.tensors[s->tensors.count];
 
 		if (strcmp(name, "__metadata__") == 0) {
 			if (!json_is_object(entry))
-				return err_set(info, ERR_INPUT, "%s: __metadata__ is not an object", file);
+				return err_set(
+					info, ERR_INPUT, "%s: __metadata__ is not an object", file);
 			continue;
 		}
-		*t = (struct stored_tensor){.file = file, .name = names, .name_size = (uint32_t)strlen(name)};
+		*t = (struct stored_tensor){
+			.file = file, .name = names, .name_size = (uint32_t)strlen(name)};
 		memcpy(names, name, t->name_size);
 		names += t->name_size;
 		if (read_tensor(t, entry, region, info))
@@ -158,28 +166,31 @@ static enum err check_places(struct stored_table *t, const struct region *region
 		const struct stored_tensor *at = &t->tensors[i];
 
 		if (at->data != expected)
-			return bad_tensor(at, info, at->data < expected ? "overlaps the one before it"
-				: "there is a hole before it");
+			return bad_tensor(at, info,
+				at->data < expected ? "overlaps the one before it"
+						    : "there is a hole before it");
 		expected += at->size_bytes;
 	}
 	if (expected != region->data + region->size)
-		return err_set(info, ERR_INPUT, "%s: %zu bytes at the end belong to no tensor", file,
-			(size_t)(region->data + region->size - expected));
+		return err_set(info, ERR_INPUT, "%s: %zu bytes at the end belong to no tensor",
+			file, (size_t)(region->data + region->size - expected));
 	return ERR_NONE;
 }
 
 /* Splits the file; the header's bytes begin with a brace and are inside the file. */
-static enum err find_header(const uint8_t *bytes, size_t size, const char *file, size_t *header_size,
-	struct err_info *info)
+static enum err find_header(const uint8_t *bytes, size_t size, const char *file,
+	size_t *header_size, struct err_info *info)
 {
 	uint64_t stated;
 
 	if (size < HEADER_START)
-		return err_set(info, ERR_INPUT, "%s: %zu bytes are no safetensors file", file, size);
+		return err_set(
+			info, ERR_INPUT, "%s: %zu bytes are no safetensors file", file, size);
 	memcpy(&stated, bytes, sizeof(stated));
 	if (stated > SAFETENSORS_HEADER_MAX)
-		return err_set(info, ERR_INPUT, "%s: a header of %" PRIu64 " bytes, at most %d are allowed", file,
-			stated, SAFETENSORS_HEADER_MAX);
+		return err_set(info, ERR_INPUT,
+			"%s: a header of %" PRIu64 " bytes, at most %d are allowed", file, stated,
+			SAFETENSORS_HEADER_MAX);
 	if (stated > size - HEADER_START)
 		return err_set(info, ERR_INPUT, "%s: the file ends inside its header", file);
 	if (stated < 2 || bytes[HEADER_START] != '{')
@@ -203,11 +214,13 @@ enum err safetensors_open(struct safetensors *s, const void *data, size_t size, 
 		.data = bytes + HEADER_START + header_size,
 		.size = size - HEADER_START - header_size,
 	};
-	if (json_parse(&header, (const char *)bytes + HEADER_START, header_size, &HEADER_LIMITS, true, info)) {
+	if (json_parse(&header, (const char *)bytes + HEADER_START, header_size, &HEADER_LIMITS,
+		    true, info)) {
 		err_prefix(info, "%s: header", file);
 		goto done;
 	}
-	if (read_header(s, header, &region, file, info) || check_places(&s->tensors, &region, file, info) ||
+	if (read_header(s, header, &region, file, info) ||
+		check_places(&s->tensors, &region, file, info) ||
 		stored_table_sort(&s->tensors, info))
 		goto done;
 done:

@@ -4,8 +4,9 @@
  *	| u64 N | N bytes of JSON      | data: tensor, tensor, ... no holes |
  *	+-------+----------------------+------------------------------------+
  *
- * The bytes belong to the caller and outlive the reader. Checked once, when it is opened: every tensor is
- * inside the data and of the size its shape says; they neither overlap nor leave a byte out.
+ * The bytes belong to the caller and outlive the reader. Checked once, when it is opened: every
+ * tensor is inside the data and of the size its shape says; they neither overlap nor leave a byte
+ * out.
  */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
@@ -24,7 +25,8 @@ struct safetensors {
 	char *names;                   /* the tensors' names, one block */
 };
 
-/* file is the caller's name for it, borrowed for errors. ERR_INPUT names the tensor, or the place in the header. */
+/* file is the caller's name for it, borrowed for errors. ERR_INPUT names the tensor, or the place
+ * in the header. */
 enum err safetensors_open(struct safetensors *s, const void *data, size_t size, const char *file,
 	struct err_info *info) MUST_CHECK;
 void safetensors_close(struct safetensors *s);

@@ -67,16 +67,20 @@ enum err stored_tensor_measure(struct stored_tensor *t, struct err_info *info)
 
 	assert(t->dim_count <= STORED_DIMS_MAX);
 	if (t->dtype->block_elements == 0)
-		return err_set(info, ERR_UNSUPPORTED, "%s: tensor %.*s has type %s, whose layout is not known here",
-			t->file, (int)t->name_size, t->name, t->dtype->name);
+		return err_set(info, ERR_UNSUPPORTED,
+			"%s: tensor %.*s has type %s, whose layout is not known here", t->file,
+			(int)t->name_size, t->name, t->dtype->name);
 	for (uint32_t i = 0; i < t->dim_count; i++)
 		if (!math_mul_size(elements, t->dims[i], &elements))
-			return err_set(info, ERR_INPUT, "%s: the dimensions of tensor %.*s overflow", t->file,
+			return err_set(info, ERR_INPUT,
+				"%s: the dimensions of tensor %.*s overflow", t->file,
 				(int)t->name_size, t->name);
 	if (row % t->dtype->block_elements != 0)
 		return err_set(info, ERR_INPUT,
-			"%s: tensor %.*s has rows of %" PRIu64 ", not a multiple of the %" PRIu32 " of %s", t->file,
-			(int)t->name_size, t->name, row, t->dtype->block_elements, t->dtype->name);
+			"%s: tensor %.*s has rows of %" PRIu64 ", not a multiple of the %" PRIu32
+			" of %s",
+			t->file, (int)t->name_size, t->name, row, t->dtype->block_elements,
+			t->dtype->name);
 	if (!dtype_bytes(t->dtype, elements, &t->size_bytes))
 		return err_set(info, ERR_INPUT, "%s: the size of tensor %.*s overflows", t->file,
 			(int)t->name_size, t->name);
@@ -90,7 +94,8 @@ void stored_shape_format(char *out, size_t size, const uint64_t *dims, uint32_t 
 	assert(size > 0);
 	out[0] = 0;
 	for (uint32_t i = 0; i < dim_count && used < size; i++)
-		used += (size_t)snprintf(out + used, size - used, "%s%" PRIu64, i ? ", " : "[", dims[i]);
+		used += (size_t)snprintf(
+			out + used, size - used, "%s%" PRIu64, i ? ", " : "[", dims[i]);
 	if (used < size)
 		snprintf(out + used, size - used, dim_count ? "]" : "[]");
 }

@@ -1,7 +1,8 @@
 /* model/stored.h - tensors as they lie in files: names, shapes, and where the bytes are.
  *
- * GGUF and safetensors both end up here: a table sorted by name, whose entries point into the mapped file.
- * By the time a tensor is in a table its bytes are inside the file and fit its shape; nothing is copied.
+ * GGUF and safetensors both end up here: a table sorted by name, whose entries point into the
+ * mapped file. By the time a tensor is in a table its bytes are inside the file and fit its shape;
+ * nothing is copied.
  */
 #ifndef MODEL_STORED_H
 #define MODEL_STORED_H
@@ -39,8 +40,8 @@ enum err stored_table_sort(struct stored_table *t, struct err_info *info) MUST_C
 /* By its whole name, NULL when it is not there. The table is sorted. */
 const struct stored_tensor *stored_table_find(const struct stored_table *t, const char *name);
 
-/* Sets size_bytes from dtype and dims. ERR_INPUT, naming the tensor, when the product overflows or the rows do
- * not fill whole blocks; ERR_UNSUPPORTED when the layout is not known. */
+/* Sets size_bytes from dtype and dims. ERR_INPUT, naming the tensor, when the product overflows or
+ * the rows do not fill whole blocks; ERR_UNSUPPORTED when the layout is not known. */
 enum err stored_tensor_measure(struct stored_tensor *t, struct err_info *info) MUST_CHECK;
 
 /* "[1024, 3072]" into out, cut where it does not fit: for errors and show. */

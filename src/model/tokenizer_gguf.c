@@ -1,4 +1,5 @@
-/* model/tokenizer_gguf.c - see tokenizer_gguf.h. Texts are borrowed from the file while the tokenizer is built. */
+/* model/tokenizer_gguf.c - see tokenizer_gguf.h. Texts are borrowed from the file while the
+ * tokenizer is built. */
 #include "model/tokenizer_gguf.h"
 
 #include <inttypes.h>
@@ -31,19 +32,24 @@ static enum err read_kind(struct reader *r)
 		gguf_get_bool(r->g, "tokenizer.ggml.add_bos_token", &bos, r->info))
 		return r->info->code;
 	if (!is_text(&model, "gpt2"))
-		return err_set(r->info, ERR_UNSUPPORTED, "%s: tokenizer model %.*s is not supported, only gpt2", r->g->file,
+		return err_set(r->info, ERR_UNSUPPORTED,
+			"%s: tokenizer model %.*s is not supported, only gpt2", r->g->file,
 			(int)(model.size < 32 ? model.size : 32), model.size ? model.data : "");
 	if (bos)
-		return err_set(r->info, ERR_UNSUPPORTED, "%s: a tokenizer that begins every text with a token is not "
-			"supported", r->g->file);
+		return err_set(r->info, ERR_UNSUPPORTED,
+			"%s: a tokenizer that begins every text with a token is not "
+			"supported",
+			r->g->file);
 	if (is_text(&pre, "qwen2"))
 		r->source.rule = PRETOKENIZE_QWEN2;
 	else if (is_text(&pre, "qwen35"))
 		r->source.rule = PRETOKENIZE_QWEN35;
 	else
-		return err_set(r->info, ERR_UNSUPPORTED, "%s: tokenizer.ggml.pre %.*s is not supported, only qwen2 and "
-			"qwen35", r->g->file, (int)(pre.size < 32 ? pre.size : 32), pre.data);
-	r->source.nfc = true;  /* as in the tokenizer.json that these files were made from */
+		return err_set(r->info, ERR_UNSUPPORTED,
+			"%s: tokenizer.ggml.pre %.*s is not supported, only qwen2 and "
+			"qwen35",
+			r->g->file, (int)(pre.size < 32 ? pre.size : 32), pre.data);
+	r->source.nfc = true; /* as in the tokenizer.json that these files were made from */
 	return ERR_NONE;
 }
 
@@ -63,8 +69,8 @@ static enum err read_tokens(struct reader *r)
 	if (walk.left == 0)
 		return err_set(r->info, ERR_NOT_FOUND, "%s: no tokenizer in the file", r->g->file);
 	if (walk.left > TOKENIZER_TOKENS_MAX)
-		return err_set(r->info, ERR_LIMIT, "%s: %" PRIu64 " tokens, at most %zu", r->g->file, walk.left,
-			TOKENIZER_TOKENS_MAX);
+		return err_set(r->info, ERR_LIMIT, "%s: %" PRIu64 " tokens, at most %zu",
+			r->g->file, walk.left, TOKENIZER_TOKENS_MAX);
 	r->tokens = mem_alloc((size_t)walk.left, sizeof(*r->tokens));
 	if (!r->tokens)
 		return no_memory(r);
@@ -84,8 +90,8 @@ static enum err read_types(struct reader *r)
 	if (ints.count == 0)
 		return ERR_NONE;
 	if (ints.count != r->source.token_count)
-		return err_set(r->info, ERR_INPUT, "%s: %" PRIu64 " token types for %zu tokens", r->g->file, ints.count,
-			r->source.token_count);
+		return err_set(r->info, ERR_INPUT, "%s: %" PRIu64 " token types for %zu tokens",
+			r->g->file, ints.count, r->source.token_count);
 	r->types = mem_alloc((size_t)ints.count, sizeof(*r->types));
 	if (!r->types)
 		return no_memory(r);
@@ -93,8 +99,8 @@ static enum err read_types(struct reader *r)
 		const int64_t type = gguf_int_at(&ints, i);
 
 		if (type < TOKENIZER_GGUF_NORMAL || type > TOKENIZER_GGUF_BYTE)
-			return err_set(r->info, ERR_INPUT, "%s: token %zu has the unknown type %" PRId64, r->g->file, i,
-				type);
+			return err_set(r->info, ERR_INPUT,
+				"%s: token %zu has the unknown type %" PRId64, r->g->file, i, type);
 		r->types[i] = (int32_t)type;
 	}
 	r->source.types = r->types;
@@ -112,15 +118,17 @@ static enum err read_merges(struct reader *r)
 	if (walk.left == 0)
 		return ERR_NONE;
 	if (walk.left > 2 * TOKENIZER_TOKENS_MAX)
-		return err_set(r->info, ERR_LIMIT, "%s: %" PRIu64 " merges, at most %zu", r->g->file, walk.left,
-			2 * TOKENIZER_TOKENS_MAX);
+		return err_set(r->info, ERR_LIMIT, "%s: %" PRIu64 " merges, at most %zu",
+			r->g->file, walk.left, 2 * TOKENIZER_TOKENS_MAX);
 	r->merges = mem_alloc((size_t)walk.left, sizeof(*r->merges));
 	if (!r->merges)
 		return no_memory(r);
 	for (; gguf_walk_next(&walk, &text); count++)
-		if (!tokenizer_merge_split((struct token_text){.bytes = text.data, .size = text.size},
-			&r->merges[count]))
-			return err_set(r->info, ERR_INPUT, "%s: merge %zu is not two parts", r->g->file, count);
+		if (!tokenizer_merge_split(
+			    (struct token_text){.bytes = text.data, .size = text.size},
+			    &r->merges[count]))
+			return err_set(r->info, ERR_INPUT, "%s: merge %zu is not two parts",
+				r->g->file, count);
 	r->source.merges = r->merges;
 	r->source.merge_count = count;
 	return ERR_NONE;
@@ -133,11 +141,11 @@ static enum err read_id(struct reader *r, const char *key, uint32_t *out)
 	*out = TOKENIZER_ID_NONE;
 	if (gguf_get_int(r->g, key, -1, UINT32_MAX, &value, r->info))
 		return r->info->code;
-	if (value < 0 || value == UINT32_MAX)  /* both stand for none */
+	if (value < 0 || value == UINT32_MAX) /* both stand for none */
 		return ERR_NONE;
 	if ((uint64_t)value >= r->source.token_count)
-		return err_set(r->info, ERR_INPUT, "%s: %s is %" PRId64 ", there are %zu tokens", r->g->file, key, value,
-			r->source.token_count);
+		return err_set(r->info, ERR_INPUT, "%s: %s is %" PRId64 ", there are %zu tokens",
+			r->g->file, key, value, r->source.token_count);
 	*out = (uint32_t)value;
 	return ERR_NONE;
 }
@@ -148,7 +156,8 @@ enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struc
 	enum err code;
 
 	*out = NULL;
-	if ((code = read_tokens(&r)) || (code = read_kind(&r)) || (code = read_types(&r)) || (code = read_merges(&r)) ||
+	if ((code = read_tokens(&r)) || (code = read_kind(&r)) || (code = read_types(&r)) ||
+		(code = read_merges(&r)) ||
 		(code = read_id(&r, "tokenizer.ggml.bos_token_id", &r.source.bos_id)) ||
 		(code = read_id(&r, "tokenizer.ggml.eos_token_id", &r.source.eos_id)) ||
 		(code = read_id(&r, "tokenizer.ggml.padding_token_id", &r.source.pad_id)))

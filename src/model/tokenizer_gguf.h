@@ -6,8 +6,9 @@
 #include "model/gguf.h"
 #include "model/tokenizer.h"
 
-/* ERR_NOT_FOUND when the file has none; ERR_UNSUPPORTED when it is of another kind. The tokenizer does not
- * need the file once it is open. */
-enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struct err_info *info) MUST_CHECK;
+/* ERR_NOT_FOUND when the file has none; ERR_UNSUPPORTED when it is of another kind. The tokenizer
+ * does not need the file once it is open. */
+enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struct err_info *info)
+	MUST_CHECK;
 
 #endif

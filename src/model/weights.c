@@ -10,7 +10,7 @@
 #include "model/weights_private.h"
 
 #define SIDE_CHUNK_BYTES ((size_t)256 << 10)
-#define SPLIT_TAIL_SIZE  20   /* as in "-00001-of-00002.gguf" */
+#define SPLIT_TAIL_SIZE 20 /* as in "-00001-of-00002.gguf" */
 
 static void weights_init(struct weights *w)
 {
@@ -41,10 +41,12 @@ void weights_close(struct weights *w)
 	*w = (struct weights){0};
 }
 
-enum err weights_take_template(struct weights *w, const char *text, size_t size, struct err_info *info)
+enum err weights_take_template(
+	struct weights *w, const char *text, size_t size, struct err_info *info)
 {
 	if (size > WEIGHTS_TEMPLATE_MAX)
-		return err_set(info, ERR_LIMIT, "the chat template has %zu bytes, at most %zu are allowed", size,
+		return err_set(info, ERR_LIMIT,
+			"the chat template has %zu bytes, at most %zu are allowed", size,
 			WEIGHTS_TEMPLATE_MAX);
 	w->chat_template = arena_strndup(&w->side, text, size);
 	if (!w->chat_template)
@@ -70,16 +72,19 @@ static enum err join_tables(struct weights *w, struct err_info *info)
 	for (uint32_t i = 0; i < w->gguf_count; i++)
 		count += w->ggufs[i].tensors.count;
 	if (count == 0 || count > STORED_TENSORS_MAX)
-		return err_set(info, count ? ERR_LIMIT : ERR_INPUT, "%s: %zu tensors", w->gguf->file, count);
+		return err_set(info, count ? ERR_LIMIT : ERR_INPUT, "%s: %zu tensors",
+			w->gguf->file, count);
 	w->table.tensors = mem_alloc(count, sizeof(*w->table.tensors));
 	if (!w->table.tensors)
-		return err_set(info, ERR_MEMORY, "%s: no memory for %zu tensors", w->gguf->file, count);
+		return err_set(
+			info, ERR_MEMORY, "%s: no memory for %zu tensors", w->gguf->file, count);
 	for (uint32_t i = 0; i < w->gguf_count; i++) {
 		const struct stored_table *from = &w->ggufs[i].tensors;
 
 		if (from->count == 0)
 			continue;
-		memcpy(w->table.tensors + w->table.count, from->tensors, from->count * sizeof(*from->tensors));
+		memcpy(w->table.tensors + w->table.count, from->tensors,
+			from->count * sizeof(*from->tensors));
 		w->table.count += from->count;
 	}
 	return stored_table_sort(&w->table, info);
@@ -96,7 +101,8 @@ static enum err finish_gguf(struct weights *w, struct err_info *info)
 }
 
 /* Shards of the file; 1 if it is whole. */
-static enum err split_count(const struct gguf *g, int64_t *count, int64_t *number, struct err_info *info)
+static enum err split_count(
+	const struct gguf *g, int64_t *count, int64_t *number, struct err_info *info)
 {
 	*count = 1;
 	*number = 0;
@@ -130,12 +136,13 @@ static void split_tail(char out[SPLIT_TAIL_SIZE + 1], int64_t number, int64_t co
 	char text[64];
 
 	snprintf(text, sizeof(text), "-%05" PRId64 "-of-%05" PRId64 ".gguf", number, count);
-	assert(strlen(text) == SPLIT_TAIL_SIZE);  /* both are at most WEIGHTS_FILES_MAX */
+	assert(strlen(text) == SPLIT_TAIL_SIZE); /* both are at most WEIGHTS_FILES_MAX */
 	memcpy(out, text, SPLIT_TAIL_SIZE + 1);
 }
 
 /* Opens shards 2 .. count, whose names differ from the first one's in the number. */
-static enum err open_splits(struct weights *w, const char *path, int64_t count, struct err_info *info)
+static enum err open_splits(
+	struct weights *w, const char *path, int64_t count, struct err_info *info)
 {
 	const size_t size = strlen(path);
 	const size_t stem = size > SPLIT_TAIL_SIZE ? size - SPLIT_TAIL_SIZE : 0;
@@ -143,7 +150,8 @@ static enum err open_splits(struct weights *w, const char *path, int64_t count, 
 
 	split_tail(tail, 1, count);
 	if (stem == 0 || strcmp(path + stem, tail) != 0)
-		return err_set(info, ERR_INPUT, "%s: one of %" PRId64 " shards, but not called ...%s", path, count, tail);
+		return err_set(info, ERR_INPUT,
+			"%s: one of %" PRId64 " shards, but not called ...%s", path, count, tail);
 	char *next = arena_strndup(&w->side, path, size);
 	if (!next)
 		return err_set(info, ERR_MEMORY, "%s: no memory for the names of its shards", path);
@@ -155,7 +163,8 @@ static enum err open_splits(struct weights *w, const char *path, int64_t count, 
 			split_count(&w->ggufs[w->gguf_count - 1], &count_there, &number, info))
 			return info->code;
 		if (count_there != count || number != i)
-			return err_set(info, ERR_INPUT, "%s: says it is shard %" PRId64 " of %" PRId64, next, number + 1,
+			return err_set(info, ERR_INPUT,
+				"%s: says it is shard %" PRId64 " of %" PRId64, next, number + 1,
 				count_there);
 	}
 	return ERR_NONE;
@@ -185,7 +194,8 @@ static enum err open_gguf(struct weights *w, const char *path, struct err_info *
 		split_count(&w->ggufs[0], &count, &number, info))
 		return info->code;
 	if (count > 1 && number != 0)
-		return err_set(info, ERR_INPUT, "%s: shard %" PRId64 " of %" PRId64 "; name the first one", path,
+		return err_set(info, ERR_INPUT,
+			"%s: shard %" PRId64 " of %" PRId64 "; name the first one", path,
 			number + 1, count);
 	if (count > 1 && (make_file_room(w, count, info) || open_splits(w, path, count, info)))
 		return info->code;
@@ -203,7 +213,8 @@ enum err weights_open(struct weights *w, const char *path, struct err_info *info
 {
 	weights_init(w);
 	if (ends_with(path, ".safetensors"))
-		return err_set(info, ERR_UNSUPPORTED, "%s: name the directory, which holds the config too", path);
+		return err_set(info, ERR_UNSUPPORTED,
+			"%s: name the directory, which holds the config too", path);
 	if (!file_is_dir(path))
 		return weights_end(w, open_gguf(w, path, info));
 	if (weights_read_dir(w, path, info))
@@ -211,8 +222,8 @@ enum err weights_open(struct weights *w, const char *path, struct err_info *info
 	return weights_end(w, weights_map(w, false, info));
 }
 
-enum err weights_open_memory(struct weights *w, const void *bytes, size_t size, const char *name,
-	struct err_info *info)
+enum err weights_open_memory(
+	struct weights *w, const void *bytes, size_t size, const char *name, struct err_info *info)
 {
 	int64_t count, number;
 
@@ -223,13 +234,14 @@ enum err weights_open_memory(struct weights *w, const void *bytes, size_t size, 
 	if (split_count(&w->ggufs[0], &count, &number, info))
 		return weights_end(w, info->code);
 	if (count > 1)
-		return weights_end(w, err_set(info, ERR_UNSUPPORTED, "%s: one of %" PRId64 " shards, in memory", name,
-			count));
+		return weights_end(
+			w, err_set(info, ERR_UNSUPPORTED,
+				   "%s: one of %" PRId64 " shards, in memory", name, count));
 	return weights_end(w, finish_gguf(w, info));
 }
 
-enum err weights_open_texts(struct weights *w, const struct model_config_texts *texts, const void *safetensors,
-	size_t size, struct err_info *info)
+enum err weights_open_texts(struct weights *w, const struct model_config_texts *texts,
+	const void *safetensors, size_t size, struct err_info *info)
 {
 	static const char file[] = "model.safetensors";
 	struct stored_table *from;
@@ -260,7 +272,8 @@ static const struct weight_rule *find_rule(const struct weights *w, enum weight 
 	return NULL;
 }
 
-static const struct weight_slot *get_slot(const struct weights *w, enum weight weight, uint32_t layer, bool matrix)
+static const struct weight_slot *get_slot(
+	const struct weights *w, enum weight weight, uint32_t layer, bool matrix)
 {
 	const struct weight_rule *rule = find_rule(w, weight);
 
@@ -271,12 +284,14 @@ static const struct weight_slot *get_slot(const struct weights *w, enum weight w
 	return slot;
 }
 
-const struct chip_matrix *weights_matrix(const struct weights *w, enum weight weight, uint32_t layer)
+const struct chip_matrix *weights_matrix(
+	const struct weights *w, enum weight weight, uint32_t layer)
 {
 	return &get_slot(w, weight, layer, true)->matrix;
 }
 
-const struct weight_vector *weights_vector(const struct weights *w, enum weight weight, uint32_t layer)
+const struct weight_vector *weights_vector(
+	const struct weights *w, enum weight weight, uint32_t layer)
 {
 	return &get_slot(w, weight, layer, false)->vector;
 }

@@ -3,17 +3,18 @@
  *	struct weights w;
  *	if (weights_open(&w, "Qwen3-0.6B", &info))
  *		return info.code;
- *	const struct chip_matrix *q = weights_matrix(&w, WEIGHT_ATTN_Q, 3);      // rows where they lie in the file
- *	const struct weight_vector *n = weights_vector(&w, WEIGHT_INPUT_NORM, 3);  // floats, converted
+ *	q = weights_matrix(&w, WEIGHT_ATTN_Q, 3);       // rows where they lie in the file
+ *	n = weights_vector(&w, WEIGHT_INPUT_NORM, 3);   // floats, converted
  *	weights_close(&w);
  *
- * Whatever the file is called inside (names of transformers or llama.cpp, three prefixes, delta projections in one
- * piece or packed by key head, norms with or without their 1), what comes out is arch.h's list of weights with
- * the shapes written there. Matrices are never copied: they are spans of the mapped file, and go when the
- * weights are closed. Vectors are small and become floats.
+ * Whatever things are called in the files (names of transformers or llama.cpp, three prefixes,
+ * delta projections in one piece or packed by key head, norms with or without their 1), what comes
+ * out is arch.h's list of weights with the shapes written there. Matrices are never copied: they
+ * are spans of the mapped file, and go when the weights are closed. Vectors become floats.
  *
- * When weights_open has succeeded every weight of every layer is there with the shape that the config gives it,
- * and the files hold nothing else but vision and multi-token prediction, which are left out (note says so).
+ * When weights_open has succeeded every weight of every layer is there with the shape that the
+ * config gives it, and the files hold nothing else but vision and multi-token prediction, which are
+ * left out (note says so).
  */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
@@ -32,7 +33,7 @@
 #include "model/stored.h"
 
 #define WEIGHTS_FILES_MAX       1024                  /* shards of one model */
-#define WEIGHTS_SIDE_BYTES_MAX  ((size_t)1 << 30)     /* vectors, spans and tables beside the mapped files */
+#define WEIGHTS_SIDE_BYTES_MAX  ((size_t)1 << 30)     /* vectors, spans, tables */
 #define WEIGHTS_TEMPLATE_MAX    ((size_t)1 << 20)     /* bytes of a chat template */
 #define WEIGHTS_NOTE_MAX        256
 
@@ -45,7 +46,7 @@ struct weight_slot;
 
 struct weights {
 	struct model_config config;
-	const struct gguf *gguf;         /* its metadata, the tokenizer's among it; NULL: from a directory */
+	const struct gguf *gguf;         /* metadata; NULL: from a directory */
 	char *chat_template;             /* terminated; NULL: none */
 	size_t chat_template_size;
 	uint64_t parameters;             /* elements of all weights, a tied head counted once */
@@ -65,24 +66,28 @@ struct weights {
 	struct weight_slot *slots;       /* [layers + 1, WEIGHTS]; slot 0 for what is there once */
 };
 
-/* path: a directory (config.json, *.safetensors, ...) or a .gguf file, of a split one the first. On failure
- * there is nothing to close; the text names the file and, where one is at fault, the tensor. */
+/* path: a directory (config.json, *.safetensors, ...) or a .gguf file, of a split one the first. On
+ * failure there is nothing to close; the text names the file and, where one is at fault, the
+ * tensor. */
 enum err weights_open(struct weights *w, const char *path, struct err_info *info) MUST_CHECK;
 
 /* A GGUF file in memory; the bytes outlive w. */
 enum err weights_open_memory(struct weights *w, const void *bytes, size_t size, const char *name,
 	struct err_info *info) MUST_CHECK;
 
-/* A directory with one model.safetensors, in memory; the file's bytes outlive w. For tests and fuzzers. */
-enum err weights_open_texts(struct weights *w, const struct model_config_texts *texts, const void *safetensors,
-	size_t size, struct err_info *info) MUST_CHECK;
+/* A directory with one model.safetensors, in memory, for tests and fuzzers; the file's bytes
+ * outlive w. */
+enum err weights_open_texts(struct weights *w, const struct model_config_texts *texts,
+	const void *safetensors, size_t size, struct err_info *info) MUST_CHECK;
 
 /* A zeroed struct may be closed. */
 void weights_close(struct weights *w);
 
 /* layer is ignored for what is there once. The weight must be one of the layer's kind: asserted. */
-const struct chip_matrix *weights_matrix(const struct weights *w, enum weight weight, uint32_t layer);
-const struct weight_vector *weights_vector(const struct weights *w, enum weight weight, uint32_t layer);
+const struct chip_matrix *weights_matrix(const struct weights *w, enum weight weight,
+	uint32_t layer);
+const struct weight_vector *weights_vector(const struct weights *w, enum weight weight,
+	uint32_t layer);
 
 /* Row of a matrix, wherever its span lies: the reference way to read one. */
 const void *weights_row(const struct chip_matrix *m, uint32_t row);

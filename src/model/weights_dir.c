@@ -1,5 +1,5 @@
-/* model/weights_dir.c - a directory as Hugging Face lays it out: texts in JSON, tensors in one file or in the
- * shards that an index names. */
+/* model/weights_dir.c - a directory as Hugging Face lays it out: texts in JSON, tensors in one file
+ * or in the shards that an index names. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ static const struct json_limits INDEX_LIMITS = {
 	.memory_max = (size_t)1 << 30,
 };
 
-static enum err join(char out[PATH_MAX_BYTES], const char *dir, const char *name, struct err_info *info)
+static enum err join(
+	char out[PATH_MAX_BYTES], const char *dir, const char *name, struct err_info *info)
 {
 	if (file_join(out, PATH_MAX_BYTES, dir, name))
 		return err_set(info, ERR_LIMIT, "%s: path too long", dir);
@@ -33,8 +34,8 @@ static enum err join(char out[PATH_MAX_BYTES], const char *dir, const char *name
 }
 
 /* *out = NULL when the file is not there. */
-static enum err read_json(json_t **out, const char *dir, const char *name, const struct json_limits *limits,
-	struct err_info *info)
+static enum err read_json(json_t **out, const char *dir, const char *name,
+	const struct json_limits *limits, struct err_info *info)
 {
 	char path[PATH_MAX_BYTES];
 
@@ -52,19 +53,24 @@ enum err weights_template_from_json(struct weights *w, const json_t *object, str
 	size_t i;
 
 	if (json_is_string(value))
-		return weights_take_template(w, json_string_value(value), json_string_length(value), info);
-	json_array_foreach (value, i, item) {
+		return weights_take_template(
+			w, json_string_value(value), json_string_length(value), info);
+	json_array_foreach(value, i, item)
+	{
 		const char *name = json_string_value(json_object_get(item, "name"));
 		const json_t *text = json_object_get(item, "template");
 
 		if (name && strcmp(name, "default") == 0 && json_is_string(text))
-			return weights_take_template(w, json_string_value(text), json_string_length(text), info);
+			return weights_take_template(
+				w, json_string_value(text), json_string_length(text), info);
 	}
 	return ERR_NONE;
 }
 
-/* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was an early form. */
-static enum err read_template(struct weights *w, const char *dir, const json_t *tokenizer, struct err_info *info)
+/* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was an early
+ * form. */
+static enum err read_template(
+	struct weights *w, const char *dir, const json_t *tokenizer, struct err_info *info)
 {
 	char path[PATH_MAX_BYTES];
 	json_t *early = NULL;
@@ -77,7 +83,8 @@ static enum err read_template(struct weights *w, const char *dir, const json_t *
 		buf_init(&text, WEIGHTS_TEMPLATE_MAX);
 		code = file_read(&text, path, info);
 		if (!code)
-			code = weights_take_template(w, text.data ? text.data : "", text.size, info);
+			code = weights_take_template(
+				w, text.data ? text.data : "", text.size, info);
 		buf_free(&text);
 		return code;
 	}
@@ -98,11 +105,13 @@ static enum err read_texts(struct weights *w, const char *dir, struct err_info *
 	enum err code;
 
 	if ((code = read_json(&config, dir, "config.json", &TEXT_LIMITS, info)) ||
-		(code = read_json(&generation, dir, "generation_config.json", &TEXT_LIMITS, info)) ||
+		(code = read_json(
+			 &generation, dir, "generation_config.json", &TEXT_LIMITS, info)) ||
 		(code = read_json(&tokenizer, dir, "tokenizer_config.json", &TEXT_LIMITS, info)))
 		goto done;
 	if (!config) {
-		code = err_set(info, ERR_NOT_FOUND, "%s: no config.json; not a model directory", dir);
+		code = err_set(
+			info, ERR_NOT_FOUND, "%s: no config.json; not a model directory", dir);
 		goto done;
 	}
 	const struct model_config_texts texts = {config, generation, tokenizer};
@@ -120,7 +129,8 @@ done:
 }
 
 /* Maps dir/name and reads its header as the next of w->safetensors. */
-static enum err open_file(struct weights *w, const char *dir, const char *name, struct err_info *info)
+static enum err open_file(
+	struct weights *w, const char *dir, const char *name, struct err_info *info)
 {
 	struct file_map *map = &w->maps[w->map_count];
 	char path[PATH_MAX_BYTES];
@@ -133,7 +143,8 @@ static enum err open_file(struct weights *w, const char *dir, const char *name, 
 	if (file_map_open(map, path, info))
 		return info->code;
 	w->map_count++;
-	if (safetensors_open(&w->safetensors[w->safetensors_count], map->data, map->size, kept, info))
+	if (safetensors_open(
+		    &w->safetensors[w->safetensors_count], map->data, map->size, kept, info))
 		return info->code;
 	w->safetensors_count++;
 	return ERR_NONE;
@@ -160,36 +171,43 @@ static enum err read_single(struct weights *w, const char *dir, struct err_info 
 /* A name in this directory, nothing that leads out of it. */
 static bool is_plain_name(const char *name)
 {
-	return name && name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) <= STORED_NAME_MAX;
+	return name && name[0] && name[0] != '.' && !strchr(name, '/') &&
+	       strlen(name) <= STORED_NAME_MAX;
 }
 
 /* Opens each file that the index names, once; files maps its name to its number. */
-static enum err open_shards(struct weights *w, const char *dir, json_t *map, json_t *files, struct err_info *info)
+static enum err open_shards(
+	struct weights *w, const char *dir, json_t *map, json_t *files, struct err_info *info)
 {
 	const char *tensor;
 	json_t *value;
 
-	json_object_foreach (map, tensor, value) {
+	json_object_foreach(map, tensor, value)
+	{
 		const char *name = json_string_value(value);
 
 		if (!is_plain_name(name))
-			return err_set(info, ERR_INPUT, "%s: the index puts tensor %.128s into %.64s, not a file of this "
-				"directory", dir, tensor, name ? name : "(no name)");
+			return err_set(info, ERR_INPUT,
+				"%s: the index puts tensor %.128s into %.64s, not a file of this "
+				"directory",
+				dir, tensor, name ? name : "(no name)");
 		if (json_object_get(files, name))
 			continue;
 		if (json_object_size(files) == WEIGHTS_FILES_MAX)
-			return err_set(info, ERR_LIMIT, "%s: the index names more than %d files", dir, WEIGHTS_FILES_MAX);
+			return err_set(info, ERR_LIMIT, "%s: the index names more than %d files",
+				dir, WEIGHTS_FILES_MAX);
 		if (open_file(w, dir, name, info))
 			return info->code;
-		if (json_object_set_new(files, name, json_integer((json_int_t)w->safetensors_count - 1)))
+		if (json_object_set_new(
+			    files, name, json_integer((json_int_t)w->safetensors_count - 1)))
 			return err_set(info, ERR_MEMORY, "%s: no memory for the index", dir);
 	}
 	return ERR_NONE;
 }
 
 /* The index decides which file a tensor is taken from. */
-static enum err take_indexed(struct weights *w, const char *dir, json_t *map, const json_t *files,
-	struct err_info *info)
+static enum err take_indexed(
+	struct weights *w, const char *dir, json_t *map, const json_t *files, struct err_info *info)
 {
 	const char *tensor;
 	json_t *value;
@@ -197,19 +215,24 @@ static enum err take_indexed(struct weights *w, const char *dir, json_t *map, co
 	w->table.tensors = mem_alloc(json_object_size(map), sizeof(*w->table.tensors));
 	if (!w->table.tensors)
 		return err_set(info, ERR_MEMORY, "%s: no memory for the index", dir);
-	json_object_foreach (map, tensor, value) {
-		const json_int_t number = json_integer_value(json_object_get(files, json_string_value(value)));
-		const struct stored_tensor *at = stored_table_find(&w->safetensors[number].tensors, tensor);
+	json_object_foreach(map, tensor, value)
+	{
+		const json_int_t number =
+			json_integer_value(json_object_get(files, json_string_value(value)));
+		const struct stored_tensor *at =
+			stored_table_find(&w->safetensors[number].tensors, tensor);
 
 		if (!at)
-			return err_set(info, ERR_INPUT, "%s: tensor %.128s is not in %s, where the index puts it", dir,
+			return err_set(info, ERR_INPUT,
+				"%s: tensor %.128s is not in %s, where the index puts it", dir,
 				tensor, json_string_value(value));
 		w->table.tensors[w->table.count++] = *at;
 	}
 	return stored_table_sort(&w->table, info);
 }
 
-static enum err read_indexed(struct weights *w, const char *dir, const json_t *index, struct err_info *info)
+static enum err read_indexed(
+	struct weights *w, const char *dir, const json_t *index, struct err_info *info)
 {
 	json_t *map = json_object_get(index, "weight_map");
 	json_t *files = json_object();
@@ -218,10 +241,11 @@ static enum err read_indexed(struct weights *w, const char *dir, const json_t *i
 	if (!files)
 		code = err_set(info, ERR_MEMORY, "%s: no memory for the index", dir);
 	else if (json_object_size(map) == 0)
-		code = err_set(info, ERR_INPUT, "%s: model.safetensors.index.json: no weight_map", dir);
+		code = err_set(
+			info, ERR_INPUT, "%s: model.safetensors.index.json: no weight_map", dir);
 	else if (json_object_size(map) > STORED_TENSORS_MAX)
-		code = err_set(info, ERR_LIMIT, "%s: the index has %zu tensors, at most %d", dir, json_object_size(map),
-			STORED_TENSORS_MAX);
+		code = err_set(info, ERR_LIMIT, "%s: the index has %zu tensors, at most %d", dir,
+			json_object_size(map), STORED_TENSORS_MAX);
 	else
 		code = make_file_room(w, WEIGHTS_FILES_MAX, info);
 	if (!code)
@@ -248,8 +272,10 @@ static enum err read_tensors(struct weights *w, const char *dir, struct err_info
 	else if (file_exists(single))
 		code = read_single(w, dir, info);
 	else
-		code = err_set(info, ERR_NOT_FOUND, "%s: neither model.safetensors nor model.safetensors.index.json; "
-			"other weight files are not read", dir);
+		code = err_set(info, ERR_NOT_FOUND,
+			"%s: neither model.safetensors nor model.safetensors.index.json; "
+			"other weight files are not read",
+			dir);
 	json_decref(index);
 	return code;
 }

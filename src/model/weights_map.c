@@ -1,7 +1,8 @@
 /* model/weights_map.c - from the names, shapes and conventions of a file to the weights of arch.h.
  *
- * Walks the architecture's rules, layer by layer. Each tensor that a rule takes is marked; what is left over at
- * the end is either of a kind that is known to be left out, or the file is not what its config says. */
+ * Walks the architecture's rules, layer by layer. Each tensor that a rule takes is marked; what is
+ * left over at the end is either of a kind that is known to be left out, or the file is not what
+ * its config says. */
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
@@ -27,20 +28,22 @@ static const struct prefix {
 };
 
 /* Tensors that may be there and are not used. */
-static const char *const VISION_PREFIXES[] = {"model.visual.", "visual.", "model.vision_tower.", "vision_tower."};
+static const char *const VISION_PREFIXES[] = {
+	"model.visual.", "visual.", "model.vision_tower.", "vision_tower."};
 static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model.mtp."};
 static const char RECOMPUTED_SUFFIX[] = ".rotary_emb.inv_freq";
 
 /* One of the older layout's two projections of a delta layer, rows grouped by key head:
- * per group [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
+ * per group [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads /
+ * k_heads. */
 static const char PACKED_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
 static const char PACKED_BA[] = "linear_attn.in_proj_ba.weight";
 
 struct mapper {
 	struct weights *w;
 	const struct arch *arch;
-	const struct prefix *prefix;   /* NULL: GGUF names */
-	bool *taken;                   /* [table.count] */
+	const struct prefix *prefix; /* NULL: GGUF names */
+	bool *taken;                 /* [table.count] */
 	uint64_t type_bytes[CHIP_TYPES];
 	struct err_info *info;
 };
@@ -50,7 +53,8 @@ static bool is_once(const struct weight_rule *rule)
 	return rule->place == PLACE_ONCE;
 }
 
-static void name_format(const struct mapper *m, char out[NAME_MAX_BYTES], const char *last, uint32_t layer, bool once)
+static void name_format(const struct mapper *m, char out[NAME_MAX_BYTES], const char *last,
+	uint32_t layer, bool once)
 {
 	const char *body = m->prefix ? m->prefix->body : "";
 	int size;
@@ -58,17 +62,19 @@ static void name_format(const struct mapper *m, char out[NAME_MAX_BYTES], const 
 	if (once)
 		size = snprintf(out, NAME_MAX_BYTES, "%s%s", body, last);
 	else
-		size = snprintf(out, NAME_MAX_BYTES, "%s%s.%" PRIu32 ".%s", body, m->prefix ? "layers" : "blk", layer,
-			last);
+		size = snprintf(out, NAME_MAX_BYTES, "%s%s.%" PRIu32 ".%s", body,
+			m->prefix ? "layers" : "blk", layer, last);
 	assert(size > 0 && size < NAME_MAX_BYTES);
 }
 
-static void rule_name(const struct mapper *m, char out[NAME_MAX_BYTES], const struct weight_rule *rule, uint32_t layer)
+static void rule_name(const struct mapper *m, char out[NAME_MAX_BYTES],
+	const struct weight_rule *rule, uint32_t layer)
 {
 	if (m->prefix && rule->weight == WEIGHT_HEAD)
 		snprintf(out, NAME_MAX_BYTES, "%s", m->prefix->head);
 	else
-		name_format(m, out, m->prefix ? rule->json_name : rule->gguf_name, layer, is_once(rule));
+		name_format(m, out, m->prefix ? rule->json_name : rule->gguf_name, layer,
+			is_once(rule));
 }
 
 static const struct stored_tensor *take(struct mapper *m, const char *name)
@@ -82,7 +88,8 @@ static const struct stored_tensor *take(struct mapper *m, const char *name)
 
 static enum err missing(const struct mapper *m, const char *name)
 {
-	return err_set(m->info, ERR_INPUT, "%s: tensor %s is missing", m->w->table.tensors[0].file, name);
+	return err_set(
+		m->info, ERR_INPUT, "%s: tensor %s is missing", m->w->table.tensors[0].file, name);
 }
 
 /* Shapes compared without leading ones: GGUF drops dimensions of one there. */
@@ -99,25 +106,27 @@ static bool same_shape(const uint64_t *a, uint32_t a_count, const uint64_t *b, u
 	return a_count == b_count && memcmp(a, b, a_count * sizeof(*a)) == 0;
 }
 
-static enum err check_shape(const struct mapper *m, const struct stored_tensor *t, const uint64_t *dims,
-	uint32_t dim_count)
+static enum err check_shape(const struct mapper *m, const struct stored_tensor *t,
+	const uint64_t *dims, uint32_t dim_count)
 {
 	char there[128], wanted[128];
 
 	if (!dtype_is_readable(t->dtype))
-		return err_set(m->info, ERR_UNSUPPORTED, "%s: tensor %.*s has type %s; read are %s", t->file,
-			(int)t->name_size, t->name, t->dtype->name, dtype_readable_names());
+		return err_set(m->info, ERR_UNSUPPORTED, "%s: tensor %.*s has type %s; read are %s",
+			t->file, (int)t->name_size, t->name, t->dtype->name,
+			dtype_readable_names());
 	if (same_shape(t->dims, t->dim_count, dims, dim_count))
 		return ERR_NONE;
 	stored_shape_format(there, sizeof(there), t->dims, t->dim_count);
 	stored_shape_format(wanted, sizeof(wanted), dims, dim_count);
-	return err_set(m->info, ERR_INPUT, "%s: tensor %.*s has shape %s, the config says %s", t->file,
-		(int)t->name_size, t->name, there, wanted);
+	return err_set(m->info, ERR_INPUT, "%s: tensor %.*s has shape %s, the config says %s",
+		t->file, (int)t->name_size, t->name, there, wanted);
 }
 
 static enum err no_memory(const struct mapper *m)
 {
-	return err_set(m->info, ERR_MEMORY, "%s: no memory for its small weights", m->w->table.tensors[0].file);
+	return err_set(m->info, ERR_MEMORY, "%s: no memory for its small weights",
+		m->w->table.tensors[0].file);
 }
 
 static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64_t elements)
@@ -127,9 +136,10 @@ static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64
 	m->type_bytes[t->dtype->chip_type] += t->size_bytes;
 }
 
-/* ---- matrices --------------------------------------------------------------------------------------- */
+/* matrices. */
 
-/* Rows [first, first + count) of each of groups groups of group_rows rows; returns how many spans it wrote. */
+/* Rows [first, first + count) of each of groups groups of group_rows rows; returns how many spans
+ * it wrote. */
 static uint32_t cut_spans(struct chip_span *spans, const struct stored_tensor *t, uint32_t groups,
 	uint32_t group_rows, uint32_t first, uint32_t count)
 {
@@ -143,8 +153,8 @@ static uint32_t cut_spans(struct chip_span *spans, const struct stored_tensor *t
 	return groups;
 }
 
-static enum err map_matrix(struct mapper *m, struct weight_slot *slot, const struct stored_tensor *t, uint32_t rows,
-	uint32_t columns)
+static enum err map_matrix(struct mapper *m, struct weight_slot *slot,
+	const struct stored_tensor *t, uint32_t rows, uint32_t columns)
 {
 	const uint64_t dims[] = {rows, columns};
 	struct chip_span *span;
@@ -167,7 +177,8 @@ static enum err map_matrix(struct mapper *m, struct weight_slot *slot, const str
 	return ERR_NONE;
 }
 
-/* The head: stored, or the embedding once more. A safetensors checkpoint that is tied may hold a copy. */
+/* The head: stored, or the embedding once more. A safetensors checkpoint that is tied may hold a
+ * copy. */
 static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 {
 	struct model_config *c = &m->w->config;
@@ -190,8 +201,8 @@ static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 	return ERR_NONE;
 }
 
-static void set_packed(const struct mapper *m, enum weight weight, uint32_t layer, const struct stored_tensor *t,
-	uint32_t rows, struct chip_span *spans, uint32_t span_count)
+static void set_packed(const struct mapper *m, enum weight weight, uint32_t layer,
+	const struct stored_tensor *t, uint32_t rows, struct chip_span *spans, uint32_t span_count)
 {
 	struct weight_slot *slot = weights_slot(m->w, weight, layer, false);
 
@@ -236,7 +247,8 @@ static enum err map_packed(struct mapper *m, uint32_t layer)
 	used += cut_spans(spans + used, qkvz, groups, group, 2 * k, v);
 	set_packed(m, WEIGHT_DELTA_QKV, layer, qkvz, model_config_delta_channels(c), spans, used);
 	cut_spans(spans + used, qkvz, groups, group, 2 * k + v, v);
-	set_packed(m, WEIGHT_DELTA_Z, layer, qkvz, c->delta_v_heads * c->delta_v_dim, spans + used, groups);
+	set_packed(m, WEIGHT_DELTA_Z, layer, qkvz, c->delta_v_heads * c->delta_v_dim, spans + used,
+		groups);
 	used += groups;
 	cut_spans(spans + used, ba, groups, 2 * share, 0, share);
 	set_packed(m, WEIGHT_DELTA_B, layer, ba, c->delta_v_heads, spans + used, groups);
@@ -248,7 +260,7 @@ static enum err map_packed(struct mapper *m, uint32_t layer)
 	return ERR_NONE;
 }
 
-/* ---- vectors ---------------------------------------------------------------------------------------- */
+/* vectors. */
 
 /* In place, from what the file means to what the program uses. */
 static bool convert(const struct mapper *m, enum weight_form form, float *values, uint32_t count)
@@ -268,8 +280,8 @@ static bool convert(const struct mapper *m, enum weight_form form, float *values
 	return true;
 }
 
-static enum err map_vector(struct mapper *m, const struct weight_rule *rule, struct weight_slot *slot,
-	const struct stored_tensor *t, uint32_t rows, uint32_t columns)
+static enum err map_vector(struct mapper *m, const struct weight_rule *rule,
+	struct weight_slot *slot, const struct stored_tensor *t, uint32_t rows, uint32_t columns)
 {
 	const uint64_t plain[] = {rows, columns}, with_one[] = {rows, 1, columns};
 	const bool conv = rule->form == FORM_CONV, json_conv = conv && m->prefix;
@@ -283,7 +295,8 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule, str
 		return no_memory(m);
 	dtype_row_to_f32(t->dtype->chip_type, t->data, count, values);
 	if (!convert(m, rule->form, values, count))
-		return err_set(m->info, ERR_INPUT, "%s: tensor %.*s holds a number that is not finite or not allowed there",
+		return err_set(m->info, ERR_INPUT,
+			"%s: tensor %.*s holds a number that is not finite or not allowed there",
 			t->file, (int)t->name_size, t->name);
 	slot->vector = (struct weight_vector){.values = values, .count = count};
 	slot->present = true;
@@ -291,17 +304,18 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule, str
 	return ERR_NONE;
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------ */
+/* rules. */
 
 static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint32_t layer)
 {
 	const struct model_config *c = &m->w->config;
 	struct weight_slot *slot = weights_slot(m->w, rule->weight, layer, is_once(rule));
 	/* Both fit: model_config_check bounds every width. */
-	const uint32_t rows = (uint32_t)arch_extent(c, rule->rows), columns = (uint32_t)arch_extent(c, rule->columns);
+	const uint32_t rows = (uint32_t)arch_extent(c, rule->rows),
+		       columns = (uint32_t)arch_extent(c, rule->columns);
 	char name[NAME_MAX_BYTES];
 
-	if (slot->present)  /* a packed projection brought it */
+	if (slot->present) /* a packed projection brought it */
 		return ERR_NONE;
 	rule_name(m, name, rule, layer);
 	const struct stored_tensor *t = take(m, name);
@@ -347,7 +361,7 @@ static enum err map_rules(struct mapper *m)
 	return ERR_NONE;
 }
 
-/* ---- what is left ----------------------------------------------------------------------------------- */
+/* what is left. */
 
 static bool starts_with(const struct stored_tensor *t, const char *prefix)
 {
@@ -356,7 +370,8 @@ static bool starts_with(const struct stored_tensor *t, const char *prefix)
 	return t->name_size >= size && memcmp(t->name, prefix, size) == 0;
 }
 
-static bool starts_with_any(const struct stored_tensor *t, const char *const *prefixes, size_t count)
+static bool starts_with_any(
+	const struct stored_tensor *t, const char *const *prefixes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (starts_with(t, prefixes[i]))
@@ -371,17 +386,20 @@ static bool is_block_beyond(const struct mapper *m, const struct stored_tensor *
 
 	if (!starts_with(t, "blk."))
 		return false;
-	for (; i < t->name_size && t->name[i] >= '0' && t->name[i] <= '9' && block <= MODEL_LAYERS_MAX; i++)
+	for (; i < t->name_size && t->name[i] >= '0' && t->name[i] <= '9' &&
+		block <= MODEL_LAYERS_MAX;
+		i++)
 		block = 10 * block + (uint32_t)(t->name[i] - '0');
 	return i > 4 && i < t->name_size && t->name[i] == '.' && block >= m->w->config.layers &&
-		block < m->w->config.layers + m->w->config.mtp_layers;
+	       block < m->w->config.layers + m->w->config.mtp_layers;
 }
 
 static bool is_recomputed(const struct stored_tensor *t)
 {
 	const size_t size = sizeof(RECOMPUTED_SUFFIX) - 1;
 
-	return t->name_size > size && memcmp(t->name + t->name_size - size, RECOMPUTED_SUFFIX, size) == 0;
+	return t->name_size > size &&
+	       memcmp(t->name + t->name_size - size, RECOMPUTED_SUFFIX, size) == 0;
 }
 
 static enum err check_left_over(struct mapper *m)
@@ -394,21 +412,27 @@ static enum err check_left_over(struct mapper *m)
 
 		if (m->taken[i] || (m->prefix && is_recomputed(t)))
 			continue;
-		if (m->prefix && starts_with_any(t, VISION_PREFIXES, sizeof(VISION_PREFIXES) / sizeof(char *)))
+		if (m->prefix && starts_with_any(t, VISION_PREFIXES,
+					 sizeof(VISION_PREFIXES) / sizeof(char *)))
 			vision++;
-		else if (m->prefix ? starts_with_any(t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *))
-			: is_block_beyond(m, t))
+		else if (m->prefix ? starts_with_any(
+					     t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *))
+				   : is_block_beyond(m, t))
 			mtp++;
 		else if (unknown_count++ == 0)
 			unknown = t;
 	}
 	if (unknown)
-		return err_set(m->info, ERR_INPUT, "%s: tensor %.*s has no place in a %s model of %" PRIu32
-			" layers (%" PRIu32 " such tensors)", unknown->file, (int)unknown->name_size, unknown->name,
-			m->arch->name, m->w->config.layers, unknown_count);
+		return err_set(m->info, ERR_INPUT,
+			"%s: tensor %.*s has no place in a %s model of %" PRIu32 " layers (%" PRIu32
+			" such tensors)",
+			unknown->file, (int)unknown->name_size, unknown->name, m->arch->name,
+			m->w->config.layers, unknown_count);
 	if (vision + mtp > 0)
-		snprintf(m->w->note, sizeof(m->w->note), "left out: %" PRIu32 " tensors of vision, %" PRIu32
-			" of multi-token prediction", vision, mtp);
+		snprintf(m->w->note, sizeof(m->w->note),
+			"left out: %" PRIu32 " tensors of vision, %" PRIu32
+			" of multi-token prediction",
+			vision, mtp);
 	return ERR_NONE;
 }
 
@@ -422,7 +446,8 @@ static enum err find_prefix(struct mapper *m)
 		if (!stored_table_find(&m->w->table, name))
 			continue;
 		if (m->prefix)
-			return err_set(m->info, ERR_INPUT, "%s: the model is there twice, under \"%s\" and \"%s\"",
+			return err_set(m->info, ERR_INPUT,
+				"%s: the model is there twice, under \"%s\" and \"%s\"",
 				m->w->table.tensors[0].file, m->prefix->body, PREFIXES[i].body);
 		m->prefix = &PREFIXES[i];
 	}
@@ -451,7 +476,8 @@ enum err weights_map(struct weights *w, bool from_gguf, struct err_info *info)
 	if (!from_gguf && find_prefix(&m))
 		return info->code;
 	m.taken = mem_alloc(w->table.count, sizeof(*m.taken));
-	w->slots = arena_array(&w->side, ((size_t)w->config.layers + 1) * WEIGHTS, sizeof(*w->slots));
+	w->slots =
+		arena_array(&w->side, ((size_t)w->config.layers + 1) * WEIGHTS, sizeof(*w->slots));
 	if (!m.taken || !w->slots) {
 		code = no_memory(&m);
 		goto done;

@@ -1,4 +1,4 @@
-/* model/weights_private.h - between weights.c (opening), weights_dir.c (directories) and weights_map.c (names). */
+/* model/weights_private.h - between weights.c (opening), weights_dir.c and weights_map.c. */
 #ifndef MODEL_WEIGHTS_PRIVATE_H
 #define MODEL_WEIGHTS_PRIVATE_H
 
@@ -11,20 +11,23 @@ struct weight_slot {
 	struct weight_vector vector;
 };
 
-static inline struct weight_slot *weights_slot(const struct weights *w, enum weight weight, uint32_t layer,
-	bool once)
+static inline struct weight_slot *weights_slot(const struct weights *w, enum weight weight,
+	uint32_t layer, bool once)
 {
 	return &w->slots[((size_t)(once ? 0 : layer + 1)) * WEIGHTS + weight];
 }
 
-/* Finds, checks and converts every weight of w->config in w->table; fills slots, counts and note. */
+/* Finds, checks and converts every weight of w->config in w->table; fills slots and counts. */
 enum err weights_map(struct weights *w, bool from_gguf, struct err_info *info) MUST_CHECK;
 
 /* Reads config, template and tensors of a directory into an initialised w; does not map. */
 enum err weights_read_dir(struct weights *w, const char *dir, struct err_info *info) MUST_CHECK;
 
-/* Takes texts and opens one file's tensors: the part that needs no directory. */
-enum err weights_take_template(struct weights *w, const char *text, size_t size, struct err_info *info) MUST_CHECK;
-enum err weights_template_from_json(struct weights *w, const json_t *object, struct err_info *info) MUST_CHECK;
+/* Keeps a copy. */
+enum err weights_take_template(struct weights *w, const char *text, size_t size,
+	struct err_info *info) MUST_CHECK;
+/* Of tokenizer_config.json, if it has one. */
+enum err weights_template_from_json(struct weights *w, const json_t *object, struct err_info *info)
+	MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
-/* tests/model/config_test.c - every spelling of a config is understood; what would change the result is refused. */
+/* tests/model/config_test.c - every spelling of a config is understood; what would change the
+ * result is refused. */
 #include "unit.h"
 
 #include <math.h>
@@ -10,17 +11,23 @@
 
 static const char QWEN3[] =
 	"{\"architectures\":[\"Qwen3ForCausalLM\"],\"model_type\":\"qwen3\",\"hidden_size\":1024,"
-	"\"num_hidden_layers\":3,\"num_attention_heads\":16,\"num_key_value_heads\":8,\"head_dim\":128,"
-	"\"intermediate_size\":3072,\"vocab_size\":151936,\"max_position_embeddings\":40960,\"rms_norm_eps\":1e-06,"
+	"\"num_hidden_layers\":3,\"num_attention_heads\":16,\"num_key_value_heads\":8,\"head_dim\":"
+	"128,"
+	"\"intermediate_size\":3072,\"vocab_size\":151936,\"max_position_embeddings\":40960,\"rms_"
+	"norm_eps\":1e-06,"
 	"\"rope_theta\":1000000,\"tie_word_embeddings\":true,\"eos_token_id\":151643}";
 
 static const char QWEN3_5[] =
 	"{\"architectures\":[\"Qwen3_5ForConditionalGeneration\"],\"model_type\":\"qwen3_5\","
-	"\"tie_word_embeddings\":true,\"text_config\":{\"model_type\":\"qwen3_5_text\",\"hidden_size\":1024,"
-	"\"num_hidden_layers\":8,\"num_attention_heads\":8,\"num_key_value_heads\":2,\"head_dim\":256,"
-	"\"intermediate_size\":3584,\"vocab_size\":248320,\"max_position_embeddings\":262144,\"rms_norm_eps\":1e-06,"
+	"\"tie_word_embeddings\":true,\"text_config\":{\"model_type\":\"qwen3_5_text\",\"hidden_"
+	"size\":1024,"
+	"\"num_hidden_layers\":8,\"num_attention_heads\":8,\"num_key_value_heads\":2,\"head_dim\":"
+	"256,"
+	"\"intermediate_size\":3584,\"vocab_size\":248320,\"max_position_embeddings\":262144,\"rms_"
+	"norm_eps\":1e-06,"
 	"\"linear_num_key_heads\":16,\"linear_num_value_heads\":16,\"linear_key_head_dim\":128,"
-	"\"linear_value_head_dim\":128,\"linear_conv_kernel_dim\":4,\"eos_token_id\":248044,\"rope_parameters\":"
+	"\"linear_value_head_dim\":128,\"linear_conv_kernel_dim\":4,\"eos_token_id\":248044,\"rope_"
+	"parameters\":"
 	"{\"rope_type\":\"default\",\"rope_theta\":10000000,\"partial_rotary_factor\":0.25,"
 	"\"mrope_section\":[11,11,10],\"mrope_interleaved\":true}}}";
 
@@ -32,15 +39,17 @@ static json_t *parse(const char *text)
 	return value;
 }
 
-/* config.json is base with the fields of patch put in; those of patch's text_config go into base's. */
-static enum err read_texts(struct model_config *c, const char *base, const char *patch, const char *generation,
-	const char *tokenizer, struct err_info *info)
+/* config.json is base with the fields of patch put in; those of patch's text_config go into its. */
+static enum err read_texts(struct model_config *c, const char *base, const char *patch,
+	const char *generation, const char *tokenizer, struct err_info *info)
 {
-	json_t *whole = parse(base), *fields = parse(patch), *texts[] = {parse(generation), parse(tokenizer)};
+	json_t *whole = parse(base), *fields = parse(patch),
+	       *texts[] = {parse(generation), parse(tokenizer)};
 
 	if (fields)
 		json_object_update_recursive(whole, fields);
-	const struct model_config_texts from = {.config = whole, .generation = texts[0], .tokenizer = texts[1]};
+	const struct model_config_texts from = {
+		.config = whole, .generation = texts[0], .tokenizer = texts[1]};
 	const enum err code = model_config_from_json(c, &from, info);
 	json_decref(whole);
 	json_decref(fields);
@@ -49,7 +58,8 @@ static enum err read_texts(struct model_config *c, const char *base, const char 
 	return code;
 }
 
-static struct model_config read_good(const char *base, const char *patch, const char *generation, const char *tokenizer)
+static struct model_config read_good(
+	const char *base, const char *patch, const char *generation, const char *tokenizer)
 {
 	struct err_info info = {0};
 	struct model_config c;
@@ -65,9 +75,11 @@ static void qwen3_is_read(void **state)
 
 	(void)state;
 	assert_int_equal(c.arch, MODEL_ARCH_QWEN3);
-	assert_true(c.hidden == 1024 && c.layers == 3 && c.heads == 16 && c.kv_heads == 8 && c.head_dim == 128);
+	assert_true(c.hidden == 1024 && c.layers == 3 && c.heads == 16 && c.kv_heads == 8 &&
+		    c.head_dim == 128);
 	assert_true(c.rotary_dim == 128 && c.rope_theta == 1e6 && c.rms_eps == 1e-6F);
-	assert_true(c.ffn == 3072 && c.vocab == 151936 && c.vocab_used == 151936 && c.context_max == 40960);
+	assert_true(c.ffn == 3072 && c.vocab == 151936 && c.vocab_used == 151936 &&
+		    c.context_max == 40960);
 	assert_true(c.tied && !c.q_gate && !c.norm_plus_one);
 	assert_true(c.attention_layers == 3 && c.delta_layers == 0);
 	assert_true(c.bos == MODEL_NO_TOKEN && c.eos_count == 1 && c.eos[0] == 151643);
@@ -82,16 +94,20 @@ static void qwen3_5_is_read_with_its_text_fields_nested_or_not(void **state)
 	(void)state;
 	assert_int_equal(c.arch, MODEL_ARCH_QWEN3_5);
 	assert_true(c.q_gate && c.norm_plus_one && !c.delta_tiled && c.tied);
-	assert_true(c.head_dim == 256 && c.rotary_dim == 64 && c.rope_theta == 1e7 && c.rope_interleaved);
-	assert_true(c.rope_sections[0] == 11 && c.rope_sections[1] == 11 && c.rope_sections[2] == 10);
-	assert_true(c.delta_k_heads == 16 && c.delta_v_heads == 16 && c.delta_k_dim == 128 && c.delta_v_dim == 128);
+	assert_true(c.head_dim == 256 && c.rotary_dim == 64 && c.rope_theta == 1e7 &&
+		    c.rope_interleaved);
+	assert_true(
+		c.rope_sections[0] == 11 && c.rope_sections[1] == 11 && c.rope_sections[2] == 10);
+	assert_true(c.delta_k_heads == 16 && c.delta_v_heads == 16 && c.delta_k_dim == 128 &&
+		    c.delta_v_dim == 128);
 	assert_int_equal(model_config_delta_channels(&c), 6144);
 	assert_true(c.attention_layers == 2 && c.delta_layers == 6);
 	assert_int_equal(c.layer_kind[2], MODEL_LAYER_DELTA);
 	assert_int_equal(c.layer_kind[3], MODEL_LAYER_ATTENTION);
 	assert_int_equal(model_config_layer_rank(&c, 7), 1);
 	assert_int_equal(model_config_layer_rank(&c, 6), 5);
-	const struct model_config other = read_good(text, "{\"tie_word_embeddings\":true}", NULL, NULL);
+	const struct model_config other =
+		read_good(text, "{\"tie_word_embeddings\":true}", NULL, NULL);
 	assert_memory_equal(&other, &c, sizeof(c));
 	mem_free(text);
 	json_decref(whole);
@@ -103,12 +119,16 @@ static void old_and_new_spellings_of_rotary_settings_mean_the_same(void **state)
 		"{\"rope_theta\":5e6,\"rope_scaling\":null}",
 		"{\"rope_theta\":5e6,\"rope_scaling\":{\"type\":\"default\"}}",
 		"{\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":5000000}}",
-		"{\"rope_theta\":5e6,\"rope_scaling\":{\"rope_type\":\"default\",\"mrope_section\":[24,20,20]}}",
+		"{\"rope_theta\":5e6,\"rope_scaling\":{\"rope_type\":\"default\",\"mrope_section\":"
+		"[24,20,20]}}",
 		"{\"rope_theta\":5e6,\"torch_dtype\":\"bfloat16\"}",
 		"{\"rope_theta\":5e6,\"dtype\":\"bfloat16\",\"unheard_of\":{\"x\":[1]}}",
-		"{\"rope_theta\":5e6,\"use_sliding_window\":false,\"sliding_window\":4096,\"max_window_layers\":1}",
-		"{\"rope_theta\":5e6,\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_layers\":3}",
-		"{\"rope_theta\":5e6,\"layer_types\":[\"full_attention\",\"full_attention\",\"attention\"]}",
+		"{\"rope_theta\":5e6,\"use_sliding_window\":false,\"sliding_window\":4096,\"max_"
+		"window_layers\":1}",
+		"{\"rope_theta\":5e6,\"use_sliding_window\":true,\"sliding_window\":4096,\"max_"
+		"window_layers\":3}",
+		"{\"rope_theta\":5e6,\"layer_types\":[\"full_attention\",\"full_attention\","
+		"\"attention\"]}",
 	};
 
 	(void)state;
@@ -121,12 +141,15 @@ static void old_and_new_spellings_of_rotary_settings_mean_the_same(void **state)
 
 static void what_is_left_out_has_the_architectures_default(void **state)
 {
-	struct model_config c = read_good(QWEN3, "{\"head_dim\":null,\"num_key_value_heads\":null}", NULL, NULL);
+	struct model_config c =
+		read_good(QWEN3, "{\"head_dim\":null,\"num_key_value_heads\":null}", NULL, NULL);
 
 	(void)state;
 	assert_int_equal(c.head_dim, 128);
 	assert_int_equal(c.kv_heads, 16);
-	c = read_good(QWEN3_5, "{\"text_config\":{\"rope_parameters\":{\"partial_rotary_factor\":null}}}", NULL, NULL);
+	c = read_good(QWEN3_5,
+		"{\"text_config\":{\"rope_parameters\":{\"partial_rotary_factor\":null}}}", NULL,
+		NULL);
 	assert_int_equal(c.rotary_dim, 64);
 	c = read_good(QWEN3, "{\"architectures\":null}", NULL, NULL);
 	assert_int_equal(c.arch, MODEL_ARCH_QWEN3);
@@ -136,12 +159,15 @@ static void what_is_left_out_has_the_architectures_default(void **state)
 
 static void layers_are_of_the_kinds_listed_or_every_fourth(void **state)
 {
-	struct model_config c = read_good(QWEN3_5, "{\"text_config\":{\"full_attention_interval\":2}}", NULL, NULL);
+	struct model_config c =
+		read_good(QWEN3_5, "{\"text_config\":{\"full_attention_interval\":2}}", NULL, NULL);
 
 	(void)state;
 	assert_int_equal(c.attention_layers, 4);
-	c = read_good(QWEN3_5, "{\"text_config\":{\"num_hidden_layers\":2,\"layer_types\":"
-		"[\"full_attention\",\"linear_attention\"]}}", NULL, NULL);
+	c = read_good(QWEN3_5,
+		"{\"text_config\":{\"num_hidden_layers\":2,\"layer_types\":"
+		"[\"full_attention\",\"linear_attention\"]}}",
+		NULL, NULL);
 	assert_int_equal(c.layer_kind[0], MODEL_LAYER_ATTENTION);
 	assert_int_equal(c.layer_kind[1], MODEL_LAYER_DELTA);
 }
@@ -153,26 +179,41 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 		enum err wanted;
 		const char *part;
 	} cases[] = {
-		{QWEN3, "{\"model_type\":\"llama\"}", ERR_UNSUPPORTED, "architecture llama is not supported; known: qwen3"},
-		{QWEN3, "{\"model_type\":null,\"architectures\":null}", ERR_UNSUPPORTED, "none named"},
+		{QWEN3, "{\"model_type\":\"llama\"}", ERR_UNSUPPORTED,
+			"architecture llama is not supported; known: qwen3"},
+		{QWEN3, "{\"model_type\":null,\"architectures\":null}", ERR_UNSUPPORTED,
+			"none named"},
 		{QWEN3, "{\"model_type\":\"qwen3_moe\"}", ERR_UNSUPPORTED, "qwen3_moe"},
-		{QWEN3, "{\"architectures\":[\"Qwen3ForSequenceClassification\"]}", ERR_UNSUPPORTED, "SequenceClassification"},
-		{QWEN3_5, "{\"text_config\":{\"model_type\":\"qwen3\"}}", ERR_UNSUPPORTED, "not supported"},
+		{QWEN3, "{\"architectures\":[\"Qwen3ForSequenceClassification\"]}", ERR_UNSUPPORTED,
+			"SequenceClassification"},
+		{QWEN3_5, "{\"text_config\":{\"model_type\":\"qwen3\"}}", ERR_UNSUPPORTED,
+			"not supported"},
 		{QWEN3, "{\"attention_bias\":true}", ERR_UNSUPPORTED, "attention_bias"},
 		{QWEN3, "{\"hidden_act\":\"gelu\"}", ERR_UNSUPPORTED, "hidden_act gelu"},
 		{QWEN3, "{\"num_experts\":128}", ERR_UNSUPPORTED, "experts"},
-		{QWEN3, "{\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_layers\":2}", ERR_UNSUPPORTED,
-			"sliding window"},
-		{QWEN3, "{\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_attention\"]}", ERR_UNSUPPORTED,
-			"layer 2 of type sliding_attention"},
-		{QWEN3, "{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}}", ERR_UNSUPPORTED, "yarn"},
-		{QWEN3, "{\"rope_parameters\":{\"rope_type\":\"linear\",\"rope_theta\":1e6}}", ERR_UNSUPPORTED, "linear"},
-		{QWEN3, "{\"quantization_config\":{\"quant_method\":\"awq\"}}", ERR_UNSUPPORTED, "awq"},
+		{QWEN3,
+			"{\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_"
+			"layers\":2}",
+			ERR_UNSUPPORTED, "sliding window"},
+		{QWEN3,
+			"{\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_"
+			"attention\"]}",
+			ERR_UNSUPPORTED, "layer 2 of type sliding_attention"},
+		{QWEN3, "{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}}", ERR_UNSUPPORTED,
+			"yarn"},
+		{QWEN3, "{\"rope_parameters\":{\"rope_type\":\"linear\",\"rope_theta\":1e6}}",
+			ERR_UNSUPPORTED, "linear"},
+		{QWEN3, "{\"quantization_config\":{\"quant_method\":\"awq\"}}", ERR_UNSUPPORTED,
+			"awq"},
 		{QWEN3, "{\"attn_output_gate\":true}", ERR_UNSUPPORTED, "attn_output_gate"},
-		{QWEN3, "{\"layer_types\":[\"linear_attention\",\"full_attention\",\"full_attention\"]}", ERR_UNSUPPORTED,
-			"linear_attention"},
-		{QWEN3_5, "{\"text_config\":{\"output_gate_type\":\"sigmoid\"}}", ERR_UNSUPPORTED, "output_gate_type"},
-		{QWEN3_5, "{\"text_config\":{\"attn_output_gate\":false}}", ERR_UNSUPPORTED, "attn_output_gate false"},
+		{QWEN3,
+			"{\"layer_types\":[\"linear_attention\",\"full_attention\",\"full_"
+			"attention\"]}",
+			ERR_UNSUPPORTED, "linear_attention"},
+		{QWEN3_5, "{\"text_config\":{\"output_gate_type\":\"sigmoid\"}}", ERR_UNSUPPORTED,
+			"output_gate_type"},
+		{QWEN3_5, "{\"text_config\":{\"attn_output_gate\":false}}", ERR_UNSUPPORTED,
+			"attn_output_gate false"},
 	};
 
 	(void)state;
@@ -180,7 +221,8 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 		struct err_info info = {0};
 		struct model_config c;
 
-		assert_int_equal(read_texts(&c, cases[i].base, cases[i].patch, NULL, NULL, &info), cases[i].wanted);
+		assert_int_equal(read_texts(&c, cases[i].base, cases[i].patch, NULL, NULL, &info),
+			cases[i].wanted);
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
 	}
@@ -201,7 +243,9 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 		{QWEN3, "{\"num_key_value_heads\":7}", "16 heads cannot share 7"},
 		{QWEN3, "{\"num_key_value_heads\":17}", "key heads"},
 		{QWEN3, "{\"head_dim\":127}", "must be even"},
-		{QWEN3, "{\"num_attention_heads\":1024,\"num_key_value_heads\":8,\"head_dim\":1024,\"vocab_size\":2000000}",
+		{QWEN3,
+			"{\"num_attention_heads\":1024,\"num_key_value_heads\":8,\"head_dim\":1024,"
+			"\"vocab_size\":2000000}",
 			"vocab_size"},
 		{QWEN3, "{\"rms_norm_eps\":null}", "rms_norm_eps"},
 		{QWEN3, "{\"rms_norm_eps\":0}", "rms_norm_eps"},
@@ -211,18 +255,24 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 		{QWEN3, "{\"rope_theta\":0.1}", "rope_theta"},
 		{QWEN3, "{\"rope_scaling\":7}", "rope_scaling"},
 		{QWEN3, "{\"partial_rotary_factor\":0.01}", "rotary"},
-		{QWEN3, "{\"rope_scaling\":{\"type\":\"default\",\"mrope_section\":[1,2]}}", "mrope_section"},
-		{QWEN3, "{\"rope_scaling\":{\"type\":\"default\",\"mrope_section\":[1,2,3]}}", "add up to 6"},
+		{QWEN3, "{\"rope_scaling\":{\"type\":\"default\",\"mrope_section\":[1,2]}}",
+			"mrope_section"},
+		{QWEN3, "{\"rope_scaling\":{\"type\":\"default\",\"mrope_section\":[1,2,3]}}",
+			"add up to 6"},
 		{QWEN3, "{\"layer_types\":[\"full_attention\"]}", "layer_types"},
 		{QWEN3, "{\"layer_types\":[1,2,3]}", "layer_types"},
 		{QWEN3, "{\"eos_token_id\":151936}", "end token 151936"},
 		{QWEN3, "{\"eos_token_id\":\"x\"}", "eos_token_id"},
 		{QWEN3, "{\"eos_token_id\":[1,-1]}", "eos_token_id"},
 		{QWEN3, "{\"bos_token_id\":200000}", "begin or padding token"},
-		{QWEN3_5, "{\"text_config\":{\"linear_num_key_heads\":null}}", "linear_num_key_heads is missing"},
+		{QWEN3_5, "{\"text_config\":{\"linear_num_key_heads\":null}}",
+			"linear_num_key_heads is missing"},
 		{QWEN3_5, "{\"text_config\":{\"linear_num_key_heads\":3}}", "cannot share 3"},
 		{QWEN3_5, "{\"text_config\":{\"linear_conv_kernel_dim\":1}}", "taps"},
-		{QWEN3_5, "{\"text_config\":{\"linear_num_value_heads\":1024,\"linear_value_head_dim\":1024}}", "channels"},
+		{QWEN3_5,
+			"{\"text_config\":{\"linear_num_value_heads\":1024,\"linear_value_head_"
+			"dim\":1024}}",
+			"channels"},
 	};
 
 	(void)state;
@@ -230,7 +280,8 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 		struct err_info info = {0};
 		struct model_config c;
 
-		assert_int_equal(read_texts(&c, cases[i].base, cases[i].patch, NULL, NULL, &info), ERR_INPUT);
+		assert_int_equal(read_texts(&c, cases[i].base, cases[i].patch, NULL, NULL, &info),
+			ERR_INPUT);
 		assert_memory_equal(info.text, "config.json: ", 13);
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
@@ -241,17 +292,20 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 static void ends_of_text_come_from_generation_config_then_tokenizer_config_then_config(void **state)
 {
 	static const char tokenizer[] = "{\"eos_token\":\"<|im_end|>\",\"added_tokens_decoder\":{"
-		"\"151643\":{\"content\":\"<|endoftext|>\"},\"151645\":{\"content\":\"<|im_end|>\"}}}";
-	struct model_config c = read_good(QWEN3, NULL, "{\"eos_token_id\":[151645,151643],\"bos_token_id\":151643}",
-		tokenizer);
+					"\"151643\":{\"content\":\"<|endoftext|>\"},\"151645\":{"
+					"\"content\":\"<|im_end|>\"}}}";
+	struct model_config c = read_good(QWEN3, NULL,
+		"{\"eos_token_id\":[151645,151643],\"bos_token_id\":151643}", tokenizer);
 
 	(void)state;
-	assert_true(c.eos_count == 2 && c.eos[0] == 151645 && c.eos[1] == 151643 && c.bos == 151643);
+	assert_true(
+		c.eos_count == 2 && c.eos[0] == 151645 && c.eos[1] == 151643 && c.bos == 151643);
 	c = read_good(QWEN3, NULL, "{\"eos_token_id\":151643}", tokenizer);
 	assert_true(c.eos_count == 1 && c.eos[0] == 151643);
 	c = read_good(QWEN3, NULL, "{}", tokenizer);
 	assert_true(c.eos_count == 2 && c.eos[0] == 151645 && c.eos[1] == 151643);
-	c = read_good(QWEN3, NULL, NULL, "{\"eos_token\":{\"content\":\"<|im_end|>\"},\"added_tokens_decoder\":"
+	c = read_good(QWEN3, NULL, NULL,
+		"{\"eos_token\":{\"content\":\"<|im_end|>\"},\"added_tokens_decoder\":"
 		"{\"151645\":{\"content\":\"<|im_end|>\"}}}");
 	assert_true(model_config_is_eos(&c, 151645) && model_config_is_eos(&c, 151643));
 	c = read_good(QWEN3_5, NULL, NULL, NULL);
@@ -260,11 +314,14 @@ static void ends_of_text_come_from_generation_config_then_tokenizer_config_then_
 
 static void defaults_of_sampling_come_from_generation_config(void **state)
 {
-	struct model_config c = read_good(QWEN3, NULL, "{\"do_sample\":true,\"temperature\":0.6,\"top_p\":0.95,\"top_k\":20,"
-		"\"min_p\":0.1,\"repetition_penalty\":1.05,\"presence_penalty\":1.5}", NULL);
+	struct model_config c = read_good(QWEN3, NULL,
+		"{\"do_sample\":true,\"temperature\":0.6,\"top_p\":0.95,\"top_k\":20,"
+		"\"min_p\":0.1,\"repetition_penalty\":1.05,\"presence_penalty\":1.5}",
+		NULL);
 
 	(void)state;
-	assert_true(c.sampling.temperature == 0.6F && c.sampling.top_p == 0.95F && c.sampling.top_k == 20);
+	assert_true(c.sampling.temperature == 0.6F && c.sampling.top_p == 0.95F &&
+		    c.sampling.top_k == 20);
 	assert_true(c.sampling.min_p == 0.1F && c.sampling.repetition_penalty == 1.05F);
 	assert_true(c.sampling.presence_penalty == 1.5F);
 	c = read_good(QWEN3, NULL, NULL, NULL);
@@ -285,10 +342,16 @@ static void companions_that_are_wrong_are_named(void **state)
 		{"{\"top_p\":0}", NULL, "top_p"},
 		{"{\"top_k\":1.5}", NULL, "generation_config.json: top_k"},
 		{"{\"eos_token_id\":{}}", NULL, "generation_config.json: eos_token_id"},
-		{"{\"eos_token_id\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", NULL, "17 end tokens"},
+		{"{\"eos_token_id\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", NULL,
+			"17 end tokens"},
 		{NULL, "7", "tokenizer_config.json: "},
-		{NULL, "{\"eos_token\":\"x\",\"added_tokens_decoder\":{\"9x\":{\"content\":\"x\"}}}", "tokenizer_config.json: "},
-		{NULL, "{\"eos_token\":\"x\",\"added_tokens_decoder\":{\"99999999999999999999\":{\"content\":\"x\"}}}",
+		{NULL,
+			"{\"eos_token\":\"x\",\"added_tokens_decoder\":{\"9x\":{\"content\":\"x\"}}"
+			"}",
+			"tokenizer_config.json: "},
+		{NULL,
+			"{\"eos_token\":\"x\",\"added_tokens_decoder\":{\"99999999999999999999\":{"
+			"\"content\":\"x\"}}}",
 			"tokenizer_config.json: "},
 	};
 
@@ -297,13 +360,14 @@ static void companions_that_are_wrong_are_named(void **state)
 		struct err_info info = {0};
 		struct model_config c;
 
-		assert_true(read_texts(&c, QWEN3, NULL, cases[i].generation, cases[i].tokenizer, &info));
+		assert_true(read_texts(
+			&c, QWEN3, NULL, cases[i].generation, cases[i].tokenizer, &info));
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
 	}
 }
 
-/* ---- GGUF --------------------------------------------------------------------------------------------- */
+/* GGUF. */
 
 /* Metadata of a small qwen35 file; skip is a key to leave out. */
 static void add_qwen35_but(struct gguf_builder *b, const char *skip)
@@ -312,12 +376,22 @@ static void add_qwen35_but(struct gguf_builder *b, const char *skip)
 		const char *key;
 		uint32_t value;
 	} numbers[] = {
-		{"qwen35.block_count", 5}, {"qwen35.nextn_predict_layers", 1}, {"qwen35.context_length", 4096},
-		{"qwen35.embedding_length", 64}, {"qwen35.feed_forward_length", 96}, {"qwen35.attention.head_count", 4},
-		{"qwen35.attention.head_count_kv", 2}, {"qwen35.attention.key_length", 32},
-		{"qwen35.attention.value_length", 32}, {"qwen35.rope.dimension_count", 8}, {"qwen35.ssm.conv_kernel", 4},
-		{"qwen35.ssm.state_size", 16}, {"qwen35.ssm.group_count", 2}, {"qwen35.ssm.time_step_rank", 6},
-		{"qwen35.ssm.inner_size", 192}, {"tokenizer.ggml.eos_token_id", 3},
+		{"qwen35.block_count", 5},
+		{"qwen35.nextn_predict_layers", 1},
+		{"qwen35.context_length", 4096},
+		{"qwen35.embedding_length", 64},
+		{"qwen35.feed_forward_length", 96},
+		{"qwen35.attention.head_count", 4},
+		{"qwen35.attention.head_count_kv", 2},
+		{"qwen35.attention.key_length", 32},
+		{"qwen35.attention.value_length", 32},
+		{"qwen35.rope.dimension_count", 8},
+		{"qwen35.ssm.conv_kernel", 4},
+		{"qwen35.ssm.state_size", 16},
+		{"qwen35.ssm.group_count", 2},
+		{"qwen35.ssm.time_step_rank", 6},
+		{"qwen35.ssm.inner_size", 192},
+		{"tokenizer.ggml.eos_token_id", 3},
 	};
 	static const int32_t sections[] = {2, 1, 1, 0};
 
@@ -350,7 +424,8 @@ static enum err read_gguf(struct model_config *c, struct gguf_builder *b, struct
 
 static void gguf_metadata_is_read(void **state)
 {
-	static const char *const tokens[] = {"a", "<|im_end|>", "<|endoftext|>", "b", "[PAD4]", "[PAD5]"};
+	static const char *const tokens[] = {
+		"a", "<|im_end|>", "<|endoftext|>", "b", "[PAD4]", "[PAD5]"};
 	static const int32_t types[] = {1, 3, 3, 3, 5, 5};
 	struct gguf_builder b;
 	struct err_info info = {0};
@@ -365,21 +440,25 @@ static void gguf_metadata_is_read(void **state)
 	if (read_gguf(&c, &b, &info))
 		fail_msg("%s", info.text);
 	assert_int_equal(c.arch, MODEL_ARCH_QWEN3_5);
-	assert_true(c.layers == 4 && c.mtp_layers == 1 && c.attention_layers == 1 && c.delta_layers == 3);
+	assert_true(c.layers == 4 && c.mtp_layers == 1 && c.attention_layers == 1 &&
+		    c.delta_layers == 3);
 	assert_true(c.delta_tiled && c.q_gate && !c.norm_plus_one && c.tied);
-	assert_true(c.delta_k_heads == 2 && c.delta_v_heads == 6 && c.delta_k_dim == 16 && c.delta_v_dim == 32);
+	assert_true(c.delta_k_heads == 2 && c.delta_v_heads == 6 && c.delta_k_dim == 16 &&
+		    c.delta_v_dim == 32);
 	assert_true(c.rotary_dim == 8 && c.rope_sections[0] == 2 && c.rope_interleaved);
 	assert_true(c.vocab == 8 && c.vocab_used == 4);
-	assert_true(c.eos_count == 3 && c.eos[0] == 3 && model_config_is_eos(&c, 1) && model_config_is_eos(&c, 2));
+	assert_true(c.eos_count == 3 && c.eos[0] == 3 && model_config_is_eos(&c, 1) &&
+		    model_config_is_eos(&c, 2));
 	assert_true(c.sampling.temperature == 0.8F && c.sampling.top_p == 1);
 }
 
 static void gguf_metadata_that_is_missing_is_named(void **state)
 {
-	static const char *const needed[] = {"general.architecture", "qwen35.block_count", "qwen35.context_length",
-		"qwen35.embedding_length", "qwen35.feed_forward_length", "qwen35.attention.head_count",
-		"qwen35.attention.layer_norm_rms_epsilon", "qwen35.rope.freq_base", "qwen35.ssm.conv_kernel",
-		"qwen35.ssm.state_size", "qwen35.ssm.group_count", "qwen35.ssm.time_step_rank", "qwen35.ssm.inner_size"};
+	static const char *const needed[] = {"general.architecture", "qwen35.block_count",
+		"qwen35.context_length", "qwen35.embedding_length", "qwen35.feed_forward_length",
+		"qwen35.attention.head_count", "qwen35.attention.layer_norm_rms_epsilon",
+		"qwen35.rope.freq_base", "qwen35.ssm.conv_kernel", "qwen35.ssm.state_size",
+		"qwen35.ssm.group_count", "qwen35.ssm.time_step_rank", "qwen35.ssm.inner_size"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
@@ -467,7 +546,8 @@ int main(void)
 		cmocka_unit_test(layers_are_of_the_kinds_listed_or_every_fourth),
 		cmocka_unit_test(what_would_change_the_result_is_refused_by_name),
 		cmocka_unit_test(what_is_wrong_is_refused_with_the_field),
-		cmocka_unit_test(ends_of_text_come_from_generation_config_then_tokenizer_config_then_config),
+		cmocka_unit_test(
+			ends_of_text_come_from_generation_config_then_tokenizer_config_then_config),
 		cmocka_unit_test(defaults_of_sampling_come_from_generation_config),
 		cmocka_unit_test(companions_that_are_wrong_are_named),
 		cmocka_unit_test(gguf_metadata_is_read),

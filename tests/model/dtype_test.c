@@ -47,7 +47,7 @@ static void sizes_count_whole_blocks_and_do_not_overflow(void **state)
 	assert_false(dtype_bytes(dtype_of_chip(CHIP_Q4_0), 65, &bytes));
 	assert_false(dtype_bytes(dtype_of_chip(CHIP_F32), UINT64_MAX, &bytes));
 	assert_false(dtype_bytes(dtype_of_chip(CHIP_F32), UINT64_MAX / 4 + 1, &bytes));
-	assert_false(dtype_bytes(dtype_from_gguf(42), 256, &bytes));  /* a layout nobody published */
+	assert_false(dtype_bytes(dtype_from_gguf(42), 256, &bytes)); /* a layout nobody published */
 }
 
 /* f16 0x3800 is 0.5; scale, then a ramp of quants. */
@@ -59,7 +59,7 @@ static void q8_0_is_scale_times_signed_byte(void **state)
 	(void)state;
 	for (int i = 0; i < 32; i++)
 		row[2 + i] = (uint8_t)(int8_t)(i * 8 - 128);
-	row[34] = 0x00;  /* second block: -2 = 0xC000 */
+	row[34] = 0x00; /* second block: -2 = 0xC000 */
 	row[35] = 0xC0;
 	memset(row + 36, 1, 32);
 	dtype_row_to_f32(CHIP_Q8_0, row, 64, out);
@@ -71,7 +71,7 @@ static void q8_0_is_scale_times_signed_byte(void **state)
 
 static void q4_0_puts_low_nibbles_first_and_takes_eight_off(void **state)
 {
-	uint8_t row[18] = {0x00, 0x3C};  /* scale 1 */
+	uint8_t row[18] = {0x00, 0x3C}; /* scale 1 */
 	float out[32];
 
 	(void)state;

@@ -1,4 +1,5 @@
-/* tests/model/gguf_builder.h - GGUF files made in memory, right ones and wrong ones: what tests and fuzz seeds read.
+/* tests/model/gguf_builder.h - GGUF files made in memory, right ones and wrong ones: what tests and
+ *fuzz seeds read.
  *
  *	struct gguf_builder b;
  *	gguf_builder_init(&b);
@@ -22,7 +23,7 @@ struct gguf_builder {
 	struct buf keys;
 	struct buf infos;
 	struct buf data;
-	uint64_t key_count;      /* as written to the header: a test may lie */
+	uint64_t key_count; /* as written to the header: a test may lie */
 	uint64_t tensor_count;
 };
 
@@ -74,7 +75,8 @@ static inline void gguf_add_string(struct gguf_builder *b, const char *key, cons
 	gguf_put_string(gguf_add_key(b, key, GGUF_STRING), text);
 }
 
-static inline void gguf_add_strings(struct gguf_builder *b, const char *key, uint64_t count, const char *const *texts)
+static inline void gguf_add_strings(
+	struct gguf_builder *b, const char *key, uint64_t count, const char *const *texts)
 {
 	struct buf *out = gguf_add_key(b, key, GGUF_ARRAY);
 
@@ -84,7 +86,8 @@ static inline void gguf_add_strings(struct gguf_builder *b, const char *key, uin
 		gguf_put_string(out, texts[i]);
 }
 
-static inline void gguf_add_i32s(struct gguf_builder *b, const char *key, uint64_t count, const int32_t *values)
+static inline void gguf_add_i32s(
+	struct gguf_builder *b, const char *key, uint64_t count, const int32_t *values)
 {
 	struct buf *out = gguf_add_key(b, key, GGUF_ARRAY);
 
@@ -94,8 +97,8 @@ static inline void gguf_add_i32s(struct gguf_builder *b, const char *key, uint64
 }
 
 /* An info as it is; dims as in the file, the contiguous one first. */
-static inline void gguf_add_info(struct gguf_builder *b, const char *name, uint32_t type, uint32_t dim_count,
-	const uint64_t *dims, uint64_t offset_bytes)
+static inline void gguf_add_info(struct gguf_builder *b, const char *name, uint32_t type,
+	uint32_t dim_count, const uint64_t *dims, uint64_t offset_bytes)
 {
 	b->tensor_count++;
 	gguf_put_string(&b->infos, name);
@@ -113,8 +116,8 @@ static inline void gguf_pad(struct buf *out)
 }
 
 /* Info and bytes, at the next aligned place. */
-static inline void gguf_add_tensor(struct gguf_builder *b, const char *name, uint32_t type, uint32_t dim_count,
-	const uint64_t *dims, const void *bytes, size_t size)
+static inline void gguf_add_tensor(struct gguf_builder *b, const char *name, uint32_t type,
+	uint32_t dim_count, const uint64_t *dims, const void *bytes, size_t size)
 {
 	gguf_pad(&b->data);
 	gguf_add_info(b, name, type, dim_count, dims, b->data.size);

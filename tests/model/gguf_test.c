@@ -1,4 +1,5 @@
-/* tests/model/gguf_test.c - what is in a GGUF file is read, and what cannot be is refused with a place. */
+/* tests/model/gguf_test.c - what is in a GGUF file is read, and what cannot be is refused with a
+ * place. */
 #include "unit.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 #include "base/mem.h"
 #include "model/gguf_builder.h"
 
-#define TYPE_F32  0
+#define TYPE_F32 0
 #define TYPE_Q8_0 8
 
 static const uint64_t DIMS_4X2[] = {4, 2};
@@ -78,7 +79,8 @@ static void gives_back_what_was_written(void **state)
 	assert_int_equal(gguf_get_bool(&g, "a.yes", &flag, &info), ERR_NONE);
 	assert_true(flag);
 	assert_int_equal(gguf_walk_strings(&g, "a.words", &walk, &info), ERR_NONE);
-	assert_true(gguf_walk_next(&walk, &text) && text.size == 3 && memcmp(text.data, "red", 3) == 0);
+	assert_true(
+		gguf_walk_next(&walk, &text) && text.size == 3 && memcmp(text.data, "red", 3) == 0);
 	assert_true(gguf_walk_next(&walk, &text) && text.size == 0);
 	assert_true(gguf_walk_next(&walk, &text) && text.size == 5);
 	assert_false(gguf_walk_next(&walk, &text));
@@ -190,8 +192,8 @@ static void a_byte_changed_anywhere_is_an_answer(void **state)
 
 			file.data[i] = (char)values[v];
 			const enum err code = open_bytes(file.data, file.size, &info);
-			assert_true(code == ERR_NONE || code == ERR_INPUT || code == ERR_UNSUPPORTED ||
-				code == ERR_LIMIT);
+			assert_true(code == ERR_NONE || code == ERR_INPUT ||
+				    code == ERR_UNSUPPORTED || code == ERR_LIMIT);
 			assert_true(code == ERR_NONE || strlen(info.text) > 11);
 		}
 		file.data[i] = kept;

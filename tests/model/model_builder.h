@@ -1,5 +1,6 @@
-/* tests/model/model_builder.h - whole small models made in memory by the rules of their architecture, right or with one
- * thing wrong: what weights_test and the fuzz seeds read. Every value is a small number that bf16 holds exactly. */
+/* tests/model/model_builder.h - whole small models made in memory by the rules of their
+ * architecture, right or with one thing wrong: what weights_test and the fuzz seeds read. Every
+ * value is a small number that bf16 holds exactly. */
 #ifndef TESTS_MODEL_MODEL_BUILDER_H
 #define TESTS_MODEL_MODEL_BUILDER_H
 
@@ -14,27 +15,31 @@
 #include "model/safetensors_builder.h"
 
 static const char MODEL_BUILDER_QWEN3[] =
-	"{\"model_type\":\"qwen3\",\"hidden_size\":32,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+	"{\"model_type\":\"qwen3\",\"hidden_size\":32,\"num_hidden_layers\":1,\"num_attention_"
+	"heads\":2,"
 	"\"num_key_value_heads\":1,\"head_dim\":16,\"intermediate_size\":32,\"vocab_size\":8,"
-	"\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,\"rope_theta\":10000,\"tie_word_embeddings\":false,"
+	"\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,\"rope_theta\":10000,\"tie_word_"
+	"embeddings\":false,"
 	"\"eos_token_id\":1}";
 
 static const char MODEL_BUILDER_QWEN3_5[] =
-	"{\"model_type\":\"qwen3_5_text\",\"hidden_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":2,"
+	"{\"model_type\":\"qwen3_5_text\",\"hidden_size\":32,\"num_hidden_layers\":2,\"num_"
+	"attention_heads\":2,"
 	"\"num_key_value_heads\":1,\"head_dim\":16,\"intermediate_size\":32,\"vocab_size\":8,"
-	"\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,\"rope_theta\":10000,\"tie_word_embeddings\":false,"
+	"\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,\"rope_theta\":10000,\"tie_word_"
+	"embeddings\":false,"
 	"\"eos_token_id\":1,\"layer_types\":[\"linear_attention\",\"full_attention\"],"
 	"\"linear_num_key_heads\":2,\"linear_num_value_heads\":4,\"linear_key_head_dim\":8,"
 	"\"linear_value_head_dim\":8,\"linear_conv_kernel_dim\":4}";
 
 /* One thing that differs from the model as it should be; a zeroed struct changes nothing. */
 struct model_builder_change {
-	const char *drop;        /* a tensor that is left out */
-	const char *reshape;     /* a tensor with one row more */
-	const char *poison;      /* a tensor whose last value is value */
+	const char *drop;    /* a tensor that is left out */
+	const char *reshape; /* a tensor with one row more */
+	const char *poison;  /* a tensor whose last value is value */
 	float value;
-	const char *retype;      /* a tensor of type (safetensors: F8_E4M3; GGUF: Q4_K), sized so */
-	const char *add;         /* one tensor [8] more */
+	const char *retype; /* a tensor of type (safetensors: F8_E4M3; GGUF: Q4_K), sized so */
+	const char *add;    /* one tensor [8] more */
 };
 
 static inline json_t *model_builder_parse(const char *text)
@@ -75,15 +80,15 @@ static inline float *model_builder_values(size_t count, uint32_t salt)
 }
 
 /* A callback for each tensor: its name, shape and values; the rows include a reshape. */
-typedef void model_builder_each(void *context, const char *name, const struct weight_rule *rule, uint64_t rows,
-	uint64_t columns, const float *values);
+typedef void model_builder_each(void *context, const char *name, const struct weight_rule *rule,
+	uint64_t rows, uint64_t columns, const float *values);
 
 static inline void model_builder_walk(const struct model_config *c, bool gguf, const char *prefix,
 	const struct model_builder_change *change, model_builder_each *each, void *context)
 {
 	const struct arch *arch = arch_get(c->arch);
 
-	for (uint32_t at = 0; at <= c->layers; at++)  /* 0: what is there once */
+	for (uint32_t at = 0; at <= c->layers; at++) /* 0: what is there once */
 		for (size_t i = 0; i < arch->rule_count; i++) {
 			const struct weight_rule *rule = &arch->rules[i];
 			const uint32_t layer = at ? at - 1 : 0;
@@ -91,19 +96,23 @@ static inline void model_builder_walk(const struct model_config *c, bool gguf, c
 			const char *last = gguf ? rule->gguf_name : rule->json_name;
 			char name[160];
 
-			if ((rule->place == PLACE_ONCE) != (at == 0) || (rule->place == PLACE_DELTA && !delta) ||
+			if ((rule->place == PLACE_ONCE) != (at == 0) ||
+				(rule->place == PLACE_DELTA && !delta) ||
 				(rule->place == PLACE_ATTENTION && delta))
 				continue;
 			if (at)
-				snprintf(name, sizeof(name), "%s%s.%" PRIu32 ".%s", prefix, gguf ? "blk" : "layers",
-					layer, last);
+				snprintf(name, sizeof(name), "%s%s.%" PRIu32 ".%s", prefix,
+					gguf ? "blk" : "layers", layer, last);
 			else
-				snprintf(name, sizeof(name), "%s%s", rule->weight == WEIGHT_HEAD ? "" : prefix, last);
+				snprintf(name, sizeof(name), "%s%s",
+					rule->weight == WEIGHT_HEAD ? "" : prefix, last);
 			if (model_builder_is(name, change->drop))
 				continue;
-			const uint64_t rows = arch_extent(c, rule->rows) + model_builder_is(name, change->reshape);
+			const uint64_t rows = arch_extent(c, rule->rows) +
+					      model_builder_is(name, change->reshape);
 			const uint64_t columns = arch_extent(c, rule->columns);
-			float *values = model_builder_values(rows * columns, at * WEIGHTS + rule->weight);
+			float *values =
+				model_builder_values(rows * columns, at * WEIGHTS + rule->weight);
 
 			if (gguf && rule->form == FORM_DECAY)
 				for (uint64_t v = 0; v < rows; v++)
@@ -121,8 +130,8 @@ struct model_builder_sink {
 	const struct model_builder_change *change;
 };
 
-static inline void model_builder_to_safetensors(void *context, const char *name, const struct weight_rule *rule,
-	uint64_t rows, uint64_t columns, const float *values)
+static inline void model_builder_to_safetensors(void *context, const char *name,
+	const struct weight_rule *rule, uint64_t rows, uint64_t columns, const float *values)
 {
 	struct model_builder_sink *sink = context;
 	const bool fp8 = model_builder_is(name, sink->change->retype);
@@ -138,13 +147,14 @@ static inline void model_builder_to_safetensors(void *context, const char *name,
 		snprintf(shape, sizeof(shape), "[%" PRIu64 ",%" PRIu64 "]", rows, columns);
 	else
 		snprintf(shape, sizeof(shape), "[%" PRIu64 "]", rows);
-	safetensors_add(&sink->st, name, fp8 ? "F8_E4M3" : "BF16", shape, halves, rows * columns * (fp8 ? 1 : 2));
+	safetensors_add(&sink->st, name, fp8 ? "F8_E4M3" : "BF16", shape, halves,
+		rows * columns * (fp8 ? 1 : 2));
 	free(halves);
 }
 
 /* One file; the caller frees it. */
-static inline struct buf model_builder_safetensors(const char *config, const char *prefix,
-	const struct model_builder_change *change)
+static inline struct buf model_builder_safetensors(
+	const char *config, const char *prefix, const struct model_builder_change *change)
 {
 	const struct model_config c = model_builder_config(config);
 	struct model_builder_sink sink = {.change = change};
@@ -157,8 +167,8 @@ static inline struct buf model_builder_safetensors(const char *config, const cha
 	return safetensors_builder_finish(&sink.st);
 }
 
-static inline void model_builder_to_gguf(void *context, const char *name, const struct weight_rule *rule, uint64_t rows,
-	uint64_t columns, const float *values)
+static inline void model_builder_to_gguf(void *context, const char *name,
+	const struct weight_rule *rule, uint64_t rows, uint64_t columns, const float *values)
 {
 	struct model_builder_sink *sink = context;
 	const bool matrix = rule->form == FORM_MATRIX, two = matrix || rule->form == FORM_CONV;
@@ -167,7 +177,8 @@ static inline void model_builder_to_gguf(void *context, const char *name, const 
 	if (model_builder_is(name, sink->change->retype))
 		gguf_add_tensor(&sink->gguf, name, 12, 2, (uint64_t[]){256, 1}, values, 144);
 	else
-		gguf_add_tensor(&sink->gguf, name, 0, two ? 2 : 1, dims, values, rows * columns * sizeof(*values));
+		gguf_add_tensor(&sink->gguf, name, 0, two ? 2 : 1, dims, values,
+			rows * columns * sizeof(*values));
 }
 
 /* Metadata as a converter writes it. */
@@ -178,13 +189,21 @@ static inline void model_builder_gguf_keys(struct gguf_builder *b, const struct 
 		const char *key;
 		uint32_t value;
 	} numbers[] = {
-		{"block_count", c->layers + c->mtp_layers}, {"context_length", c->context_max},
-		{"embedding_length", c->hidden}, {"feed_forward_length", c->ffn}, {"attention.head_count", c->heads},
-		{"attention.head_count_kv", c->kv_heads}, {"attention.key_length", c->head_dim},
-		{"attention.value_length", c->head_dim}, {"rope.dimension_count", c->rotary_dim},
-		{"nextn_predict_layers", c->mtp_layers}, {"full_attention_interval", 2},
-		{"ssm.conv_kernel", c->delta_conv}, {"ssm.state_size", c->delta_k_dim},
-		{"ssm.group_count", c->delta_k_heads}, {"ssm.time_step_rank", c->delta_v_heads},
+		{"block_count", c->layers + c->mtp_layers},
+		{"context_length", c->context_max},
+		{"embedding_length", c->hidden},
+		{"feed_forward_length", c->ffn},
+		{"attention.head_count", c->heads},
+		{"attention.head_count_kv", c->kv_heads},
+		{"attention.key_length", c->head_dim},
+		{"attention.value_length", c->head_dim},
+		{"rope.dimension_count", c->rotary_dim},
+		{"nextn_predict_layers", c->mtp_layers},
+		{"full_attention_interval", 2},
+		{"ssm.conv_kernel", c->delta_conv},
+		{"ssm.state_size", c->delta_k_dim},
+		{"ssm.group_count", c->delta_k_heads},
+		{"ssm.time_step_rank", c->delta_v_heads},
 		{"ssm.inner_size", c->delta_v_heads * c->delta_v_dim},
 	};
 	char key[96];
@@ -201,8 +220,8 @@ static inline void model_builder_gguf_keys(struct gguf_builder *b, const struct 
 	gguf_add_u32(b, "tokenizer.ggml.eos_token_id", c->eos[0]);
 }
 
-static inline struct buf model_builder_gguf(const char *config, uint32_t mtp_layers,
-	const struct model_builder_change *change)
+static inline struct buf model_builder_gguf(
+	const char *config, uint32_t mtp_layers, const struct model_builder_change *change)
 {
 	struct model_config c = model_builder_config(config);
 	struct model_builder_sink sink = {.change = change};
@@ -213,7 +232,8 @@ static inline struct buf model_builder_gguf(const char *config, uint32_t mtp_lay
 	model_builder_gguf_keys(&sink.gguf, &c);
 	model_builder_walk(&c, true, "", change, model_builder_to_gguf, &sink);
 	if (change->add)
-		gguf_add_tensor(&sink.gguf, change->add, 0, 1, (uint64_t[]){8}, eight, sizeof(eight));
+		gguf_add_tensor(
+			&sink.gguf, change->add, 0, 1, (uint64_t[]){8}, eight, sizeof(eight));
 	return gguf_builder_finish(&sink.gguf);
 }
 

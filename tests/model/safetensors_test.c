@@ -1,4 +1,5 @@
-/* tests/model/safetensors_test.c - what is in a safetensors file is read, and what cannot be is refused by name. */
+/* tests/model/safetensors_test.c - what is in a safetensors file is read, and what cannot be is
+ * refused by name. */
 #include "unit.h"
 
 #include <stdlib.h>
@@ -46,7 +47,8 @@ static void gives_back_what_was_written(void **state)
 	struct safetensors s;
 
 	(void)state;
-	assert_int_equal(safetensors_open(&s, file.data, file.size, "test.safetensors", &info), ERR_NONE);
+	assert_int_equal(
+		safetensors_open(&s, file.data, file.size, "test.safetensors", &info), ERR_NONE);
 	assert_int_equal(s.tensors.count, 4);
 	const struct stored_tensor *t = stored_table_find(&s.tensors, "b.weight");
 	assert_non_null(t);
@@ -92,8 +94,8 @@ static void a_byte_changed_anywhere_is_an_answer(void **state)
 
 			file.data[i] = (char)values[v];
 			const enum err code = open_bytes(file.data, file.size, &info);
-			assert_true(code == ERR_NONE || code == ERR_INPUT || code == ERR_UNSUPPORTED ||
-				code == ERR_LIMIT);
+			assert_true(code == ERR_NONE || code == ERR_INPUT ||
+				    code == ERR_UNSUPPORTED || code == ERR_LIMIT);
 		}
 		file.data[i] = kept;
 	}
@@ -125,37 +127,62 @@ static void headers_that_are_broken_are_refused(void **state)
 		{"{}", ERR_INPUT, "32 bytes at the end belong to no tensor"},
 		{"{\"__metadata__\":[]}", ERR_INPUT, "__metadata__"},
 		{"{\"a\":1}", ERR_INPUT, "tensor a: no dtype"},
-		{"{\"\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_INPUT, "name has 0 bytes"},
+		{"{\"\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_INPUT,
+			"name has 0 bytes"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8]}}", ERR_INPUT, "data_offsets"},
 		{"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,32]}}", ERR_INPUT, "shape"},
 		{"{\"a\":{\"dtype\":7,\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_INPUT, "dtype"},
-		{"{\"a\":{\"dtype\":\"Q9\",\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_UNSUPPORTED, "type Q9"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":8,\"data_offsets\":[0,32]}}", ERR_INPUT, "shape"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[-8],\"data_offsets\":[0,32]}}", ERR_INPUT, "dimension"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8.0],\"data_offsets\":[0,32]}}", ERR_INPUT, "dimension"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,8],\"data_offsets\":[0,32]}}", ERR_INPUT, "8 dimensions"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,32]}}", ERR_INPUT, "overflow"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807],\"data_offsets\":[0,32]}}", ERR_INPUT, "overflow"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[7],\"data_offsets\":[0,32]}}", ERR_INPUT, "its shape says 28"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[32,0]}}", ERR_INPUT, "backwards"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32,64]}}", ERR_INPUT, "pair"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[-32,0]}}", ERR_INPUT, "backwards"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[1,33]}}", ERR_INPUT, "beyond the end"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,9223372036854775807]}}", ERR_INPUT, "beyond the end"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,32]}}", ERR_INPUT, "a hole before it"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", ERR_INPUT, "16 bytes at the end"},
+		{"{\"a\":{\"dtype\":\"Q9\",\"shape\":[8],\"data_offsets\":[0,32]}}",
+			ERR_UNSUPPORTED, "type Q9"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":8,\"data_offsets\":[0,32]}}", ERR_INPUT,
+			"shape"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[-8],\"data_offsets\":[0,32]}}", ERR_INPUT,
+			"dimension"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8.0],\"data_offsets\":[0,32]}}", ERR_INPUT,
+			"dimension"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,8],\"data_offsets\":[0,32]}"
+		 "}",
+			ERR_INPUT, "8 dimensions"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,"
+		 "32]}}",
+			ERR_INPUT, "overflow"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807],\"data_offsets\":[0,32]"
+		 "}}",
+			ERR_INPUT, "overflow"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[7],\"data_offsets\":[0,32]}}", ERR_INPUT,
+			"its shape says 28"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[32,0]}}", ERR_INPUT,
+			"backwards"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32,64]}}", ERR_INPUT,
+			"pair"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[-32,0]}}", ERR_INPUT,
+			"backwards"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[1,33]}}", ERR_INPUT,
+			"beyond the end"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,9223372036854775807]}"
+		 "}",
+			ERR_INPUT, "beyond the end"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,32]}}", ERR_INPUT,
+			"a hole before it"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", ERR_INPUT,
+			"16 bytes at the end"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},"
-			"\"b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,32]}}", ERR_INPUT, "overlaps"},
+		 "\"b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,32]}}",
+			ERR_INPUT, "overlaps"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]},"
-			"\"b\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_INPUT, "overlaps"},
+		 "\"b\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}",
+			ERR_INPUT, "overlaps"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]},"
-			"\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}", ERR_INPUT, "duplicate"},
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[[[8]]],\"data_offsets\":[0,32]}}", ERR_LIMIT, "nested"},
+		 "\"a\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[0,32]}}",
+			ERR_INPUT, "duplicate"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[[[8]]],\"data_offsets\":[0,32]}}", ERR_LIMIT,
+			"nested"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct buf file = safetensors_join(cases[i].header, strlen(cases[i].header), EIGHT, sizeof(EIGHT));
+		struct buf file = safetensors_join(
+			cases[i].header, strlen(cases[i].header), EIGHT, sizeof(EIGHT));
 		struct err_info info = {0};
 
 		assert_int_equal(open_bytes(file.data, file.size, &info), cases[i].wanted);

@@ -1,4 +1,5 @@
-/* tests/model/tokenizer_gguf_test.c - a GGUF file's tokenizer is that of the checkpoint it was made from. */
+/* tests/model/tokenizer_gguf_test.c - a GGUF file's tokenizer is that of the checkpoint it was made
+ * from. */
 #include "unit.h"
 
 #include <string.h>
@@ -24,20 +25,23 @@ static void encode(const struct tokenizer *t, const char *text, struct token_lis
 
 static void check_same(const char *dir, const char *file, enum pretokenize_rule rule)
 {
-	static const char *const texts[] = {"", "Hello, world! 12345", "<|im_start|>user\n春雨<|im_end|>\n", "e\xCC\x81t\xC3\xA9 ",
-		"a\t\n  b\r\n", "<think>x</think>", "\xF0\x9F\x98\x80 <|endoftext|>"};
+	static const char *const texts[] = {"", "Hello, world! 12345",
+		"<|im_start|>user\n春雨<|im_end|>\n", "e\xCC\x81t\xC3\xA9 ", "a\t\n  b\r\n",
+		"<think>x</think>", "\xF0\x9F\x98\x80 <|endoftext|>"};
 	struct buf bytes = test_read(file);
 	struct err_info info = {0};
 	struct tokenizer *from_dir, *from_gguf;
 	uint32_t a_ids[IDS_MAX], b_ids[IDS_MAX];
-	struct token_list a = {.ids = a_ids, .count_max = IDS_MAX}, b = {.ids = b_ids, .count_max = IDS_MAX};
+	struct token_list a = {.ids = a_ids, .count_max = IDS_MAX},
+			  b = {.ids = b_ids, .count_max = IDS_MAX};
 	struct gguf g;
 
 	if (tokenizer_open_dir(&from_dir, test_path(dir), rule, &info) ||
-		gguf_open(&g, bytes.data, bytes.size, file, &info) || tokenizer_open_gguf(&from_gguf, &g, &info))
+		gguf_open(&g, bytes.data, bytes.size, file, &info) ||
+		tokenizer_open_gguf(&from_gguf, &g, &info))
 		fail_msg("%s", info.text);
 	gguf_close(&g);
-	buf_free(&bytes);  /* the tokenizer keeps nothing of it */
+	buf_free(&bytes); /* the tokenizer keeps nothing of it */
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		encode(from_dir, texts[i], &a);
 		encode(from_gguf, texts[i], &b);
@@ -45,11 +49,13 @@ static void check_same(const char *dir, const char *file, enum pretokenize_rule 
 		assert_memory_equal(a_ids, b_ids, a.count * sizeof(*a_ids));
 	}
 	for (uint32_t id = 0; id < tokenizer_count(from_dir); id++) {
-		const struct token_text x = tokenizer_text(from_dir, id), y = tokenizer_text(from_gguf, id);
+		const struct token_text x = tokenizer_text(from_dir, id),
+					y = tokenizer_text(from_gguf, id);
 
 		assert_int_equal(x.size, y.size);
 		assert_memory_equal(x.bytes ? x.bytes : "", y.bytes ? y.bytes : "", x.size);
-		assert_int_equal(tokenizer_is_special(from_dir, id), tokenizer_is_special(from_gguf, id));
+		assert_int_equal(
+			tokenizer_is_special(from_dir, id), tokenizer_is_special(from_gguf, id));
 	}
 	assert_int_equal(tokenizer_eos(from_dir), tokenizer_eos(from_gguf));
 	tokenizer_close(from_dir);
@@ -59,8 +65,10 @@ static void check_same(const char *dir, const char *file, enum pretokenize_rule 
 static void the_golden_files_tokenise_like_their_checkpoints(void **state)
 {
 	(void)state;
-	check_same("golden/checkpoints/qwen3-f32", "golden/gguf/qwen3-q8_0.gguf", PRETOKENIZE_QWEN2);
-	check_same("golden/checkpoints/qwen3_5-mini-bf16", "golden/gguf/qwen3_5-mini-f32.gguf", PRETOKENIZE_QWEN35);
+	check_same(
+		"golden/checkpoints/qwen3-f32", "golden/gguf/qwen3-q8_0.gguf", PRETOKENIZE_QWEN2);
+	check_same("golden/checkpoints/qwen3_5-mini-bf16", "golden/gguf/qwen3_5-mini-f32.gguf",
+		PRETOKENIZE_QWEN35);
 }
 
 /* 256 single bytes, one merge and one control token; one thing left out or made wrong. */
@@ -73,13 +81,15 @@ static struct buf make_file(const char *wrong)
 	int spare = 256;
 
 	for (int byte = 0; byte < 256; byte++) {
-		const bool printable = (byte >= 0x21 && byte < 0x7F) || (byte >= 0xA1 && byte < 0xAD) || byte >= 0xAE;
+		const bool printable = (byte >= 0x21 && byte < 0x7F) ||
+				       (byte >= 0xA1 && byte < 0xAD) || byte >= 0xAE;
 		const int letter = printable ? byte : spare++;
 
 		if (letter < 0x80)
 			snprintf(letters[byte], 3, "%c", letter);
 		else
-			snprintf(letters[byte], 3, "%c%c", 0xC0 | letter >> 6, 0x80 | (letter & 0x3F));
+			snprintf(letters[byte], 3, "%c%c", 0xC0 | letter >> 6,
+				0x80 | (letter & 0x3F));
 		tokens[byte] = letters[byte];
 		types[byte] = TOKENIZER_GGUF_NORMAL;
 	}
@@ -96,8 +106,10 @@ static struct buf make_file(const char *wrong)
 		gguf_add_strings(&b, "tokenizer.ggml.tokens", 258, tokens);
 	if (strcmp(wrong, "types") != 0)
 		gguf_add_i32s(&b, "tokenizer.ggml.token_type", 258, types);
-	gguf_add_strings(&b, "tokenizer.ggml.merges", 1, strcmp(wrong, "merges") == 0 ? &tokens[256] : merges);
-	gguf_add_string(&b, "tokenizer.ggml.pre", strcmp(wrong, "pre") == 0 ? "llama-bpe" : "qwen35");
+	gguf_add_strings(&b, "tokenizer.ggml.merges", 1,
+		strcmp(wrong, "merges") == 0 ? &tokens[256] : merges);
+	gguf_add_string(
+		&b, "tokenizer.ggml.pre", strcmp(wrong, "pre") == 0 ? "llama-bpe" : "qwen35");
 	gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", strcmp(wrong, "eos") == 0 ? 258 : 257);
 	return gguf_builder_finish(&b);
 }
@@ -157,7 +169,8 @@ static void running_out_of_memory_is_an_error_and_leaks_nothing(void **state)
 		mem_fail_after(n, 1);
 		code = tokenizer_open_gguf(&t, &g, &info);
 		mem_fail_after(0, 0);
-		assert_true(code == ERR_NONE || code == ERR_MEMORY || code == ERR_LIMIT);  /* an arena cannot grow */
+		assert_true(code == ERR_NONE || code == ERR_MEMORY ||
+			    code == ERR_LIMIT); /* an arena cannot grow */
 	}
 	tokenizer_close(t);
 	gguf_close(&g);

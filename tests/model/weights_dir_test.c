@@ -1,4 +1,5 @@
-/* tests/model/weights_dir_test.c - directories and split files: what is read, which file wins, and that nothing leads out. */
+/* tests/model/weights_dir_test.c - directories and split files: what is read, which file wins, and
+ * that nothing leads out. */
 #include "unit.h"
 
 #include <stdlib.h>
@@ -46,9 +47,10 @@ static void drop(const char *dir, const char *name)
 
 static void drop_dir(char *dir)
 {
-	static const char *const names[] = {"config.json", "generation_config.json", "tokenizer_config.json",
-		"chat_template.jinja", "chat_template.json", "model.safetensors", "model.safetensors.index.json", "one",
-		"two", "m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "m.gguf", "other.gguf"};
+	static const char *const names[] = {"config.json", "generation_config.json",
+		"tokenizer_config.json", "chat_template.jinja", "chat_template.json",
+		"model.safetensors", "model.safetensors.index.json", "one", "two",
+		"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "m.gguf", "other.gguf"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		drop(dir, names[i]);
@@ -74,7 +76,8 @@ static void check(const char *path, enum err wanted, const char *part)
 
 	const enum err code = weights_open(&w, path, &info);
 	if (code != wanted || !strstr(info.text, part))
-		fail_msg("%s, not %s: \"%s\" should say \"%s\"", err_name(code), err_name(wanted), info.text, part);
+		fail_msg("%s, not %s: \"%s\" should say \"%s\"", err_name(code), err_name(wanted),
+			info.text, part);
 	if (!code)
 		weights_close(&w);
 }
@@ -138,7 +141,8 @@ static void the_template_comes_from_jinja_then_tokenizer_config_then_the_early_f
 	check_template(dir, NULL);
 	put_text(dir, "chat_template.json", "{\"chat_template\":\"early\"}");
 	check_template(dir, "early");
-	put_text(dir, "tokenizer_config.json", "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"t\"},"
+	put_text(dir, "tokenizer_config.json",
+		"{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"t\"},"
 		"{\"name\":\"default\",\"template\":\"listed\"}]}");
 	check_template(dir, "listed");
 	put_text(dir, "tokenizer_config.json", "{\"chat_template\":\"config\"}");
@@ -159,10 +163,12 @@ static void put_index(const char *dir, const char *first_file)
 	buf_add_str(&index, "{\"weight_map\":{");
 	for (size_t i = 0; i < arch->rule_count; i++) {
 		const struct weight_rule *rule = &arch->rules[i];
-		const char *place = rule->weight == WEIGHT_HEAD ? "" : rule->place == PLACE_ONCE ? "model."
-			: "model.layers.0.";
+		const char *place = rule->weight == WEIGHT_HEAD ? ""
+				    : rule->place == PLACE_ONCE ? "model."
+								: "model.layers.0.";
 
-		buf_printf(&index, "%s\"%s%s\":\"%s\"", i ? "," : "", place, rule->json_name, i ? "one" : first_file);
+		buf_printf(&index, "%s\"%s%s\":\"%s\"", i ? "," : "", place, rule->json_name,
+			i ? "one" : first_file);
 	}
 	buf_add_str(&index, "}}");
 	put(dir, "model.safetensors.index.json", index.data, index.size);
@@ -200,7 +206,8 @@ static void the_index_decides_where_a_tensor_is_taken_from(void **state)
 
 static void an_index_cannot_lead_out_of_the_directory_or_to_what_is_not_there(void **state)
 {
-	static const char *const outside[] = {"../one", "/etc/passwd", "..", ".", "", "sub/one", ".hidden"};
+	static const char *const outside[] = {
+		"../one", "/etc/passwd", "..", ".", "", "sub/one", ".hidden"};
 	char *dir = make_dir();
 	struct buf whole = model_builder_safetensors(MODEL_BUILDER_QWEN3, "model.", &NO_CHANGE);
 	struct buf part = model_builder_safetensors(MODEL_BUILDER_QWEN3, "model.",
@@ -257,7 +264,7 @@ static void more_files_than_the_limit_are_refused(void **state)
 	drop_dir(dir);
 }
 
-/* ---- split GGUF ------------------------------------------------------------------------------------------- */
+/* split GGUF. */
 
 /* Metadata in the first shard, all tensors in the second. */
 static void put_split(const char *dir, uint16_t second_number, uint16_t second_count)
@@ -276,8 +283,10 @@ static void put_split(const char *dir, uint16_t second_number, uint16_t second_c
 	put(dir, "other.gguf", file.data, file.size);
 	buf_free(&file);
 	gguf_builder_init(&sink.gguf);
-	buf_add(gguf_add_key(&sink.gguf, "split.no", GGUF_U16), &second_number, sizeof(second_number));
-	buf_add(gguf_add_key(&sink.gguf, "split.count", GGUF_U16), &second_count, sizeof(second_count));
+	buf_add(gguf_add_key(&sink.gguf, "split.no", GGUF_U16), &second_number,
+		sizeof(second_number));
+	buf_add(gguf_add_key(&sink.gguf, "split.count", GGUF_U16), &second_count,
+		sizeof(second_count));
 	model_builder_walk(&c, true, "", &NO_CHANGE, model_builder_to_gguf, &sink);
 	file = gguf_builder_finish(&sink.gguf);
 	put(dir, "m-00002-of-00002.gguf", file.data, file.size);
@@ -306,7 +315,7 @@ static void a_split_file_is_opened_by_its_first_shard(void **state)
 	drop_dir(dir);
 }
 
-/* ---- the model inside -------------------------------------------------------------------------------------- */
+/* the model inside. */
 
 static void the_model_inside_opens_or_says_that_there_is_none(void **state)
 {
@@ -335,7 +344,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_no_model_says_what_is_missing),
 		cmocka_unit_test(a_config_cut_anywhere_is_refused),
-		cmocka_unit_test(the_template_comes_from_jinja_then_tokenizer_config_then_the_early_file),
+		cmocka_unit_test(
+			the_template_comes_from_jinja_then_tokenizer_config_then_the_early_file),
 		cmocka_unit_test(the_index_decides_where_a_tensor_is_taken_from),
 		cmocka_unit_test(an_index_cannot_lead_out_of_the_directory_or_to_what_is_not_there),
 		cmocka_unit_test(more_files_than_the_limit_are_refused),

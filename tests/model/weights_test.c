@@ -1,5 +1,5 @@
-/* tests/model/weights_test.c - one model in every layout gives the same weights; a model that is not what its config says is
- * refused, with the tensor's name. */
+/* tests/model/weights_test.c - one model in every layout gives the same weights; a model that is
+ * not what its config says is refused, with the tensor's name. */
 #include "unit.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ static struct weights open_golden(const char *name)
 	return w;
 }
 
-/* ---- goldens: small models as transformers and the GGUF converter write them --------------------------- */
+/* goldens: small models as transformers and the GGUF converter write them. */
 
 static void every_golden_model_opens(void **state)
 {
@@ -32,7 +32,8 @@ static void every_golden_model_opens(void **state)
 	size_t i;
 
 	(void)state;
-	json_array_foreach (json_object_get(index, "cases"), i, item) {
+	json_array_foreach(json_object_get(index, "cases"), i, item)
+	{
 		const char *name = json_string_value(json_object_get(item, "model"));
 		struct weights w = open_golden(name);
 
@@ -42,7 +43,8 @@ static void every_golden_model_opens(void **state)
 			json_string_value(json_object_get(item, "dtype")));
 		assert_true(w.chat_template && w.chat_template_size == strlen(w.chat_template));
 		assert_int_equal(w.config.vocab, 320);
-		assert_true(w.config.eos_count == 2 && w.config.eos[0] == 289 && w.config.eos[1] == 287);
+		assert_true(w.config.eos_count == 2 && w.config.eos[0] == 289 &&
+			    w.config.eos[1] == 287);
 		assert_true((w.gguf != NULL) == (strstr(name, ".gguf") != NULL));
 		weights_close(&w);
 	}
@@ -79,28 +81,36 @@ static uint32_t grouped_row(const struct weights *w, enum weight weight, uint32_
 	return i;
 }
 
-static void check_matrices(const struct weights *a, const struct weights *b, enum weight weight, uint32_t layer)
+static void check_matrices(
+	const struct weights *a, const struct weights *b, enum weight weight, uint32_t layer)
 {
-	const struct chip_matrix *ma = weights_matrix(a, weight, layer), *mb = weights_matrix(b, weight, layer);
+	const struct chip_matrix *ma = weights_matrix(a, weight, layer),
+				 *mb = weights_matrix(b, weight, layer);
 	float ra[512], rb[512];
 
 	assert_true(ma->rows == mb->rows && ma->columns == mb->columns && ma->columns <= 512);
 	for (uint32_t i = 0; i < ma->rows; i++) {
-		dtype_row_to_f32(ma->type, weights_row(ma, grouped_row(b, weight, i)), ma->columns, ra);
+		dtype_row_to_f32(
+			ma->type, weights_row(ma, grouped_row(b, weight, i)), ma->columns, ra);
 		dtype_row_to_f32(mb->type, weights_row(mb, i), mb->columns, rb);
 		for (uint32_t j = 0; j < ma->columns; j++) {
-			const uint32_t at = weight == WEIGHT_DELTA_OUT ? grouped_index(b, 0, b->config.delta_v_dim, j) : j;
+			const uint32_t at = weight == WEIGHT_DELTA_OUT
+						    ? grouped_index(b, 0, b->config.delta_v_dim, j)
+						    : j;
 
 			if (ra[at] != rb[j])
-				fail_msg("weight %d of layer %u differs at [%u, %u]", weight, layer, i, j);
+				fail_msg("weight %d of layer %u differs at [%u, %u]", weight, layer,
+					i, j);
 		}
 	}
 }
 
 /* Vectors are equal to rounding: the GGUF converter computes exp(A_log) with another library. */
-static void check_vectors(const struct weights *a, const struct weights *b, enum weight weight, uint32_t layer)
+static void check_vectors(
+	const struct weights *a, const struct weights *b, enum weight weight, uint32_t layer)
 {
-	const struct weight_vector *va = weights_vector(a, weight, layer), *vb = weights_vector(b, weight, layer);
+	const struct weight_vector *va = weights_vector(a, weight, layer),
+				   *vb = weights_vector(b, weight, layer);
 	const uint32_t unit = weight == WEIGHT_DELTA_CONV ? a->config.delta_conv : 1;
 
 	assert_int_equal(va->count, vb->count);
@@ -108,8 +118,8 @@ static void check_vectors(const struct weights *a, const struct weights *b, enum
 		const float wanted = va->values[grouped_row(b, weight, i / unit) * unit + i % unit];
 
 		if (fabsf(vb->values[i] - wanted) > 3e-7F * fabsf(wanted))
-			fail_msg("weight %d of layer %u differs at %u: %g, not %g", weight, layer, i,
-				(double)vb->values[i], (double)wanted);
+			fail_msg("weight %d of layer %u differs at %u: %g, not %g", weight, layer,
+				i, (double)vb->values[i], (double)wanted);
 	}
 }
 
@@ -125,7 +135,8 @@ static void check_same(const struct weights *a, const struct weights *b)
 			const struct weight_rule *rule = &arch->rules[i];
 			const bool delta = a->config.layer_kind[layer] == MODEL_LAYER_DELTA;
 
-			if ((rule->place == PLACE_DELTA && !delta) || (rule->place == PLACE_ATTENTION && delta))
+			if ((rule->place == PLACE_DELTA && !delta) ||
+				(rule->place == PLACE_ATTENTION && delta))
 				continue;
 			if (rule->form == FORM_MATRIX)
 				check_matrices(a, b, rule->weight, layer);
@@ -192,11 +203,13 @@ static void a_tied_head_is_the_embedding_unless_a_gguf_file_brings_its_own(void 
 
 	(void)state;
 	assert_true(w.config.tied);
-	assert_ptr_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans, weights_matrix(&w, WEIGHT_EMBED, 0)->spans);
+	assert_ptr_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans,
+		weights_matrix(&w, WEIGHT_EMBED, 0)->spans);
 	weights_close(&w);
 	w = open_golden("gguf/qwen3_5-q4_0.gguf");
 	assert_false(w.config.tied);
-	assert_ptr_not_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans, weights_matrix(&w, WEIGHT_EMBED, 0)->spans);
+	assert_ptr_not_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans,
+		weights_matrix(&w, WEIGHT_EMBED, 0)->spans);
 	weights_close(&w);
 }
 
@@ -232,10 +245,11 @@ static void golden_models_survive_memory_running_out(void **state)
 	}
 }
 
-/* ---- models made here, with one thing wrong -------------------------------------------------------------- */
+/* models made here, with one thing wrong. */
 
-static enum err open_texts(const char *config, const char *prefix, const struct model_builder_change *change,
-	struct weights *w, struct buf *file, struct err_info *info)
+static enum err open_texts(const char *config, const char *prefix,
+	const struct model_builder_change *change, struct weights *w, struct buf *file,
+	struct err_info *info)
 {
 	json_t *value = model_builder_parse(config);
 	const struct model_config_texts texts = {.config = value};
@@ -246,8 +260,8 @@ static enum err open_texts(const char *config, const char *prefix, const struct 
 	return code;
 }
 
-static void check_texts(const char *config, const char *prefix, const struct model_builder_change *change,
-	enum err wanted, const char *part)
+static void check_texts(const char *config, const char *prefix,
+	const struct model_builder_change *change, enum err wanted, const char *part)
 {
 	struct err_info info = {0};
 	struct weights w;
@@ -263,8 +277,8 @@ static void check_texts(const char *config, const char *prefix, const struct mod
 	buf_free(&file);
 }
 
-static void check_gguf(const char *config, uint32_t mtp_layers, const struct model_builder_change *change,
-	enum err wanted, const char *part)
+static void check_gguf(const char *config, uint32_t mtp_layers,
+	const struct model_builder_change *change, enum err wanted, const char *part)
 {
 	struct buf file = model_builder_gguf(config, mtp_layers, change);
 	struct err_info info = {0};
@@ -300,8 +314,8 @@ struct nth {
 	char name[160];
 };
 
-static void see_nth(void *context, const char *name, const struct weight_rule *rule, uint64_t rows, uint64_t columns,
-	const float *values)
+static void see_nth(void *context, const char *name, const struct weight_rule *rule, uint64_t rows,
+	uint64_t columns, const float *values)
 {
 	struct nth *nth = context;
 
@@ -329,22 +343,32 @@ static void each_tensor_that_is_missing_or_misshapen_is_named(void **state)
 	(void)state;
 	for (size_t m = 0; m < 2; m++) {
 		for (size_t i = 0; nth_name(&nth, configs[m], false, i); i++) {
-			check_texts(configs[m], "model.", &(struct model_builder_change){.drop = nth.name}, ERR_INPUT, nth.name);
-			check_texts(configs[m], "model.", &(struct model_builder_change){.reshape = nth.name}, ERR_INPUT, nth.name);
-			check_texts(configs[m], "model.", &(struct model_builder_change){.retype = nth.name}, ERR_UNSUPPORTED,
+			check_texts(configs[m], "model.",
+				&(struct model_builder_change){.drop = nth.name}, ERR_INPUT,
+				nth.name);
+			check_texts(configs[m], "model.",
+				&(struct model_builder_change){.reshape = nth.name}, ERR_INPUT,
+				nth.name);
+			check_texts(configs[m], "model.",
+				&(struct model_builder_change){.retype = nth.name}, ERR_UNSUPPORTED,
 				"F8_E4M3");
 		}
 		for (size_t i = 0; nth_name(&nth, configs[m], true, i); i++) {
-			const struct model_builder_change drop = {.drop = nth.name}, reshape = {.reshape = nth.name};
+			const struct model_builder_change drop = {.drop = nth.name},
+							  reshape = {.reshape = nth.name};
 			const bool head = strcmp(nth.name, "output.weight") == 0;
 			const bool embed = strcmp(nth.name, "token_embd.weight") == 0;
 
-			/* Without a head the embedding is it; the embedding's rows are the vocabulary. */
-			check_gguf(configs[m], 0, &drop, head ? ERR_NONE : ERR_INPUT, head ? "" : nth.name);
-			check_gguf(configs[m], 0, &reshape, ERR_INPUT, embed ? "output.weight" : nth.name);
+			/* Without a head the embedding is it; the embedding's rows are the
+			 * vocabulary. */
+			check_gguf(configs[m], 0, &drop, head ? ERR_NONE : ERR_INPUT,
+				head ? "" : nth.name);
+			check_gguf(configs[m], 0, &reshape, ERR_INPUT,
+				embed ? "output.weight" : nth.name);
 		}
 	}
-	check_gguf(MODEL_BUILDER_QWEN3, 0, &(struct model_builder_change){.retype = "blk.0.ffn_up.weight"}, ERR_UNSUPPORTED,
+	check_gguf(MODEL_BUILDER_QWEN3, 0,
+		&(struct model_builder_change){.retype = "blk.0.ffn_up.weight"}, ERR_UNSUPPORTED,
 		"blk.0.ffn_up.weight has type Q4_K; read are F32");
 }
 
@@ -367,36 +391,45 @@ static void what_does_not_belong_is_named_and_what_is_known_is_left_out(void **s
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		check_texts(MODEL_BUILDER_QWEN3_5, "model.", &(struct model_builder_change){.add = cases[i].name},
-			cases[i].wanted, "");
-	check_gguf(MODEL_BUILDER_QWEN3_5, 0, &(struct model_builder_change){.add = "rope_freqs.weight"}, ERR_INPUT,
+		check_texts(MODEL_BUILDER_QWEN3_5, "model.",
+			&(struct model_builder_change){.add = cases[i].name}, cases[i].wanted, "");
+	check_gguf(MODEL_BUILDER_QWEN3_5, 0,
+		&(struct model_builder_change){.add = "rope_freqs.weight"}, ERR_INPUT,
 		"rope_freqs.weight has no place in a qwen3_5 model");
-	check_gguf(MODEL_BUILDER_QWEN3_5, 0, &(struct model_builder_change){.add = "blk.2.nextn.enorm.weight"}, ERR_INPUT,
+	check_gguf(MODEL_BUILDER_QWEN3_5, 0,
+		&(struct model_builder_change){.add = "blk.2.nextn.enorm.weight"}, ERR_INPUT,
 		"blk.2.nextn.enorm.weight");
-	check_gguf(MODEL_BUILDER_QWEN3_5, 1, &(struct model_builder_change){.add = "blk.2.nextn.enorm.weight"}, ERR_NONE,
-		"");
-	check_gguf(MODEL_BUILDER_QWEN3_5, 1, &(struct model_builder_change){.add = "blk.3.nextn.enorm.weight"}, ERR_INPUT,
+	check_gguf(MODEL_BUILDER_QWEN3_5, 1,
+		&(struct model_builder_change){.add = "blk.2.nextn.enorm.weight"}, ERR_NONE, "");
+	check_gguf(MODEL_BUILDER_QWEN3_5, 1,
+		&(struct model_builder_change){.add = "blk.3.nextn.enorm.weight"}, ERR_INPUT,
 		"blk.3");
-	check_gguf(MODEL_BUILDER_QWEN3_5, 1, &(struct model_builder_change){.add = "blk.4294967298.x"}, ERR_INPUT, "blk.4");
+	check_gguf(MODEL_BUILDER_QWEN3_5, 1,
+		&(struct model_builder_change){.add = "blk.4294967298.x"}, ERR_INPUT, "blk.4");
 }
 
 static void small_weights_that_are_not_finite_are_refused(void **state)
 {
 	static const char *const names[] = {"model.norm.weight", "model.layers.0.linear_attn.A_log",
-		"model.layers.0.linear_attn.conv1d.weight", "model.layers.1.self_attn.q_norm.weight"};
+		"model.layers.0.linear_attn.conv1d.weight",
+		"model.layers.1.self_attn.q_norm.weight"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		check_texts(MODEL_BUILDER_QWEN3_5, "model.", &(struct model_builder_change){.poison = names[i], .value = NAN},
-			ERR_INPUT, names[i]);
 		check_texts(MODEL_BUILDER_QWEN3_5, "model.",
-			&(struct model_builder_change){.poison = names[i], .value = INFINITY}, ERR_INPUT, names[i]);
+			&(struct model_builder_change){.poison = names[i], .value = NAN}, ERR_INPUT,
+			names[i]);
+		check_texts(MODEL_BUILDER_QWEN3_5, "model.",
+			&(struct model_builder_change){.poison = names[i], .value = INFINITY},
+			ERR_INPUT, names[i]);
 	}
 	/* exp(200) is beyond float; a decay above zero would grow without bound. */
-	check_texts(MODEL_BUILDER_QWEN3_5, "model.", &(struct model_builder_change){.poison = names[1], .value = 200},
-		ERR_INPUT, names[1]);
-	check_gguf(MODEL_BUILDER_QWEN3_5, 0, &(struct model_builder_change){.poison = "blk.0.ssm_a", .value = 0.5F},
-		ERR_INPUT, "blk.0.ssm_a");
+	check_texts(MODEL_BUILDER_QWEN3_5, "model.",
+		&(struct model_builder_change){.poison = names[1], .value = 200}, ERR_INPUT,
+		names[1]);
+	check_gguf(MODEL_BUILDER_QWEN3_5, 0,
+		&(struct model_builder_change){.poison = "blk.0.ssm_a", .value = 0.5F}, ERR_INPUT,
+		"blk.0.ssm_a");
 }
 
 static void norms_and_decays_come_out_as_the_program_uses_them(void **state)
@@ -407,39 +440,55 @@ static void norms_and_decays_come_out_as_the_program_uses_them(void **state)
 
 	(void)state;
 	assert_int_equal(open_texts(MODEL_BUILDER_QWEN3_5, "model.",
-		&(struct model_builder_change){.poison = "model.norm.weight", .value = 0.25F}, &w, &file, &info), ERR_NONE);
-	assert_true(weights_vector(&w, WEIGHT_FINAL_NORM, 0)->values[31] == 1.25F);  /* 1 + w */
+				 &(struct model_builder_change){
+					 .poison = "model.norm.weight", .value = 0.25F},
+				 &w, &file, &info),
+		ERR_NONE);
+	assert_true(weights_vector(&w, WEIGHT_FINAL_NORM, 0)->values[31] == 1.25F); /* 1 + w */
 	weights_close(&w);
 	buf_free(&file);
 	assert_int_equal(open_texts(MODEL_BUILDER_QWEN3, "model.",
-		&(struct model_builder_change){.poison = "model.norm.weight", .value = 0.25F}, &w, &file, &info), ERR_NONE);
+				 &(struct model_builder_change){
+					 .poison = "model.norm.weight", .value = 0.25F},
+				 &w, &file, &info),
+		ERR_NONE);
 	assert_true(weights_vector(&w, WEIGHT_FINAL_NORM, 0)->values[31] == 0.25F);
 	weights_close(&w);
 	buf_free(&file);
-	assert_int_equal(open_texts(MODEL_BUILDER_QWEN3_5, "model.", &(struct model_builder_change){
-		.poison = "model.layers.0.linear_attn.norm.weight", .value = 0.25F}, &w, &file, &info), ERR_NONE);
-	assert_true(weights_vector(&w, WEIGHT_DELTA_NORM, 0)->values[7] == 0.25F);  /* plain, trap 2 */
+	assert_int_equal(
+		open_texts(MODEL_BUILDER_QWEN3_5, "model.",
+			&(struct model_builder_change){
+				.poison = "model.layers.0.linear_attn.norm.weight", .value = 0.25F},
+			&w, &file, &info),
+		ERR_NONE);
+	assert_true(
+		weights_vector(&w, WEIGHT_DELTA_NORM, 0)->values[7] == 0.25F); /* plain, trap 2 */
 	weights_close(&w);
 	buf_free(&file);
-	assert_int_equal(open_texts(MODEL_BUILDER_QWEN3_5, "model.", &(struct model_builder_change){
-		.poison = "model.layers.0.linear_attn.A_log", .value = 0}, &w, &file, &info), ERR_NONE);
+	assert_int_equal(open_texts(MODEL_BUILDER_QWEN3_5, "model.",
+				 &(struct model_builder_change){
+					 .poison = "model.layers.0.linear_attn.A_log", .value = 0},
+				 &w, &file, &info),
+		ERR_NONE);
 	assert_true(weights_vector(&w, WEIGHT_DELTA_DECAY, 0)->values[3] == -1.0F);
 	weights_close(&w);
 	buf_free(&file);
 }
 
-/* The outer object of config.json speaks for the class that is loaded; older libraries asked the inner one. */
+/* The outer object of config.json speaks for the class that is loaded; older libraries asked the
+ * inner one. */
 static void a_tied_checkpoint_uses_its_head_only_where_the_config_says_both(void **state)
 {
 	static const struct {
 		const char *outer, *inner;
 		bool stored, works, tied;
 	} cases[] = {
-		{"true", "true", true, true, true},      /* the copy is left alone, as transformers does */
+		{"true", "true", true, true,
+			true}, /* the copy is left alone, as transformers does */
 		{"true", "true", false, true, true},
 		{"false", "false", true, true, false},
 		{"false", "false", false, false, false},
-		{"false", "true", true, true, false},    /* what is stored decides */
+		{"false", "true", true, true, false}, /* what is stored decides */
 		{"false", "true", false, true, true},
 		{"true", "false", true, true, false},
 		{"null", "true", true, true, true},
@@ -447,14 +496,18 @@ static void a_tied_checkpoint_uses_its_head_only_where_the_config_says_both(void
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct model_builder_change change = {.drop = cases[i].stored ? NULL : "lm_head.weight"};
+		const struct model_builder_change change = {
+			.drop = cases[i].stored ? NULL : "lm_head.weight"};
 		json_t *text = model_builder_parse(MODEL_BUILDER_QWEN3_5);
 		struct err_info info = {0};
 		struct weights w;
-		struct buf file = model_builder_safetensors(MODEL_BUILDER_QWEN3_5, "model.", &change);
+		struct buf file =
+			model_builder_safetensors(MODEL_BUILDER_QWEN3_5, "model.", &change);
 
-		json_object_set_new(text, "tie_word_embeddings", json_boolean(strcmp(cases[i].inner, "true") == 0));
-		json_t *config = json_pack("{s:s, s:o}", "model_type", "qwen3_5", "text_config", text);
+		json_object_set_new(text, "tie_word_embeddings",
+			json_boolean(strcmp(cases[i].inner, "true") == 0));
+		json_t *config =
+			json_pack("{s:s, s:o}", "model_type", "qwen3_5", "text_config", text);
 		if (strcmp(cases[i].outer, "null") != 0)
 			json_object_set_new(config, "tie_word_embeddings",
 				json_boolean(strcmp(cases[i].outer, "true") == 0));
@@ -464,7 +517,8 @@ static void a_tied_checkpoint_uses_its_head_only_where_the_config_says_both(void
 		if (!code) {
 			assert_int_equal(w.config.tied, cases[i].tied);
 			assert_int_equal(weights_matrix(&w, WEIGHT_HEAD, 0)->spans[0].rows ==
-				weights_matrix(&w, WEIGHT_EMBED, 0)->spans[0].rows, cases[i].tied);
+						 weights_matrix(&w, WEIGHT_EMBED, 0)->spans[0].rows,
+				cases[i].tied);
 			weights_close(&w);
 		}
 		json_decref(config);
