@@ -121,7 +121,7 @@ static bool filter_lower(struct jinja_render *r, const struct jinja_value *v,
 static bool filter_title(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	return recase(r, "title", v, args, JINJA_TITLE, out);
+	return recase(r, "title", v, args, JINJA_TITLE_WORDS, out);
 }
 
 static bool filter_capitalize(struct jinja_render *r, const struct jinja_value *v,
@@ -202,7 +202,8 @@ static bool filter_indent(struct jinja_render *r, const struct jinja_value *v,
 	struct jinja_string s, indent;
 	struct jinja_value lines;
 
-	if (!jinja_bind(r, "indent", args, names, 3, 0, values) || !jinja_to_string(r, v, &s) ||
+	if (!jinja_bind(r, "indent", args, names, 3, 0, values) ||
+		!jinja_want_string(r, "indent", v, &s) ||
 		!indent_text(r, &values[0], &indent) ||
 		!jinja_split(r, s, &newline, -1, false, &lines))
 		return false;
@@ -269,6 +270,8 @@ static bool filter_int(struct jinja_render *r, const struct jinja_value *v,
 
 	if (!jinja_bind(r, "int", args, names, 1, 0, &otherwise))
 		return false;
+	if (v->type == JINJA_UNDEFINED)
+		return jinja_fail_undefined(r, v);
 	if (jinja_is_integral(v)) {
 		integer = jinja_integer(v);
 		good = true;
@@ -300,6 +303,8 @@ static bool filter_float(struct jinja_render *r, const struct jinja_value *v,
 
 	if (!jinja_bind(r, "float", args, names, 1, 0, &otherwise))
 		return false;
+	if (v->type == JINJA_UNDEFINED)
+		return jinja_fail_undefined(r, v);
 	if (jinja_is_number(v)) {
 		real = jinja_real(v);
 		good = true;
@@ -347,9 +352,10 @@ static bool filter_round(struct jinja_render *r, const struct jinja_value *v,
 		!jinja_name_is(values[1].string.bytes, values[1].string.size, "common")))
 		return jinja_fail(
 			r, ERR_UNSUPPORTED, "round: a precision of 0 to 30, method 'common'");
-	*out = *v;
-	if (jinja_is_integral(v))
+	if (jinja_is_integral(v)) {
+		*out = jinja_int(jinja_integer(v));
 		return true;
+	}
 	if (v->type != JINJA_FLOAT)
 		return jinja_fail(
 			r, ERR_INPUT, "round: expected a number, got %s", jinja_type_name(v));

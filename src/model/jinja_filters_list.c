@@ -118,7 +118,14 @@ static bool filter_join(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* map, select and their kin */
+/* map, select and their kin: whatever is false has no elements */
+
+static bool elements_of(
+	struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
+{
+	*out = jinja_list_of(NULL, 0);
+	return !jinja_truth(v) || jinja_to_list(r, v, out);
+}
 
 /* The arguments after the first so many: those of the filter or test that is named among them. */
 static struct jinja_args rest_of(const struct jinja_args *args, size_t first)
@@ -177,7 +184,7 @@ static bool filter_map(struct jinja_render *r, const struct jinja_value *v,
 {
 	struct jinja_value list, *items;
 
-	if (!jinja_to_list(r, v, &list))
+	if (!elements_of(r, v, &list))
 		return false;
 	items = jinja_array(r, list.list.count, sizeof(*items));
 	if (!items || r->depth >= r->limits.depth_max)
@@ -221,7 +228,7 @@ static bool select_items(struct jinja_render *r, const struct jinja_value *v,
 
 	if (by_attribute && args->count == 0)
 		return jinja_fail(r, ERR_INPUT, "selectattr: an attribute is missing");
-	if (!jinja_to_list(r, v, &list))
+	if (!elements_of(r, v, &list))
 		return false;
 	items = jinja_array(r, list.list.count, sizeof(*items));
 	if (!items)

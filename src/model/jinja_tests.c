@@ -37,37 +37,41 @@ TYPE_TEST(iterable, v->type == JINJA_STRING || jinja_is_list(v) || v->type == JI
 TYPE_TEST(callable, v->type == JINJA_MACRO || v->type == JINJA_FUNCTION ||
 			    v->type == JINJA_METHOD || v->type == JINJA_UNDEFINED)
 
-static bool remainder_of(
-	struct jinja_render *r, const struct jinja_value *v, int64_t divisor, int64_t *out)
+/* Whether v leaves the remainder when divided; a float with a fraction leaves none that is whole.
+ */
+static bool leaves(struct jinja_render *r, const struct jinja_value *v, int64_t divisor,
+	int64_t remainder, bool *out)
 {
-	int64_t integer;
+	struct jinja_value whole = *v;
 
-	if (!jinja_want_int(r, "test", v, &integer))
-		return false;
+	*out = false;
 	if (divisor == 0)
 		return jinja_fail(r, ERR_INPUT, "integer modulo by zero");
-	*out = divisor == -1 ? 0 : integer % divisor;
+	if (v->type == JINJA_FLOAT) {
+		if (!(v->real > -9e18 && v->real < 9e18) || (double)(int64_t)v->real != v->real)
+			return true;
+		whole = jinja_int((int64_t)v->real);
+	}
+	int64_t integer;
+
+	if (!jinja_want_int(r, "test", &whole, &integer))
+		return false;
+	const int64_t left = divisor == -1 ? 0 : integer % divisor;
+
+	*out = (left < 0 ? left + divisor : left) == remainder;
 	return true;
 }
 
 static bool is_odd(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, bool *out)
 {
-	int64_t remainder = 0;
-
-	if (!no_arguments(r, args) || !remainder_of(r, v, 2, &remainder))
-		return false;
-	*out = remainder != 0;
-	return true;
+	return no_arguments(r, args) && leaves(r, v, 2, 1, out);
 }
 
 static bool is_even(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, bool *out)
 {
-	if (!is_odd(r, v, args, out))
-		return false;
-	*out = !*out;
-	return true;
+	return no_arguments(r, args) && leaves(r, v, 2, 0, out);
 }
 
 /* The one argument of a test that has one. */
@@ -83,13 +87,10 @@ static bool is_divisibleby(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, bool *out)
 {
 	struct jinja_value other;
-	int64_t divisor, remainder = 0;
+	int64_t divisor;
 
-	if (!other_value(r, args, &other) || !jinja_want_int(r, "divisibleby", &other, &divisor) ||
-		!remainder_of(r, v, divisor, &remainder))
-		return false;
-	*out = remainder == 0;
-	return true;
+	return other_value(r, args, &other) && jinja_want_int(r, "divisibleby", &other, &divisor) &&
+	       leaves(r, v, divisor, 0, out);
 }
 
 static bool is_eq(struct jinja_render *r, const struct jinja_value *v,

@@ -437,20 +437,28 @@ static void write_case(struct jinja_writer *w, uint32_t c, bool upper)
 	jinja_write(w, bytes, unicode_encode(upper ? unicode_upper(c) : unicode_lower(c), bytes));
 }
 
+/* Whether a character makes the next one a capital. */
+static bool begins_word(uint32_t c, enum jinja_case to)
+{
+	if (to == JINJA_TITLE)
+		return unicode_class_of(c) != UNICODE_LETTER;
+	return to == JINJA_TITLE_WORDS && (c == '-' || c == '(' || c == '{' || c == '[' ||
+						  c == '<' || unicode_is_python_space(c));
+}
+
 static void write_recased(struct jinja_writer *w, struct jinja_string s, enum jinja_case to)
 {
-	bool inside_word = false, first = true;
+	bool capital = to != JINJA_LOWER;
 
-	for (size_t at = 0; at < s.size; first = false) {
+	for (size_t at = 0; at < s.size;) {
 		uint32_t c;
 		const size_t length = unicode_decode(s.bytes + at, s.size - at, &c);
 
 		if (c == UNICODE_BROKEN)
 			jinja_write(w, s.bytes + at, length);
 		else
-			write_case(w, c, to == JINJA_UPPER || (to == JINJA_TITLE && !inside_word) ||
-				(to == JINJA_CAPITALIZE && first));
-		inside_word = unicode_class_of(c) == UNICODE_LETTER;
+			write_case(w, c, capital);
+		capital = to == JINJA_UPPER || begins_word(c, to);
 		at += length;
 	}
 }

@@ -59,7 +59,13 @@ bool jinja_split(struct jinja_render *r, struct jinja_string s,
 	const struct jinja_string *separator, int64_t count_max, bool from_right,
 	struct jinja_value *out) MUST_CHECK;
 
-enum jinja_case { JINJA_LOWER, JINJA_UPPER, JINJA_TITLE, JINJA_CAPITALIZE };
+enum jinja_case {
+	JINJA_LOWER,
+	JINJA_UPPER,
+	JINJA_TITLE,        /* Python's: a capital after what is no letter */
+	JINJA_TITLE_WORDS,  /* the filter's: a capital after white space, hyphen or opening bracket */
+	JINJA_CAPITALIZE,
+};
 bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case to,
 	struct jinja_string *out) MUST_CHECK;
 

@@ -115,6 +115,39 @@ static void every_small_case_gives_what_jinja2_gives(void **state)
 	json_decref(root);
 }
 
+/* Corners that a comparison with jinja2 3.1.6 over 21,000 random templates has shown. */
+static void corners_are_as_in_jinja2(void **state)
+{
+	static const struct {
+		const char *source, *output;
+	} corners[] = {{"{{ [{'k': 'x'}]|title }}", "[{'k': 'x'}]"},
+		{"{{ \"they're a-b (c\"|title }}", "They're A-B (C"},
+		{"{{ \"they're\".title() }}", "They'Re"},
+		{"{{ false|map('string')|list }}{{ none|select|list }}", "[][]"},
+		{"{{ 1.5 is even }} {{ 2.0 is even }} {{ -3 is odd }}", "False True True"},
+		{"{{ true|round }}", "1"},
+		{"{{ 'ß'.upper() }}{{ 'aaa'.replace('', '-') }}", "SS-a-a-a-"},
+		{"{{ 'a b  c'.rsplit(none, 1) }}", "['a b', 'c']"},
+		{"{% for x in [1] if x %}{{ loop.index }}{% else %}no{% endfor %}", "1"},
+		{"{{ [1,2][5:] }}{{ 'abc'[::-2] }}", "[]ca"},
+		{"{{ 2 ** 3 ** 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 1e16 }} {{ 1e-5 }}",
+			"64 -4 2 1e+16 1e-05"},
+		{"{{ 1 if false }}|{{ (1 if false) is defined }}", "|False"},
+		{"{{ {'a': 1}.items is callable }}", "True"},
+		{"{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}{{ m(a=2) }}", "2"},
+		{"{{-1}}{{ - 1 }}", "1-1"},
+		{"{{ ['a', 'B']|sort }}{{ ['b', 'A', 'a']|unique|list }}", "['a', 'B']['b', 'A']"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(corners) / sizeof(corners[0]); i++) {
+		struct rendered result = render(corners[i].source, NULL);
+
+		assert_string_equal(result.info.text, "");
+		assert_string_equal(result.out.text.data, corners[i].output);
+		jinja_output_free(&result.out);
+	}
+}
+
 /* One conversation of template_goldens.json. */
 static bool golden_holds(const json_t *item)
 {
@@ -412,6 +445,7 @@ static void renders_survive_every_failed_allocation(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(every_small_case_gives_what_jinja2_gives),
+	cmocka_unit_test(corners_are_as_in_jinja2),
 	cmocka_unit_test(every_conversation_gives_what_jinja2_gives),
 	cmocka_unit_test(errors_name_line_and_reason),
 	cmocka_unit_test(no_template_outruns_its_limits),
