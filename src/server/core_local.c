@@ -135,6 +135,8 @@ enum err core_local_open(struct core_local *l, const struct core_limits *limits,
 	const struct core_local_hooks *hooks, struct err_info *info)
 {
 	*l = (struct core_local){.store = store, .hooks = hooks};
+	if (core_limits_check(limits, info))
+		return info->code;
 	l->memory = mem_alloc_aligned(1, core_bytes(limits), 64);
 	if (!l->memory)
 		return err_set(info, ERR_MEMORY, "no memory for %zu bytes of state", core_bytes(limits));

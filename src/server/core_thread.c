@@ -173,6 +173,7 @@ static bool timed_step(struct core_thread *t, const struct core_event *event)
 	t->step_ns_sum += took_ns;
 	if (took_ns > t->step_ns_max)
 		t->step_ns_max = took_ns;
+	t->config.actions_hash = core_actions_hash(t->config.actions_hash, &t->actions);
 	for (uint32_t i = 0; i < t->actions.count; i++)
 		action_take(t, &t->actions.list[i]);
 	return more;
@@ -346,10 +347,12 @@ enum err core_thread_start(struct core_thread **out, const struct core_thread_co
 	return info->code;
 }
 
-void core_thread_join(struct core_thread *t)
+uint64_t core_thread_join(struct core_thread *t)
 {
 	if (!t)
-		return;
+		return 0;
 	thread_join(t->thread);
+	const uint64_t hash = t->config.actions_hash;
 	core_thread_free(t);
+	return hash;
 }

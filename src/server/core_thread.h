@@ -23,11 +23,13 @@ struct core_thread_config {
 	struct executor *executors[CORE_THREAD_MODELS_MAX];     /* by index of the model; the caller closes them */
 	bool simulated[CORE_THREAD_MODELS_MAX];                 /* driven by this thread's clock */
 	uint32_t model_count;
+	uint64_t actions_hash;      /* of the actions so far */
 };
 
 enum err core_thread_start(struct core_thread **out, const struct core_thread_config *config, struct err_info *info)
 	MUST_CHECK;
-/* After wires->core_stop is set: waits for its end, frees. NULL is legal. */
-void core_thread_join(struct core_thread *t);
+/* After wires->core_stop is set: waits for its end, frees; gives the hash of all actions (core_actions_hash). NULL is
+ * legal. */
+uint64_t core_thread_join(struct core_thread *t);
 
 #endif

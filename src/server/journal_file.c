@@ -111,6 +111,59 @@ void journal_facts_free(struct journal_facts *facts)
 	*facts = (struct journal_facts){0};
 }
 
+/* ---- the same day again ------------------------------------------------------------------------------------- */
+
+/* A run begins with LOAD_COUNTERS: where the newest does. */
+static size_t newest_run(const struct file_map *map)
+{
+	static _Thread_local struct journal_entry entry;
+	size_t at = 0, begin = 0, used;
+
+	while (at < map->size && journal_decode(&entry, map->data + at, map->size - at, &used) == JOURNAL_ENTRY) {
+		if (entry.event.kind == CORE_LOAD_COUNTERS)
+			begin = at;
+		at += used;
+	}
+	return begin;
+}
+
+static enum err run_replay(struct journal_outcome *out, const struct file_map *map, struct journal_replay *replay,
+	struct err_info *info)
+{
+	static _Thread_local struct journal_entry entry;
+	size_t at = newest_run(map), used;
+
+	while (at < map->size && journal_decode(&entry, map->data + at, map->size - at, &used) == JOURNAL_ENTRY) {
+		if (journal_replay_step(replay, &entry, info))
+			return info->code;
+		out->events++;
+		at += used;
+	}
+	out->actions_hash = replay->hash;
+	return ERR_NONE;
+}
+
+enum err journal_file_replay(struct journal_outcome *out, const struct home *home, const struct core_limits *limits,
+	struct err_info *info)
+{
+	struct journal_replay *replay = mem_alloc(1, sizeof(*replay));
+	void *memory = mem_alloc_aligned(1, core_bytes(limits), 64);
+	char path[PATH_MAX];
+	struct file_map map;
+
+	*out = (struct journal_outcome){0};
+	if (!replay || !memory) {
+		err_set(info, ERR_MEMORY, "no memory for a replay");
+	} else if (home_file(home, HOME_JOURNAL, path, info) == ERR_NONE && file_map_open(&map, path, info) == ERR_NONE) {
+		replay->core = core_init(memory, limits);
+		(void)!run_replay(out, &map, replay, info);
+		file_map_close(&map);
+	}
+	mem_free(memory);
+	mem_free(replay);
+	return info->code;
+}
+
 /* ---- writing -------------------------------------------------------------------------------------------------- */
 
 static enum err large_put_aside(const struct home *home, struct err_info *info)

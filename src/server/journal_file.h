@@ -27,6 +27,16 @@ enum err journal_facts_read(struct journal_facts *facts, const struct home *home
 int64_t journal_facts_tokens(const struct journal_facts *facts, const struct record_request *request);
 void journal_facts_free(struct journal_facts *facts);
 
+/* What a core did that took all events of a run. */
+struct journal_outcome {
+	uint64_t events;
+	uint64_t actions_hash;      /* core_actions_hash of all actions, in order */
+};
+
+/* Lets a fresh core take the decisions of the newest run again. limits: of the one that wrote it. */
+enum err journal_file_replay(struct journal_outcome *out, const struct home *home, const struct core_limits *limits,
+	struct err_info *info) MUST_CHECK;
+
 struct journal_file;
 
 /* To append a run. Only who holds the home's lock may. */

@@ -45,6 +45,7 @@ struct server {
 	struct executor *executors[SERVER_MODELS_MAX];
 	struct core_thread *core_thread;
 	struct store_thread *store_thread;
+	uint64_t actions_hash;              /* at the end */
 	bool all_durable;                   /* at the end */
 };
 
@@ -273,6 +274,7 @@ static enum err threads_start(struct server *s, struct err_info *info)
 		.requests_max = s->limits.requests_max,
 		.wires = &s->wires,
 		.model_count = s->config.model_count,
+		.actions_hash = s->core.actions_hash,
 	};
 
 	for (uint32_t i = 0; i < s->config.model_count; i++) {
@@ -363,6 +365,16 @@ uint16_t server_port(const struct server *s)
 	return s->port;
 }
 
+uint64_t server_actions_hash(const struct server *s)
+{
+	return s->actions_hash;
+}
+
+const struct core_limits *server_limits(const struct server *s)
+{
+	return &s->limits;
+}
+
 /* ---- running and closing ------------------------------------------------------------------------------------------ */
 
 static void threads_stop(struct server *s)
@@ -370,7 +382,8 @@ static void threads_stop(struct server *s)
 	atomic_store(&s->wires.core_stop, true);
 	if (s->core_thread)
 		wake_set(&s->wires.core_wake);
-	core_thread_join(s->core_thread);
+	if (s->core_thread)
+		s->actions_hash = core_thread_join(s->core_thread);
 	s->core_thread = NULL;
 	atomic_store(&s->wires.store_stop, true);
 	if (s->store_thread)

@@ -88,6 +88,9 @@ enum err server_open(struct server **out, const struct server_config *config, st
 uint16_t server_port(const struct server *s);
 /* Returns when everything is finished and durable. */
 enum err server_run(struct server *s, struct err_info *info) MUST_CHECK;
+/* After server_run, for replay: what a core of these limits did. */
+uint64_t server_actions_hash(const struct server *s);
+const struct core_limits *server_limits(const struct server *s);
 /* NULL is legal. */
 void server_close(struct server *s);
 

@@ -21,6 +21,7 @@ class Cloud:
         self.home = str(home)
         self.process = None
         self.port = None
+        self.last_words = ""    # what it printed at its end
 
     def start(self, *options, expect_failure=False):
         """Starts; with expect_failure gives (exit code, stderr) of a start that is refused."""
@@ -56,6 +57,7 @@ class Cloud:
         finally:
             if self.process.poll() is None:
                 self.process.kill()
+            self.last_words = self.process.stdout.read().decode() if self.process.poll() is not None else ""
             self.process.stdout.close()
             self.log.close()
             self.process = None

@@ -15,7 +15,9 @@ def home(tmp_path):
     c = cloud_module.Cloud(tmp_path)
     yield c
     if c.process:
-        c.kill()
+        assert c.stop() == 0
+    if c.last_words:
+        assert c.last_words.startswith("replay same "), c.last_words
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@
 #include "model/template.h"
 #include "model/tokenizer.h"
 #include "server/admin_link.h"
+#include "server/journal_file.h"
 #include "server/server.h"
 #include "vfs_lossy.h"
 
@@ -114,6 +115,22 @@ static long option_int(int argc, char **argv, const char *name, long otherwise)
 	return text ? strtol(text, NULL, 10) : otherwise;
 }
 
+/* The day again from its journal: must be the same. */
+static void replay_tell(const struct server *server, const char *path)
+{
+	struct journal_outcome outcome;
+	struct err_info info = {0};
+	struct home home;
+
+	if (home_open(&home, path, &info) == ERR_NONE &&
+		journal_file_replay(&outcome, &home, server_limits(server), &info) == ERR_NONE)
+		printf("replay %s %llu\n", outcome.actions_hash == server_actions_hash(server) ? "same" : "different",
+			(unsigned long long)outcome.events);
+	else
+		printf("replay failed %s\n", info.text);
+	home_close(&home);
+}
+
 static int serve(int argc, char **argv)
 {
 	struct sim_options sim = {.step_us = option_int(argc, argv, "--step-us", 2000)};
@@ -150,6 +167,7 @@ static int serve(int argc, char **argv)
 		printf("port %u\n", server_port(server));
 		fflush(stdout);
 		status = server_run(server, &info) != ERR_NONE;
+		replay_tell(server, config.home);
 		server_close(server);
 	}
 	if (info.code)
