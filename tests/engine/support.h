@@ -18,7 +18,8 @@ void support_model_open(struct support_model *m, const char *path, const char *i
 	uint32_t rows_max, uint32_t wanted_max);
 void support_model_close(struct support_model *m);
 
-/* The instruction sets this machine can run, NULL terminated. */
+/* The instruction sets this machine can run, and the one that test programs can emulate; NULL terminated. */
+#define SUPPORT_EMULATED "avx512-emulated"
 const char *const *support_isas(void);
 
 /* Logits of every position of tokens, fed in chunks: [count, vocab rows]; mem_free it. */
