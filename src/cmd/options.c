@@ -10,11 +10,16 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/arena.h"
+
 #include "base/mem.h"
 
 #define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
 #define NAME_MAX_BYTES 48
 #define LETTERS_MAX 128
+#define CONFIG_BYTES_MAX ((size_t)1 << 20)   /* values of a config file */
+
+static struct arena config_values;   /* live as long as the program, like argv */
 
 int options_wrong(const struct options *o, const char *format, ...)
 {
@@ -245,6 +250,8 @@ static bool options_from_config(const struct options *o, const char *path)
 	bool good = false;
 	FILE *file = fopen(path, "rb");
 
+	if (config_values.chunk_bytes == 0)
+		arena_init(&config_values, 4096, CONFIG_BYTES_MAX);
 	if (!file) {
 		options_wrong(o, "%s: %s", path, strerror(errno));
 		return false;
