@@ -12,7 +12,6 @@
 
 #include "base/arena.h"
 
-#include "base/mem.h"
 
 #define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
 #define NAME_MAX_BYTES 48
@@ -194,9 +193,13 @@ static bool config_value(const struct options *o, const char *path, const char *
 		options_wrong(o, "%s: unknown setting '%s'", path, key);
 		return false;
 	}
-	char *kept = mem_alloc(strlen(value) + 1, 1);  /* lives as long as the program, like argv */
+	char *kept = arena_strndup(&config_values, value, strlen(value));
 
-	return kept && row_set_from(o, row, path, memcpy(kept, value, strlen(value)));
+	if (!kept) {
+		options_wrong(o, "%s: more than %zu bytes of values", path, CONFIG_BYTES_MAX);
+		return false;
+	}
+	return row_set_from(o, row, path, kept);
 }
 
 /* A flat mapping of scalars and lists of scalars. */
