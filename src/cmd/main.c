@@ -1,5 +1,6 @@
 /* cmd/main.c - the table of verbs; nothing but finding one and calling it. */
-#include <signal.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,27 +38,35 @@ static void print_usage(FILE *out)
 	fprintf(out, "\n`tongyun VERB --help` tells more; `tongyun --version` the version.\n");
 }
 
+/* What could not be printed is a failure. (A reader that leaves ends the program by SIGPIPE, as it ends others.) */
+static int finish(int code)
+{
+	const bool failed_before = ferror(stdout);
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed_before)
+		return code;
+	fprintf(stderr, "tongyun: error: standard output: %s\n", errno ? strerror(errno) : "not all could be written");
+	return CMD_FAILED;
+}
+
 int main(int argc, char **argv)
 {
-	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		print_usage(stderr);
 		return CMD_WRONG;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
 		print_usage(stdout);
-		return CMD_DONE;
+		return finish(CMD_DONE);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("tongyun %s\n", TONGYUN_VERSION);
 		return CMD_DONE;
 	}
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-		if (strcmp(argv[1], verbs[i].name) == 0) {
-			const int code = verbs[i].run(argc - 1, argv + 1);
-
-			return fflush(stdout) == 0 ? code : CMD_FAILED;
-		}
+		if (strcmp(argv[1], verbs[i].name) == 0)
+			return finish(verbs[i].run(argc - 1, argv + 1));
 	fprintf(stderr, "tongyun: unknown verb '%s'; see tongyun --help\n", argv[1]);
 	return CMD_WRONG;
 }

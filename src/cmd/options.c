@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,13 +13,14 @@
 
 #include "base/arena.h"
 
-
 #define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
 #define NAME_MAX_BYTES 48
 #define LETTERS_MAX 128
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)   /* values of a config file */
 
 static struct arena config_values;   /* live as long as the program, like argv */
+static enum option_source sources[OPTIONS_ROWS_MAX];   /* [row]: of the last options_parse */
+static const struct options *parsed;
 
 int options_wrong(const struct options *o, const char *format, ...)
 {
@@ -81,8 +83,9 @@ static bool parse_bool(const char *text, bool *out)
 	return false;
 }
 
-/* Sets a row from text (NULL for a bare flag); says what was expected on failure. */
-static bool row_set(const struct option_row *row, const char *text, const char **expected)
+/* Sets a row from text (NULL for a bare flag); says what was expected on failure. fresh: the first value from its source,
+ * which replaces those of an earlier source. */
+static bool row_set(const struct option_row *row, const char *text, bool fresh, const char **expected)
 {
 	switch (row->kind) {
 	case OPTION_FLAG:
@@ -107,6 +110,8 @@ static bool row_set(const struct option_row *row, const char *text, const char *
 	case OPTION_LIST: {
 		struct option_list *list = row->value;
 
+		if (fresh)
+			list->count = 0;
 		*expected = "fewer values";
 		if (list->count == OPTIONS_LIST_MAX)
 			return false;
@@ -117,17 +122,35 @@ static bool row_set(const struct option_row *row, const char *text, const char *
 	return false;
 }
 
-static bool row_set_from(const struct options *o, const struct option_row *row, const char *source, const char *text)
+/* where: how the user called it, for the error. */
+static bool row_set_from(const struct options *o, const struct option_row *row, enum option_source source,
+	const char *where, const char *text)
 {
+	enum option_source *said = &sources[row - o->rows];
 	const char *expected = "";
 
-	if (row_set(row, text, &expected))
+	assert(*said <= source);
+	if (row_set(row, text, *said < source, &expected)) {
+		*said = source;
 		return true;
-	if (row->kind == OPTION_INT || row->kind == OPTION_NUMBER)
-		options_wrong(o, "%s: '%s' is not %s from %g to %g", source, text, expected, row->min, row->max);
+	}
+	if (row->kind == OPTION_INT)
+		options_wrong(o, "%s: '%s' is not %s from %.0f to %.0f", where, text, expected, row->min, row->max);
+	else if (row->kind == OPTION_NUMBER)
+		options_wrong(o, "%s: '%s' is not %s from %g to %g", where, text, expected, row->min, row->max);
 	else
-		options_wrong(o, "%s: '%s': expected %s", source, text ? text : "", expected);
+		options_wrong(o, "%s: '%s': expected %s", where, text ? text : "", expected);
 	return false;
+}
+
+enum option_source options_source(const void *value)
+{
+	enum option_source latest = OPTION_UNSAID;
+
+	for (uint32_t i = 0; i < parsed->row_count; i++)
+		if (parsed->rows[i].value == value && sources[i] > latest)
+			latest = sources[i];
+	return latest;
 }
 
 /* "max-model-len" to "TONGYUN_MAX_MODEL_LEN". */
@@ -152,11 +175,13 @@ static bool options_from_environment(const struct options *o)
 		char name[NAME_MAX_BYTES];
 		char variable[NAME_MAX_BYTES + 8];
 
+		if (strcmp(rest, "config") == 0)
+			continue;   /* has been read */
 		while (next_word(&rest, name)) {
 			environment_name(variable, name);
 			const char *text = getenv(variable);
 
-			if (text && *text && !row_set_from(o, &o->rows[i], variable, text))
+			if (text && *text && !row_set_from(o, &o->rows[i], OPTION_ENVIRONMENT, variable, text))
 				return false;
 		}
 	}
@@ -193,13 +218,15 @@ static bool config_value(const struct options *o, const char *path, const char *
 		options_wrong(o, "%s: unknown setting '%s'", path, key);
 		return false;
 	}
+	char where[PATH_MAX];
 	char *kept = arena_strndup(&config_values, value, strlen(value));
 
 	if (!kept) {
 		options_wrong(o, "%s: more than %zu bytes of values", path, CONFIG_BYTES_MAX);
 		return false;
 	}
-	return row_set_from(o, row, path, kept);
+	snprintf(where, sizeof(where), "%s: %s", path, name);
+	return row_set_from(o, row, OPTION_FILE, where, kept);
 }
 
 /* A flat mapping of scalars and lists of scalars. */
@@ -280,6 +307,7 @@ static void spellings_make(struct spellings *s, const struct options *o)
 	size_t letter_at = 0;
 
 	memset(s, 0, sizeof(*s));
+	s->letters[letter_at++] = ':';   /* a missing argument is told from an unknown option */
 	for (uint32_t i = 0; i < o->row_count; i++) {
 		const struct option_row *row = &o->rows[i];
 		const int argument = row->kind <= OPTION_NO_FLAG ? no_argument : required_argument;
@@ -312,6 +340,22 @@ static const struct option_row *row_of(const struct options *o, int code)
 	return NULL;
 }
 
+/* getopt has met something it cannot take: ':' or '?'. */
+static void flag_wrong(const struct options *o, int code, char **argv)
+{
+	const char *said = argv[optind - 1];
+	const char letter[] = {'-', optopt > 0 && optopt < 256 ? (char)optopt : '\0', '\0'};
+
+	if (letter[1])
+		said = letter;
+	if (code == ':')
+		options_wrong(o, "%s needs a value", said);
+	else if (optopt >= 256)
+		options_wrong(o, "%s takes no value", said);
+	else
+		options_wrong(o, "there is no option %s", said);
+}
+
 /* In the first pass only --config and --help count, in the second the rest. */
 static enum options_result options_from_flags(const struct options *o, int argc, char **argv, bool first_pass)
 {
@@ -320,21 +364,23 @@ static enum options_result options_from_flags(const struct options *o, int argc,
 
 	spellings_make(&spellings, o);
 	optind = 0;
-	opterr = !first_pass ? 0 : 1;
 	while ((code = getopt_long(argc, argv, spellings.letters, spellings.longs, NULL)) != -1) {
 		const struct option_row *row = row_of(o, code);
+		char where[NAME_MAX_BYTES + 2] = "--";
+		const char *rest;
 
 		if (code == 'h' && (!row || row->letter != 'h')) {
 			options_help(o, stdout);
 			return OPTIONS_HELP;
 		}
-		if (code == '?' || !row) {
-			fprintf(stderr, "tongyun: %s: see tongyun %s --help\n", o->verb, o->verb);
+		if (code == '?' || code == ':' || !row) {
+			flag_wrong(o, code, argv);
 			return OPTIONS_WRONG;
 		}
 		if ((strcmp(row->name, "config") == 0) != first_pass)
 			continue;
-		if (!row_set_from(o, row, argv[optind - 1], optarg))
+		rest = row->name;
+		if (next_word(&rest, where + 2) && !row_set_from(o, row, OPTION_FLAGS, where, optarg))
 			return OPTIONS_WRONG;
 	}
 	return OPTIONS_OK;
@@ -344,8 +390,12 @@ enum options_result options_parse(const struct options *o, int argc, char **argv
 	uint32_t *positional_count)
 {
 	const struct option_row *config = row_find(o, "config");
-	enum options_result result = options_from_flags(o, argc, argv, true);
+	enum options_result result;
 
+	assert(o->row_count <= OPTIONS_ROWS_MAX);
+	memset(sources, 0, sizeof(sources));
+	parsed = o;
+	result = options_from_flags(o, argc, argv, true);
 	if (result != OPTIONS_OK)
 		return result;
 	if (config) {

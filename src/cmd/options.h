@@ -13,6 +13,7 @@
 #include "base/err.h"
 
 #define OPTIONS_LIST_MAX 16   /* values of an OPTION_LIST */
+#define OPTIONS_ROWS_MAX 64   /* of a verb */
 
 enum option_kind {
 	OPTION_FLAG,    /* bool: --name */
@@ -20,7 +21,7 @@ enum option_kind {
 	OPTION_STRING,  /* const char * */
 	OPTION_INT,     /* int64_t in [min, max] */
 	OPTION_NUMBER,  /* double in [min, max] */
-	OPTION_LIST,    /* struct option_list: may be given several times */
+	OPTION_LIST,    /* struct option_list: values of one source add up, those of a later one replace them */
 };
 
 struct option_list {
@@ -47,12 +48,18 @@ struct options {
 	uint32_t positional_max;    /* more is wrong usage */
 };
 
+/* Where a setting came from; the later one wins. */
+enum option_source { OPTION_UNSAID, OPTION_FILE, OPTION_ENVIRONMENT, OPTION_FLAGS };
+
 enum options_result { OPTIONS_OK, OPTIONS_HELP /* printed, exit 0 */, OPTIONS_WRONG /* said, exit 2 */ };
 
-/* Environment first, then flags; positionals (pointers into argv) go to out. argv[0] is the verb. Options may stand
- * anywhere before "--". A config file is read when the table has a row "config". */
+/* Config file (when the table has a row "config"), environment, flags; positionals (pointers into argv) go to out.
+ * argv[0] is the verb. Options may stand anywhere before "--". o must stay while options_source is asked. */
 enum options_result options_parse(const struct options *o, int argc, char **argv, const char **positionals,
 	uint32_t *positional_count) MUST_CHECK;
+
+/* Who said the value that row->value == value now has. */
+enum option_source options_source(const void *value);
 
 void options_help(const struct options *o, FILE *out);
 

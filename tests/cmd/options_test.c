@@ -62,19 +62,26 @@ static void flags_and_arguments_may_stand_in_any_order(void **state)
 	assert_int_equal(s.stops.count, 2);
 }
 
+/* Writes text into a new file under /tmp. */
+static void file_make(char *path, const char *text)
+{
+	const int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_true(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
 static void the_flag_wins_over_the_environment_and_that_over_the_file(void **state)
 {
 	char path[] = "/tmp/tongyun-options-XXXXXX";
-	const char text[] = "host: from-file\nport: 1\nheat: 0.5\nstop: [a, b]\n";
 	char *argv[] = {"test", "--config", path, "--listen-port", "3", NULL};
 	struct settings s = {0};
 	const char *positionals[2];
 	uint32_t count;
-	const int fd = mkstemp(path);
 
 	(void)state;
-	assert_true(fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1);
-	close(fd);
+	file_make(path, "host: from-file\nport: 1\nheat: 0.5\nstop: [a, b]\n");
 	setenv("TONGYUN_HOST", "from-environment", 1);
 	setenv("TONGYUN_PORT", "2", 1);
 	assert_int_equal(parse(&s, argv, positionals, &count), OPTIONS_OK);
@@ -85,6 +92,77 @@ static void the_flag_wins_over_the_environment_and_that_over_the_file(void **sta
 	unsetenv("TONGYUN_HOST");
 	unsetenv("TONGYUN_PORT");
 	unlink(path);
+}
+
+static void values_of_one_source_add_up_and_those_of_a_later_one_replace_them(void **state)
+{
+	char path[] = "/tmp/tongyun-options-XXXXXX";
+	char *file_only[] = {"test", "--config", path, NULL};
+	char *flags[] = {"test", "--config", path, "--stop", "x", "--stop", "y", "--stop", "z", NULL};
+	struct settings s = {0};
+	const char *positionals[2];
+	uint32_t count;
+
+	(void)state;
+	file_make(path, "stop: [a, b]\n");
+	assert_int_equal(parse(&s, file_only, positionals, &count), OPTIONS_OK);
+	assert_int_equal(s.stops.count, 2);
+	setenv("TONGYUN_STOP", "e", 1);
+	s = (struct settings){0};
+	assert_int_equal(parse(&s, file_only, positionals, &count), OPTIONS_OK);
+	assert_int_equal(s.stops.count, 1);
+	assert_string_equal(s.stops.values[0], "e");
+	s = (struct settings){0};
+	assert_int_equal(parse(&s, flags, positionals, &count), OPTIONS_OK);
+	assert_int_equal(s.stops.count, 3);
+	assert_string_equal(s.stops.values[0], "x");
+	assert_string_equal(s.stops.values[2], "z");
+	unsetenv("TONGYUN_STOP");
+	unlink(path);
+}
+
+static void a_list_has_an_end(void **state)
+{
+	char *argv[2 * (OPTIONS_LIST_MAX + 1) + 2] = {"test"};
+	struct settings s = {0};
+	const char *positionals[2];
+	uint32_t count;
+
+	(void)state;
+	for (int i = 0; i < 2 * OPTIONS_LIST_MAX; i++)
+		argv[1 + i] = i % 2 ? "x" : "--stop";
+	assert_int_equal(parse(&s, argv, positionals, &count), OPTIONS_OK);
+	assert_int_equal(s.stops.count, OPTIONS_LIST_MAX);
+	argv[2 * OPTIONS_LIST_MAX + 1] = "--stop";
+	argv[2 * OPTIONS_LIST_MAX + 2] = "x";
+	s = (struct settings){0};
+	assert_int_equal(parse(&s, argv, positionals, &count), OPTIONS_WRONG);
+}
+
+static void who_said_a_setting_can_be_asked(void **state)
+{
+	bool think = false;
+	const char *host = NULL, *port = NULL;
+	const struct option_row rows[] = {
+		{"host", 0, OPTION_STRING, &host, 0, 0, "A", "address"},
+		{"port", 0, OPTION_STRING, &port, 0, 0, "N", "port"},
+		{"think", 0, OPTION_FLAG, &think, 0, 0, NULL, "think"},
+		{"no-think", 0, OPTION_NO_FLAG, &think, 0, 0, NULL, "do not"},
+	};
+	const struct options o = {"test", "", "A test.", rows, 4, 0};
+	char *argv[] = {"test", "--no-think", NULL};
+	uint32_t count;
+
+	(void)state;
+	setenv("TONGYUN_HOST", "here", 1);
+	setenv("TONGYUN_THINK", "1", 1);
+	assert_int_equal(options_parse(&o, 2, argv, NULL, &count), OPTIONS_OK);
+	assert_int_equal(options_source(&host), OPTION_ENVIRONMENT);
+	assert_int_equal(options_source(&port), OPTION_UNSAID);
+	assert_int_equal(options_source(&think), OPTION_FLAGS);
+	assert_false(think);
+	unsetenv("TONGYUN_HOST");
+	unsetenv("TONGYUN_THINK");
 }
 
 static void wrong_usage_is_told_from_help(void **state)
@@ -129,6 +207,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flags_and_arguments_may_stand_in_any_order),
 		cmocka_unit_test(the_flag_wins_over_the_environment_and_that_over_the_file),
+		cmocka_unit_test(values_of_one_source_add_up_and_those_of_a_later_one_replace_them),
+		cmocka_unit_test(a_list_has_an_end),
+		cmocka_unit_test(who_said_a_setting_can_be_asked),
 		cmocka_unit_test(wrong_usage_is_told_from_help),
 		cmocka_unit_test(amounts_are_exact_to_nine_decimals),
 	};
