@@ -1,8 +1,9 @@
 /* cmd/answer.c - see answer.h. */
 #include "cmd/answer.h"
 
+#include <assert.h>
 #include <stdio.h>
-#include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -18,11 +19,14 @@
 #define SCRATCH_CHUNK     ((size_t)64 << 10)
 #define SCRATCH_BYTES_MAX ((size_t)1 << 30)
 #define ANSWER_BYTES_MAX  ((size_t)64 << 20)
+#define PIECE_TOKENS      512   /* of a prompt, between two looks at whether the answer is still wanted */
 
 enum err answerer_open(struct answerer *a, struct model *model, const struct answer_settings *settings,
 	struct err_info *info)
 {
-	const struct session_options options = {.sequences = 1, .kv_type = CHIP_F16};
+	const uint32_t own_max = model_config(model)->context_max;
+	const struct session_options options = {.sequences = 1, .kv_type = CHIP_F16,
+		.context_max = settings->context_max < own_max ? settings->context_max : own_max};
 	enum err err;
 
 	*a = (struct answerer){.model = model, .settings = *settings};
@@ -55,6 +59,11 @@ static void put(struct buf *text, struct buf *answer)
 	buf_clear(text);
 }
 
+static bool answer_unwanted(const struct answerer *a)
+{
+	return (a->stop && *a->stop) || ferror(stdout);
+}
+
 /* From the first sampled token to the end, by the rules of a served request (rules.md 3, 7). */
 static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, struct buf *answer,
 	struct answer_stats *stats, struct err_info *info)
@@ -77,7 +86,7 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 
 		detokenise_add(&d, piece.bytes, special ? 0 : piece.size, &text);
 		put(&text, answer);
-		if (d.stopped || stats->answer_tokens == tokens_max || (a->stop && *a->stop))
+		if (d.stopped || stats->answer_tokens == tokens_max || answer_unwanted(a))
 			break;
 		if ((err = session_next(a->session, 0, &token, info)))
 			break;
@@ -89,43 +98,64 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 	return err;
 }
 
-/* The prompt's tokens are in a->tokens. */
-static enum err answer(struct answerer *a, uint32_t prompt_tokens, struct buf *text, struct answer_stats *stats,
+/* In pieces, so that a long prompt can be stopped too; *read is false then. */
+static enum err prompt_read(struct answerer *a, uint32_t count, uint32_t *token, bool *read, struct err_info *info)
+{
+	*read = false;
+	session_start(a->session, 0, &a->settings.sampling, a->tokens, count);
+	for (uint32_t at = 0; at < count && !answer_unwanted(a); at += PIECE_TOKENS) {
+		const bool last = count - at <= PIECE_TOKENS;
+		const enum err err = session_prefill(a->session, 0, a->tokens + at, last ? count - at : PIECE_TOKENS,
+			last ? token : NULL, info);
+
+		if (err)
+			return err;
+		*read = last;
+	}
+	return ERR_NONE;
+}
+
+enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *text, struct answer_stats *stats,
 	struct err_info *info)
 {
 	uint32_t tokens_max = a->context_max - prompt_tokens;
 	const int64_t start_ns = clock_monotonic_ns();
 	uint32_t token;
+	bool read;
 	enum err err;
 
+	assert(prompt_tokens > 0 && prompt_tokens < a->context_max);
 	if (a->settings.tokens_max > 0 && a->settings.tokens_max < tokens_max)
 		tokens_max = a->settings.tokens_max;
 	*stats = (struct answer_stats){.prompt_tokens = prompt_tokens};
-	session_start(a->session, 0, &a->settings.sampling, a->tokens, prompt_tokens);
-	if ((err = session_prefill(a->session, 0, a->tokens, prompt_tokens, &token, info)))
+	if ((err = prompt_read(a, prompt_tokens, &token, &read, info)))
 		return err;
 	stats->first_ns = clock_monotonic_ns() - start_ns;
-	err = decode(a, token, tokens_max, text, stats, info);
+	if (read)
+		err = decode(a, token, tokens_max, text, stats, info);
 	putchar('\n');
 	return err;
 }
 
 /* The encoded prompt must be there and leave room for one token. */
 static enum err prompt_check(const struct answerer *a, enum err err, const struct token_list *list,
-	struct err_info *info)
+	uint32_t *prompt_tokens, struct err_info *info)
 {
-	if (err == ERR_LIMIT || (!err && list->count >= a->context_max))
+	if (list->count >= a->context_max || (err == ERR_LIMIT && list->count == list->count_max))
 		return err_set(info, ERR_LIMIT, "the prompt does not fit into the context of %u tokens", a->context_max);
 	if (!err && list->count == 0)
 		return err_set(info, ERR_INPUT, "the prompt is empty");
+	*prompt_tokens = (uint32_t)list->count;
 	return err;
 }
 
-enum err answerer_chat(struct answerer *a, json_t *messages, struct buf *text, struct answer_stats *stats,
-	struct err_info *info)
+enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens, struct err_info *info)
 {
+	const time_t seconds = (time_t)(clock_wall_ns() / 1000000000);
+	struct tm now;
 	struct token_list list = {.ids = a->tokens, .count_max = a->context_max};
-	struct chat_prompt prompt = {.messages = messages, .generation_prompt = true};
+	struct chat_prompt prompt = {
+		.messages = messages, .generation_prompt = true, .now = localtime_r(&seconds, &now)};
 	json_t *kwargs = NULL;
 	struct arena scratch;
 	enum err err;
@@ -139,21 +169,25 @@ enum err answerer_chat(struct answerer *a, json_t *messages, struct buf *text, s
 	err = chat_template_encode(model_template(a->model), model_tokenizer(a->model), &prompt, &scratch, &list, info);
 	arena_reset(&scratch);
 	json_decref(kwargs);
-	if ((err = prompt_check(a, err, &list, info)))
-		return err;
-	return answer(a, (uint32_t)list.count, text, stats, info);
+	return prompt_check(a, err, &list, prompt_tokens, info);
 }
 
-enum err answerer_raw(struct answerer *a, const char *prompt, struct answer_stats *stats, struct err_info *info)
+enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size, uint32_t *prompt_tokens,
+	struct err_info *info)
 {
 	struct token_list list = {.ids = a->tokens, .count_max = a->context_max};
 	struct arena scratch;
 	enum err err;
 
 	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
-	err = tokenizer_encode(model_tokenizer(a->model), prompt, strlen(prompt), true, &scratch, &list, info);
+	err = tokenizer_encode(model_tokenizer(a->model), text, size, true, &scratch, &list, info);
 	arena_reset(&scratch);
-	if ((err = prompt_check(a, err, &list, info)))
-		return err;
-	return answer(a, (uint32_t)list.count, NULL, stats, info);
+	return prompt_check(a, err, &list, prompt_tokens, info);
+}
+
+void answer_stats_print(const struct answer_stats *s)
+{
+	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n", s->prompt_tokens,
+		(double)s->first_ns / 1e6, s->answer_tokens,
+		s->answer_tokens > 1 ? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0);
 }

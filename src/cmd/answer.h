@@ -22,6 +22,7 @@ struct answer_settings {
 	struct request_stop stops[REQUEST_STOPS_MAX];
 	uint32_t stop_count;
 	const char *system;             /* NULL: none */
+	uint32_t context_max;           /* prompt and answer; 0: the model's, at most 4096 */
 	int think;                      /* 1, 0, or -1: the template's own default */
 	bool raw;                       /* the prompt as it is, without the template */
 	bool stats;
@@ -40,18 +41,26 @@ struct answerer {
 	struct answer_settings settings;
 	uint32_t *tokens;               /* [context] */
 	uint32_t context_max;
-	volatile sig_atomic_t *stop;    /* set: the answer ends at the next token; may be NULL */
+	volatile sig_atomic_t *stop;    /* set: the answer ends at the next step; may be NULL */
 };
 
 enum err answerer_open(struct answerer *a, struct model *model, const struct answer_settings *settings,
 	struct err_info *info) MUST_CHECK;
 void answerer_close(struct answerer *a);
 
-/* Answers the messages (an array of {role, content}), streaming to stdout; the text also goes to answer if not NULL. */
-enum err answerer_chat(struct answerer *a, json_t *messages, struct buf *answer, struct answer_stats *stats,
-	struct err_info *info) MUST_CHECK;
-/* Continues a text as it is. */
-enum err answerer_raw(struct answerer *a, const char *prompt, struct answer_stats *stats, struct err_info *info)
+/* A prompt into a->tokens: messages (an array of {role, content}) by the template, or a text as it is. ERR_LIMIT when
+ * it does not leave room for one token of an answer. */
+enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens, struct err_info *info)
 	MUST_CHECK;
+enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size, uint32_t *prompt_tokens,
+	struct err_info *info) MUST_CHECK;
+
+/* Answers the prompt, streaming to stdout; the text also goes to answer if not NULL. Ends early, and well, when *stop is
+ * set or nobody can read what is printed. */
+enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *answer, struct answer_stats *stats,
+	struct err_info *info) MUST_CHECK;
+
+/* For --stats: on stderr. */
+void answer_stats_print(const struct answer_stats *s);
 
 #endif

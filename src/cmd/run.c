@@ -18,12 +18,14 @@
 struct run {
 	struct cmd_model_options load;
 	struct answer_settings settings;
-	const char *prompt;
+	const char *prompt;     /* NULL: chat */
+	size_t prompt_bytes;
 	struct buf piped;
 	double temperature, top_p, min_p, repetition_penalty, presence_penalty;
 	int64_t top_k, seed, tokens_max;
+	int64_t context_max;
 	struct option_list stops;
-	bool think, no_think;
+	bool think;
 };
 
 static float or_default(double said, float own)
@@ -48,37 +50,52 @@ static void settings_fill(struct run *r, const struct model_config *config)
 	else
 		prng_system(&s->seed, sizeof(s->seed));
 	r->settings.tokens_max = (uint32_t)r->tokens_max;
-	r->settings.think = r->think ? 1 : r->no_think ? 0 : -1;
+	r->settings.context_max = (uint32_t)r->context_max;
+	r->settings.think = options_source(&r->think) == OPTION_UNSAID ? -1 : r->think;
 	for (uint32_t i = 0; i < r->stops.count; i++)
 		r->settings.stops[r->settings.stop_count++] = (struct request_stop){
 			r->stops.values[i], (uint32_t)strlen(r->stops.values[i])};
 }
 
-static void print_stats(const struct answer_stats *s)
-{
-	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n", s->prompt_tokens,
-		(double)s->first_ns / 1e6, s->answer_tokens,
-		s->answer_tokens > 1 ? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0);
-}
-
 static enum err answer_once(struct answerer *a, const struct run *r, struct err_info *info)
 {
 	struct answer_stats stats;
+	json_t *messages = NULL;
+	uint32_t prompt_tokens;
 	enum err err;
 
 	if (r->settings.raw) {
-		err = answerer_raw(a, r->prompt, &stats, info);
+		err = answerer_prompt_raw(a, r->prompt, r->prompt_bytes, &prompt_tokens, info);
 	} else {
-		json_t *messages = chat_messages(r->settings.system);
-
-		err = chat_add(messages, "user", r->prompt, info);
-		if (!err)
-			err = answerer_chat(a, messages, NULL, &stats, info);
+		if (!(err = chat_begin(&messages, r->settings.system, info))
+			&& !(err = chat_add(messages, "user", r->prompt, r->prompt_bytes, info)))
+			err = answerer_prompt_chat(a, messages, &prompt_tokens, info);
 		json_decref(messages);
 	}
-	if (!err && r->settings.stats)
-		print_stats(&stats);
+	if (!err && !(err = answerer_answer(a, prompt_tokens, NULL, &stats, info)) && r->settings.stats)
+		answer_stats_print(&stats);
 	return err;
+}
+
+/* Piped in when it was not said; the line's end that echo adds is not part of it. */
+static enum err prompt_take(struct run *r, struct err_info *info)
+{
+	buf_init(&r->piped, PROMPT_BYTES_MAX);
+	if (r->prompt) {
+		r->prompt_bytes = strlen(r->prompt);
+	} else if (!isatty(STDIN_FILENO)) {
+		if (file_read(&r->piped, "-", info))
+			return info->code;
+		r->prompt = r->piped.data ? r->piped.data : "";
+		r->prompt_bytes = r->piped.size;
+		if (!r->settings.raw && r->prompt_bytes > 0 && r->prompt[r->prompt_bytes - 1] == '\n')
+			r->prompt_bytes--;
+	} else {
+		return ERR_NONE;
+	}
+	if (r->prompt_bytes == 0)
+		return err_set(info, ERR_INPUT, "the prompt is empty: give one as argument, or pipe one in");
+	return ERR_NONE;
 }
 
 static int run(struct run *r)
@@ -86,8 +103,10 @@ static int run(struct run *r)
 	struct err_info info = {0};
 	struct cmd_model loaded = {0};
 	struct answerer a = {0};
-	enum err err = cmd_model_load(&loaded, &r->load, &info);
+	enum err err = prompt_take(r, &info);
 
+	if (!err)
+		err = cmd_model_load(&loaded, &r->load, &info);
 	if (!err) {
 		settings_fill(r, model_config(loaded.model));
 		err = answerer_open(&a, loaded.model, &r->settings, &info);
@@ -100,31 +119,28 @@ static int run(struct run *r)
 	return err ? cmd_fail(&info) : CMD_DONE;
 }
 
-/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one. */
-static bool arguments_take(struct run *r, const struct options *o, const char **positionals, uint32_t count,
-	int *exit_code)
+/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one. What -m or -p has said
+ * is not an argument any more. */
+static bool arguments_take(struct run *r, const struct options *o, const char **positionals, uint32_t count)
 {
+	const bool model_said = options_source(&r->load.path) == OPTION_FLAGS;
+	const bool prompt_said = options_source(&r->prompt) == OPTION_FLAGS;
+
+	if (count + model_said + prompt_said > 2) {
+		options_wrong(o, "'%s' is too much: there is a MODEL and a PROMPT already", positionals[count - 1]);
+		return false;
+	}
 	if (count == 2) {
 		r->load.path = positionals[0];
 		r->prompt = positionals[1];
-	} else if (count == 1 && (r->prompt || (!r->load.path && cmd_looks_like_model(positionals[0])))) {
+	} else if (count == 1 && !model_said && (prompt_said || cmd_looks_like_model(positionals[0]))) {
 		r->load.path = positionals[0];
 	} else if (count == 1) {
 		r->prompt = positionals[0];
 	}
-	if (!r->prompt && !isatty(STDIN_FILENO)) {
-		struct err_info info = {0};
-
-		buf_init(&r->piped, PROMPT_BYTES_MAX);
-		if (file_read(&r->piped, "-", &info)) {
-			*exit_code = cmd_fail(&info);
-			return false;
-		}
-		r->prompt = r->piped.data ? r->piped.data : "";
-	}
 	for (uint32_t i = 0; i < r->stops.count; i++)
 		if (!*r->stops.values[i] || strlen(r->stops.values[i]) > REQUEST_STOP_BYTES) {
-			*exit_code = options_wrong(o, "--stop needs 1 to %d bytes", REQUEST_STOP_BYTES);
+			options_wrong(o, "--stop needs 1 to %d bytes", REQUEST_STOP_BYTES);
 			return false;
 		}
 	return true;
@@ -139,7 +155,7 @@ int cmd_run(int argc, char **argv)
 		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT", "the prompt (also as argument, or piped)"},
 		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
 		{"think", 0, OPTION_FLAG, &r.think, 0, 0, NULL, "think before answering"},
-		{"no-think", 0, OPTION_FLAG, &r.no_think, 0, 0, NULL, "answer at once"},
+		{"no-think", 0, OPTION_NO_FLAG, &r.think, 0, 0, NULL, "answer at once"},
 		{"temperature", 0, OPTION_NUMBER, &r.temperature, 0, 100, "X", "0: greedy"},
 		{"top-p", 0, OPTION_NUMBER, &r.top_p, 1e-9, 1, "X", "1: off"},
 		{"top-k", 0, OPTION_INT, &r.top_k, 0, 1 << 20, "N", "0: off"},
@@ -147,7 +163,9 @@ int cmd_run(int argc, char **argv)
 		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X", "1: off"},
 		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X", "0: off"},
 		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N", "the same seed gives the same answer"},
-		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N", "tokens of the answer at most"},
+		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N", "tokens of the answer at most (0: what the context allows)"},
+		{"max-model-len ctx-size", 'c', OPTION_INT, &r.context_max, 0, 1 << 24, "N",
+			"tokens of prompt and answer together (0: the model's, at most 4096)"},
 		{"stop", 0, OPTION_LIST, &r.stops, 0, 0, "TEXT", "ends the answer; may be given several times"},
 		{"raw", 0, OPTION_FLAG, &r.settings.raw, 0, 0, NULL, "no chat template"},
 		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL, "time to first token and tokens/s on stderr"},
@@ -162,7 +180,7 @@ int cmd_run(int argc, char **argv)
 
 	if (!cmd_parse(&o, argc, argv, positionals, &count, &exit_code))
 		return exit_code;
-	if (!arguments_take(&r, &o, positionals, count, &exit_code))
-		return exit_code;
+	if (!arguments_take(&r, &o, positionals, count))
+		return CMD_WRONG;
 	return run(&r);
 }
