@@ -199,6 +199,8 @@ static void meter(const struct core *core, struct core_request *r, enum record_f
 		.input = r->usage.input, .cached = r->usage.cached_input, .output = output};
 	const bool fits = price_amount(&r->price, &tokens, &r->usage.amount_nano);
 
+	if (PLANTED(PLANT_CHARGED_BEYOND_HOLD))
+		r->usage.amount_nano = r->held_nano + 1;
 	assert(fits && r->usage.amount_nano <= r->held_nano);
 }
 

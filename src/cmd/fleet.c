@@ -1,10 +1,36 @@
 /* cmd/fleet.c - `tongyun fleet simulate`: the server's core on simulated chips under a virtual clock. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cmd/cloud.h"
 #include "cmd/cmd.h"
 #include "fleet/simulate.h"
+
+/* What to say when an assertion stops everything: made before the seed runs, since a signal handler may only write. */
+static char again[FLEET_TEXT_BYTES + 32];
+static size_t again_bytes;
+
+static void again_say(int signal_number)
+{
+	const ssize_t written = write(STDERR_FILENO, again, again_bytes);
+
+	(void)written;  /* whoever listens has gone */
+	(void)signal_number;
+}
+
+static void again_prepare(const struct fleet_options *options)
+{
+	char command[FLEET_TEXT_BYTES];
+
+	fleet_replay_format(command, options);
+	again_bytes = 0;
+	snprintf(again, sizeof(again), "again with: %s\n", command);
+	again_bytes = strlen(again);
+	signal(SIGABRT, again_say);     /* abort() ends the process all the same when this returns */
+}
 
 static json_t *report_json(const struct fleet_report *r)
 {
@@ -27,7 +53,7 @@ static void report_print(const struct fleet_report *r)
 		r->seed, r->events, r->trace_hash, r->asked, r->refused, r->ended, r->tokens_billed, r->preemptions,
 		r->crashes);
 	if (r->failed)
-		printf("FAILED after event %" PRIu64 ": %s\n  %s\n", r->failed_event, r->text, r->replay);
+		printf("FAILED after event %" PRIu64 ": %s\nagain with: %s\n", r->failed_event, r->text, r->replay);
 }
 
 static int fleet_simulate_verb(int argc, char **argv)
@@ -57,6 +83,8 @@ static int fleet_simulate_verb(int argc, char **argv)
 		static struct fleet_report report;
 		struct err_info info = {0};
 
+		fflush(stdout);     /* the seeds before this one are told, whatever happens */
+		again_prepare(&options);
 		if (fleet_simulate(&options, &report, &info)) {
 			json_decref(all);
 			return cmd_fail(&info);

@@ -346,17 +346,28 @@ done:
 
 /* ---- one seed -------------------------------------------------------------------------------- */
 
+static uint64_t events_wanted(const struct fleet_options *options)
+{
+	return options->events > 0 ? options->events : FLEET_EVENTS_DEFAULT;
+}
+
+void fleet_replay_format(char *out, const struct fleet_options *options)
+{
+	snprintf(out, FLEET_TEXT_BYTES,
+		"tongyun fleet simulate --seed %" PRIu64 " --events %" PRIu64 "%s", options->seed,
+		events_wanted(options), options->replay ? " --replay" : "");
+}
+
 static void report_fill(struct fleet *f)
 {
 	struct fleet_report *r = f->report;
+
 	stats_add(f);
 	r->trace_hash = f->hash;
 	r->virtual_ns = f->now_ns;
 	r->tokens_billed = f->witness.tokens_billed;
 	r->revenue_nano = f->witness.given.revenue_nano;
-	snprintf(r->replay, sizeof(r->replay),
-		"tongyun fleet simulate --seed %" PRIu64 " --events %" PRIu64, r->seed,
-		f->options->events > 0 ? f->options->events : FLEET_EVENTS_DEFAULT);
+	fleet_replay_format(r->replay, f->options);
 }
 
 static enum err open_store(struct fleet *f, struct err_info *info)
@@ -372,16 +383,13 @@ static enum err open_store(struct fleet *f, struct err_info *info)
 
 static enum err run(struct fleet *f, struct err_info *info)
 {
-	const uint64_t events =
-		f->options->events > 0 ? f->options->events : FLEET_EVENTS_DEFAULT;
-
 	prng_init(&f->prng, f->options->seed);
 	fleet_dimension(f);
 	witness_init(&f->witness, &f->limits);
 	f->core_memory = mem_alloc(1, core_bytes(&f->limits));
 	if (!f->core_memory)
 		return err_set(info, ERR_MEMORY, "fleet: no memory for the core");
-	if (open_store(f, info) || boot(f, info) || live(f, events, info))
+	if (open_store(f, info) || boot(f, info) || live(f, events_wanted(f->options), info))
 		return info->code;
 	if (!f->report->failed)
 		drain(f);

@@ -62,6 +62,10 @@ struct fleet_report {
 	char replay[FLEET_TEXT_BYTES];  /* the command that shows it again */
 };
 
+/* The command that runs this seed again, as report.replay has it; for who may be stopped by an
+ * assertion and must know it before. out holds FLEET_TEXT_BYTES. */
+void fleet_replay_format(char *out, const struct fleet_options *options);
+
 /* An error is one of this machine (memory); what the checks find is in the report. */
 enum err fleet_simulate(const struct fleet_options *options, struct fleet_report *report,
 	struct err_info *info) MUST_CHECK;

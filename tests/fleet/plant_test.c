@@ -1,14 +1,14 @@
 /* tests/fleet/plant_test.c - each of eight planted mistakes is found within the seeds of
- * simulate_test.
+ * simulate_test, by the check that is meant for it.
  *
- * The pure code is built here once more with -DCORE_PLANT_BUGS (engine/plant.h). A mistake is
- * found when the simulation says so, or when an assertion of the core stops it; so each runs in a
- * child.
+ * The pure code is built here once more with -DCORE_PLANT_BUGS (engine/plant.h). Each hunt is a
+ * child, since a ninth mistake is one that an assertion of the core stops.
  */
 #include "unit.h"
 
-#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +19,7 @@
 
 enum plant plant_bug = PLANT_NOTHING;
 
-/* Exit status of the child: 0 nothing found, 1 found by the checks. The text goes to `out`. */
+/* Exit status of the child: 0 nothing found, 1 found by the checks. What was found goes to out. */
 static int hunt(enum plant bug, uint64_t seeds, int out)
 {
 	plant_bug = bug;
@@ -39,6 +39,7 @@ static int hunt(enum plant bug, uint64_t seeds, int out)
 	return 0;
 }
 
+/* text: what the child found, or what an assertion said. */
 static int hunt_in_child(enum plant bug, uint64_t seeds, char *text, size_t size)
 {
 	int ends[2];
@@ -49,9 +50,7 @@ static int hunt_in_child(enum plant bug, uint64_t seeds, char *text, size_t size
 
 	assert_true(child >= 0);
 	if (child == 0) {
-		const int nowhere = open("/dev/null", O_WRONLY);
-
-		dup2(nowhere, STDERR_FILENO);   /* what an assertion says is expected here */
+		dup2(ends[1], STDERR_FILENO);   /* what an assertion says */
 		_exit(hunt(bug, seeds, ends[1]));
 	}
 	close(ends[1]);
@@ -63,22 +62,22 @@ static int hunt_in_child(enum plant bug, uint64_t seeds, char *text, size_t size
 	return status;
 }
 
-static void found(enum plant bug)
+/* By a check, and by this one: what was meant to see it, not something that broke later. */
+static void found(enum plant bug, const char *by)
 {
-	char text[256];
+	char text[512];
 	const int status = hunt_in_child(bug, SEEDS, text, sizeof(text));
 
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
-		print_message("found by an assertion of the core\n");
-	else if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
-		print_message("found: %s\n", text);
-	else
-		fail_msg("not found");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+		fail_msg("not found by a check: status %d, %s", status, text);
+	if (!strstr(text, by))
+		fail_msg("found by another check: %s", text);
+	print_message("found: %s\n", text);
 }
 
 static void without_a_mistake_nothing_is_found(void **state)
 {
-	char text[256];
+	char text[512];
 
 	(void)state;
 	assert_int_equal(hunt_in_child(PLANT_NOTHING, 20, text, sizeof(text)), 0);
@@ -87,49 +86,59 @@ static void without_a_mistake_nothing_is_found(void **state)
 static void finds_a_leaked_page(void **state)
 {
 	(void)state;
-	found(PLANT_LEAKED_PAGE);
+	found(PLANT_LEAKED_PAGE, "pages are in use and no request runs");
 }
 
 static void finds_a_page_that_is_used_again_while_a_batch_names_it(void **state)
 {
 	(void)state;
-	found(PLANT_PAGE_REUSED);
+	found(PLANT_PAGE_REUSED, "a batch in flight names a page of another");
 }
 
 static void finds_a_lost_cancel(void **state)
 {
 	(void)state;
-	found(PLANT_LOST_CANCEL);
+	found(PLANT_LOST_CANCEL, "is run after it was cancelled");
 }
 
 static void finds_a_double_settle(void **state)
 {
 	(void)state;
-	found(PLANT_DOUBLE_SETTLE);
+	found(PLANT_DOUBLE_SETTLE, "is settled twice");
 }
 
 static void finds_a_hold_that_is_not_given_back(void **state)
 {
 	(void)state;
-	found(PLANT_HOLD_KEPT);
+	found(PLANT_HOLD_KEPT, "gives back another hold than it took");
 }
 
 static void finds_growth_without_a_hold(void **state)
 {
 	(void)state;
-	found(PLANT_GROWTH_WITHOUT_HOLD);
+	found(PLANT_GROWTH_WITHOUT_HOLD, "may grow further than money is held for");
 }
 
 static void finds_a_cancelled_answer_charged_for_what_was_not_written(void **state)
 {
 	(void)state;
-	found(PLANT_CANCEL_CHARGED);
+	found(PLANT_CANCEL_CHARGED, "is charged for other tokens than it got");
 }
 
 static void finds_tokens_delivered_after_the_end(void **state)
 {
 	(void)state;
-	found(PLANT_DELIVERED_AFTER_END);
+	found(PLANT_DELIVERED_AFTER_END, "is delivered to after its end");
+}
+
+static void a_charge_beyond_its_hold_is_stopped_by_the_core_itself(void **state)
+{
+	char text[512];
+	const int status = hunt_in_child(PLANT_CHARGED_BEYOND_HOLD, SEEDS, text, sizeof(text));
+
+	(void)state;
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_non_null(strstr(text, "amount_nano <= r->held_nano"));
 }
 
 int main(void)
@@ -144,6 +153,7 @@ int main(void)
 		cmocka_unit_test(finds_growth_without_a_hold),
 		cmocka_unit_test(finds_a_cancelled_answer_charged_for_what_was_not_written),
 		cmocka_unit_test(finds_tokens_delivered_after_the_end),
+		cmocka_unit_test(a_charge_beyond_its_hold_is_stopped_by_the_core_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
