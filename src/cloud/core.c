@@ -310,10 +310,13 @@ static bool stop_work(struct core *core, struct core_actions *actions)
 	return true;
 }
 
+/* What the pools have to tell comes before the clock: a request whose last batch came back with
+ * this event has ended, and is cut as one that has. */
 static bool any_work(struct core *core, struct core_actions *actions)
 {
-	return store_work(core, actions) || stall_work(core, actions) || cut_work(core, actions) ||
-		starved_work(core, actions) || pool_work(core, actions) || stop_work(core, actions);
+	return store_work(core, actions) || starved_work(core, actions) ||
+		pool_work(core, actions) || stall_work(core, actions) || cut_work(core, actions) ||
+		stop_work(core, actions);
 }
 
 static int64_t next_deadline_ns(const struct core *core)

@@ -253,8 +253,8 @@ void scheduler_pause(struct scheduler *s, uint32_t handle, bool paused)
 {
 	struct sequence *q = sequence_at(s, handle);
 
-	assert(q->state != SEQUENCE_FREE && q->state != SEQUENCE_OVER);
-	q->paused = paused;
+	assert(q->state != SEQUENCE_FREE);
+	q->paused = paused;     /* of one that has ended by itself it says nothing */
 }
 
 /* A sequence without batches in flight is over: its END is to be told. */

@@ -164,7 +164,7 @@ static struct next next_find(const struct fleet *f)
 	offer(&n, HAPPENING_COMMIT, 0, f->commit_ns);
 	for (uint32_t h = 0; h < f->limits.requests_max; h++)
 		offer(&n, HAPPENING_CLIENT, h, fleet_client_due_ns(&f->clients[h]));
-	offer(&n, HAPPENING_DEADLINE, 0, f->actions.deadline_ns);
+	offer(&n, HAPPENING_DEADLINE, 0, f->tick_ns);
 	offer(&n, HAPPENING_COMMAND, 0, f->command_ns);
 	offer(&n, HAPPENING_ARRIVAL, 0, f->arrival_ns);
 	return n;

@@ -97,6 +97,8 @@ struct fleet {
 	struct to_front to_front[FLEET_MESSAGES_MAX];
 	uint32_t to_front_first;
 	uint32_t to_front_count;
+	int64_t tick_deadline_ns;       /* that the core last told */
+	int64_t tick_ns;                /* when the timer for it comes */
 	int64_t arrival_ns;
 	int64_t command_ns;
 	uint64_t request_next;

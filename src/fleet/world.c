@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "fleet/simulate_internal.h"
 
+#define TICK_LATE_NS_MAX (40 * FLEET_MS)
+
 void fleet_fail(struct fleet *f, const char *text)
 {
 	if (f->report->failed)
@@ -259,6 +261,19 @@ static void check(struct fleet *f)
 		fleet_fail(f, text);
 }
 
+/* A timer comes late now and then, as on a busy machine: what happens meanwhile comes first. */
+static void tick_set(struct fleet *f)
+{
+	const int64_t deadline_ns = f->actions.deadline_ns;
+
+	if (deadline_ns == f->tick_deadline_ns)
+		return;
+	f->tick_deadline_ns = deadline_ns;
+	f->tick_ns = deadline_ns;
+	if (deadline_ns != CORE_NEVER_NS && fleet_one_in(f, 3))
+		f->tick_ns += fleet_between_ns(f, 0, TICK_LATE_NS_MAX);
+}
+
 void fleet_core(struct fleet *f, struct core_event *event)
 {
 	bool more = true;
@@ -282,5 +297,6 @@ void fleet_core(struct fleet *f, struct core_event *event)
 			carry_out(f, &f->actions.list[i]);
 		}
 	}
+	tick_set(f);
 	check(f);
 }

@@ -628,6 +628,48 @@ static void a_second_drain_ends_at_once(void **state)
 	house_close(&h);
 }
 
+/* A timer may come late; the last batch comes back after the deadline and before the TICK. */
+static void a_last_token_that_comes_after_the_grace_time_and_before_the_tick_is_told(void **state)
+{
+	struct house h;
+
+	(void)state;
+	start_with(&h, 1000, 0);
+	house_request(&h, 0, 1, 100, 3);
+	while (h.sampled[0] < 2)
+		house_run(&h);
+	house_send(&h, (struct core_event){.kind = CORE_DRAIN, .u.drain.grace_ns = 30 * HOUSE_S});
+	h.now_ns += 31 * HOUSE_S;
+	house_run_all(&h);
+	assert_int_equal(house_last(&h, CORE_ANSWERED)->u.answered.finish, RECORD_FINISH_LENGTH);
+	assert_int_equal(house_last(&h, CORE_CUT)->u.cut.handle, 0);
+	house_progress(&h, CORE_CANCEL, 0, 2);
+	house_stored(&h);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.completion_tokens, 2);
+	assert_int_equal(house_count(&h, CORE_STOPPED), 1);
+	house_close(&h);
+}
+
+static void a_last_token_that_comes_when_its_client_has_stalled_too_long_is_told(void **state)
+{
+	struct house h;
+
+	(void)state;
+	start_with(&h, 1000, 0);
+	house_request(&h, 0, 1, 100, 3);
+	while (h.sampled[0] < 2)
+		house_run(&h);
+	house_progress(&h, CORE_STALL, 0, 1);
+	h.now_ns += 31 * HOUSE_S;
+	house_run_all(&h);
+	assert_int_equal(house_last(&h, CORE_ANSWERED)->u.answered.answer_tokens, 3);
+	assert_int_equal(house_last(&h, CORE_CUT)->u.cut.handle, 0);
+	house_progress(&h, CORE_CANCEL, 0, 1);
+	house_stored(&h);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.completion_tokens, 1);
+	house_close(&h);
+}
+
 /* ---- boot (rules.md 19) ---------------------------------------------------------------------- */
 
 static void load_tenant(struct house *h, uint32_t id, const char *name, int64_t balance_nano,
@@ -770,6 +812,10 @@ int main(void)
 		cmocka_unit_test(a_byte_that_was_taken_starts_the_30_s_again),
 		cmocka_unit_test(a_drained_core_refuses_new_ones_cuts_the_rest_and_stops),
 		cmocka_unit_test(a_second_drain_ends_at_once),
+		cmocka_unit_test(
+			a_last_token_that_comes_after_the_grace_time_and_before_the_tick_is_told),
+		cmocka_unit_test(
+			a_last_token_that_comes_when_its_client_has_stalled_too_long_is_told),
 		cmocka_unit_test(what_a_crash_cut_off_is_released_and_recorded_as_error),
 		cmocka_unit_test(a_ledger_that_does_not_add_up_is_not_started_with),
 		cmocka_unit_test(more_tenants_than_there_is_room_for_are_not_started_with),

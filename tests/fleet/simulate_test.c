@@ -18,16 +18,16 @@
 #define SEEDS           300
 #define REPLAY_SEEDS    30
 
-#define GOLDEN_ALL      0x6deb3fc0001c4a00ULL
+#define GOLDEN_ALL      0x8f9f6edcb8f90452ULL
 
 static const struct {
 	uint64_t seed;
 	uint64_t trace_hash;
 } goldens[] = {
-	{1, 0x3fdefb27ea719504ULL},
-	{2, 0xc42d4623de9b1570ULL},
-	{9, 0xa14d4f5b8fbda6c3ULL},
-	{17, 0x5a1f5bf854b496abULL},
+	{1, 0xdf3b985237e7d0dfULL},
+	{2, 0x640df18ecbab2e00ULL},
+	{9, 0xcba431e69687fc55ULL},
+	{17, 0xf0742f4ade890616ULL},
 };
 
 static char running[128];   /* what to say when an assertion stops everything */
@@ -90,14 +90,17 @@ static void nothing_is_wrong_in_hundreds_of_worlds(void **state)
 
 static void a_seed_decides_the_same_everywhere(void **state)
 {
+	bool golden = true;
+
 	(void)state;
 	for (size_t i = 0; i < sizeof(goldens) / sizeof(goldens[0]); i++) {
 		const struct fleet_report r = simulate(goldens[i].seed, 0, false);
 
 		print_message("seed %" PRIu64 ": 0x%016" PRIx64 "\n", r.seed, r.trace_hash);
-		assert_true(r.trace_hash == goldens[i].trace_hash);
 		assert_true(simulate(goldens[i].seed, 0, false).trace_hash == r.trace_hash);
+		golden = golden && r.trace_hash == goldens[i].trace_hash;
 	}
+	assert_true(golden);    /* after all are printed */
 }
 
 static void a_journal_replayed_takes_the_same_decisions(void **state)
