@@ -279,8 +279,8 @@ int cmd_bench(int argc, char **argv)
 
 	if (!cmd_parse(&options, argc, argv, &positional, &positional_count, &exit_code))
 		return exit_code;
-	if (positional_count > 0)
-		load.path = positional;
+	if (!cmd_model_argument(&options, &load.path, positional, positional_count))
+		return CMD_WRONG;
 	b.batch = (uint32_t)batch;
 	b.rounds = (uint32_t)rounds;
 	b.depth = (uint32_t)depth;

@@ -41,6 +41,9 @@ int cmd_print_json(json_t *document);
 bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
 	int *exit_code) MUST_CHECK;
 
+/* For verbs whose only argument is a MODEL: it goes to *path, the value of --model. False, and said, when both are there. */
+bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count) MUST_CHECK;
+
 /* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
 bool cmd_looks_like_model(const char *text);
 

@@ -37,6 +37,17 @@ bool cmd_parse(const struct options *o, int argc, char **argv, const char **posi
 	return result == OPTIONS_OK;
 }
 
+bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count)
+{
+	if (count > 0 && options_source(path) == OPTION_FLAGS) {
+		options_wrong(o, "'%s' is too much: --model has named a MODEL already", positional);
+		return false;
+	}
+	if (count > 0)
+		*path = positional;
+	return true;
+}
+
 static bool is_name_byte(char c)
 {
 	return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';

@@ -191,8 +191,8 @@ int cmd_logits(int argc, char **argv)
 		return exit_code;
 	if (!a.tokens_path || !a.out_path)
 		return options_wrong(&options, "--tokens and --out are needed");
-	if (positional_count > 0)
-		a.load.path = positional;
+	if (!cmd_model_argument(&options, &a.load.path, positional, positional_count))
+		return CMD_WRONG;
 	a.chunk = (uint32_t)chunk;
 	a.load.kv_type = exact_cache ? CHIP_F32 : CHIP_F16;
 	a.load.rows_max = a.load.wanted_max = a.chunk;

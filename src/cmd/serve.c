@@ -129,6 +129,16 @@ static int serve_run(struct serve *s)
 	return err ? cmd_fail(&info) : CMD_DONE;
 }
 
+/* llama.cpp's -np, a long name behind one dash. */
+static void llama_spellings(int argc, char **argv)
+{
+	static char parallel[] = "--parallel";
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "-np") == 0)
+			argv[i] = parallel;
+}
+
 int cmd_serve(int argc, char **argv)
 {
 	static struct serve s = {.executor = "chip", .port = 8000, .sequences = SEQUENCES_DEFAULT, .rows = ROWS_DEFAULT,
@@ -141,7 +151,7 @@ int cmd_serve(int argc, char **argv)
 		{"model", 'm', OPTION_STRING, &s.model_path, 0, 0, "MODEL", "the model (also as argument)"},
 		{"max-model-len ctx-size", 'c', OPTION_INT, &s.context_max, 0, 1 << 24, "N",
 			"tokens of prompt and answer together (0: the model's)"},
-		{"max-num-seqs parallel", 0, OPTION_INT, &s.sequences, 1, 256, "N", "sequences at once (16)"},
+		{"max-num-seqs parallel", 0, OPTION_INT, &s.sequences, 1, 256, "N", "sequences at once (16); also -np"},
 		{"max-num-batched-tokens", 0, OPTION_INT, &s.rows, 16, CHIP_ROWS_MAX, "N", "tokens of a step (512)"},
 		{"kv-cache-mib", 0, OPTION_INT, &s.cache_mib, 0, 1 << 24, "N", "memory for the cache (0: by rule)"},
 		{"threads", 't', OPTION_INT, &s.threads, 0, 1024, "N", "worker threads (one per core)"},
@@ -155,14 +165,15 @@ int cmd_serve(int argc, char **argv)
 	};
 	const struct options o = {"serve", "[MODEL]", "Serves a model by the OpenAI API, metered and billed to tenants.",
 		rows, sizeof(rows) / sizeof(*rows), 1};
-	const char *positional;
+	const char *positional = NULL;
 	uint32_t count;
 	int exit_code;
 
+	llama_spellings(argc, argv);
 	if (!cmd_parse(&o, argc, argv, &positional, &count, &exit_code))
 		return exit_code;
-	if (count > 0)
-		s.model_path = positional;
+	if (!cmd_model_argument(&o, &s.model_path, positional, count))
+		return CMD_WRONG;
 	if (strcmp(s.executor, "chip") != 0 && strcmp(s.executor, "sim") != 0)
 		return options_wrong(&o, "--executor is chip or sim, not '%s'", s.executor);
 	return serve_run(&s);

@@ -1,12 +1,19 @@
 /* cmd/show.c - `tongyun show`: what a model is and what it needs, without loading it. */
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "cmd/cmd.h"
 #include "model/config.h"
 #include "model/dtype.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
+
+#define LICENCE_BYTES  128
+#define CARD_BYTES_MAX ((size_t)4 << 20)
 
 /* Bytes of keys and values a token leaves behind, in the 16-bit cache that serving uses. */
 static int64_t kv_bytes_per_token(const struct model_config *c)
@@ -22,22 +29,56 @@ static int64_t state_bytes(const struct model_config *c)
 	return c->delta_layers * (recurrent + conv);
 }
 
-static json_t *show_json(const struct model *m)
+/* The line `license: ...` in what opens a model card: metadata between two lines of dashes. */
+static void licence_of_card(const char *card, char out[LICENCE_BYTES])
+{
+	static const char field[] = "\nlicense:";
+	const char *end = strncmp(card, "---", 3) == 0 ? strstr(card + 3, "\n---") : NULL;
+	const char *at = end ? strstr(card, field) : NULL;
+
+	if (!at || at > end)
+		return;
+	at += sizeof(field) - 1;
+	at += strspn(at, " \t\"'");
+	snprintf(out, LICENCE_BYTES, "%.*s", (int)strcspn(at, "\r\n\"' "), at);
+}
+
+/* As the GGUF file or the model card beside the weights says; "" when nothing does. */
+static void licence_find(const struct model *m, const char *path, char out[LICENCE_BYTES])
+{
+	const struct gguf *gguf = model_weights(m)->gguf;
+	struct gguf_string said = {0};
+	struct err_info info = {0};
+	char card_path[PATH_MAX];
+	struct buf card;
+
+	out[0] = '\0';
+	if (gguf && !gguf_get_string(gguf, "general.license", &said, &info) && said.size > 0)
+		snprintf(out, LICENCE_BYTES, "%.*s", (int)(said.size < LICENCE_BYTES ? said.size : LICENCE_BYTES), said.data);
+	if (gguf || !path || file_join(card_path, sizeof(card_path), path, "README.md") || !file_exists(card_path))
+		return;
+	buf_init(&card, CARD_BYTES_MAX);
+	if (!file_read(&card, card_path, &info) && card.data)
+		licence_of_card(card.data, out);
+	buf_free(&card);
+}
+
+static json_t *show_json(const struct model *m, const char *licence)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
 
-	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:i}", "name",
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:i, s:s?}", "name",
 		model_name(m), "architecture", model_arch_name(c->arch), "parameters", (json_int_t)w->parameters,
 		"size_bytes", (json_int_t)w->size_bytes, "type", dtype_of_chip(w->type)->name, "context_max",
 		(int)c->context_max, "layers", (int)c->layers, "attention_layers", (int)c->attention_layers,
 		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn, "vocab",
 		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c), "state_bytes",
 		(json_int_t)state_bytes(c), "chat_template", w->chat_template != NULL, "tokens",
-		(int)tokenizer_count(model_tokenizer(m)));
+		(int)tokenizer_count(model_tokenizer(m)), "licence", *licence ? licence : NULL);
 }
 
-static void show_print(const struct model *m)
+static void show_print(const struct model *m, const char *licence)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
@@ -55,6 +96,7 @@ static void show_print(const struct model *m)
 	printf("  memory        %lld bytes a token, %lld bytes a sequence\n", (long long)kv_bytes_per_token(c),
 		(long long)state_bytes(c));
 	printf("  template      %s\n", w->chat_template ? "yes" : "none: raw prompts only");
+	printf("  licence       %s\n", *licence ? licence : "not said");
 	if (*w->note)
 		printf("  note          %s\n", w->note);
 }
@@ -70,18 +112,22 @@ int cmd_show(int argc, char **argv)
 	const struct options options = {"show", "[MODEL]", "Tells what a model is and what it needs.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
+	char licence[LICENCE_BYTES];
 	struct cmd_model m;
 	uint32_t count;
 	int exit_code = CMD_DONE;
 
 	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
 		return exit_code;
-	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+	if (!cmd_model_argument(&options, &path, positional, count))
+		return CMD_WRONG;
+	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
+	licence_find(m.model, path, licence);
 	if (as_json)
-		exit_code = cmd_print_json(show_json(m.model));
+		exit_code = cmd_print_json(show_json(m.model, licence));
 	else
-		show_print(m.model);
+		show_print(m.model, licence);
 	cmd_model_close(&m);
 	return exit_code;
 }

@@ -42,7 +42,7 @@ static enum err render(const struct model *m, const char *path, bool generation_
 
 int cmd_template(int argc, char **argv)
 {
-	const char *path = NULL, *messages = NULL, *positional;
+	const char *path = NULL, *messages = NULL, *positional = NULL;
 	bool generation_prompt = true;
 	const struct option_row rows[] = {
 		{"messages", 0, OPTION_STRING, &messages, 0, 0, "F.json",
@@ -61,7 +61,9 @@ int cmd_template(int argc, char **argv)
 		return exit_code;
 	if (!messages)
 		return options_wrong(&o, "--messages is needed");
-	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+	if (!cmd_model_argument(&o, &path, positional, count))
+		return CMD_WRONG;
+	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = render(m.model, messages, generation_prompt, &info);
 

@@ -69,7 +69,9 @@ int cmd_tokenize(int argc, char **argv)
 
 	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
 		return exit_code;
-	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+	if (!cmd_model_argument(&options, &path, positional, count))
+		return CMD_WRONG;
+	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = tokenize(model_tokenizer(m.model), special, as_json, &info);
 
@@ -122,7 +124,9 @@ int cmd_detokenize(int argc, char **argv)
 
 	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
 		return exit_code;
-	if (cmd_model_open(&m, count > 0 ? positional : path, &info))
+	if (!cmd_model_argument(&options, &path, positional, count))
+		return CMD_WRONG;
+	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = detokenize(model_tokenizer(m.model), &info);
 
