@@ -1,0 +1,221 @@
+"""Every verb explains itself, and says what is wrong with a call: exit codes 0, 1 and 2, and what goes where."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from program import GOLDEN, QWEN3, TONGYUN
+
+SAMPLING = ("--temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --seed --max-tokens --stop")
+OPTIONS = {     # what cli.md promises
+    "run": f"--model --prompt --system --think --no-think {SAMPLING} --raw --stats",
+    "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
+             " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads",
+    "show": "--model --json",
+    "tokenize": "--model --json --special",
+    "detokenize": "--model",
+    "template": "--messages --no-generation-prompt",
+    "logits": "--tokens --out --chunk --threads --isa",
+    "bench": "-p -n -b -r -t --isa -d --json",
+    "chips": "--json",
+    "fleet simulate": "--seed --json",
+    "tenant create": "--balance --credit --json",
+    "tenant list": "--json",
+    "tenant show": "--json",
+    "tenant topup": "--json",
+    "key create": "--name --json",
+    "key list": "--json",
+    "key revoke": "--json",
+    "price set": "--input --output --cached --json",
+    "price list": "--json",
+    "usage list": "--tenant --request --json",
+    "ledger list": "--tenant --request --json",
+    "ledger check": "--json",
+}
+GROUPS = {"tenant": "create list show topup", "key": "create list revoke", "price": "set list", "usage": "list",
+          "ledger": "list check", "fleet": "simulate"}
+MODEL_VERBS = ["run -p hello", "serve", "show", "tokenize", "detokenize", "template --messages /dev/null",
+               "logits --tokens /dev/null --out /dev/null", "bench"]
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_help_is_on_stdout_and_names_each_option(shared, verb):
+    for flag in ("--help", "-h"):
+        done = shared.run(*verb.split(), flag)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"usage: tongyun {verb} ")
+        words = done.stdout.replace(",", " ").split()
+        for option in OPTIONS[verb].split():
+            assert option in words, option
+    assert max(map(len, done.stdout.splitlines()[3:])) <= 120
+
+
+@pytest.mark.parametrize("verb", GROUPS)
+def test_a_verb_with_verbs_of_its_own_names_them(shared, verb):
+    done = shared.run(verb, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in GROUPS[verb].split():
+        assert f"tongyun {verb} {name}" in done.stdout
+    for arguments in ([], ["nonsense"]):
+        done = shared.run(verb, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "usage: tongyun " + verb in done.stderr
+        assert not arguments or done.stderr.startswith(f"tongyun: {verb}: unknown 'nonsense'\n")
+
+
+def test_the_program_lists_its_verbs(shared):
+    text = shared.ok("--help")
+    for verb in OPTIONS:
+        assert f"\n  {verb.split()[0]} " in text
+    assert shared.ok("help") == shared.ok("-h") == text
+    assert shared.ok("--version").startswith("tongyun ")
+
+
+def test_no_verb_or_a_wrong_one_is_wrong_usage(shared):
+    done = shared.run()
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("usage: tongyun ")
+    done = shared.run("nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tongyun: unknown verb 'nonsense'; see tongyun --help\n"
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_an_unknown_option_and_an_argument_too_many_are_wrong_usage(shared, verb):
+    assert "there is no option --nonsense" in shared.wrong(verb, "--nonsense")
+    assert "there is no option -Z" in shared.wrong(verb, "-Z")
+    assert shared.wrong(verb, "one", "two", "three").startswith("unexpected argument '")
+
+
+@pytest.mark.parametrize("verb, arguments, says", [
+    ("run", ["--temperature"], "--temperature needs a value"),
+    ("run", ["--temperature", "hot"], "--temperature: 'hot' is not a number from 0 to 100"),
+    ("run", ["--top-p", "1.5"], "--top-p: '1.5'"),
+    ("run", ["--max-tokens", "-1"], "--max-tokens: '-1' is not a whole number from 0 to 16777216"),
+    ("run", ["--seed", "1e3"], "--seed: '1e3'"),
+    ("run", ["--raw=yes"], "--raw=yes takes no value"),
+    ("run", ["--stop", ""], "--stop needs 1 to "),
+    ("run", ["-m", "a", "b", "c"], "'c' is too much"),
+    ("run", ["-m", "a", "-p", "b", "c"], "'c' is too much"),
+    ("serve", ["--port", "70000"], "--port: '70000' is not a whole number from 0 to 65535"),
+    ("serve", ["--executor", "magic"], "--executor is chip or sim, not 'magic'"),
+    ("serve", ["-m", "a", "b"], "'b' is too much"),
+    ("show", ["-m", "a", "b"], "'b' is too much"),
+    ("tokenize", ["-m", "a", "b"], "'b' is too much"),
+    ("template", [], "--messages is needed"),
+    ("logits", ["--tokens", "x"], "--tokens and --out are needed"),
+    ("bench", ["-r", "0"], "--repetitions: '0' is not a whole number from 1 to 1000"),
+    ("fleet simulate", ["--seed", "x"], "--seed: 'x'"),
+    ("tenant create", [], "which NAME?"),
+    ("tenant create", ["a", "--balance", "1,5"], "--balance '1,5' is not an amount such as 10.00"),
+    ("tenant create", ["a", "--credit", "-1"], "--credit '-1' is not an amount"),
+    ("tenant show", [], "which NAME?"),
+    ("tenant topup", ["a"], "NAME and AMOUNT are needed"),
+    ("tenant topup", ["a", "0.0000000001"], "AMOUNT '0.0000000001' is not an amount"),
+    ("key create", [], "which TENANT?"),
+    ("key revoke", [], "which ID?"),
+    ("key revoke", ["one"], "'one' is not the id of a key"),
+    ("key revoke", ["0"], "'0' is not the id of a key"),
+    ("price set", ["m", "--input", "1"], "MODEL, --input and --output are needed"),
+    ("price set", ["m", "--input", "1", "--output", "x"], "a price is an amount such as 2.50"),
+])
+def test_wrong_usage_says_what_in_one_line(shared, verb, arguments, says):
+    assert says in shared.wrong(verb, *arguments)
+
+
+@pytest.mark.parametrize("verb", MODEL_VERBS)
+@pytest.mark.parametrize("model", ["nowhere.gguf", "nobody/nothing", "nobody/nothing:q8_0", "/nowhere"])
+def test_a_model_that_is_not_there_is_named(shared, verb, model):
+    name, *rest = verb.split()
+    text = shared.fails(name, "-m", model, *rest)
+    assert text.startswith(f"{model}: no such model; ") and ".gguf" in text
+
+
+@pytest.mark.parametrize("verb", MODEL_VERBS)
+def test_a_file_that_is_no_model_is_named(shared, verb, tmp_path):
+    name, *rest = verb.split()
+    for file in ("text.gguf", "text", "empty.gguf"):
+        path = tmp_path / file
+        path.write_text("" if file == "empty.gguf" else "not a model\n")
+        assert str(path) in shared.fails(name, "-m", path, *rest)
+    assert str(tmp_path) in shared.fails(name, "-m", tmp_path, *rest)
+
+
+@pytest.mark.parametrize("verb", ["run -p hello", "serve", "logits --tokens /dev/stdin --out /dev/null", "bench", "chips"])
+def test_an_instruction_set_that_is_not_here_is_named(shared, verb):
+    assert 'cannot run "z80"; it can run: ref' in shared.fails(*verb.split(), "--isa", "z80", stdin="1 2")
+
+
+@pytest.mark.parametrize("verb", ["run hello", "show", "show --json", "tokenize", "fleet simulate --events 10",
+                                  "tenant list --json", "--help", "serve --help"])
+def test_what_cannot_be_printed_is_an_error(shared, verb):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([TONGYUN, *verb.split()], input=b"hello", stdout=full, stderr=subprocess.PIPE,
+                              env=shared.env, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == "tongyun: error: standard output: No space left on device"
+
+
+def test_a_reader_that_has_left_ends_the_program_quietly(shared):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([TONGYUN, "run", "hello"], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE,
+                          env=shared.env, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-13, b"")
+
+
+@pytest.mark.parametrize("model", [[], ["-m", QWEN3], ["-m", os.path.join(GOLDEN, "gguf", "qwen3_5-q4_0.gguf")]])
+def test_show_is_one_document(shared, model):
+    document = shared.json("show", *model)
+    assert set(document) == {
+        "name", "architecture", "parameters", "size_bytes", "type", "context_max", "layers", "attention_layers",
+        "delta_layers", "hidden", "ffn", "vocab", "kv_bytes_per_token", "state_bytes", "chat_template", "tokens", "licence"}
+    text = shared.ok("show", *model)
+    for word in (document["name"], document["architecture"], document["type"], f'{document["context_max"]} tokens'):
+        assert word in text
+
+
+def test_show_tells_the_licence_from_the_file_or_the_card_beside_it(shared, tmp_path):
+    assert shared.json("show")["licence"] == "MIT"
+    for file in os.listdir(QWEN3):
+        os.symlink(os.path.join(QWEN3, file), tmp_path / file)
+    assert shared.json("show", tmp_path)["licence"] is None
+    assert "not said" in shared.ok("show", tmp_path)
+    for card, licence in [("---\ntags: [a]\nlicense: apache-2.0\n---\n# A model\n", "apache-2.0"),
+                          ("# A model\n\nlicense: mine\n", None), ("---\nlicense: mit\n", None),
+                          ('---\nlicense: "mit"\n---\n', "mit"), ("", None)]:
+        (tmp_path / "README.md").write_text(card)
+        assert shared.json("show", tmp_path)["licence"] == licence
+
+
+def test_the_chips_are_one_document(shared):
+    for chip in shared.json("chips"):
+        assert set(chip) == {"name", "kind", "isa", "isas", "types", "cores", "memory_bytes", "read_bytes_per_s",
+                             "int8_ops_per_s", "bf16_ops_per_s", "f32_ops_per_s"}
+        assert chip["read_bytes_per_s"] > 0 and chip["int8_ops_per_s"] > 0 and chip["f32_ops_per_s"] > 0
+        assert chip["isa"] in chip["isas"].split()
+
+
+def test_bench_has_the_field_names_of_llama_bench(shared):
+    rows = shared.json("bench", "-p", 4, "-n", 2, "-b", 2, "-r", 2, "-d", 3, "-t", 1)
+    assert [(row["n_prompt"], row["n_gen"], row["n_depth"], row["n_batch"]) for row in rows] == [(4, 0, 3, 2), (0, 2, 3, 2)]
+    for row in rows:
+        assert {"avg_ts", "stddev_ts", "samples_ts", "avg_ns", "model_type", "model_size", "n_threads", "bandwidth_ratio",
+                "compute_ratio"} <= set(row)
+        assert len(row["samples_ts"]) == 2 and row["n_threads"] == 1 and row["avg_ts"] > 0
+        assert 0 < row["bandwidth_ratio"] and 0 < row["compute_ratio"]
+
+
+def test_the_simulator_gives_the_same_trace_for_the_same_seed(shared):
+    first, again, other = (shared.json("fleet", "simulate", "--seed", seed, "--events", 3000)[0] for seed in (7, 7, 8))
+    assert first == again and first["failed"] is False and first["events"] >= 3000
+    assert first["trace_hash"] != other["trace_hash"]
+    assert f'trace {first["trace_hash"]}' in shared.ok("fleet", "simulate", "--seed", 7, "--events", 3000)
+    both = shared.json("fleet", "simulate", "--seed", 7, "--seeds", 2, "--events", 3000, "--replay")
+    assert [report["trace_hash"] for report in both] == [first["trace_hash"], other["trace_hash"]]
+
+
+def test_json_output_is_one_document_of_ascii_or_utf_8(shared):
+    done = shared.run("tokenize", "--json", stdin="春雨", binary=True)
+    assert isinstance(json.loads(done.stdout), list) and done.stdout.endswith(b"\n")
