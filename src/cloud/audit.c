@@ -11,16 +11,17 @@
 #include "cloud/price.h"
 #include "engine/request.h"
 
-void audit_init(struct audit *a)
+void audit_init(struct audit *a, bool idle)
 {
 	memset(a, 0, sizeof(*a));
+	a->idle = idle;
 }
 
 void audit_close(struct audit *a)
 {
 	mem_free(a->accounts);
 	mem_free(a->prices);
-	audit_init(a);
+	audit_init(a, false);
 }
 
 int audit_request_compare(struct record_request a, struct record_request b)
@@ -44,7 +45,7 @@ static void wrong_request(struct audit *a, const char *what)
 {
 	char request[REQUEST_ID_BYTES];
 
-	record_request_format(request, a->request);
+	record_request_format(request, a->request.id);
 	wrong(a, what, request);
 }
 
@@ -62,7 +63,7 @@ static void add(struct audit *a, int64_t *sum, int64_t amount_nano)
 		wrong(a, "a sum does not fit into 63 bits", "ledger");
 }
 
-/* ---- prices and tenants ---------------------------------------------------------------------- */
+/* ---- totals, prices and tenants -------------------------------------------------------------- */
 
 /* Room for one more: arrays double. */
 static enum err grow(void **rows, uint32_t *capacity, uint32_t count, size_t size,
@@ -79,6 +80,11 @@ static enum err grow(void **rows, uint32_t *capacity, uint32_t count, size_t siz
 	*rows = more;
 	*capacity = wanted;
 	return ERR_NONE;
+}
+
+void audit_totals(struct audit *a, const struct store_totals *row)
+{
+	a->totals = *row;
 }
 
 enum err audit_price(struct audit *a, const struct record_price *row, struct err_info *info)
@@ -111,60 +117,86 @@ enum err audit_tenant(struct audit *a, const struct store_tenant *row, struct er
 
 static void request_close(struct audit *a)
 {
+	const struct audit_request *r = &a->request;
+
 	if (!a->in_request)
 		return;
 	a->in_request = false;
-	if (a->ended_count == 0 && a->usage_count > 0)
+	if (r->ended_count == 0 && r->usage_count > 0)
 		wrong_request(a, "has a usage row and was neither settled nor released");
-	if (a->ended_count > 0 && a->usage_count == 0)
+	if (r->ended_count > 0 && r->usage_count == 0)
 		wrong_request(a, "is over and has no usage row");
-	if (a->ended_count > 0 && a->held_request_nano != 0)
-		wrong_request(a, "is over and something is still held for it");
-	if (a->usage_count > 0 && a->usage.amount_nano != a->charged_nano)
+	if (r->hold_count > 0 && r->ended_count == 0 && r->open_count == 0)
+		wrong_request(a, "is held for and neither over nor open");
+	if (r->open_count > 0 && r->hold_count == 0)
+		wrong_request(a, "is open and nothing was held for it");
+	if (r->open_count > 0 && a->idle)
+		wrong_request(a, "is open and no request is alive");
+	if (r->usage_count > 0 && r->usage.amount_nano != r->charged_nano)
 		wrong_request(a, "was charged another amount than its usage row says");
+	if (r->released && r->usage.finish != RECORD_FINISH_ERROR)
+		wrong_request(a, "was released and is not recorded as an error");
 }
 
 /* Turns to a request; they come in ascending order. */
-static void request_turn(struct audit *a, struct record_request request)
+static void request_turn(struct audit *a, struct record_request id)
 {
-	const int order = audit_request_compare(a->request, request);
+	const int order = audit_request_compare(a->request.id, id);
 
 	if (a->in_request && order == 0)
 		return;
-	assert(!a->in_request || order < 0);
+	if (a->in_request && order > 0)
+		wrong_request(a, "its rows are out of order");
 	request_close(a);
 	a->in_request = true;
-	a->request = request;
-	a->tenant_id = RECORD_NONE;
-	a->hold_count = 0;
-	a->held_request_nano = 0;
-	a->charged_nano = 0;
-	a->ended_count = 0;
-	a->usage_count = 0;
+	a->request = (struct audit_request){.id = id};
 }
 
 static void tenant_same(struct audit *a, uint32_t tenant_id)
 {
-	if (a->tenant_id != RECORD_NONE && a->tenant_id != tenant_id)
+	if (a->request.tenant_id != RECORD_NONE && a->request.tenant_id != tenant_id)
 		wrong_request(a, "has rows of two tenants");
-	a->tenant_id = tenant_id;
+	a->request.tenant_id = tenant_id;
+}
+
+static void hold_see(struct audit *a, const struct record_transaction *t)
+{
+	struct audit_request *r = &a->request;
+
+	if (t->part != r->hold_count++)
+		wrong_transaction(a, "a part of the hold is missing or double", t);
+	if (r->ended_count > 0)
+		wrong_transaction(a, "holds for a request that is over", t);
+}
+
+/* All that is held goes, no more and no less: to revenue or back (rules.md 14, 16). */
+static void end_see(struct audit *a, const struct record_transaction *t)
+{
+	struct audit_request *r = &a->request;
+
+	if (r->ended_count++ > 0)
+		wrong_transaction(a, "the request was over before", t);
+	else if (r->hold_count == 0)
+		wrong_transaction(a, "ends what was not held for", t);
+	else if (t->entries[0].amount_nano != -r->held_nano)
+		wrong_transaction(a, "takes another amount than is held", t);
+	r->released = t->kind == RECORD_RELEASE;
 }
 
 static void request_transaction(struct audit *a, const struct record_transaction *t)
 {
 	request_turn(a, t->request);
 	tenant_same(a, t->tenant_id);
+	if (t->id <= a->request.transaction_id)
+		wrong_transaction(a, "is double, or before its time", t);
+	a->request.transaction_id = t->id;
 	switch (t->kind) {
 	case RECORD_HOLD:
-		if (t->part != a->hold_count++)
-			wrong_transaction(a, "a part of the hold is missing or double", t);
-		if (a->ended_count > 0)
-			wrong_transaction(a, "holds for a request that is over", t);
+		hold_see(a, t);
 		break;
 	case RECORD_SETTLE:
 	case RECORD_RELEASE:
-		if (a->ended_count++ > 0)
-			wrong_transaction(a, "the request was over before", t);
+		end_see(a, t);
 		break;
 	case RECORD_REFUND:
 		break;
@@ -173,8 +205,15 @@ static void request_transaction(struct audit *a, const struct record_transaction
 		wrong_transaction(a, "a request does not pay in", t);
 		break;
 	}
-	if (t->kind == RECORD_SETTLE && a->hold_count == 0)
-		wrong_transaction(a, "settles what was not held for", t);
+}
+
+static void other_transaction(struct audit *a, const struct record_transaction *t)
+{
+	if (t->kind == RECORD_HOLD || t->kind == RECORD_SETTLE || t->kind == RECORD_RELEASE)
+		wrong_transaction(a, "is of no request", t);
+	if (t->id <= a->transaction_id)
+		wrong_transaction(a, "is double, or before its time", t);
+	a->transaction_id = t->id;
 }
 
 static void post(struct audit *a, struct audit_account *account, const struct record_entry *entry,
@@ -191,30 +230,73 @@ static void post(struct audit *a, struct audit_account *account, const struct re
 		break;
 	case RECORD_HELD:
 		add(a, &account->held_nano, amount_nano);
-		add(a, &a->held_request_nano, of_request ? amount_nano : 0);
+		add(a, &a->request.held_nano, of_request ? amount_nano : 0);
 		break;
 	case RECORD_REVENUE:
 		add(a, &a->revenue_nano, amount_nano);
-		add(a, &a->charged_nano, of_request && amount_nano > 0 ? amount_nano : 0);
-		add(a, &a->earned_nano, amount_nano < 0 ? amount_nano : 0);
+		add(a, &a->request.charged_nano, of_request && amount_nano > 0 ? amount_nano : 0);
 		break;
 	}
 }
 
-void audit_transaction(struct audit *a, const struct record_transaction *t)
+static const char *transaction_wrong(const struct audit *a, const struct record_transaction *t,
+	const char *idempotency)
+{
+	char own[RECORD_TEXT_BYTES];
+	math_i128 sum = 0;
+
+	for (uint32_t i = 0; i < t->entry_count; i++)
+		sum += t->entries[i].amount_nano;
+	if (t->entry_count == 0)
+		return "has no entries";
+	if (sum != 0)
+		return "does not balance";
+	if (!ledger_transaction_valid(t))
+		return "its entries are not those of its kind";
+	if (t->tenant_id == RECORD_NONE || t->tenant_id > a->account_count)
+		return "is of no tenant";
+	if (idempotency[0]) {
+		record_idempotency_format(own, t);
+		return strcmp(own, idempotency) == 0 ? NULL : "has another idempotency key";
+	}
+	return NULL;
+}
+
+void audit_transaction(struct audit *a, const struct record_transaction *t,
+	const char *idempotency)
+{
+	const char *what = transaction_wrong(a, t, idempotency);
+
+	if (a->failed)
+		return;
+	if (what) {
+		wrong_transaction(a, what, t);
+		return;
+	}
+	if (t->has_request)
+		request_transaction(a, t);
+	else
+		other_transaction(a, t);
+	for (uint32_t i = 0; i < t->entry_count; i++)
+		post(a, &a->accounts[t->tenant_id - 1], &t->entries[i], t->has_request);
+}
+
+/* ---- open requests --------------------------------------------------------------------------- */
+
+void audit_open(struct audit *a, const struct record_usage *u)
 {
 	if (a->failed)
 		return;
-	if (!ledger_transaction_valid(t)) {
-		wrong_transaction(a, "does not balance, or not as its kind does", t);
-	} else if (t->tenant_id == RECORD_NONE || t->tenant_id > a->account_count) {
-		wrong_transaction(a, "is of no tenant", t);
-	} else {
-		if (t->has_request)
-			request_transaction(a, t);
-		for (uint32_t i = 0; i < t->entry_count; i++)
-			post(a, &a->accounts[t->tenant_id - 1], &t->entries[i], t->has_request);
-	}
+	request_turn(a, u->request);
+	tenant_same(a, u->tenant_id);
+	if (a->request.ended_count > 0)
+		wrong_request(a, "is over and open");
+	else if (a->request.open_count++ > 0)
+		wrong_request(a, "is open twice");
+	else if (u->finish != RECORD_FINISH_OPEN || u->amount_nano != 0)
+		wrong_request(a, "its open row makes no sense");
+	else if (u->price_version > a->price_count)
+		wrong_request(a, "is open at a price that there is not");
 }
 
 /* ---- usage and journal ----------------------------------------------------------------------- */
@@ -251,22 +333,23 @@ void audit_usage(struct audit *a, const struct record_usage *u)
 		return;
 	request_turn(a, u->request);
 	tenant_same(a, u->tenant_id);
-	if (a->usage_count++ > 0)
+	if (a->request.usage_count++ > 0)
 		wrong_request(a, "has two usage rows");
 	else if (u->finish == RECORD_FINISH_OPEN || !usage_valid(u))
 		wrong_request(a, "its usage row makes no sense");
 	else if (!amount_right(a, u))
 		wrong_request(a, "its amount is not its tokens times their price");
-	a->usage = *u;
-	add(a, &a->earned_nano, u->amount_nano);
+	a->request.usage = *u;
 }
 
 void audit_fact(struct audit *a, const struct store_fact *fact)
 {
+	const struct audit_request *r = &a->request;
+
 	if (a->failed)
 		return;
 	request_turn(a, fact->request);
-	if (a->usage_count > 0 && fact->complete && a->usage.output > fact->tokens)
+	if (r->usage_count > 0 && fact->complete && r->usage.output > fact->tokens)
 		wrong_request(a, "was billed for more tokens than the journal has seen");
 }
 
@@ -274,27 +357,27 @@ void audit_fact(struct audit *a, const struct store_fact *fact)
 
 static void account_check(struct audit *a, const struct audit_account *account)
 {
-	const char *name = account->row.tenant.name;
+	const struct record_tenant *tenant = &account->row.tenant;
 
-	if (account->held_nano < 0)
-		wrong(a, "less than nothing is held", name);
+	if (tenant->credit_nano != LEDGER_CREDIT_UNLIMITED &&
+		account->balance_nano < -tenant->credit_nano)
+		wrong(a, "the balance is below its credit", tenant->name);
 	if (account->balance_nano != account->row.balance_nano ||
 		account->held_nano != account->row.held_nano)
-		wrong(a, "the account is not the sum of its entries", name);
+		wrong(a, "the account is not the sum of its entries", tenant->name);
 }
 
+/* That all accounts together are 0, nothing less than 0 is held and revenue is the sum of the usage
+ * rows follows: every transaction balances, every end takes what was held, every charge is that
+ * of its usage row. */
 enum err audit_end(struct audit *a, struct err_info *info)
 {
-	math_i128 sum = (math_i128)a->cash_nano + a->revenue_nano;
-
 	request_close(a);
-	for (uint32_t i = 0; i < a->account_count; i++) {
+	if (a->totals.cash_nano != a->cash_nano)
+		wrong(a, "the account is not the sum of its entries", "cash");
+	if (a->totals.revenue_nano != a->revenue_nano)
+		wrong(a, "the account is not the sum of its entries", "revenue");
+	for (uint32_t i = 0; i < a->account_count; i++)
 		account_check(a, &a->accounts[i]);
-		sum += (math_i128)a->accounts[i].balance_nano + a->accounts[i].held_nano;
-	}
-	if (sum != 0)
-		wrong(a, "all accounts together are not 0", "ledger");
-	if (a->revenue_nano != a->earned_nano)
-		wrong(a, "revenue is not the sum of the usage rows", "ledger");
 	return a->failed ? err_set(info, ERR_INPUT, "%s", a->text) : ERR_NONE;
 }

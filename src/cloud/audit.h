@@ -1,16 +1,21 @@
-/* cloud/audit.h - does everything that was remembered agree? The logic of `tongyun ledger check`.
+/* cloud/audit.h - does everything that was remembered agree? The one logic of `tongyun ledger
+ * check`, of the fleet's audit and of the crash test.
  *
- * Pure; a store feeds it all rows, in this order:
+ *	store_check, store_check_idle    merges the rows that a store reads out (store.h), and
+ *	                                 what the journal knows, and feeds them below
  *
- *	1. audit_price      every version
- *	2. audit_tenant     every tenant
- *	3. the rest by request id, ascending (high, then low); those without one before all:
- *	   audit_transaction of one request by id, then audit_usage, then audit_fact
- *	4. audit_end
+ * The audit itself is pure. It is fed all rows in this order:
+ *
+ *	1. audit_totals     once
+ *	2. audit_price      every version, ascending
+ *	3. audit_tenant     every tenant by id
+ *	4. the rest by request id, ascending (high, then low); those without one before all:
+ *	   audit_transaction of one request by id, then audit_open, audit_usage, audit_fact
+ *	5. audit_end
  *
  * So it needs no memory per request, only prices and tenants. The first contradiction stays in
  * text; what is fed after it is ignored. A request that is held for and not over is open, not
- * wrong.
+ * wrong, unless it is known that none is alive.
  */
 #ifndef CLOUD_AUDIT_H
 #define CLOUD_AUDIT_H
@@ -28,6 +33,21 @@ struct audit_account {
 	int64_t held_nano;
 };
 
+/* What has been fed of one request. */
+struct audit_request {
+	struct record_request id;
+	uint32_t tenant_id;
+	uint64_t transaction_id;        /* of the last one */
+	uint32_t hold_count;
+	int64_t held_nano;
+	int64_t charged_nano;
+	uint32_t ended_count;           /* settles and releases */
+	bool released;
+	uint32_t open_count;
+	uint32_t usage_count;
+	struct record_usage usage;
+};
+
 struct audit {
 	struct audit_account *accounts; /* by tenant id - 1 */
 	uint32_t account_count;
@@ -35,32 +55,30 @@ struct audit {
 	struct record_price *prices;    /* by version - 1 */
 	uint32_t price_count;
 	uint32_t price_capacity;
-	int64_t cash_nano;
+	struct store_totals totals;     /* as they were remembered */
+	int64_t cash_nano;              /* by the transactions */
 	int64_t revenue_nano;
-	int64_t earned_nano;            /* sum of all usage rows, less refunds */
+	uint64_t transaction_id;        /* of the last one without a request */
+	bool idle;                      /* no request is alive: none may be open */
 
-	/* Of the request that is being fed. */
 	bool in_request;
-	struct record_request request;
-	uint32_t tenant_id;
-	uint32_t hold_count;
-	int64_t held_request_nano;
-	int64_t charged_nano;
-	uint32_t ended_count;           /* settles and releases */
-	uint32_t usage_count;
-	struct record_usage usage;
+	struct audit_request request;   /* that is being fed */
 
 	bool failed;
 	char text[ERR_TEXT_MAX];        /* of the first contradiction */
 };
 
-void audit_init(struct audit *a);
+void audit_init(struct audit *a, bool idle);
+void audit_totals(struct audit *a, const struct store_totals *row);
 /* ERR_MEMORY is the only error of these two; contradictions are told by audit_end. */
 enum err audit_price(struct audit *a, const struct record_price *row, struct err_info *info)
 	MUST_CHECK;
 enum err audit_tenant(struct audit *a, const struct store_tenant *row, struct err_info *info)
 	MUST_CHECK;
-void audit_transaction(struct audit *a, const struct record_transaction *row);
+/* idempotency: as it was kept; "" where the store keeps none beside the row it follows from. */
+void audit_transaction(struct audit *a, const struct record_transaction *row,
+	const char *idempotency);
+void audit_open(struct audit *a, const struct record_usage *row);
 void audit_usage(struct audit *a, const struct record_usage *row);
 void audit_fact(struct audit *a, const struct store_fact *fact);
 /* Everything was fed. ERR_NONE, or ERR_INPUT with the first contradiction. */

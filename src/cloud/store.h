@@ -62,6 +62,52 @@ struct store_fact {
 	bool complete;
 };
 
+/* ---- all rows, for who checks them (audit.h) ------------------------------------------------- */
+
+/* Each table is read in an order of its own. */
+enum store_table {
+	STORE_TOTALS,           /* one row */
+	STORE_PRICES,           /* all versions, ascending */
+	STORE_TENANTS,          /* by id */
+	STORE_TRANSACTIONS,     /* those without a request, by id; then by request and id */
+	STORE_OPENS,            /* by request: the usage rows of those that are not over */
+	STORE_USAGES,           /* by request */
+	STORE_TABLES
+};
+
+/* Balances as they are kept beside the entries they are the sum of. */
+struct store_totals {
+	int64_t cash_nano;
+	int64_t revenue_nano;
+};
+
+struct store_transaction {
+	struct record_transaction row;
+	/* as it was kept; "" where the store keeps none beside the row it follows from */
+	char idempotency[RECORD_TEXT_BYTES];
+};
+
+struct store_row {
+	union {
+		struct store_totals totals;
+		struct record_price price;
+		struct store_tenant tenant;
+		struct store_transaction transaction;
+		struct record_usage usage;      /* OPENS, USAGES */
+	} u;
+};
+
+/* All tables as of one moment. A store has its own behind it. */
+struct store_rows {
+	const struct store_rows_ops *ops;
+};
+
+struct store_rows_ops {
+	enum err (*next)(struct store_rows *rows, enum store_table table, struct store_row *out,
+		bool *there, struct err_info *info);
+	void (*close)(struct store_rows *rows);
+};
+
 struct store;
 
 /* Takes one boot event. */
@@ -79,10 +125,8 @@ struct store_ops {
 	/* Durable rows only. */
 	enum err (*read)(struct store *s, const struct store_filter *filter,
 		const struct store_reader *reader, struct err_info *info);
-	/* ERR_NONE: all rows agree with each other and with the facts (sorted by request). Else
-	 * ERR_INPUT and the first contradiction in info->text. */
-	enum err (*check)(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-		struct err_info *info);
+	/* ERR_INPUT: what keeps them is damaged. No commit while rows are open. */
+	enum err (*rows_open)(struct store *s, struct store_rows **out, struct err_info *info);
 	/* What is not committed is lost. Frees. */
 	void (*close)(struct store *s);
 };
@@ -114,11 +158,34 @@ static inline enum err MUST_CHECK store_read(struct store *s, const struct store
 	return s->ops->read(s, filter, reader, info);
 }
 
-static inline enum err MUST_CHECK store_check(struct store *s, const struct store_fact *facts,
-	uint64_t fact_count, struct err_info *info)
+static inline enum err MUST_CHECK store_rows_open(struct store *s, struct store_rows **out,
+	struct err_info *info)
 {
-	return s->ops->check(s, facts, fact_count, info);
+	return s->ops->rows_open(s, out, info);
 }
+
+/* The next row of a table, durable ones only; *there is false after the last and on an error. */
+static inline enum err MUST_CHECK store_rows_next(struct store_rows *rows, enum store_table table,
+	struct store_row *out, bool *there, struct err_info *info)
+{
+	*there = false;
+	return rows->ops->next(rows, table, out, there, info);
+}
+
+static inline void store_rows_close(struct store_rows *rows)
+{
+	if (rows)
+		rows->ops->close(rows);
+}
+
+/* ERR_NONE: all rows agree with each other and with the facts (sorted by request). Else ERR_INPUT
+ * and the first contradiction in info->text. The logic is audit.h's, the same for every store;
+ * memory is a row of each table, and the tenants and prices. */
+enum err store_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
+	struct err_info *info) MUST_CHECK;
+/* The same where no request is alive: then none may be open either. */
+enum err store_check_idle(struct store *s, const struct store_fact *facts, uint64_t fact_count,
+	struct err_info *info) MUST_CHECK;
 
 static inline void store_close(struct store *s)
 {

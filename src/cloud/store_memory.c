@@ -341,13 +341,20 @@ static enum err memory_read(struct store *s, const struct store_filter *filter,
 	return ERR_NONE;
 }
 
-/* ---- check ----------------------------------------------------------------------------------- */
+/* ---- all rows, sorted ------------------------------------------------------------------------ */
+
+struct memory_rows {
+	struct store_rows rows;     /* first */
+	const struct store_memory *store;
+	const void **sorted[STORE_TABLES];  /* of those that are kept in another order */
+	uint32_t at[STORE_TABLES];
+};
 
 static int transaction_order(const void *left, const void *right)
 {
-	const struct record_transaction *a = left;
-	const struct record_transaction *b = right;
-	const int order = audit_request_compare(a->request, b->request);
+	const struct record_transaction *a = *(const struct record_transaction *const *)left;
+	const struct record_transaction *b = *(const struct record_transaction *const *)right;
+	const int order = a->has_request ? audit_request_compare(a->request, b->request) : 0;
 
 	if (a->has_request != b->has_request)
 		return a->has_request ? 1 : -1;
@@ -358,88 +365,98 @@ static int transaction_order(const void *left, const void *right)
 
 static int usage_order(const void *left, const void *right)
 {
-	const struct record_usage *a = left;
-	const struct record_usage *b = right;
+	const struct record_usage *a = *(const struct record_usage *const *)left;
+	const struct record_usage *b = *(const struct record_usage *const *)right;
 
 	return audit_request_compare(a->request, b->request);
 }
 
-/* A sorted copy, or NULL. */
-static void *rows_sorted(const struct rows *r, int (*order)(const void *, const void *))
+/* Pointers to the rows in this order, or NULL. */
+static const void **rows_sorted(const struct rows *r, int (*order)(const void *, const void *))
 {
-	void *copy = mem_alloc(r->count + 1, r->size);
+	const void **sorted = mem_alloc(r->count + 1, sizeof(*sorted));
 
-	if (copy && r->count > 0) {
-		memcpy(copy, r->data, r->count * r->size);
-		qsort(copy, r->count, r->size, order);
-	}
-	return copy;
+	for (uint32_t i = 0; sorted && i < r->count; i++)
+		sorted[i] = rows_at(r, i);
+	if (sorted && r->count > 0)
+		qsort(sorted, r->count, sizeof(*sorted), order);
+	return sorted;
 }
 
-/* Three sorted lists become one: of the same request transactions come first, then usage, then
- * facts. */
-static void feed(struct audit *a, const struct store_memory *m,
-	const struct record_transaction *t, const struct record_usage *u,
-	const struct store_fact *facts, uint64_t fact_count)
+static bool memory_row(const struct memory_rows *m, enum store_table table, uint32_t at,
+	struct store_row *out)
 {
-	const struct record_transaction *t_end = t + m->transactions.count;
-	const struct record_usage *u_end = u + m->usages.count;
-	const struct store_fact *f_end = facts ? facts + fact_count : NULL;
+	const struct store_memory *s = m->store;
 
-	for (; t < t_end && !t->has_request; t++)
-		audit_transaction(a, t);
-	while (t < t_end || u < u_end || facts < f_end) {
-		struct record_request least = {UINT64_MAX, UINT64_MAX};
-
-		if (t < t_end)
-			least = t->request;
-		if (u < u_end && audit_request_compare(u->request, least) < 0)
-			least = u->request;
-		if (facts < f_end && audit_request_compare(facts->request, least) < 0)
-			least = facts->request;
-		for (; t < t_end && audit_request_compare(t->request, least) == 0; t++)
-			audit_transaction(a, t);
-		for (; u < u_end && audit_request_compare(u->request, least) == 0; u++)
-			audit_usage(a, u);
-		for (; facts < f_end && audit_request_compare(facts->request, least) == 0; facts++)
-			audit_fact(a, facts);
+	switch (table) {
+	case STORE_TOTALS:
+		out->u.totals = (struct store_totals){s->cash_nano, s->revenue_nano};
+		return at == 0;
+	case STORE_PRICES:
+		if (at < s->prices.count)
+			out->u.price = *(const struct record_price *)rows_at(&s->prices, at);
+		return at < s->prices.count;
+	case STORE_TENANTS:
+		if (at < s->tenant_count)
+			out->u.tenant = s->tenants[at];
+		return at < s->tenant_count;
+	case STORE_TRANSACTIONS:
+		out->u.transaction.idempotency[0] = '\0';
+		if (at < s->transactions.count)
+			out->u.transaction.row =
+				*(const struct record_transaction *)m->sorted[table][at];
+		return at < s->transactions.count;
+	case STORE_OPENS:
+	case STORE_USAGES:
+		if (at >= (table == STORE_OPENS ? s->opens.count : s->usages.count))
+			return false;
+		out->u.usage = *(const struct record_usage *)m->sorted[table][at];
+		return true;
+	case STORE_TABLES:
+		break;
 	}
+	return false;
 }
 
-static enum err feed_first(struct audit *a, const struct store_memory *m, struct err_info *info)
+static enum err memory_rows_next(struct store_rows *rows, enum store_table table,
+	struct store_row *out, bool *there, struct err_info *info)
 {
-	for (uint32_t i = 0; i < m->prices.count; i++)
-		if (audit_price(a, rows_at(&m->prices, i), info))
-			return info->code;
-	for (uint32_t i = 0; i < m->tenant_count; i++)
-		if (audit_tenant(a, &m->tenants[i], info))
-			return info->code;
+	struct memory_rows *m = (struct memory_rows *)rows;
+
+	(void)info;
+	*there = memory_row(m, table, m->at[table], out);
+	m->at[table] += *there;
 	return ERR_NONE;
 }
 
-static enum err memory_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info)
+static void memory_rows_close(struct store_rows *rows)
 {
-	const struct store_memory *m = memory_of(s);
-	struct record_transaction *transactions = rows_sorted(&m->transactions, transaction_order);
-	struct record_usage *usages = rows_sorted(&m->usages, usage_order);
-	struct audit audit;
-	enum err err = ERR_NONE;
+	struct memory_rows *m = (struct memory_rows *)rows;
 
-	audit_init(&audit);
-	if (!transactions || !usages)
-		err = err_set(info, ERR_MEMORY, "store: no memory to check");
-	else
-		err = feed_first(&audit, m, info);
-	if (err)
-		goto done;
-	feed(&audit, m, transactions, usages, facts, fact_count);
-	err = audit_end(&audit, info);
-done:
-	audit_close(&audit);
-	mem_free(transactions);
-	mem_free(usages);
-	return err;
+	for (int table = 0; table < STORE_TABLES; table++)
+		mem_free(m->sorted[table]);
+	mem_free(m);
+}
+
+static const struct store_rows_ops memory_rows_ops = {memory_rows_next, memory_rows_close};
+
+static enum err memory_rows_open(struct store *s, struct store_rows **out, struct err_info *info)
+{
+	struct memory_rows *m = mem_alloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(info, ERR_MEMORY, "store: no memory to check");
+	m->rows.ops = &memory_rows_ops;
+	m->store = memory_of(s);
+	m->sorted[STORE_TRANSACTIONS] = rows_sorted(&m->store->transactions, transaction_order);
+	m->sorted[STORE_OPENS] = rows_sorted(&m->store->opens, usage_order);
+	m->sorted[STORE_USAGES] = rows_sorted(&m->store->usages, usage_order);
+	if (!m->sorted[STORE_TRANSACTIONS] || !m->sorted[STORE_OPENS] || !m->sorted[STORE_USAGES]) {
+		memory_rows_close(&m->rows);
+		return err_set(info, ERR_MEMORY, "store: no memory to check");
+	}
+	*out = &m->rows;
+	return ERR_NONE;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -463,7 +480,7 @@ static const struct store_ops memory_ops = {
 	.commit = memory_commit,
 	.load = memory_load,
 	.read = memory_read,
-	.check = memory_check,
+	.rows_open = memory_rows_open,
 	.close = memory_close,
 };
 

@@ -88,11 +88,21 @@ static enum err boot(struct fleet *f, struct err_info *info)
 
 /* ---- crash ----------------------------------------------------------------------------------- */
 
-static void store_agrees(struct fleet *f, const struct store_fact *facts, uint64_t fact_count)
+/* What `ledger check` would say of it now. */
+static void store_agrees(struct fleet *f)
 {
 	struct err_info info = {0};
 
-	if (store_check(f->store, facts, fact_count, &info))
+	if (store_check(f->store, NULL, 0, &info))
+		fleet_fail(f, info.text);
+}
+
+/* And when nothing runs any more, so that nothing may be open. */
+static void store_agrees_idle(struct fleet *f, const struct store_fact *facts, uint64_t fact_count)
+{
+	struct err_info info = {0};
+
+	if (store_check_idle(f->store, facts, fact_count, &info))
 		fleet_fail(f, info.text);
 }
 
@@ -117,7 +127,7 @@ static enum err crash(struct fleet *f, struct err_info *info)
 	fleet_executors_close(f);
 	witness_crash(&f->witness);
 	store_memory_crash(f->store);
-	store_agrees(f, NULL, 0);
+	store_agrees(f);
 	memset(f->clients, 0, sizeof(f->clients));
 	f->to_core_count = 0;
 	f->to_front_count = 0;
@@ -265,7 +275,7 @@ static void end(struct fleet *f)
 	witness_end(&f->witness, f->core);
 	if (f->witness.text[0])
 		fleet_fail(f, f->witness.text);
-	store_agrees(f, NULL, 0);
+	store_agrees_idle(f, NULL, 0);
 }
 
 /* ---- the day again --------------------------------------------------------------------------- */
@@ -335,7 +345,7 @@ static enum err replay(struct fleet *f, struct err_info *info)
 	journal_tally_end(tally);
 	if (r->hash != f->hash)
 		fleet_fail(f, "the journal, replayed, gives other actions");
-	store_agrees(f, facts.list, facts.count);
+	store_agrees_idle(f, facts.list, facts.count);
 done:
 	journal_tally_close(tally);
 	mem_free(facts.list);

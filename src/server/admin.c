@@ -100,7 +100,8 @@ static void list_read(uv_work_t *work)
 	}
 	if (store_sqlite_reader(&reader, c->admin->database, &c->info))
 		return;
-	(void)!admin_list_write(c->list, &c->command, reader, c->admin->front->currency, c->admin->front->home, &c->info);
+	(void)!admin_list_write(c->list, &c->command, reader, c->admin->front->currency, c->admin->front->home,
+		false, &c->info);
 	store_close(reader);
 	rewind(c->list);
 }

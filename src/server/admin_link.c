@@ -130,7 +130,7 @@ static enum err local_each(struct admin_link *l, const struct admin_command *com
 
 	if (!file)
 		return err_set_errno(info, "no file for the list");
-	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home, info) == ERR_NONE)
+	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home, true, info) == ERR_NONE)
 		(void)!lines_see(file, see, context, info);
 	fclose(file);
 	return info->code;

@@ -344,13 +344,15 @@ static void list_transaction(void *context, const struct record_transaction *row
 	line_write(l);
 }
 
-static enum err check_write(struct list *l, struct store *reader, const struct home *home, struct err_info *info)
+static enum err check_write(struct list *l, struct store *reader, const struct home *home, bool idle,
+	struct err_info *info)
 {
 	struct journal_facts facts = {0};
 
 	if (journal_facts_read(&facts, home, info))
 		return info->code;
-	const enum err err = store_check(reader, facts.list, facts.count, info);
+	const enum err err = idle ? store_check_idle(reader, facts.list, facts.count, info)
+		: store_check(reader, facts.list, facts.count, info);
 	journal_facts_free(&facts);
 	if (err)
 		return err;
@@ -360,7 +362,7 @@ static enum err check_write(struct list *l, struct store *reader, const struct h
 }
 
 enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader, const char *currency,
-	const struct home *home, struct err_info *info)
+	const struct home *home, bool idle, struct err_info *info)
 {
 	struct list list = {.file = out, .currency = currency};
 	const struct store_filter filter = {
@@ -379,7 +381,7 @@ enum err admin_list_write(FILE *out, const struct admin_command *c, struct store
 	assert(admin_is_list(c->op));
 	buf_init(&list.line, 65536);
 	if (c->op == ADMIN_LEDGER_CHECK)
-		check_write(&list, reader, home, info);
+		check_write(&list, reader, home, idle, info);
 	else
 		(void)!store_read(reader, &filter, &rows, info);
 	if (!info->code && (fflush(out) || ferror(out)))

@@ -60,8 +60,9 @@ bool admin_command_read(struct admin_command *c, const json_t *document, const u
 bool admin_reply_write(struct buf *out, const struct admin_command *c, const struct core_reply *reply,
 	const char *currency, struct openai_error *error) MUST_CHECK;
 
-/* Rows of a list, a line each, or the result of a check. May take long; any thread, own connection. */
+/* Rows of a list, a line each, or the result of a check. May take long; any thread, own connection. idle: no server
+ * runs, so the check finds it wrong when a request is open. */
 enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader, const char *currency,
-	const struct home *home, struct err_info *info) MUST_CHECK;
+	const struct home *home, bool idle, struct err_info *info) MUST_CHECK;
 
 #endif

@@ -311,7 +311,7 @@ static const struct store_ops STORE_SQLITE_OPS = {
 	.commit = store_sqlite_commit,
 	.load = store_sqlite_load,
 	.read = store_sqlite_read,
-	.check = store_sqlite_check,
+	.rows_open = store_sqlite_rows_open,
 	.close = store_sqlite_close,
 };
 

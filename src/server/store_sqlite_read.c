@@ -332,9 +332,9 @@ static enum record_account account_kind(struct row *r, int column, uint32_t tena
 	return RECORD_CASH;
 }
 
-static void read_transaction_start(struct row *r, struct transactions *all)
+/* Columns 0 to 5; its entries are other rows. */
+static void row_transaction(struct row *r, struct record_transaction *t)
 {
-	struct record_transaction *t = &all->transaction;
 	char kind[16];
 
 	*t = (struct record_transaction){.id = (uint64_t)row_int(r, 0, 1, INT64_MAX)};
@@ -347,7 +347,20 @@ static void read_transaction_start(struct row *r, struct transactions *all)
 	if (t->has_request)
 		row_request(r, 4, &t->request);
 	t->part = row_id(r, 5);
-	row_text(r, 6, all->tenant, sizeof(all->tenant));
+}
+
+/* Columns 7 to 9: the next entry of the transaction. */
+static void row_entry(struct row *r, struct record_transaction *t)
+{
+	const uint32_t at = (uint32_t)row_int(r, 7, 0, RECORD_ENTRIES_MAX - 1);
+
+	if (at != t->entry_count)
+		row_bad(r, 7);
+	if (r->err != ERR_NONE)
+		return;
+	t->entries[at].account = account_kind(r, 8, t->tenant_id);
+	t->entries[at].amount_nano = row_amount(r, 9);
+	t->entry_count++;
 }
 
 static void read_entry(struct row *r, void *context)
@@ -355,14 +368,11 @@ static void read_entry(struct row *r, void *context)
 	struct transactions *all = context;
 	struct record_transaction *t = &all->transaction;
 
-	if (row_int(r, 7, 0, RECORD_ENTRIES_MAX - 1) == 0)
-		read_transaction_start(r, all);
-	if (t->entry_count != (uint32_t)sqlite3_column_int(r->statement, 7))
-		row_bad(r, 7);
-	if (r->err != ERR_NONE)
-		return;
-	t->entries[t->entry_count].account = account_kind(r, 8, t->tenant_id);
-	t->entries[t->entry_count++].amount_nano = row_amount(r, 9);
+	if (t->id != (uint64_t)sqlite3_column_int64(r->statement, 0)) {
+		row_transaction(r, t);
+		row_text(r, 6, all->tenant, sizeof(all->tenant));
+	}
+	row_entry(r, t);
 	if (r->err == ERR_NONE && t->entry_count == row_int(r, 10, 1, RECORD_ENTRIES_MAX))
 		all->reader->transaction(all->reader->context, t, all->tenant);
 }
@@ -377,14 +387,11 @@ static const char READ_PRICES[] = "SELECT * FROM price ORDER BY version";
 static const char READ_USAGE[] =
 	"SELECT " USAGE_ROW ", t.name FROM usage u JOIN tenant t ON t.id = u.tenant_id "
 	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR u.request = ?2) ORDER BY u.rowid";
-#define ENTRY_ROWS \
-	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, e.account_id, e.amount_nano, " \
-	"(SELECT count(*) FROM entry WHERE transaction_id = l.id) " \
-	"FROM ledger l JOIN tenant t ON t.id = l.tenant_id JOIN entry e ON e.transaction_id = l.id "
 static const char READ_ENTRIES[] =
-	ENTRY_ROWS "WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, e.position";
-static const char READ_ENTRIES_BY_REQUEST[] = ENTRY_ROWS "ORDER BY l.request, l.id, e.position";
-static const char READ_USAGE_BY_REQUEST[] = "SELECT " USAGE_ROW " FROM usage u ORDER BY u.request";
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, e.account_id, e.amount_nano, "
+	"(SELECT count(*) FROM entry WHERE transaction_id = l.id) "
+	"FROM ledger l JOIN tenant t ON t.id = l.tenant_id JOIN entry e ON e.transaction_id = l.id "
+	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, e.position";
 
 enum err store_sqlite_read(struct store *store, const struct store_filter *filter, const struct store_reader *reader,
 	struct err_info *info)
@@ -417,68 +424,175 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 	return err;
 }
 
-/* ---- what the check walks through ---------------------------------------------------------------------- */
+/* ---- all rows, for who checks them (cloud/audit.h) ------------------------------------------------------ */
 
-enum err sqlite_transactions_by_request(const struct store_sqlite *s,
-	void (*see)(void *context, const struct record_transaction *row, const char *tenant), void *context,
-	struct err_info *info)
+static void take_totals(struct row *r, struct store_row *out)
 {
-	const struct store_reader reader = {.context = context, .transaction = see};
-	struct transactions transactions = {.reader = &reader};
-
-	return rows_each(s, "ledger", READ_ENTRIES_BY_REQUEST, NO_BIND, read_entry, &transactions, info);
+	out->u.totals.cash_nano = row_amount(r, 0);
+	out->u.totals.revenue_nano = row_amount(r, 1);
 }
 
-struct sqlite_usage_rows {
-	const struct store_sqlite *store;
-	struct row row;
-	struct record_usage usage;
-	struct err_info info;
-	bool there;
+static void take_price(struct row *r, struct store_row *out)
+{
+	row_price(r, &out->u.price);
+}
+
+static void take_tenant(struct row *r, struct store_row *out)
+{
+	row_tenant(r, &out->u.tenant.tenant);
+	out->u.tenant.balance_nano = row_amount(r, 6);
+	out->u.tenant.held_nano = row_amount(r, 7);
+}
+
+static void take_transaction(struct row *r, struct store_row *out)
+{
+	row_transaction(r, &out->u.transaction.row);
+	row_text(r, 6, out->u.transaction.idempotency, sizeof(out->u.transaction.idempotency));
+}
+
+static void take_usage(struct row *r, struct store_row *out)
+{
+	row_usage(r, &out->u.usage);
+}
+
+/* A row for each entry, and one for a transaction that has none. Each order is that of an index, so nothing is sorted. */
+#define TRANSACTION_ROWS \
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, l.idempotency, e.position, e.account_id, " \
+	"e.amount_nano FROM ledger l LEFT JOIN entry e ON e.transaction_id = l.id "
+
+static const struct {
+	const char *name;
+	const char *sql[2];     /* one after the other */
+	void (*take)(struct row *r, struct store_row *out);
+} TABLES[STORE_TABLES] = {
+	[STORE_TOTALS] = {"account", {"SELECT (SELECT balance_nano FROM account WHERE id = 1) AS cash, "
+		"(SELECT balance_nano FROM account WHERE id = 2) AS revenue"}, take_totals},
+	[STORE_PRICES] = {"price", {READ_PRICES}, take_price},
+	[STORE_TENANTS] = {"tenant", {READ_TENANTS}, take_tenant},
+	[STORE_TRANSACTIONS] = {"ledger", {TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
+		TRANSACTION_ROWS "WHERE l.request IS NOT NULL ORDER BY l.request, l.id, e.position"}, take_transaction},
+	[STORE_OPENS] = {"open_request", {"SELECT " USAGE_ROW " FROM open_request u ORDER BY u.request"}, take_usage},
+	[STORE_USAGES] = {"usage", {"SELECT " USAGE_ROW " FROM usage u ORDER BY u.request"}, take_usage},
 };
 
-void sqlite_usage_pass(struct sqlite_usage_rows *rows)
-{
-	const int result = sqlite3_step(rows->row.statement);
+/* A table being read. */
+struct cursor {
+	sqlite3_stmt *statement;    /* stands on the row that comes next ... */
+	bool there;                 /* ... if there is one */
+	bool begun;
+	uint32_t sql_next;
+};
 
-	rows->there = false;
-	if (result == SQLITE_ROW) {
-		row_usage(&rows->row, &rows->usage);
-		rows->there = rows->row.err == ERR_NONE;
-	} else if (result != SQLITE_DONE) {
-		rows->row.err = sqlite_error(rows->store, "usage", &rows->info);
+struct sqlite_rows {
+	struct store_rows rows;     /* first */
+	struct store_sqlite *store;
+	struct cursor cursors[STORE_TABLES];
+};
+
+/* To the next row of the table: of this statement, or of the one that follows it. */
+static enum err cursor_step(struct sqlite_rows *rows, enum store_table table, struct err_info *info)
+{
+	const size_t count = sizeof(TABLES[table].sql) / sizeof(TABLES[table].sql[0]);
+	struct cursor *c = &rows->cursors[table];
+
+	c->begun = true;
+	c->there = false;
+	while (c->statement || (c->sql_next < count && TABLES[table].sql[c->sql_next])) {
+		if (!c->statement && sqlite_prepare(rows->store, &c->statement, TABLES[table].sql[c->sql_next++], info))
+			return info->code;
+		const int result = sqlite3_step(c->statement);
+		c->there = result == SQLITE_ROW;
+		if (c->there)
+			return ERR_NONE;
+		if (result != SQLITE_DONE)
+			return sqlite_error(rows->store, TABLES[table].name, info);
+		sqlite3_finalize(c->statement);
+		c->statement = NULL;
 	}
-}
-
-const struct record_usage *sqlite_usage_peek(const struct sqlite_usage_rows *rows)
-{
-	return rows->there ? &rows->usage : NULL;
-}
-
-enum err sqlite_usage_open(const struct store_sqlite *s, struct sqlite_usage_rows **out, struct err_info *info)
-{
-	struct sqlite_usage_rows *rows = mem_alloc(1, sizeof(*rows));
-
-	if (!rows)
-		return err_set(info, ERR_MEMORY, "no memory for the check");
-	rows->store = s;
-	rows->row = (struct row){.table = "usage", .info = &rows->info};
-	if (sqlite_prepare(s, &rows->row.statement, READ_USAGE_BY_REQUEST, info)) {
-		mem_free(rows);
-		return info->code;
-	}
-	sqlite_usage_pass(rows);
-	*out = rows;
 	return ERR_NONE;
 }
 
-enum err sqlite_usage_close(struct sqlite_usage_rows *rows, struct err_info *info)
+/* Leaves the cursor on the first row of the next transaction. */
+static enum err entries_take(struct sqlite_rows *rows, struct row *r, struct record_transaction *t)
 {
-	if (!rows)
+	struct cursor *c = &rows->cursors[STORE_TRANSACTIONS];
+
+	while (r->err == ERR_NONE && c->there && (uint64_t)sqlite3_column_int64(c->statement, 0) == t->id) {
+		r->statement = c->statement;
+		if (sqlite3_column_type(c->statement, 7) != SQLITE_NULL)
+			row_entry(r, t);
+		if (r->err == ERR_NONE)
+			r->err = cursor_step(rows, STORE_TRANSACTIONS, r->info);
+	}
+	return r->err;
+}
+
+static enum err sqlite_rows_next(struct store_rows *base, enum store_table table, struct store_row *out, bool *there,
+	struct err_info *info)
+{
+	struct sqlite_rows *rows = (struct sqlite_rows *)base;
+	struct cursor *c = &rows->cursors[table];
+
+	if (!c->begun && cursor_step(rows, table, info))
 		return info->code;
-	if (rows->row.err && !info->code)
-		*info = rows->info;
-	sqlite3_finalize(rows->row.statement);
+	if (!c->there)
+		return ERR_NONE;
+	struct row r = {.statement = c->statement, .table = TABLES[table].name, .info = info};
+	TABLES[table].take(&r, out);
+	if (table == STORE_TRANSACTIONS)
+		entries_take(rows, &r, &out->u.transaction.row);
+	else if (r.err == ERR_NONE)
+		r.err = cursor_step(rows, table, info);
+	*there = r.err == ERR_NONE;
+	return r.err;
+}
+
+static void sqlite_rows_close(struct store_rows *base)
+{
+	struct sqlite_rows *rows = (struct sqlite_rows *)base;
+
+	for (int table = 0; table < STORE_TABLES; table++)
+		sqlite3_finalize(rows->cursors[table].statement);
+	sqlite_snapshot_end(rows->store);
 	mem_free(rows);
+}
+
+/* What only SQLite can know: that the file is one, that its indices are those of its rows. */
+static enum err file_check(const struct store_sqlite *s, const char *wrong, const char *sql, struct err_info *info)
+{
+	sqlite3_stmt *statement;
+
+	if (sqlite_prepare(s, &statement, sql, info))
+		return info->code;
+	const int result = sqlite3_step(statement);
+	if (result == SQLITE_ROW)
+		err_set(info, ERR_INPUT, "database: %s: %s", wrong, (const char *)sqlite3_column_text(statement, 0));
+	else if (result != SQLITE_DONE)
+		sqlite_error(s, wrong, info);
+	sqlite3_finalize(statement);
 	return info->code;
+}
+
+enum err store_sqlite_rows_open(struct store *store, struct store_rows **out, struct err_info *info)
+{
+	static const struct store_rows_ops ops = {sqlite_rows_next, sqlite_rows_close};
+	struct sqlite_rows *rows = mem_alloc(1, sizeof(*rows));
+
+	if (!rows)
+		return err_set(info, ERR_MEMORY, "no memory for the check");
+	rows->rows.ops = &ops;
+	rows->store = store_sqlite_of(store);
+	if (sqlite_snapshot_begin(rows->store, info)) {
+		mem_free(rows);
+		return info->code;
+	}
+	if (file_check(rows->store, "the file is damaged",
+		    "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", info) ||
+		file_check(rows->store, "a row refers to one that is not there",
+			"SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check LIMIT 1", info)) {
+		sqlite_rows_close(&rows->rows);
+		return info->code;
+	}
+	*out = &rows->rows;
+	return ERR_NONE;
 }

@@ -68,24 +68,10 @@ enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const 
 enum err sqlite_snapshot_begin(struct store_sqlite *s, struct err_info *info) MUST_CHECK;
 void sqlite_snapshot_end(struct store_sqlite *s);
 
-/* For the check: usage rows by request, one after another; NULL after the last or an error. */
-struct sqlite_usage_rows;
-enum err sqlite_usage_open(const struct store_sqlite *s, struct sqlite_usage_rows **out, struct err_info *info)
-	MUST_CHECK;
-const struct record_usage *sqlite_usage_peek(const struct sqlite_usage_rows *rows);
-void sqlite_usage_pass(struct sqlite_usage_rows *rows);
-/* Gives the error that ended it early, if one did. NULL is legal. */
-enum err sqlite_usage_close(struct sqlite_usage_rows *rows, struct err_info *info) MUST_CHECK;
-/* Transactions by request and id, those without a request first. */
-enum err sqlite_transactions_by_request(const struct store_sqlite *s,
-	void (*see)(void *context, const struct record_transaction *row, const char *tenant), void *context,
-	struct err_info *info) MUST_CHECK;
-
 enum err store_sqlite_load(struct store *s, void (*see)(void *context, const struct core_event *event),
 	void *context, struct err_info *info) MUST_CHECK;
 enum err store_sqlite_read(struct store *s, const struct store_filter *filter, const struct store_reader *reader,
 	struct err_info *info) MUST_CHECK;
-enum err store_sqlite_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info) MUST_CHECK;
+enum err store_sqlite_rows_open(struct store *s, struct store_rows **out, struct err_info *info) MUST_CHECK;
 
 #endif
