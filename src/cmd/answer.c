@@ -81,10 +81,9 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 		stats->answer_tokens++;
 		if (model_config_is_eos(config, token))
 			break;
-		const struct token_text piece = tokenizer_text(model_tokenizer(a->model), token);
-		const bool special = tokenizer_is_special(model_tokenizer(a->model), token);
+		const struct token_text piece = tokenizer_answer_text(model_tokenizer(a->model), token);
 
-		detokenise_add(&d, piece.bytes, special ? 0 : piece.size, &text);
+		detokenise_add(&d, piece.bytes, piece.size, &text);
 		put(&text, answer);
 		if (d.stopped || stats->answer_tokens == tokens_max || answer_unwanted(a))
 			break;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "engine/stop.h"
@@ -70,7 +71,8 @@ static void slot_open(struct executor_chip *e, const struct batch_item *item, co
 	slot->ended = false;
 	stop_init(&slot->stop);
 	for (uint32_t i = 0; i < r->answer_tokens; i++) {
-		const struct token_text text = tokenizer_text(model_tokenizer(e->model), r->answer[i]);
+		const struct token_text text =
+			tokenizer_answer_text(model_tokenizer(e->model), r->answer[i]);
 		const bool complete = stop_feed(&slot->stop, r->stops, r->stop_count,
 			i >= r->answer_tokens_min, text.bytes, text.size, NULL, NULL);
 
@@ -147,7 +149,7 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 	if (!r->ignore_eos && is_eos(r, token))
 		return BATCH_END_STOP;
 
-	const struct token_text text = tokenizer_text(model_tokenizer(e->model), token);
+	const struct token_text text = tokenizer_answer_text(model_tokenizer(e->model), token);
 
 	if (stop_feed(&slot->stop, r->stops, r->stop_count, r->answer_tokens > r->answer_tokens_min, text.bytes,
 		    text.size, NULL, NULL)) {
@@ -180,6 +182,16 @@ static void step_results(struct executor_chip *e, const struct chip_step *step, 
 	}
 }
 
+/* Nothing of the step counts: its sequences are over, and rows already planned for them are dropped. */
+static void batch_fail(struct executor_chip *e, struct batch *batch, const struct err_info *info)
+{
+	log_line(LOG_ERROR, "engine/executor", "batch %llu of %u rows failed: %s", (unsigned long long)batch->id,
+		batch->row_count, info->text);
+	batch->failed = true;
+	for (uint32_t i = 0; i < batch->item_count; i++)
+		e->slots[batch->items[i].slot].ended = true;
+}
+
 static void batch_run(struct executor_chip *e, struct batch *batch)
 {
 	struct chip_step step;
@@ -192,11 +204,10 @@ static void batch_run(struct executor_chip *e, struct batch *batch)
 	if (step.row_count == 0)
 		return;
 	if (chip_submit(e->chip, model_program(e->model), e->cache, &step, NULL, &ticket, &info)
-		|| chip_wait(e->chip, ticket, &output, &info)) {
-		batch->failed = true;
-		return;
-	}
-	step_results(e, &step, batch);
+		|| chip_wait(e->chip, ticket, &output, &info))
+		batch_fail(e, batch, &info);
+	else
+		step_results(e, &step, batch);
 }
 
 static void executor_main(void *argument)

@@ -299,6 +299,11 @@ bool tokenizer_is_special(const struct tokenizer *t, uint32_t id)
 	return id < t->table.count && t->table.kinds[id] == TOKEN_SPECIAL;
 }
 
+struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id)
+{
+	return tokenizer_is_special(t, id) ? (struct token_text){0} : tokenizer_text(t, id);
+}
+
 uint32_t tokenizer_find_added(const struct tokenizer *t, const char *text, size_t size)
 {
 	uint32_t id = TOKENIZER_ID_NONE;

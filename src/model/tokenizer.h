@@ -130,6 +130,9 @@ size_t tokenizer_count(const struct tokenizer *t);
 /* The token's own bytes, for as long as t lives; empty for an id without a token or beyond the
  * last. */
 struct token_text tokenizer_text(const struct tokenizer *t, uint32_t id);
+/* What the token adds to the text of an answer: its bytes, and nothing for a special one. Whoever
+ * looks for stop strings and whoever writes the text must agree on this. */
+struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
 /* The added token of exactly this text, or TOKENIZER_ID_NONE. */
 uint32_t tokenizer_find_added(const struct tokenizer *t, const char *text, size_t size);

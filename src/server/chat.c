@@ -337,10 +337,9 @@ static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 	assert(answer_tokens >= c->tokens_seen && answer_tokens <= c->request.answer_tokens_max);
 	for (; c->tokens_seen < answer_tokens; c->tokens_seen++) {
 		const uint32_t id = c->request.answer[c->tokens_seen];
-		const struct token_text piece = tokenizer_text(tokenizer, id);
-		const size_t size = tokenizer_is_special(tokenizer, id) ? 0 : piece.size;
+		const struct token_text piece = tokenizer_answer_text(tokenizer, id);
 
-		tokens += detokenise_add(c->detokenise, piece.bytes, size, &c->front->delta);
+		tokens += detokenise_add(c->detokenise, piece.bytes, piece.size, &c->front->delta);
 	}
 	if (last)
 		tokens += detokenise_end(c->detokenise, &c->front->delta);

@@ -16,6 +16,7 @@
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
 #include "model/config.h"
+#include "model/tokenizer.h"
 
 #define GGUF_BYTES_MAX ((size_t)512 << 20)
 #define GGUF_ALIGN 32
@@ -202,6 +203,19 @@ static void key_tokens(struct writer *w, uint32_t vocab)
 	w->key_count++;
 }
 
+/* Bytes are text, the first token after them is a control token, the rest is padding. */
+static void key_token_types(struct writer *w, uint32_t vocab)
+{
+	add_text(&w->keys, "tokenizer.ggml.token_type");
+	add_u32(&w->keys, 9);
+	add_u32(&w->keys, 5);
+	add_u64(&w->keys, vocab);
+	for (uint32_t i = 0; i < vocab; i++)
+		add_u32(&w->keys, i < 256 ? TOKENIZER_GGUF_NORMAL :
+			i == 256 ? TOKENIZER_GGUF_CONTROL : TOKENIZER_GGUF_UNUSED);
+	w->key_count++;
+}
+
 static float unit(struct writer *w)
 {
 	return (float)(prng_unit(&w->prng) * 2 - 1);
@@ -329,6 +343,7 @@ static void write_keys(struct writer *w, const struct support_shape *s, bool hyb
 	key_text(w, "tokenizer.ggml.model", "gpt2");
 	key_text(w, "tokenizer.ggml.pre", hybrid ? "qwen35" : "qwen2");
 	key_tokens(w, s->vocab);
+	key_token_types(w, s->vocab);
 	add_text(&w->keys, "tokenizer.ggml.merges");
 	add_u32(&w->keys, 9);
 	add_u32(&w->keys, 8);

@@ -201,6 +201,9 @@ static void llama_cpp_vectors_of_both_rules(void **state)
 	assert_true(tokenizer_is_special(qwen2, 151645));
 	assert_false(tokenizer_is_special(qwen2, 151667));
 	assert_int_equal(tokenizer_text(qwen2, 151669).size, 0);
+	assert_int_equal(tokenizer_text(qwen2, 151645).size, 10);
+	assert_int_equal(tokenizer_answer_text(qwen2, 151645).size, 0);
+	assert_int_equal(tokenizer_answer_text(qwen2, 151667).size, 7);     /* <think> is text */
 	assert_int_equal(tokenizer_eos(qwen2), 151643);
 	tokenizer_close(qwen2);
 	tokenizer_close(qwen35);

@@ -1,0 +1,266 @@
+/* tests/engine/executor_test.c - what executor.h promises, kept by both executors: the one that
+ * runs a model on a chip, and the simulated one. */
+#include "engine/support.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chip/driver.h"
+#include "engine/executor_chip.h"
+#include "engine/executor_sim.h"
+
+#define PROMPT     10
+#define ANSWER_MAX 40
+#define SPECIAL    256     /* the first token of a written model that is no byte */
+
+static char model_path[64];
+
+struct bench {
+	struct executor *e;
+	bool simulated;
+	struct wake wake;
+	struct support_model loaded;
+	struct chip_driver driver;
+	struct request request;
+	struct request *by_handle[1];
+	struct request_table table;
+	uint32_t prompt[PROMPT];
+	uint32_t answer[ANSWER_MAX];
+	struct batch batch[2];
+	uint64_t batch_id_next;
+	uint32_t page[4];
+};
+
+/* ---- a chip that fails ----------------------------------------------------------------------- */
+
+static const struct chip_driver *real_driver;
+static uint32_t waits_to_failure;   /* 0: none fails */
+
+static enum err failing_wait(struct chip *chip, uint64_t ticket, struct chip_output *output,
+	struct err_info *info)
+{
+	const enum err err = real_driver->wait(chip, ticket, output, info);
+
+	if (!err && waits_to_failure > 0 && --waits_to_failure == 0)
+		return err_set(info, ERR_IO, "the chip has fallen off its bus");
+	return err;
+}
+
+/* ---- a bench for either ---------------------------------------------------------------------- */
+
+static void open_chip_executor(struct bench *b)
+{
+	const struct executor_chip_config config = {.slots = 2, .rows_max = 64, .context_max = 64,
+		.cache_bytes = 8 << 20};
+	struct err_info info = {0};
+
+	support_model_open(&b->loaded, model_path, support_isas()[0], 1, 64, 2);
+	real_driver = b->loaded.chip->driver;
+	b->driver = *real_driver;
+	b->driver.wait = failing_wait;
+	b->loaded.chip->driver = &b->driver;
+	assert_int_equal(wake_open(&b->wake), 0);
+	assert_int_equal(executor_chip_open(&b->e, b->loaded.model, &b->table, &config, &b->wake,
+		&info), ERR_NONE);
+}
+
+static void open_simulated(struct bench *b, uint32_t fail_per_million)
+{
+	static const struct executor_limits limits = {.context_max = 64, .slots = 2, .pages = 8,
+		.states = 2, .rows_max = 64, .vocab = 256};
+	static const struct chip_cost_rates rates = {
+		.bytes_per_s = 1, .ops_per_s = 1000000, .step_ns = 1000};
+	const struct executor_sim_faults faults = {.fail_per_million = fail_per_million};
+	const struct chip_cost cost = {.weight_ops_per_row = 1};
+	struct err_info info = {0};
+
+	assert_int_equal(executor_sim_open(&b->e, &limits, &b->table, &cost, &rates, &faults,
+		&info), ERR_NONE);
+}
+
+static void bench_open(struct bench *b, bool simulated, uint32_t fail_per_million)
+{
+	memset(b, 0, sizeof(*b));
+	b->simulated = simulated;
+	b->request = (struct request){.prompt = b->prompt, .prompt_tokens = PROMPT,
+		.answer = b->answer, .answer_tokens_max = ANSWER_MAX, .ignore_eos = true,
+		.sampling = {.top_p = 1, .repetition_penalty = 1}};
+	for (uint32_t i = 0; i < PROMPT; i++)
+		b->prompt[i] = 'a' + i;
+	for (uint32_t i = 0; i < 4; i++)
+		b->page[i] = i;
+	b->by_handle[0] = &b->request;
+	b->table = (struct request_table){b->by_handle, 1};
+	if (simulated)
+		open_simulated(b, fail_per_million);
+	else
+		open_chip_executor(b);
+}
+
+static void bench_close(struct bench *b)
+{
+	executor_close(b->e);
+	if (!b->simulated) {
+		b->loaded.chip->driver = real_driver;
+		support_model_close(&b->loaded);
+		wake_close(&b->wake);
+	}
+}
+
+/* Rows first_token .. first_token + row_count of the request, the last one sampled. */
+static void step(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count)
+{
+	struct batch *batch = &b->batch[at];
+
+	batch->id = ++b->batch_id_next;
+	batch->item_count = 1;
+	batch->row_count = row_count;
+	batch->page_count = 4;
+	memcpy(batch->pages, b->page, sizeof(b->page));
+	batch->items[0] = (struct batch_item){.first_token = first_token, .row_count = row_count,
+		.open = first_token == 0, .sample = true, .page_count = 4,
+		.state_read = BATCH_NONE, .state_write = BATCH_NONE};
+	executor_submit(b->e, batch);
+}
+
+static const struct batch *finish(struct bench *b)
+{
+	struct batch *batch;
+
+	if (b->simulated)
+		executor_sim_advance(b->e, executor_sim_due_ns(b->e));
+	while (!(batch = executor_poll(b->e)))
+		assert_true(wake_wait(&b->wake, -1));
+	return batch;
+}
+
+/* A prompt and the row after it, planned before anybody knew how the prompt went. */
+static void two_in_flight(struct bench *b)
+{
+	b->request.answer_tokens = 0;
+	step(b, 0, 0, PROMPT);
+	step(b, 1, PROMPT, 1);
+	assert_ptr_equal(finish(b), &b->batch[0]);
+	assert_ptr_equal(finish(b), &b->batch[1]);
+}
+
+/* ---- the promises ---------------------------------------------------------------------------- */
+
+static void check_after_failure(struct bench *b)
+{
+	assert_true(b->batch[0].failed);
+	assert_false(b->batch[1].failed);
+	assert_int_equal(b->batch[1].results[0].token_count, 0);
+	assert_int_equal(b->batch[1].results[0].end, BATCH_END_NOT);
+	assert_int_equal(b->request.answer_tokens, 0);
+}
+
+static void rows_of_a_sequence_whose_batch_failed_are_dropped(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b, false, 0);
+	waits_to_failure = 1;
+	two_in_flight(&b);
+	check_after_failure(&b);
+	two_in_flight(&b);      /* a slot that is opened again is as new */
+	assert_int_equal(b.request.answer_tokens, 2);
+	bench_close(&b);
+
+	bench_open(&b, true, 500000);
+	do
+		two_in_flight(&b);
+	while (!b.batch[0].failed || b.batch[1].failed);
+	check_after_failure(&b);
+	do
+		two_in_flight(&b);
+	while (b.batch[0].failed || b.batch[1].failed);
+	assert_int_equal(b.request.answer_tokens, 2);
+	bench_close(&b);
+}
+
+static void check_after_end(struct bench *b)
+{
+	b->request.answer_tokens_max = 1;
+	two_in_flight(b);
+	assert_int_equal(b->batch[0].results[0].token_count, 1);
+	assert_int_equal(b->batch[0].results[0].end, BATCH_END_LENGTH);
+	assert_int_equal(b->batch[1].results[0].token_count, 0);
+	assert_int_equal(b->batch[1].results[0].end, BATCH_END_NOT);
+	assert_int_equal(b->request.answer_tokens, 1);
+	bench_close(b);
+}
+
+static void rows_of_a_sequence_that_has_ended_are_dropped(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b, false, 0);
+	check_after_end(&b);
+	bench_open(&b, true, 0);
+	check_after_end(&b);
+}
+
+/* ---- stop strings (the chip's executor) ------------------------------------------------------ */
+
+/* An answer comes back after a preemption; what the next token is. */
+static uint32_t token_after(struct bench *b, const uint32_t *answer, uint32_t count)
+{
+	memcpy(b->answer, answer, count * sizeof(*answer));
+	b->request.answer_tokens = count;
+	step(b, 0, 0, PROMPT + count);
+	assert_int_equal(finish(b)->results[0].token_count, 1);
+	return b->answer[count];
+}
+
+/* As the front cuts it (rules.md 6): a special token has no text. */
+static void a_special_token_inside_a_stop_string_is_not_part_of_the_text(void **state)
+{
+	static const uint32_t answer[] = {'f', 'o', 'o', SPECIAL, 'b', 'a'};
+	static struct bench b;
+	char stop[] = "fooba?";
+
+	(void)state;
+	bench_open(&b, false, 0);
+	for (uint32_t i = SPECIAL; i < SPECIAL + CHIP_BANNED_MAX; i++)
+		b.request.sampling.banned[b.request.sampling.banned_count++] = i;
+	b.request.sampling.banned_until = UINT32_MAX;
+	const uint32_t last = token_after(&b, answer, 6);
+
+	assert_in_range(last, 0, 255);
+	assert_int_equal(b.batch[0].results[0].end, BATCH_END_NOT);
+	stop[5] = (char)last;
+	b.request.stops[0] = (struct request_stop){stop, 6};
+	b.request.stop_count = 1;
+	assert_int_equal(token_after(&b, answer, 6), last);
+	assert_int_equal(b.batch[0].results[0].end, BATCH_END_STOP);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	static const struct support_shape shape = {"qwen3", 96, 2, 160, SPECIAL + CHIP_BANNED_MAX,
+		6, 2, 32, 32, 0, 0, 0, 0, CHIP_F32};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_of_a_sequence_whose_batch_failed_are_dropped),
+		cmocka_unit_test(rows_of_a_sequence_that_has_ended_are_dropped),
+		cmocka_unit_test(a_special_token_inside_a_stop_string_is_not_part_of_the_text),
+	};
+	char dir[] = "/tmp/tongyun-executor-XXXXXX";
+
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(model_path, sizeof(model_path), "%s/model.gguf", dir);
+	support_write_model(model_path, &shape, 8);
+	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	unlink(model_path);
+	rmdir(dir);
+	return failed;
+}
