@@ -2,9 +2,11 @@
 #include "server/http.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,6 +17,8 @@
 #define LISTEN_BACKLOG 1024
 #define KEPT_BYTES     16384    /* capacity that a buffer keeps while its connection idles */
 
+static void accept_again(struct http_server *s);
+static void reserve_open(struct http_server *s);
 static void ahead_feed(struct http_conn *c);
 static void conn_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes);
 static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out);
@@ -40,6 +44,7 @@ static void conn_closed(uv_handle_t *handle)
 	mem_free(c->marks);
 	c->next = s->spare;
 	s->spare = c;
+	accept_again(s);
 }
 
 static void conn_unlink(struct http_conn *c)
@@ -86,10 +91,9 @@ static void conn_linger(struct http_conn *c)
 	http_conn_shut(c);
 }
 
-/* Buffers that grew for one answer are given back before the connection waits for the next. */
-static void buffers_trim(struct http_conn *c)
+void http_conn_trim(struct http_conn *c)
 {
-	struct buf *const all[] = {&c->ahead, &c->queue};
+	struct buf *const all[] = {&c->ahead, &c->queue, &c->flying};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		const size_t size_max = all[i]->size_max;
@@ -115,7 +119,7 @@ void http_conn_answered(struct http_conn *c)
 		return;
 	ahead_feed(c);
 	if (c->state == HTTP_READING)
-		buffers_trim(c);
+		http_conn_trim(c);
 }
 
 static void conn_bad(struct http_conn *c, unsigned status, const char *problem)
@@ -292,6 +296,8 @@ void http_sweep(struct http_server *s)
 {
 	const int64_t now_ns = s->config.now();
 
+	reserve_open(s);
+	accept_again(s);
 	for (struct http_conn *c = s->first, *next; c; c = next) {
 		next = c->next;
 		if (output_stuck(c, now_ns))
@@ -382,25 +388,64 @@ static void conn_tune(struct http_conn *c)
 		uv_send_buffer_size(&c->uv.handle, &bytes);
 }
 
+static void reserve_open(struct http_server *s)
+{
+	if (s->reserve_fd < 0)
+		s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Who waits is turned away with the descriptor kept for it, or with that of the newest connection. The descriptor stays
+ * free: libuv asks again until it is told that nobody waits, and without one it would be told something else for ever. */
+static void descriptors_short(struct http_server *s)
+{
+	uv_os_fd_t listener;
+	int fd;
+
+	if (s->reserve_fd >= 0)
+		close(s->reserve_fd);
+	else if (s->first)
+		http_conn_drop(s->first);
+	s->reserve_fd = -1;
+	if (uv_fileno(&s->listener.handle, &listener))
+		return;
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		close(fd);
+}
+
+/* libuv polls no more while a connection is not taken: it is taken when there is memory, at the latest when the last
+ * open connection has closed, since one was reserved at the opening. */
+static struct http_conn *conn_ready(struct http_server *s)
+{
+	struct http_conn *c = conn_new(s);
+
+	if (c && conn_handle_init(c) == 0)
+		return c;
+	if (c) {
+		c->next = s->spare;
+		s->spare = c;
+	}
+	s->unaccepted = true;
+	return NULL;
+}
+
 static void accepted(uv_stream_t *listener, int status)
 {
 	struct http_server *s = listener->data;
 
 	if (status < 0) {
 		log_line(LOG_WARN, "server/http", "cannot accept a connection: %s", uv_strerror(status));
+		if (status == UV_EMFILE || status == UV_ENFILE)
+			descriptors_short(s);
 		return;
 	}
-	struct http_conn *c = conn_new(s);
+	reserve_open(s);
+	struct http_conn *c = conn_ready(s);
 	if (!c)
-		return;  /* libuv closes what was not accepted when the listener closes */
-	if (conn_handle_init(c)) {
-		c->next = s->spare;
-		s->spare = c;
 		return;
-	}
 	conn_link(c);
 	conn_await(c, http_now(c), s->config.header_ns);
-	if (uv_accept(listener, &c->uv.stream) || uv_read_start(&c->uv.stream, conn_read_buffer, conn_read)) {
+	if (uv_accept(listener, &c->uv.stream) || uv_read_start(&c->uv.stream, conn_read_buffer, conn_read) ||
+		s->count > s->config.connections_max + HTTP_REFUSALS_MAX) {
 		http_conn_drop(c);
 		return;
 	}
@@ -410,15 +455,30 @@ static void accepted(uv_stream_t *listener, int status)
 		conn_bad(c, 503, "too many connections");
 }
 
+static void accept_again(struct http_server *s)
+{
+	if (!s->unaccepted || s->draining)
+		return;
+	s->unaccepted = false;
+	accepted(&s->listener.stream, 0);
+}
+
 /* ---- the server ------------------------------------------------------------------------------------------- */
 
 enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_config *config,
 	const struct http_handlers *handlers, struct err_info *info)
 {
 	struct http_server *s = mem_alloc(1, sizeof(*s));
+	struct http_conn *first = mem_alloc(1, sizeof(*first));
 
-	if (!s)
+	if (!s || !first) {
+		mem_free(s);
+		mem_free(first);
 		return err_set(info, ERR_MEMORY, "no memory for connections");
+	}
+	s->spare = first;
+	s->reserve_fd = -1;
+	reserve_open(s);
 	s->loop = loop;
 	s->config = *config;
 	if (!s->config.now)
@@ -536,6 +596,8 @@ void http_server_free(struct http_server *s)
 		mem_free(s->spare);
 		s->spare = next;
 	}
+	if (s->reserve_fd >= 0)
+		close(s->reserve_fd);
 	mem_free(s);
 }
 

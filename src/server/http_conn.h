@@ -7,6 +7,7 @@
 #define HTTP_READ_BYTES 65536
 #define HTTP_MARKS_MAX  4096    /* of a connection; beyond it the newest reaches further than it should */
 #define HTTP_OUTPUT_BYTES_MAX ((size_t)64 << 20) /* of one buffer: an answer beyond it ends the connection */
+#define HTTP_REFUSALS_MAX 64    /* beyond connections_max, being told 503; further ones are closed without a word */
 #define HTTP_LINGER_NS  2000000000LL    /* for the client to read the answer before the connection is reset */
 
 enum http_conn_state {
@@ -76,6 +77,8 @@ struct http_server {
 	bool listening;
 	bool unix_socket;
 	bool draining;
+	bool unaccepted;            /* libuv holds a connection that found no memory, and polls no more until it is taken */
+	int reserve_fd;             /* given up when the process has no descriptor left, until the next sweep; -1: it is */
 	uv_timer_t sweep;
 	bool closing;
 	struct http_conn *first;
@@ -100,6 +103,8 @@ void http_conn_answered(struct http_conn *c);
 void http_conn_flush(struct http_conn *c);
 /* Reads on, if it was paused and there is room again. */
 void http_conn_resume(struct http_conn *c);
+/* Buffers that grew for one answer are given back while the connection waits for the next. */
+void http_conn_trim(struct http_conn *c);
 /* Closes our half after what is queued. */
 void http_conn_shut(struct http_conn *c);
 

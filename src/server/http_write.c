@@ -99,6 +99,8 @@ static void written(uv_write_t *write, int status)
 		c->server->handlers.progress(c->server->handlers.context, c);
 	else if (c->state == HTTP_LINGERING)
 		http_conn_shut(c);
+	else if (c->state == HTTP_READING)
+		http_conn_trim(c);
 }
 
 /* ---- marks ------------------------------------------------------------------------------------------- */

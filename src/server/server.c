@@ -23,6 +23,7 @@
 #include "server/store_thread.h"
 
 #define SECOND ((int64_t)1000000000)
+#define DESCRIPTORS_BESIDE 256  /* beside connections: refusals, administration, database, lists, models */
 
 struct server {
 	struct server_config config;
@@ -302,26 +303,28 @@ static void reservation_tell(const struct server *s)
 	log_line(LOG_INFO, "server", "listening on http://%s:%u", c->host, s->port);
 }
 
-/* Every connection is a descriptor. */
-static void descriptors_allow(uint32_t connections_max)
+/* Every connection is a descriptor; where the system does not allow as many, fewer connections are. */
+static void descriptors_allow(uint32_t *connections_max)
 {
+	const rlim_t wanted = (rlim_t)*connections_max + DESCRIPTORS_BESIDE;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
 		return;
-	const rlim_t wanted = (rlim_t)connections_max + 256;
-	if (limit.rlim_cur >= wanted)
-		return;
+	const rlim_t before = limit.rlim_cur;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < wanted)
-		log_line(LOG_WARN, "server", "the system allows %llu open files, %u connections may be too many",
-			(unsigned long long)limit.rlim_cur, connections_max);
+	const rlim_t allowed = setrlimit(RLIMIT_NOFILE, &limit) ? before : limit.rlim_cur;
+	if (allowed >= wanted)
+		return;
+	*connections_max = (uint32_t)(allowed > 2 * DESCRIPTORS_BESIDE ? allowed - DESCRIPTORS_BESIDE : allowed / 2);
+	log_line(LOG_WARN, "server", "the system allows %llu open files: at most %u connections",
+		(unsigned long long)allowed, *connections_max);
 }
 
 static enum err start(struct server *s, struct err_info *info)
 {
 	signal(SIGPIPE, SIG_IGN);  /* a closed socket is an answer of write(2) */
-	descriptors_allow(s->config.connections_max);
+	descriptors_allow(&s->config.connections_max);
 	if (sodium_init() < 0)
 		return err_set(info, ERR_IO, "no secure random numbers");
 	if (home_prepare(s, info) || wires_open(&s->wires, &s->limits, info))

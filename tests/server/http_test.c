@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "server/http_conn.h"
 
 #define SECOND 1000000000LL
@@ -453,6 +455,31 @@ static void a_waiting_client_is_told_to_continue(void **state)
 	house_close();
 }
 
+static void a_long_answer_leaves_no_memory_behind(void **state)
+{
+	static char body[1 << 20];
+	size_t got = 0;
+	ssize_t now_got;
+	char text[65536];
+
+	(void)state;
+	house_open(PLAIN);
+	memset(body, 'x', sizeof(body));
+	const int fd = client_open();
+	for (int i = 0; i < 2; i++) {  /* the buffers change places */
+		client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+		struct http_conn *c = house.held;
+		http_answer(c, &(struct http_answer){.status = 200, .content_type = "t", .body = body, .size = sizeof(body)});
+		for (got = 0; got < sizeof(body); run())
+			if ((now_got = recv(fd, text, sizeof(text), 0)) > 0)
+				got += (size_t)now_got;
+		assert_true(c->queue.capacity <= 16384 && c->flying.capacity <= 16384);
+	}
+	close(fd);
+	run();
+	house_close();
+}
+
 static void connections_beyond_the_limit_are_told_so(void **state)
 {
 	struct http_config config = PLAIN;
@@ -468,6 +495,131 @@ static void connections_beyond_the_limit_are_told_so(void **state)
 	close(a);
 	close(b);
 	close(c);
+	run();
+	house_close();
+}
+
+static bool is_served(int fd)
+{
+	bool ended;
+
+	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	return strstr(client_hear(fd, &ended), "HTTP/1.1 200 OK") != NULL;
+}
+
+static void who_found_no_memory_is_served_when_there_is_some(void **state)
+{
+	(void)state;
+	house_open(PLAIN);
+	mem_fail_after(1, 1);
+	const int a = client_open(), b = client_open(), c = client_open();
+	assert_int_equal(http_connections(house.server), 1);  /* the one that was reserved */
+	mem_fail_after(0, 0);
+	http_sweep(house.server);
+	assert_true(is_served(b));
+	assert_true(is_served(c));
+	assert_true(is_served(a));
+	close(a);
+	close(b);
+	close(c);
+	run();
+	house_close();
+}
+
+static void without_memory_one_is_served_after_the_other(void **state)
+{
+	(void)state;
+	house_open(PLAIN);
+	mem_fail_after(1, 1);
+	const int a = client_open(), b = client_open();
+	close(a);
+	run();
+	assert_int_equal(http_connections(house.server), 1);
+	mem_fail_after(0, 0);
+	assert_true(is_served(b));
+	close(b);
+	run();
+	house_close();
+}
+
+#define DESCRIPTORS 64
+
+static struct rlimit limit_before;
+static int fillers[DESCRIPTORS], filler_count;
+
+static void descriptors_forbid(void)
+{
+	struct rlimit limit;
+	int fd;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+	limit = limit_before;
+	limit.rlim_cur = DESCRIPTORS;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	filler_count = 0;
+	while ((fd = dup(0)) >= 0)
+		fillers[filler_count++] = fd;
+}
+
+static void descriptors_allow(void)
+{
+	while (filler_count > 0)
+		close(fillers[--filler_count]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
+}
+
+/* libuv's own reserve is taken away, as happens when another thread is quicker. */
+static void without_descriptors_clients_are_turned_away_and_later_served(void **state)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int clients[3];
+
+	(void)state;
+	house_open(PLAIN);
+	to.sin_port = htons(house.port);
+	const int first = client_open();
+	for (int i = 0; i < 3; i++)
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	close(house.loop.emfile_fd);
+	house.loop.emfile_fd = -1;
+	descriptors_forbid();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(connect(clients[i], (const struct sockaddr *)&to, sizeof(to)), 0);
+		run();
+		assert_true(is_served(first));
+		http_sweep(house.server);
+	}
+	close(house.server->reserve_fd);
+	house.server->reserve_fd = -1;
+	fillers[filler_count++] = dup(0);
+	assert_int_equal(connect(clients[2], (const struct sockaddr *)&to, sizeof(to)), 0);
+	run();
+	assert_int_equal(http_connections(house.server), 0);  /* the newest made room for whoever comes next */
+	descriptors_allow();
+	const int last = client_open();
+	assert_true(is_served(last));
+	for (int i = 0; i < 3; i++)
+		close(clients[i]);
+	close(first);
+	close(last);
+	run();
+	house_close();
+}
+
+static void a_flood_does_not_take_more_than_it_may(void **state)
+{
+	struct http_config config = PLAIN;
+	int clients[200];
+
+	(void)state;
+	config.connections_max = 2;
+	house_open(config);
+	for (int i = 0; i < 200; i++) {
+		clients[i] = client_open();
+		assert_true(http_connections(house.server) <= 2 + HTTP_REFUSALS_MAX);
+	}
+	for (int i = 0; i < 200; i++)
+		close(clients[i]);
 	run();
 	house_close();
 }
@@ -507,7 +659,12 @@ int main(void)
 		cmocka_unit_test(all_bodies_together_are_bounded),
 		cmocka_unit_test(a_client_that_asks_and_never_listens_does_not_fill_memory),
 		cmocka_unit_test(a_waiting_client_is_told_to_continue),
+		cmocka_unit_test(a_long_answer_leaves_no_memory_behind),
 		cmocka_unit_test(connections_beyond_the_limit_are_told_so),
+		cmocka_unit_test(who_found_no_memory_is_served_when_there_is_some),
+		cmocka_unit_test(without_memory_one_is_served_after_the_other),
+		cmocka_unit_test(without_descriptors_clients_are_turned_away_and_later_served),
+		cmocka_unit_test(a_flood_does_not_take_more_than_it_may),
 		cmocka_unit_test(draining_closes_the_idle_and_finishes_the_busy),
 	};
 
