@@ -1,0 +1,174 @@
+/* tests/server/home_test.c - one holder at a time, secrets that stay, keys that are never kept. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sodium.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/home.h"
+#include "server/keys.h"
+
+static char folder[64];
+
+static int folder_open(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/home_test.XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int folder_close(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+static void opened(struct home *h, const char *path)
+{
+	struct err_info info = {0};
+
+	if (home_open(h, path, &info))
+		fail_msg("%s", info.text);
+}
+
+static void a_second_holder_is_told_who_the_first_is(void **state)
+{
+	struct err_info info = {0};
+	struct home first, second;
+
+	(void)state;
+	opened(&first, folder);
+	opened(&second, folder);
+	assert_int_equal(home_lock(&first, "tongyun serve on 127.0.0.1 port 8000", &info), ERR_NONE);
+	assert_int_equal(home_lock(&second, "a verb", &info), ERR_BUSY);
+	assert_non_null(strstr(info.text, "tongyun serve on 127.0.0.1 port 8000 (process "));
+	home_close(&first);
+	assert_int_equal(home_lock(&second, "a verb", &info), ERR_NONE);
+	home_close(&second);
+}
+
+static void it_is_made_with_its_parents_for_its_owner_alone(void **state)
+{
+	char path[128];
+	struct stat status;
+	struct home h;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/a/b", folder);
+	opened(&h, path);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0700);
+	home_close(&h);
+}
+
+static void the_secret_is_made_once_and_read_by_none_but_its_owner(void **state)
+{
+	uint8_t first[HOME_SECRET_BYTES], second[HOME_SECRET_BYTES];
+	struct err_info info = {0};
+	char path[PATH_MAX];
+	struct stat status;
+	struct home h;
+
+	(void)state;
+	opened(&h, folder);
+	assert_int_equal(home_secret(&h, first, &info), ERR_NONE);
+	assert_int_equal(home_secret(&h, second, &info), ERR_NONE);
+	assert_memory_equal(first, second, sizeof(first));
+	assert_int_equal(home_file(&h, "secret", path, &info), ERR_NONE);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(truncate(path, 5), 0);
+	assert_int_equal(home_secret(&h, second, &info), ERR_INPUT);
+	home_close(&h);
+}
+
+static void socket_works_in(const char *path)
+{
+	struct err_info info = {0};
+	struct home h;
+	int listener, client;
+
+	opened(&h, path);
+	assert_int_equal(home_socket_connect(&h, &client, &info), ERR_NOT_FOUND);
+	assert_int_equal(home_lock(&h, "a server", &info), ERR_NONE);
+	for (int again = 0; again < 2; again++) {  /* the second finds what a crash left */
+		assert_int_equal(home_socket_bind(&h, &listener, &info), ERR_NONE);
+		assert_int_equal(listen(listener, 1), 0);
+		assert_int_equal(home_socket_connect(&h, &client, &info), ERR_NONE);
+		close(client);
+		close(listener);
+	}
+	info = (struct err_info){0};
+	assert_int_equal(home_socket_connect(&h, &client, &info), ERR_NOT_FOUND);
+	home_socket_remove(&h);
+	home_close(&h);
+}
+
+static void a_socket_is_reached_however_long_the_path(void **state)
+{
+	char path[512];
+
+	(void)state;
+	socket_works_in(folder);
+	snprintf(path, sizeof(path), "%s/%0100d/%0100d", folder, 1, 2);
+	socket_works_in(path);
+}
+
+static void keys_are_long_random_and_hashed_with_the_secret(void **state)
+{
+	char a[KEY_BYTES], b[KEY_BYTES], prefix[RECORD_PREFIX_BYTES];
+	uint8_t hash_a[RECORD_HASH_BYTES], hash_b[RECORD_HASH_BYTES];
+	const uint8_t secret[HOME_SECRET_BYTES] = {1}, other[HOME_SECRET_BYTES] = {2};
+
+	(void)state;
+	key_make(a);
+	key_make(b);
+	assert_int_equal(strlen(a), 46);
+	assert_memory_equal(a, "sk-", 3);
+	assert_string_not_equal(a, b);
+	assert_int_equal(strspn(a + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"), 43);
+	key_prefix(prefix, a);
+	assert_int_equal(strlen(prefix), 10);
+	key_prefix(prefix, "abc");
+	assert_string_equal(prefix, "a");
+	key_hash(hash_a, a, strlen(a), secret);
+	key_hash(hash_b, a, strlen(a), other);
+	assert_memory_not_equal(hash_a, hash_b, sizeof(hash_a));
+}
+
+static void a_key_is_found_in_its_header(void **state)
+{
+	size_t size = 0;
+
+	(void)state;
+	assert_string_equal(key_of_authorization("Bearer sk-x", &size), "sk-x");
+	assert_int_equal(size, 4);
+	assert_string_equal(key_of_authorization("bearer   y", &size), "y");
+	assert_null(key_of_authorization("Basic abc", &size));
+	assert_null(key_of_authorization("Bearer ", &size));
+	assert_null(key_of_authorization(NULL, &size));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
+		IN_A_FOLDER(a_second_holder_is_told_who_the_first_is),
+		IN_A_FOLDER(it_is_made_with_its_parents_for_its_owner_alone),
+		IN_A_FOLDER(the_secret_is_made_once_and_read_by_none_but_its_owner),
+		IN_A_FOLDER(a_socket_is_reached_however_long_the_path),
+		cmocka_unit_test(keys_are_long_random_and_hashed_with_the_secret),
+		cmocka_unit_test(a_key_is_found_in_its_header),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,184 @@
+/* tests/server/journal_file_test.c - runs behind one another in a file that a crash may tear. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/journal_file.h"
+
+static char folder[64], path[128];
+static struct home home;
+
+static int folder_open(void **state)
+{
+	struct err_info info = {0};
+
+	(void)state;
+	strcpy(folder, "/tmp/journal_file_test.XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/journal", folder);
+	return home_open(&home, folder, &info) ? -1 : 0;
+}
+
+static int folder_close(void **state)
+{
+	char command[128];
+
+	(void)state;
+	home_close(&home);
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+static void add(struct journal_file *j, struct core_event event)
+{
+	uint8_t bytes[JOURNAL_RECORD_BYTES_MAX];
+	struct err_info info = {0};
+
+	assert_int_equal(journal_file_append(j, bytes, journal_encode(bytes, &event), &info), ERR_NONE);
+}
+
+static void add_batch(struct journal_file *j, uint32_t handle, uint32_t tokens)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	batch->item_count = 1;
+	batch->items[0].request = handle;
+	batch->results[0].token_count = 1;
+	for (uint32_t i = 0; i < tokens; i++)
+		add(j, (struct core_event){.kind = CORE_BATCH_DONE, .u.batch_done = batch});
+	free(batch);
+}
+
+static struct journal_file *run_start(void)
+{
+	struct err_info info = {0};
+	struct journal_file *j = NULL;
+
+	if (journal_file_open(&j, &home, &info))
+		fail_msg("%s", info.text);
+	add(j, (struct core_event){.kind = CORE_LOAD_COUNTERS});
+	return j;
+}
+
+static struct record_request ask(struct journal_file *j, uint32_t handle, uint64_t id)
+{
+	const struct record_request request = {.high = 1, .low = id};
+
+	add(j, (struct core_event){.kind = CORE_ASK, .u.ask = {.handle = handle, .request = request}});
+	return request;
+}
+
+static struct journal_facts facts_read(void)
+{
+	struct journal_facts facts;
+	struct err_info info = {0};
+
+	if (journal_facts_read(&facts, &home, &info))
+		fail_msg("%s", info.text);
+	return facts;
+}
+
+static void knows_how_far_each_request_was(void **state)
+{
+	struct journal_file *j;
+
+	(void)state;
+	j = run_start();
+	const struct record_request a = ask(j, 0, 5), b = ask(j, 1, 3);
+	add_batch(j, 0, 2);
+	add_batch(j, 1, 7);
+	add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 0, .tokens = 2}});
+	const struct record_request c = ask(j, 0, 4);
+	add_batch(j, 0, 1);
+	journal_file_close(j);
+	struct journal_facts facts = facts_read();
+	assert_int_equal(facts.count, 3);
+	assert_int_equal(journal_facts_tokens(&facts, &a), 2);
+	assert_int_equal(journal_facts_tokens(&facts, &b), 7);
+	assert_int_equal(journal_facts_tokens(&facts, &c), 1);
+	assert_int_equal(journal_facts_tokens(&facts, &(struct record_request){9, 9}), 0);
+	assert_true(facts.list[2].complete && !facts.list[0].complete && !facts.list[1].complete);
+	journal_facts_free(&facts);
+}
+
+static void a_new_run_begins_behind_what_a_crash_tore(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	for (off_t torn = 1; torn < 30; torn++) {
+		struct journal_file *j = run_start();
+		const struct record_request a = ask(j, 0, (uint64_t)torn);
+		add_batch(j, 0, 3);
+		journal_file_close(j);
+		assert_int_equal(stat(path, &status), 0);
+		assert_int_equal(truncate(path, status.st_size - torn), 0);
+		j = run_start();
+		const struct record_request b = ask(j, 0, 1000 + (uint64_t)torn);
+		add_batch(j, 0, 1);
+		journal_file_close(j);
+		struct journal_facts facts = facts_read();
+		assert_in_range(journal_facts_tokens(&facts, &a), 1, 2);
+		assert_int_equal(journal_facts_tokens(&facts, &b), 1);
+		journal_facts_free(&facts);
+	}
+}
+
+static void a_large_file_is_put_aside_and_still_known(void **state)
+{
+	struct journal_file *j;
+	struct stat status;
+
+	(void)state;
+	j = run_start();
+	const struct record_request a = ask(j, 0, 1);
+	add_batch(j, 0, 4);
+	journal_file_close(j);
+	assert_int_equal(truncate(path, (off_t)300 << 20), 0);  /* a hole: costs nothing */
+	j = run_start();
+	const struct record_request b = ask(j, 0, 2);
+	journal_file_close(j);
+	assert_int_equal(stat(path, &status), 0);
+	assert_true(status.st_size < 1000);
+	struct journal_facts facts = facts_read();
+	assert_int_equal(journal_facts_tokens(&facts, &a), 4);
+	assert_int_equal(facts.count, 2);
+	assert_int_equal(journal_facts_tokens(&facts, &b), 0);
+	journal_facts_free(&facts);
+}
+
+static void rubbish_is_nothing(void **state)
+{
+	struct journal_facts facts;
+	FILE *file;
+
+	(void)state;
+	facts = facts_read();
+	assert_int_equal(facts.count, 0);
+	file = fopen(path, "w");
+	for (int i = 0; i < 100000; i++)
+		fputc(i * 7919 % 251, file);
+	fclose(file);
+	facts = facts_read();
+	assert_int_equal(facts.count, 0);
+	journal_facts_free(&facts);
+	journal_file_close(run_start());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
+		IN_A_FOLDER(knows_how_far_each_request_was),
+		IN_A_FOLDER(a_new_run_begins_behind_what_a_crash_tore),
+		IN_A_FOLDER(a_large_file_is_put_aside_and_still_known),
+		IN_A_FOLDER(rubbish_is_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
