@@ -1,4 +1,5 @@
-/* model/bpe.h - byte-pair encoding of one piece: merges by rank, leftmost first, until none is left.
+/* model/bpe.h - byte-pair encoding of one piece: merges by rank, leftmost first, until none is
+ * left.
  *
  * Symbols lie in arrays as long as the piece; a symbol keeps its length at its first and its last
  * byte, so both neighbours are found without a list. Candidates wait in a heap of (rank, position);

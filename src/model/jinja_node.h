@@ -78,13 +78,15 @@ struct jinja_node {
 		JINJA_PART(pair, *key, *value);
 		JINJA_PART(binary, *left, *right);                    /* and, or too */
 		JINJA_PART(compare, *first, *steps);
-		JINJA_PART(condition, *test, *then, *otherwise);      /* if too; the last may be NULL */
+		/* if too; the last may be NULL */
+		JINJA_PART(condition, *test, *then, *otherwise);
 		JINJA_PART(attribute, *object);
 		JINJA_PART(item, *object, *index);
 		JINJA_PART(slice, *object, *bounds[3]);               /* a bound may be NULL */
 		JINJA_PART(call, *callee, *arguments);
 		JINJA_PART(loop, *target, *iterable, *condition, *body, *otherwise);  /* for */
-		JINJA_PART(set, *target, *value, *body);              /* set block: value is its filters */
+		/* set block: value is its filters */
+		JINJA_PART(set, *target, *value, *body);
 		JINJA_PART(macro, *parameters, *body);
 		JINJA_PART(call_block, *call, *parameters, *body);
 		JINJA_PART(filter_block, *filters, *body);

@@ -63,7 +63,8 @@ enum jinja_case {
 	JINJA_LOWER,
 	JINJA_UPPER,
 	JINJA_TITLE,        /* Python's: a capital after what is no letter */
-	JINJA_TITLE_WORDS,  /* the filter's: a capital after white space, hyphen or opening bracket */
+	/* the filter's: a capital after white space, hyphen or opening bracket */
+	JINJA_TITLE_WORDS,
 	JINJA_CAPITALIZE,
 };
 bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case to,

@@ -1,4 +1,5 @@
-/* model/model.c - see model.h. Opens what the files say, packs it for a chip, records the program. */
+/* model/model.c - see model.h. Opens what the files say, packs it for a chip, records the
+ * program. */
 #include "model/model.h"
 
 #include <assert.h>
@@ -43,13 +44,15 @@ static void name_from_path(char out[NAME_BYTES], const char *path)
 	size -= from;
 	if (size > 5 && memcmp(path + from + size - 5, ".gguf", 5) == 0)
 		size -= 5;
-	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1), path + from);
+	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1),
+		path + from);
 }
 
 static enum err tokenizer_for(struct model *m, const char *path, struct err_info *info)
 {
 	const struct model_config *config = &m->weights.config;
-	const enum pretokenize_rule rule = config->arch == MODEL_ARCH_QWEN3 ? PRETOKENIZE_QWEN2 : PRETOKENIZE_QWEN35;
+	const enum pretokenize_rule rule = config->arch == MODEL_ARCH_QWEN3 ? PRETOKENIZE_QWEN2
+									    : PRETOKENIZE_QWEN35;
 
 	enum err err;
 
@@ -57,15 +60,16 @@ static enum err tokenizer_for(struct model *m, const char *path, struct err_info
 		return tokenizer_open_gguf(&m->tokenizer, m->weights.gguf, info);
 	if ((err = tokenizer_open_dir(&m->tokenizer, path, rule, info)))
 		return err;
-	return model_config_set_vocab_used(&m->weights.config, (uint32_t)tokenizer_count(m->tokenizer), info);
+	return model_config_set_vocab_used(&m->weights.config,
+		(uint32_t)tokenizer_count(m->tokenizer), info);
 }
 
 static enum err template_for(struct model *m, struct err_info *info)
 {
 	if (!m->weights.chat_template)
 		return ERR_NONE;
-	return chat_template_open(&m->template, m->weights.chat_template, m->weights.chat_template_size, m->tokenizer,
-		info);
+	return chat_template_open(&m->template, m->weights.chat_template,
+		m->weights.chat_template_size, m->tokenizer, info);
 }
 
 static enum err weights_for(struct model *m, const char *path, struct err_info *info)
@@ -97,17 +101,19 @@ enum err model_open(struct model **out, const char *path, struct err_info *info)
 	return ERR_NONE;
 }
 
-static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t layer, struct packed *out,
-	struct err_info *info)
+static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t layer,
+	struct packed *out, struct err_info *info)
 {
 	if (rule->form == FORM_MATRIX)
-		return chip_weight_pack(m->chip, &out->matrix, weights_matrix(&m->weights, rule->weight, layer), info);
+		return chip_weight_pack(m->chip, &out->matrix,
+			weights_matrix(&m->weights, rule->weight, layer), info);
 	const struct weight_vector *v = weights_vector(&m->weights, rule->weight, layer);
 
 	return chip_vector_open(m->chip, &out->vector, v->values, v->count, info);
 }
 
-static bool layer_has(const struct model_config *config, const struct weight_rule *rule, uint32_t layer)
+static bool layer_has(const struct model_config *config, const struct weight_rule *rule,
+	uint32_t layer)
 {
 	switch (rule->place) {
 	case PLACE_ONCE:
@@ -139,8 +145,9 @@ static enum err pack_all(struct model *m, struct err_info *info)
 				return err;
 		}
 		for (uint32_t layer = 0; layer < config->layers; layer++)
-			if (layer_has(config, rule, layer)
-				&& (err = pack(m, rule, layer, &m->packed.layers[layer][rule->weight], info)))
+			if (layer_has(config, rule, layer) &&
+				(err = pack(m, rule, layer, &m->packed.layers[layer][rule->weight],
+					 info)))
 				return err;
 	}
 	if (config->tied)
@@ -148,7 +155,8 @@ static enum err pack_all(struct model *m, struct err_info *info)
 	return ERR_NONE;
 }
 
-enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options, struct err_info *info)
+enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,
+	struct err_info *info)
 {
 	struct chip_cache_layout layout;
 	enum err err;
@@ -158,9 +166,9 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 	m->packed.layers = mem_alloc(m->weights.config.layers, sizeof(*m->packed.layers));
 	if (!m->packed.layers)
 		return err_set(info, ERR_MEMORY, "out of memory for the weights of %s", m->name);
-	if ((err = pack_all(m, info))
-		|| (err = program_record(&m->program, &m->weights.config, &m->packed, options->rows_max,
-			    options->wanted_max, options->taps, info)))
+	if ((err = pack_all(m, info)) ||
+		(err = program_record(&m->program, &m->weights.config, &m->packed,
+			 options->rows_max, options->wanted_max, options->taps, info)))
 		return err_prefix(info, "%s", m->name);
 	/* a program serves caches of any size of this shape */
 	model_cache_layout(m, options->kv_type, &layout);
@@ -177,7 +185,8 @@ static void unpack(struct model *m)
 	for (uint32_t w = 0; w < WEIGHTS; w++) {
 		chip_weight_close(m->chip, m->packed.once[w].matrix);
 		chip_vector_close(m->chip, m->packed.once[w].vector);
-		for (uint32_t layer = 0; m->packed.layers && layer < m->weights.config.layers; layer++) {
+		for (uint32_t layer = 0; m->packed.layers && layer < m->weights.config.layers;
+			layer++) {
 			chip_weight_close(m->chip, m->packed.layers[layer][w].matrix);
 			chip_vector_close(m->chip, m->packed.layers[layer][w].vector);
 		}
@@ -200,7 +209,8 @@ void model_close(struct model *m)
 	mem_free(m);
 }
 
-void model_cache_layout(const struct model *m, enum chip_type kv_type, struct chip_cache_layout *out)
+void model_cache_layout(const struct model *m, enum chip_type kv_type,
+	struct chip_cache_layout *out)
 {
 	const struct model_config *c = &m->weights.config;
 

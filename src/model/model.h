@@ -1,4 +1,5 @@
-/* model/model.h - one model, ready to run on a chip: config, tokenizer, template, packed weights, program.
+/* model/model.h - one model, ready to run on a chip: config, tokenizer, template, packed weights,
+ * program.
  *
  *	struct model *m;
  *	model_open(&m, "Qwen3-0.6B.gguf", &info);       // reads and validates; nothing packed yet
@@ -24,18 +25,20 @@ struct model_load_options {
 	uint32_t rows_max;              /* rows of a step */
 	uint32_t wanted_max;            /* rows of a step that want something */
 	enum chip_type kv_type;
-	bool taps;                      /* name every intermediate result, for comparing layer by layer */
+	/* name every intermediate result, for comparing layer by layer */
+	bool taps;
 };
 
 /* path: a directory, a .gguf file, or NULL: the model inside the program. */
 enum err model_open(struct model **out, const char *path, struct err_info *info) MUST_CHECK;
-enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options, struct err_info *info)
-	MUST_CHECK;
+enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,
+	struct err_info *info) MUST_CHECK;
 /* The chip must still be open when weights were loaded. NULL is legal. */
 void model_close(struct model *m);
 
 const struct model_config *model_config(const struct model *m);
-/* As opened: sizes, types, note. The mapped files stay mapped; their pages are only read while packing. */
+/* As opened: sizes, types, note. The mapped files stay mapped; their pages are only read while
+ * packing. */
 const struct weights *model_weights(const struct model *m);
 const struct tokenizer *model_tokenizer(const struct model *m);
 /* NULL when the model has none: then only raw prompts work. */
@@ -48,6 +51,7 @@ struct chip *model_chip(const struct model *m);
 struct chip_program *model_program(const struct model *m);
 const struct chip_program_desc *model_program_desc(const struct model *m);
 /* Everything but pages, states and slots, which the caller chooses. */
-void model_cache_layout(const struct model *m, enum chip_type kv_type, struct chip_cache_layout *out);
+void model_cache_layout(const struct model *m, enum chip_type kv_type,
+	struct chip_cache_layout *out);
 
 #endif

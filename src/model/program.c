@@ -23,12 +23,14 @@ struct recorder {
 	uint32_t attention_layer, delta_layer;
 };
 
-static uint32_t buffer_add(struct recorder *r, const char *name, enum chip_space space, uint32_t columns)
+static uint32_t buffer_add(struct recorder *r, const char *name, enum chip_space space,
+	uint32_t columns)
 {
 	struct program *p = r->p;
 
 	assert(p->buffer_count < CHIP_BUFFERS_MAX);
-	p->buffers[p->buffer_count] = (struct chip_buffer){.name = name, .space = space, .columns = columns};
+	p->buffers[p->buffer_count] = (struct chip_buffer){
+		.name = name, .space = space, .columns = columns};
 	return p->buffer_count++;
 }
 
@@ -42,7 +44,8 @@ static struct chip_op *op_add(struct recorder *r, enum chip_op_kind kind, const 
 	return op;
 }
 
-static void record_norm(struct recorder *r, uint32_t add, const struct chip_vector *weight, const char *tap)
+static void record_norm(struct recorder *r, uint32_t add, const struct chip_vector *weight,
+	const char *tap)
 {
 	struct chip_op *op = op_add(r, CHIP_OP_NORM, tap);
 
@@ -241,8 +244,9 @@ static void record_layers(struct recorder *r, const struct packed_weights *w)
 	r->layer = CHIP_NONE;
 }
 
-enum err program_record(struct program *p, const struct model_config *config, const struct packed_weights *weights,
-	uint32_t rows_max, uint32_t wanted_max, bool taps, struct err_info *info)
+enum err program_record(struct program *p, const struct model_config *config,
+	const struct packed_weights *weights, uint32_t rows_max, uint32_t wanted_max, bool taps,
+	struct err_info *info)
 {
 	struct recorder r = {.p = p, .config = config, .taps = taps, .layer = CHIP_NONE};
 	struct chip_op *op;
@@ -250,7 +254,8 @@ enum err program_record(struct program *p, const struct model_config *config, co
 	*p = (struct program){.op_capacity = config->layers * OPS_PER_LAYER_MAX + OPS_AROUND_MAX};
 	p->ops = mem_alloc(p->op_capacity, sizeof(*p->ops));
 	if (!p->ops)
-		return err_set(info, ERR_MEMORY, "out of memory for a program of %u operations", p->op_capacity);
+		return err_set(info, ERR_MEMORY, "out of memory for a program of %u operations",
+			p->op_capacity);
 	record_buffers(&r);
 	op = op_add(&r, CHIP_OP_EMBED, "embed");
 	op->u.embed.out = r.x;

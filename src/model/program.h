@@ -1,6 +1,7 @@
 /* model/program.h - the forward pass of a model, recorded as a chip program.
  *
- * An architecture is the order in which it calls a few recording functions; there is one forward pass.
+ * An architecture is the order in which it calls a few recording functions; there is one forward
+ * pass.
  *
  *	x  residual [rows, hidden]        d  what the last block adds to it
  *	per layer:  y = norm(x += d) -> attention or DeltaNet -> d;  y = norm(x += d) -> SwiGLU -> d
@@ -17,14 +18,16 @@
 #include "model/arch.h"
 #include "model/config.h"
 
-/* A packed weight: a matrix or a vector by its rule in arch.c; both NULL where the layer's kind has none. */
+/* A packed weight: a matrix or a vector by its rule in arch.c; both NULL where the layer's kind has
+ * none. */
 struct packed {
 	struct chip_weight *matrix;
 	struct chip_vector *vector;
 };
 
 struct packed_weights {
-	struct packed once[WEIGHTS];             /* embedding, final norm, head; a tied head is the embedding */
+	/* embedding, final norm, head; a tied head is the embedding */
+	struct packed once[WEIGHTS];
 	struct packed (*layers)[WEIGHTS];        /* [config->layers] */
 };
 
@@ -39,8 +42,9 @@ struct program {
 };
 
 /* taps: name every intermediate result (tools/goldens/README.md lists the names). */
-enum err program_record(struct program *p, const struct model_config *config, const struct packed_weights *weights,
-	uint32_t rows_max, uint32_t wanted_max, bool taps, struct err_info *info) MUST_CHECK;
+enum err program_record(struct program *p, const struct model_config *config,
+	const struct packed_weights *weights, uint32_t rows_max, uint32_t wanted_max, bool taps,
+	struct err_info *info) MUST_CHECK;
 void program_free(struct program *p);
 
 #endif

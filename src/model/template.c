@@ -68,12 +68,13 @@ static void variable_add(struct variables *v, const char *name, const json_t *va
 {
 	assert(v->count < VARIABLES_MAX);
 	if (value)
-		v->list[v->count++] = (struct jinja_variable){.name = name, .value = value, .trusted = trusted};
+		v->list[v->count++] = (struct jinja_variable){
+			.name = name, .value = value, .trusted = trusted};
 }
 
 /* Arguments come first: what the API itself says cannot be changed by them, as in transformers. */
-static enum err variables_fill(struct variables *v, const struct chat_template *t, const struct chat_prompt *prompt,
-	struct err_info *info)
+static enum err variables_fill(struct variables *v, const struct chat_template *t,
+	const struct chat_prompt *prompt, struct err_info *info)
 {
 	const char *name;
 	json_t *value;
@@ -98,8 +99,8 @@ static enum err variables_fill(struct variables *v, const struct chat_template *
 	return ERR_NONE;
 }
 
-enum err chat_template_render(const struct chat_template *t, const struct chat_prompt *prompt, struct arena *scratch,
-	struct jinja_output *out, struct err_info *info)
+enum err chat_template_render(const struct chat_template *t, const struct chat_prompt *prompt,
+	struct arena *scratch, struct jinja_output *out, struct err_info *info)
 {
 	const struct jinja_options options = {.limits = JINJA_LIMITS, .now = prompt->now};
 	struct variables variables = {.count = 0};
@@ -109,11 +110,13 @@ enum err chat_template_render(const struct chat_template *t, const struct chat_p
 		return err_set(info, ERR_INPUT, "messages must be an array");
 	if ((err = variables_fill(&variables, t, prompt, info)))
 		return err;
-	return jinja_render(t->jinja, variables.list, variables.count, &options, scratch, out, info);
+	return jinja_render(t->jinja, variables.list, variables.count, &options, scratch, out,
+		info);
 }
 
 enum err chat_template_encode(const struct chat_template *t, const struct tokenizer *tokenizer,
-	const struct chat_prompt *prompt, struct arena *scratch, struct token_list *list, struct err_info *info)
+	const struct chat_prompt *prompt, struct arena *scratch, struct token_list *list,
+	struct err_info *info)
 {
 	struct jinja_output out;
 	enum err err;
@@ -121,8 +124,9 @@ enum err chat_template_encode(const struct chat_template *t, const struct tokeni
 	jinja_output_init(&out, CHAT_TEXT_BYTES_MAX);
 	err = chat_template_render(t, prompt, scratch, &out, info);
 	if (!err)
-		err = tokenizer_encode_spans(tokenizer, out.text.data ? out.text.data : "", out.text.size,
-			jinja_output_spans(&out), jinja_output_span_count(&out), scratch, list, info);
+		err = tokenizer_encode_spans(tokenizer, out.text.data ? out.text.data : "",
+			out.text.size, jinja_output_spans(&out), jinja_output_span_count(&out),
+			scratch, list, info);
 	jinja_output_free(&out);
 	return err;
 }

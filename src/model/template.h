@@ -6,8 +6,9 @@
  *	chat_template_encode(t, tokenizer, &prompt, &scratch, &list, &info);
  *	chat_template_close(t);
  *
- * What a user wrote never becomes a special token: special tokens are looked for only in text that the template itself
- * wrote (jinja.h, Trust). Immutable after open; any number of threads may use it.
+ * What a user wrote never becomes a special token: special tokens are looked for only in text that
+ * the template itself wrote (jinja.h, Trust). Immutable after open; any number of threads may use
+ * it.
  */
 #ifndef MODEL_TEMPLATE_H
 #define MODEL_TEMPLATE_H
@@ -36,19 +37,20 @@ void chat_template_close(struct chat_template *t);
 struct chat_prompt {
 	json_t *messages;           /* array of {"role", "content", ...} */
 	json_t *tools;              /* array */
-	json_t *kwargs;             /* object: chat_template_kwargs, such as {"enable_thinking": false} */
+	/* object: chat_template_kwargs, such as {"enable_thinking": false} */
+	json_t *kwargs;
 	bool generation_prompt;     /* ends with the beginning of the assistant's turn */
 	const struct tm *now;       /* for templates that ask the date; NULL: those fail */
 };
 
-/* ERR_INPUT: the template refuses these messages, in its own words, or fails at a line; ERR_LIMIT: too much work, memory
- * or text. Working memory comes from scratch. */
-enum err chat_template_render(const struct chat_template *t, const struct chat_prompt *prompt, struct arena *scratch,
-	struct jinja_output *out, struct err_info *info) MUST_CHECK;
+/* ERR_INPUT: the template refuses these messages, in its own words, or fails at a line; ERR_LIMIT:
+ * too much work, memory or text. Working memory comes from scratch. */
+enum err chat_template_render(const struct chat_template *t, const struct chat_prompt *prompt,
+	struct arena *scratch, struct jinja_output *out, struct err_info *info) MUST_CHECK;
 
 /* Renders and encodes; full list is ERR_LIMIT. */
 enum err chat_template_encode(const struct chat_template *t, const struct tokenizer *tokenizer,
-	const struct chat_prompt *prompt, struct arena *scratch, struct token_list *list, struct err_info *info)
-	MUST_CHECK;
+	const struct chat_prompt *prompt, struct arena *scratch, struct token_list *list,
+	struct err_info *info) MUST_CHECK;
 
 #endif

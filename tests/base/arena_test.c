@@ -1,4 +1,5 @@
-/* tests/base/arena_test.c - an arena zeroes, aligns, keeps its limit, and gives everything back at once. */
+/* tests/base/arena_test.c - an arena zeroes, aligns, keeps its limit, and gives everything back at
+ * once. */
 #include "unit.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
-/* tests/base/buf_test.c - a buffer grows to its limit, remembers that it failed, and is always terminated. */
+/* tests/base/buf_test.c - a buffer grows to its limit, remembers that it failed, and is always
+ * terminated. */
 #include "unit.h"
 
 #include <string.h>

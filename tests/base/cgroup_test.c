@@ -1,4 +1,5 @@
-/* tests/base/cgroup_test.c - quotas are found in both versions, in containers, and in every group above ours. */
+/* tests/base/cgroup_test.c - quotas are found in both versions, in containers, and in every group
+ * above ours. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -47,8 +48,10 @@ static void nothing_mounted_is_no_limit(void **state)
 static void version_2_gives_its_least_quota_up_to_the_mount(void **state)
 {
 	(void)state;
-	put("/proc/self/mountinfo", "20 1 0:1 / / rw - ext4 /dev/root rw\n"
-		"31 20 0:2 / /sys/fs/cgroup rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n");
+	put("/proc/self/mountinfo",
+		"20 1 0:1 / / rw - ext4 /dev/root rw\n"
+		"31 20 0:2 / /sys/fs/cgroup rw,nosuid shared:4 master:1 - cgroup2 cgroup2 "
+		"rw,nsdelegate\n");
 	put("/proc/self/cgroup", "0::/a/b\n");
 	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
 	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
@@ -63,8 +66,10 @@ static void version_1_is_read_through_the_group_its_mount_shows(void **state)
 	(void)state;
 	put("/proc/self/mountinfo",
 		"31 20 0:2 /docker/1f /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-		"32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
-	put("/proc/self/cgroup", "4:cpuset:/docker/1f\n3:cpu,cpuacct:/docker/1f/job\n0::/elsewhere\n");
+		"32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
+		"rw,cpu,cpuacct\n");
+	put("/proc/self/cgroup",
+		"4:cpuset:/docker/1f\n3:cpu,cpuacct:/docker/1f/job\n0::/elsewhere\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "400000\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
@@ -77,7 +82,9 @@ static void version_1_is_read_through_the_group_its_mount_shows(void **state)
 static void a_group_the_mount_does_not_show_falls_back_to_the_mount(void **state)
 {
 	(void)state;
-	put("/proc/self/mountinfo", "32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/mountinfo",
+		"32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
+		"rw,cpu,cpuacct\n");
 	put("/proc/self/cgroup", "3:cpu,cpuacct:/host/path/of/us\n");
 	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
 }

@@ -39,8 +39,15 @@ static void errno_becomes_a_code_and_a_reason(void **state)
 		int number;
 		enum err code;
 	} rows[] = {
-		{ENOENT, ERR_NOT_FOUND}, {ENOTDIR, ERR_NOT_FOUND}, {EACCES, ERR_DENIED}, {EPERM, ERR_DENIED},
-		{EROFS, ERR_DENIED}, {EEXIST, ERR_EXISTS}, {ENOMEM, ERR_MEMORY}, {ENOSPC, ERR_IO}, {EIO, ERR_IO},
+		{ENOENT, ERR_NOT_FOUND},
+		{ENOTDIR, ERR_NOT_FOUND},
+		{EACCES, ERR_DENIED},
+		{EPERM, ERR_DENIED},
+		{EROFS, ERR_DENIED},
+		{EEXIST, ERR_EXISTS},
+		{ENOMEM, ERR_MEMORY},
+		{ENOSPC, ERR_IO},
+		{EIO, ERR_IO},
 	};
 
 	(void)state;

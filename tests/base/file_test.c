@@ -1,4 +1,5 @@
-/* tests/base/file_test.c - files are read whole under a limit and replaced as old or new, whatever fails. */
+/* tests/base/file_test.c - files are read whole under a limit and replaced as old or new, whatever
+ * fails. */
 #include "unit.h"
 
 #include <dirent.h>
@@ -168,7 +169,8 @@ static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(
 		if (n <= 4)  /* open, write, sync, rename: before it took effect */
 			assert_holds("config", "old");
 	}
-	assert_int_equal(n, 7);  /* open, write, sync, rename, open and sync of the directory: all six were tried */
+	/* open, write, sync, rename, open and sync of the directory: all six were tried */
+	assert_int_equal(n, 7);
 	assert_holds("config", "new");
 }
 
@@ -270,7 +272,8 @@ int main(void)
 		cmocka_unit_test(a_pipe_without_a_writer_does_not_hang),
 		cmocka_unit_test(a_file_over_the_limit_is_refused),
 		cmocka_unit_test(an_empty_heap_while_reading_says_so),
-		cmocka_unit_test(a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter),
+		cmocka_unit_test(
+			a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter),
 		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
 		cmocka_unit_test(directories_are_made_with_their_parents_for_the_owner_alone),

@@ -1,4 +1,5 @@
-/* tests/base/hash_test.c - the same value everywhere, every bit of input counts, and small keys do not collide. */
+/* tests/base/hash_test.c - the same value everywhere, every bit of input counts, and small keys do
+ * not collide. */
 #include "unit.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ static void values_never_change(void **state)
 	(void)state;
 	assert_int_equal(hash_bytes("", 0, 0), 0xB1782801ED704181ULL);
 	assert_int_equal(hash_bytes("tongyun", 7, 0), 0x3DF91679CEC67D89ULL);
-	assert_int_equal(hash_bytes("0123456789abcdef0123456789abcdef!", 33, 42), 0x0509FD18BF0CEAFEULL);
+	assert_int_equal(hash_bytes("0123456789abcdef0123456789abcdef!", 33, 42),
+		0x0509FD18BF0CEAFEULL);
 	assert_int_equal(hash_mix(hash_mix(0, 1), 2), 0x1668A094DABF1578ULL);
 }
 
@@ -27,7 +29,8 @@ static void every_flipped_bit_changes_about_half_of_the_hash(void **state)
 		const uint64_t base = hash_bytes(bytes, sizes[s], 5);
 		for (size_t bit = 0; bit < 8 * sizes[s]; bit++) {
 			bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
-			const int flips = __builtin_popcountll(base ^ hash_bytes(bytes, sizes[s], 5));
+			const int flips = __builtin_popcountll(base ^
+				hash_bytes(bytes, sizes[s], 5));
 			assert_in_range(flips, 10, 54);
 			changed += (uint64_t)flips;
 			bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);

@@ -1,4 +1,5 @@
-/* tests/base/json_test.c - JSON from outside is bounded before it is built, and errors say where. */
+/* tests/base/json_test.c - JSON from outside is bounded before it is built, and errors say
+ * where. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -9,7 +10,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-static const struct json_limits SMALL = {.bytes_max = 1000, .values_max = 10, .depth_max = 4, .memory_max = 100000};
+static const struct json_limits SMALL = {
+	.bytes_max = 1000, .values_max = 10, .depth_max = 4, .memory_max = 100000};
 
 static enum err parse(const char *text, const struct json_limits *limits, struct err_info *info)
 {
@@ -23,11 +25,13 @@ static enum err parse(const char *text, const struct json_limits *limits, struct
 
 static void what_is_json_is_parsed_and_what_is_not_is_refused(void **state)
 {
-	static const char *const good[] = {"{}", "[]", " [1, 2.5, \"x\", null, true] ", "{\"a\":{\"b\":[]}}", "3", "\"s\"",
-		"\"\\ud83d\\ude00\\n\"", "[\"]]]]]]]],,,,,,,,,,,,\\\"\"]"};
-	static const char *const bad[] = {"", " ", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "[01]", "nul", "[1] [2]", "\"\x01\"",
-		"\"\xff\"", "[1e999]", "99999999999999999999", "\"\\ud83d\"", "{\"a\":1,\"a\":2}", "\"abc", "\"abc\\", "]", "\\",
-		"[\"\\u0000\"]", "NaN", "// x\n1"};
+	static const char *const good[] = {"{}", "[]", " [1, 2.5, \"x\", null, true] ",
+		"{\"a\":{\"b\":[]}}", "3", "\"s\"", "\"\\ud83d\\ude00\\n\"",
+		"[\"]]]]]]]],,,,,,,,,,,,\\\"\"]"};
+	static const char *const bad[] = {"", " ", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "[01]",
+		"nul", "[1] [2]", "\"\x01\"", "\"\xff\"", "[1e999]", "99999999999999999999",
+		"\"\\ud83d\"", "{\"a\":1,\"a\":2}", "\"abc", "\"abc\\", "]", "\\", "[\"\\u0000\"]",
+		"NaN", "// x\n1"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -54,7 +58,8 @@ static void limits_hold_exactly(void **state)
 	assert_int_equal(parse("[[],[],[],[],[],[],[],[],[],\n[]]", &SMALL, &info), ERR_LIMIT);
 	assert_string_equal(info.text, "line 1, column 28: too many values");
 	assert_int_equal(parse("{\"a\":1,\"b\":[2,{\"c\":[3,4,5,6]}]}", &SMALL, &info), ERR_NONE);
-	assert_int_equal(parse("{\"a\":1,\"b\":[2,{\"c\":[3,4,5,6,7]}]}", &SMALL, &info), ERR_LIMIT);
+	assert_int_equal(parse("{\"a\":1,\"b\":[2,{\"c\":[3,4,5,6,7]}]}", &SMALL, &info),
+		ERR_LIMIT);
 }
 
 static void bytes_and_memory_are_limits_too(void **state)
@@ -87,7 +92,8 @@ static void a_million_empty_objects_do_not_take_more_than_their_budget(void **st
 	assert_non_null(text);
 	for (size_t i = 0; i < count; i++)
 		memcpy(text + 3 * i, i ? ",{}" : "[{}", 3);
-	assert_int_equal(json_parse(&value, text, 3 * count, &JSON_LIMITS_REQUEST, true, &info), ERR_LIMIT);
+	assert_int_equal(json_parse(&value, text, 3 * count, &JSON_LIMITS_REQUEST, true, &info),
+		ERR_LIMIT);
 	mem_free(text);
 }
 
@@ -110,7 +116,8 @@ static void every_allocation_may_fail(void **state)
 		struct err_info info = {0};
 
 		mem_fail_after(n, 0);
-		const enum err code = parse("{\"a\":[1,2.5,\"text\"],\"b\":{\"c\":null}}", &SMALL, &info);
+		const enum err code = parse("{\"a\":[1,2.5,\"text\"],\"b\":{\"c\":null}}", &SMALL,
+			&info);
 		mem_fail_after(0, 0);
 		if (!code)
 			break;
@@ -169,7 +176,8 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
 		buf_clear(&out);
 		json_add_string(&out, rows[i].raw, strlen(rows[i].raw));
 		assert_string_equal(out.data, rows[i].expected);
-		assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, NULL), ERR_NONE);
+		assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, NULL),
+			ERR_NONE);
 		json_decref(value);
 	}
 	buf_free(&out);
@@ -185,7 +193,8 @@ static void typed_reads_take_the_type_and_the_range(void **state)
 	json_t *o;
 
 	(void)state;
-	o = json_pack("{s:i, s:f, s:f, s:b, s:s, s:n}", "i", 7, "whole", 16.0, "half", 0.5, "b", 1, "s", "x", "null");
+	o = json_pack("{s:i, s:f, s:f, s:b, s:s, s:n}", "i", 7, "whole", 16.0, "half", 0.5, "b", 1,
+		"s", "x", "null");
 	assert_int_equal(json_get_int(o, "i", 0, 7, &number, &info), ERR_NONE);
 	assert_int_equal(number, 7);
 	assert_int_equal(json_get_int(o, "whole", 0, 100, &number, &info), ERR_NONE);

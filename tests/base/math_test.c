@@ -1,4 +1,5 @@
-/* tests/base/math_test.c - stated error bounds against long double, special values, and bits that never move. */
+/* tests/base/math_test.c - stated error bounds against long double, special values, and bits that
+ * never move. */
 #include "unit.h"
 
 #include <float.h>
@@ -9,7 +10,8 @@
 #include "base/math.h"
 #include "base/prng.h"
 
-/* Distance of got from exact in units of the last place of a format with that many digits and least exponent. */
+/* Distance of got from exact in units of the last place of a format with that many digits and least
+ * exponent. */
 static long double ulps(long double got, long double exact, int digits, int exponent_min)
 {
 	int exponent;
@@ -33,7 +35,8 @@ static long double ulps_f64(double got, long double exact)
 }
 
 /* The worst error over every 1009th float of [low, high], both signs of zero included. */
-static long double worst_f32(float (*function)(float), long double (*exact)(long double), float low, float high)
+static long double worst_f32(float (*function)(float), long double (*exact)(long double), float low,
+	float high)
 {
 	long double worst = 0.0L;
 
@@ -94,12 +97,14 @@ static void exp_and_log_keep_two_ulp(void **state)
 	for (int i = 0; i < 400000; i++) {
 		const double x = (prng_unit(&p) - 0.5) * (i % 2 ? 1490.0 : 2.0);
 		const double y = ldexp(1.0 + prng_unit(&p), (int)prng_below(&p, 2097) - 1074) ;
-		const double near_one = 1.0 + (prng_unit(&p) - 0.5) * ldexp(1.0, -(int)prng_below(&p, 50));
+		const double near_one = 1.0 +
+			(prng_unit(&p) - 0.5) * ldexp(1.0, -(int)prng_below(&p, 50));
 
 		if (x < 709.7)
 			worst_exp = fmaxl(worst_exp, ulps_f64(math_exp(x), expl((long double)x)));
 		worst_log = fmaxl(worst_log, ulps_f64(math_log(y), logl((long double)y)));
-		worst_log = fmaxl(worst_log, ulps_f64(math_log(near_one), logl((long double)near_one)));
+		worst_log = fmaxl(worst_log,
+			ulps_f64(math_log(near_one), logl((long double)near_one)));
 	}
 	assert_true(worst_exp < 2.0L);
 	assert_true(worst_log < 2.0L);
@@ -135,7 +140,9 @@ static void pow_keeps_two_ulp_for_rope_and_for_anything(void **state)
 	(void)state;
 	prng_init(&p, 3);
 	for (int i = 0; i < 100000; i++) {
-		const double base = i % 2 ? 1e4 * (1.0 + 999.0 * prng_unit(&p)) : ldexp(1.0 + prng_unit(&p), (int)prng_below(&p, 40) - 20);
+		const double base = i % 2
+			? 1e4 * (1.0 + 999.0 * prng_unit(&p))
+			: ldexp(1.0 + prng_unit(&p), (int)prng_below(&p, 40) - 20);
 		const double exponent = i % 2 ? -prng_unit(&p) : (prng_unit(&p) - 0.5) * 40.0;
 		const long double exact = powl((long double)base, (long double)exponent);
 
@@ -165,9 +172,12 @@ static void special_values_are_what_they_should_be(void **state)
 	assert_true(math_logf(1.0F) == 0.0F && math_log(1.0) == 0.0);
 	assert_true(math_logf(0.0F) == -INFINITY && math_log(-0.0) == -INFINITY);
 	assert_true(math_logf(INFINITY) == INFINITY && math_log(INFINITY) == INFINITY);
-	assert_true(isnan(math_logf(-1.0F)) && isnan(math_log(-1.0)) && isnan(math_logf(NAN)) && isnan(math_log(NAN)));
-	assert_true(math_sigmoidf(-INFINITY) == 0.0F && math_sigmoidf(INFINITY) == 1.0F && math_sigmoidf(0.0F) == 0.5F);
-	assert_true(isnan(math_sigmoidf(NAN)) && isnan(math_softplusf(NAN)) && isnan(math_siluf(NAN)));
+	assert_true(isnan(math_logf(-1.0F)) && isnan(math_log(-1.0)) && isnan(math_logf(NAN)) &&
+		isnan(math_log(NAN)));
+	assert_true(math_sigmoidf(-INFINITY) == 0.0F && math_sigmoidf(INFINITY) == 1.0F &&
+		math_sigmoidf(0.0F) == 0.5F);
+	assert_true(isnan(math_sigmoidf(NAN)) && isnan(math_softplusf(NAN)) &&
+		isnan(math_siluf(NAN)));
 	assert_true(math_softplusf(25.0F) == 25.0F && math_softplusf(INFINITY) == INFINITY);
 	assert_true(math_softplusf(-INFINITY) == 0.0F);
 	math_sincos(0.0, &sine, &cosine);
@@ -192,8 +202,8 @@ static void the_same_bits_from_every_compiler(void **state)
 		double cosine;
 
 		math_sincos(unit * 1073741824.0, &sine, &cosine);
-		const float singles[] = {math_expf(x), math_logf(math_expf(x / 2)), math_sigmoidf(x), math_siluf(x),
-			math_softplusf(x)};
+		const float singles[] = {math_expf(x), math_logf(math_expf(x / 2)),
+			math_sigmoidf(x), math_siluf(x), math_softplusf(x)};
 		const double doubles[] = {math_exp(wide), math_log(unit + 0x1p-60), sine, cosine,
 			math_pow(1e7, -unit), math_pow(unit + 0x1p-60, wide)};
 		hash = hash_mix(hash, hash_bytes(singles, sizeof(singles), 0));
@@ -219,7 +229,8 @@ static void every_half_survives_the_way_to_float_and_back(void **state)
 			assert_int_equal(math_bf16_from_f32(as_bf16), bits);
 	}
 	assert_true(math_f32_from_f16(0x3C00) == 1.0F && math_f32_from_f16(0x0001) == 0x1p-24F);
-	assert_true(math_f32_from_f16(0xFBFF) == -65504.0F && math_f32_from_f16(0x7C00) == INFINITY);
+	assert_true(math_f32_from_f16(0xFBFF) == -65504.0F &&
+		math_f32_from_f16(0x7C00) == INFINITY);
 }
 
 /* Halfway and a hair beside it, between each two neighbours. */
@@ -228,19 +239,22 @@ static void rounding_to_halves_is_to_nearest_even(void **state)
 	(void)state;
 	for (uint32_t bits = 0; bits < 0x7C00; bits++) {
 		const float low = math_f32_from_f16((uint16_t)bits);
-		const float high = bits == 0x7BFF ? 65536.0F : math_f32_from_f16((uint16_t)(bits + 1));
+		const float high = bits == 0x7BFF ? 65536.0F
+						  : math_f32_from_f16((uint16_t)(bits + 1));
 		const float middle = low + (high - low) / 2;
 
 		assert_int_equal(math_f16_from_f32(middle), bits + (bits & 1));
 		assert_int_equal(math_f16_from_f32(nextafterf(middle, 0.0F)), bits);
-		assert_int_equal(math_f16_from_f32(-nextafterf(middle, INFINITY)), (bits + 1) | 0x8000);
+		assert_int_equal(math_f16_from_f32(-nextafterf(middle, INFINITY)),
+			(bits + 1) | 0x8000);
 	}
 	for (uint32_t bits = 0; bits < 0x7F80; bits++) {
 		const float middle = math_f32_from_bits(bits << 16 | 0x8000);
 
 		assert_int_equal(math_bf16_from_f32(middle), bits + (bits & 1));
 		assert_int_equal(math_bf16_from_f32(nextafterf(middle, 0.0F)), bits);
-		assert_int_equal(math_bf16_from_f32(-nextafterf(middle, INFINITY)), (bits + 1) | 0x8000);
+		assert_int_equal(math_bf16_from_f32(-nextafterf(middle, INFINITY)),
+			(bits + 1) | 0x8000);
 	}
 }
 

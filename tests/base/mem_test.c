@@ -1,4 +1,5 @@
-/* tests/base/mem_test.c - the heap zeroes, aligns, refuses what cannot be, and fails when a test says so. */
+/* tests/base/mem_test.c - the heap zeroes, aligns, refuses what cannot be, and fails when a test
+ * says so. */
 #include "unit.h"
 
 #include <string.h>
@@ -26,7 +27,8 @@ static void blocks_come_zeroed(void **state)
 
 static void aligned_blocks_are_aligned_and_zeroed_also_when_the_memory_was_used(void **state)
 {
-	static const size_t sizes[] = {1, 63, 4096, 100000, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, (5 << 20) + 12345};
+	static const size_t sizes[] = {
+		1, 63, 4096, 100000, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, (5 << 20) + 12345};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -97,7 +99,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_come_zeroed),
-		cmocka_unit_test(aligned_blocks_are_aligned_and_zeroed_also_when_the_memory_was_used),
+		cmocka_unit_test(
+			aligned_blocks_are_aligned_and_zeroed_also_when_the_memory_was_used),
 		cmocka_unit_test(a_product_that_overflows_is_refused),
 		cmocka_unit_test(resize_keeps_what_was_there),
 		cmocka_unit_test(exactly_the_nth_allocation_fails),

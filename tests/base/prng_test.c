@@ -9,7 +9,8 @@ static void the_stream_is_xoshiro256plusplus(void **state)
 {
 	/* From state 1, 2, 3, 4, as other implementations of the algorithm test it. */
 	static const uint64_t expected[] = {41943041, 58720359, 3588806011781223, 3591011842654386,
-		9228616714210784205ULL, 9973669472204895162ULL, 14011001112246962877ULL, 12406186145184390807ULL,
+		9228616714210784205ULL, 9973669472204895162ULL, 14011001112246962877ULL,
+		12406186145184390807ULL,
 		15849039046786891736ULL, 10450023813501588000ULL};
 	struct prng p = {{1, 2, 3, 4}};
 
@@ -68,8 +69,10 @@ static void the_number_at_a_place_never_moves_and_neighbours_differ(void **state
 	assert_int_equal(prng_hash(0, 0), 0xA706DD2F4D197E6FULL);
 	assert_int_equal(prng_hash(42, 1000), 0xB1FC8C824D524899ULL);
 	for (uint64_t i = 0; i < 64; i++) {
-		assert_in_range(__builtin_popcountll(prng_hash(i, 0) ^ prng_hash(i + 1, 0)), 12, 52);
-		assert_in_range(__builtin_popcountll(prng_hash(0, i) ^ prng_hash(0, i + 1)), 12, 52);
+		assert_in_range(__builtin_popcountll(prng_hash(i, 0) ^ prng_hash(i + 1, 0)), 12,
+			52);
+		assert_in_range(__builtin_popcountll(prng_hash(0, i) ^ prng_hash(0, i + 1)), 12,
+			52);
 		assert_int_not_equal(prng_hash(i, i + 1), prng_hash(i + 1, i));
 	}
 }

@@ -1,4 +1,5 @@
-/* tests/base/ring_test.c - messages arrive once, in order and whole, and no wake-up is lost. Run under TSan too. */
+/* tests/base/ring_test.c - messages arrive once, in order and whole, and no wake-up is lost. Run
+ * under TSan too. */
 #include "unit.h"
 
 #include <poll.h>
@@ -48,7 +49,8 @@ static void order_holds_over_many_rounds_at_every_fill(void **state)
 	(void)state;
 	for (uint32_t round = 0; round < 1000; round++) {
 		for (uint32_t i = 0; i < round % 9; i++, in++)
-			assert_true(ring_push(r, (const uint8_t[3]){(uint8_t)in, (uint8_t)(in >> 8), 7}));
+			assert_true(ring_push(r,
+				(const uint8_t[3]){(uint8_t)in, (uint8_t)(in >> 8), 7}));
 		for (uint32_t i = 0; i < round % 9; i++, out++) {
 			uint8_t got[3];
 
@@ -177,7 +179,8 @@ static void polling_the_descriptor_misses_nothing_either(void **state)
 	(void)state;
 	assert_int_equal(wake_open(&wake), 0);
 	for (int i = 0; i < 2; i++) {
-		senders[i] = (struct sender){.ring = ring_open(32768, sizeof(uint32_t)), .wake = &wake};
+		senders[i] = (struct sender){
+			.ring = ring_open(32768, sizeof(uint32_t)), .wake = &wake};
 		assert_int_equal(pthread_create(&threads[i], NULL, send_many, &senders[i]), 0);
 	}
 	while (received < 40000) {

@@ -1,4 +1,5 @@
-/* tests/base/thread_test.c - threads have names, block signals, can be pinned, and know how many they may be. */
+/* tests/base/thread_test.c - threads have names, block signals, can be pinned, and know how many
+ * they may be. */
 #include "unit.h"
 
 #include <pthread.h>
