@@ -268,15 +268,16 @@ static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ou
 
 /* ---- deadlines ------------------------------------------------------------------------------------------ */
 
-static bool output_stuck(struct http_conn *c, int64_t now_ns)
+/* Whether the socket has taken something since the last look, be it a part of what flies, which libuv does not tell. */
+static bool output_moved(struct http_conn *c, int64_t now_ns)
 {
 	const uint64_t taken = http_taken_bytes(c);
+	const bool moved = taken != c->taken_before;
 
-	if (taken == c->queued_bytes || taken != c->taken_before) {
-		c->taken_before = taken;
+	c->taken_before = taken;
+	if (moved || taken == c->queued_bytes)
 		c->taken_at_ns = now_ns;
-	}
-	return now_ns - c->taken_at_ns >= c->server->config.write_idle_ns;
+	return moved;
 }
 
 static void conn_late(struct http_conn *c)
@@ -300,10 +301,13 @@ void http_sweep(struct http_server *s)
 	accept_again(s);
 	for (struct http_conn *c = s->first, *next; c; c = next) {
 		next = c->next;
-		if (output_stuck(c, now_ns))
+		const bool moved = output_moved(c, now_ns);
+		if (now_ns - c->taken_at_ns >= s->config.write_idle_ns)
 			http_conn_drop(c);
 		else if (c->state != HTTP_ANSWERING && now_ns >= c->deadline_ns)
 			conn_late(c);
+		else if (c->state == HTTP_ANSWERING && c->streaming && moved)
+			s->handlers.progress(s->handlers.context, c);
 	}
 }
 

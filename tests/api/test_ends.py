@@ -149,18 +149,66 @@ def test_a_client_that_does_not_read_is_not_computed_for(home):
     home.check()
 
 
-def test_a_client_that_takes_nothing_is_cut_off(home):
-    key = paid(home)
-    home.start("--step-us", 50, "--context", 60000, "--write-idle-ms", 1000)
+def connect_narrow(home):
+    """A client whose kernel takes little for it."""
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.connect(("127.0.0.1", home.port))
+    return s
+
+
+def test_a_client_that_takes_nothing_is_cut_off(home):
+    key = paid(home)
+    home.start("--step-us", 50, "--context", 60000, "--write-idle-ms", 1000)
+    s = connect_narrow(home)
     s.sendall(post(body(**STREAM), f"Authorization: Bearer {key}"))
     home.wait_until(lambda: len(home.usage()) == 1, seconds=30)
     row = home.usage()[0]
     assert row["finish"] == "cancelled"
     raw = read_all(s)
     assert tokens_in(raw) in (row["output"], row["output"] - 1)
+    home.check()
+
+
+def test_a_client_that_does_not_take_the_rest_of_a_whole_answer_is_cut_off(home):
+    """The core has said ANSWERED, less than the limit is unsent: nothing was stalled, and still the client has its time."""
+    key = paid(home)
+    home.start("--step-us", 50, "--write-idle-ms", 1500, "--socket-send-bytes", 4096)
+    with connect_narrow(home) as s:
+        s.sendall(post(body(**(STREAM | {"max_tokens": 300})), f"Authorization: Bearer {key}"))
+
+        def answer_is_whole():
+            now = home.metrics()
+            assert now['tongyun_requests_total{finish="cancelled"}'] == 0
+            return now["tongyun_tokens_sampled_total"] == 300
+        home.wait_until(answer_is_whole)
+        assert home.metrics()["tongyun_requests_running"] == 0
+        home.wait_until(lambda: len(home.usage()) == 1)
+        raw = read_all(s)
+    row = home.usage()[0]
+    assert row["finish"] == "cancelled"
+    assert tokens_in(raw) in (row["output"], row["output"] - 1) and row["output"] < 300
+    assert b"[DONE]" not in raw and events(raw)[-1].get("error") is None
+    state = home.admin("tenant_show", name="payer")
+    assert (state["held_nano"], state["balance_nano"]) == (0, NANO - amount(row["input"], row["output"]))
+    assert [t["kind"] for t in home.admin("ledger_list", request=row["request_id"])] == ["hold", "settle"]
+    assert home.metrics()["tongyun_tokens_undelivered_total"] == 300 - row["output"]
+    home.check()
+
+
+def test_a_client_that_takes_a_little_now_and_then_keeps_its_answer(home):
+    """Longer than the limit in all, never that long without a byte: what flies is one write, and its parts count."""
+    home.start("--step-us", 50, "--context", 60000, "--write-idle-ms", 1500)
+    with connect_narrow(home) as s:
+        s.sendall(post(body(**(STREAM | {"max_tokens": 5000})), "Connection: close"))
+        raw = b""
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            raw += s.recv(16384)
+            time.sleep(0.1)
+        assert home.usage() == []
+        raw += read_all(s)
+    assert b"data: [DONE]" in raw and tokens_in(raw) == 5000
     home.check()
 
 

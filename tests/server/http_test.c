@@ -155,6 +155,14 @@ static const char *client_hear(int fd, bool *ended)
 	return text;
 }
 
+static void client_take(int fd)
+{
+	char part[16384];
+
+	assert_int_not_equal(recv(fd, part, sizeof(part), 0), 0);  /* nothing yet is no end */
+	run();
+}
+
 static uint32_t count(const char *text, const char *what)
 {
 	uint32_t n = 0;
@@ -320,6 +328,66 @@ static void who_takes_nothing_for_too_long_is_dropped(void **state)
 	http_sweep(house.server);
 	assert_int_equal(house.gone, 1);
 	assert_true(house.taken_when_gone > 0);
+	close(fd);
+	house_close();
+}
+
+/* What flies is one large write: libuv tells when all of it is gone, a look at it tells each part. */
+static void who_takes_a_little_now_and_then_is_seen_to_and_stays(void **state)
+{
+	struct http_config config = PLAIN;
+	static char block[100000];
+
+	(void)state;
+	config.socket_send_bytes = 16384;
+	house_open(config);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
+	for (uint32_t i = 1; !http_full(house.held) || i < 100; i++)
+		http_stream_write(house.held, block, sizeof(block), i);
+	while (house.progress == 0)
+		client_take(fd);  /* the first block; all others are one write behind it */
+	http_sweep(house.server);
+	for (int i = 0; i < 4; i++) {
+		const uint32_t progress = house.progress;
+		const uint64_t before = http_taken_bytes(house.held);
+
+		while (http_taken_bytes(house.held) == before)
+			client_take(fd);
+		now_ns += 29 * SECOND;
+		http_sweep(house.server);
+		assert_int_equal(house.progress, progress + 1);
+		assert_false(http_all_taken(house.held));
+	}
+	http_sweep(house.server);
+	assert_int_equal(house.gone, 0);
+	close(fd);
+	run();
+	house_close();
+}
+
+/* The answer is queued whole and a part of it not taken: the same limit. */
+static void who_takes_nothing_of_a_finished_answer_is_dropped_too(void **state)
+{
+	struct http_config config = PLAIN;
+	static char block[8 << 20];
+
+	(void)state;
+	config.socket_send_bytes = 16384;
+	house_open(config);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = block,
+		.size = sizeof(block)});
+	http_sweep(house.server);
+	now_ns += 29 * SECOND;
+	http_sweep(house.server);
+	assert_int_equal(http_connections(house.server), 1);
+	now_ns += 1 * SECOND;
+	http_sweep(house.server);
+	assert_int_equal(http_connections(house.server), 0);
+	assert_int_equal(house.gone, 0);  /* its request had been answered */
 	close(fd);
 	house_close();
 }
@@ -653,6 +721,8 @@ int main(void)
 		cmocka_unit_test(a_client_that_leaves_is_seen_at_once),
 		cmocka_unit_test(only_what_is_in_the_socket_counts_as_taken),
 		cmocka_unit_test(who_takes_nothing_for_too_long_is_dropped),
+		cmocka_unit_test(who_takes_a_little_now_and_then_is_seen_to_and_stays),
+		cmocka_unit_test(who_takes_nothing_of_a_finished_answer_is_dropped_too),
 		cmocka_unit_test(a_header_that_drips_is_cut_off_after_ten_seconds),
 		cmocka_unit_test(an_idle_connection_waits_longer_but_not_for_ever),
 		cmocka_unit_test(what_is_no_request_is_answered_and_closed),

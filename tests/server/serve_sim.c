@@ -158,6 +158,7 @@ static int serve(int argc, char **argv)
 	config.grace_ns = option_int(argc, argv, "--grace-ms", 0) * 1000000;
 	config.header_ns = option_int(argc, argv, "--header-ms", 0) * 1000000;
 	config.write_idle_ns = option_int(argc, argv, "--write-idle-ms", 0) * 1000000;
+	config.socket_send_bytes = option_int(argc, argv, "--socket-send-bytes", 0);
 	config.body_bytes_max = option_int(argc, argv, "--body-bytes", 0);
 	config.store_vfs = option(argc, argv, "--vfs", NULL);
 	if (config.store_vfs)
