@@ -517,7 +517,8 @@ void check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 	const struct chip_sampling *s)
 {
 	assert(slot < layout->slots);
-	assert(s->temperature >= 0 && s->top_p >= 0 && s->min_p >= 0 && s->min_p <= 1);
+	assert(s->temperature == 0 || s->temperature >= CHIP_TEMPERATURE_MIN);
+	assert(s->top_p >= 0 && s->min_p >= 0 && s->min_p <= 1);
 	assert(s->repetition_penalty > 0);
 	assert(s->banned_count <= CHIP_BANNED_MAX);
 }

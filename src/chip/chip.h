@@ -161,9 +161,20 @@ void chip_cache_close(struct chip *chip, struct chip_cache *cache);
 /* Copies a state (snapshot, roll back, share a prefix). */
 void chip_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
 
+/* Below it the choice is greedy: logits that differ by 0.1 weigh e^-100 there, so nothing else could be drawn, and
+ * far below it logits divided by it leave f32. vLLM, for the same reason, takes what is below 1e-5 as greedy and
+ * raises what is below 0.01. */
+#define CHIP_TEMPERATURE_MIN 1e-3F
+
+/* What was asked for, as a sampling may have it. For whoever reads one from outside. */
+static inline float chip_temperature(double asked)
+{
+	return (float)asked < CHIP_TEMPERATURE_MIN ? 0.0F : (float)asked;
+}
+
 /* How a sequence's next token is chosen. The order is Hugging Face's: penalties, temperature, top_k, top_p, min_p. */
 struct chip_sampling {
-	float temperature;          /* 0: greedy, ties to the lower id */
+	float temperature;          /* 0: greedy, ties to the lower id; else at least CHIP_TEMPERATURE_MIN */
 	float top_p;                /* 1: off */
 	float min_p;                /* 0: off */
 	uint32_t top_k;             /* 0: off */

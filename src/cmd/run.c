@@ -39,7 +39,7 @@ static void settings_fill(struct run *r, const struct model_config *config)
 	const struct model_sampling *own = &config->sampling;
 	struct chip_sampling *s = &r->settings.sampling;
 
-	s->temperature = or_default(r->temperature, own->temperature);
+	s->temperature = chip_temperature((double)or_default(r->temperature, own->temperature));
 	s->top_p = or_default(r->top_p, own->top_p);
 	s->min_p = or_default(r->min_p, own->min_p);
 	s->top_k = r->top_k < 0 ? own->top_k : (uint32_t)r->top_k;

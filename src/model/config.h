@@ -40,7 +40,7 @@ enum model_layer {
 
 /* What a request gets that asks for nothing: generation_config.json. */
 struct model_sampling {
-	float temperature;          /* 0 .. 100; 0: greedy */
+	float temperature;          /* 0, greedy, or CHIP_TEMPERATURE_MIN .. 100 */
 	float top_p;                /* above 0, up to 1; 1: off */
 	float min_p;                /* 0 .. 1; 0: off */
 	uint32_t top_k;             /* 0: off */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "chip/chip.h"
 #include "model/arch.h"
 #include "model/gguf.h"
 
@@ -312,7 +313,7 @@ static enum err read_sampling(const struct source *s, struct model_sampling *sam
 			s->g, "general.sampling.penalty_repeat", 0, 100, &repetition, s->info))
 		return s->info->code;
 	*sampling = (struct model_sampling){
-		.temperature = (float)temperature,
+		.temperature = chip_temperature(temperature),
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,
 		.top_k = top_k > 0 ? (uint32_t)top_k : 0,

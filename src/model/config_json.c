@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "chip/chip.h"
 #include "model/arch.h"
 
 /* One config.json: fields of the text model, and the whole for what stands beside them. */
@@ -351,7 +352,7 @@ static enum err read_sampling(
 		json_get_double(generation, "presence_penalty", -100, 100, &presence, info))
 		return info->code;
 	*s = (struct model_sampling){
-		.temperature = sample ? (float)temperature : 0,
+		.temperature = sample ? chip_temperature(temperature) : 0,
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,
 		.top_k = top_k > 0 ? (uint32_t)top_k : 0,

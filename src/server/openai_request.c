@@ -66,6 +66,7 @@ static bool read_sampling(struct openai_chat *chat, struct openai_error *error)
 		!read_int(body, "top_k", -1, INT32_MAX, &top_k, error) ||
 		!read_int(body, "seed", INT64_MIN, INT64_MAX, &seed, error))
 		return false;
+	s->temperature = chip_temperature((double)s->temperature);
 	if (s->top_p < (float)TOP_P_MIN)
 		s->top_p = (float)TOP_P_MIN;
 	s->top_k = top_k > 0 ? (uint32_t)top_k : 0;

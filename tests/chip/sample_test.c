@@ -304,6 +304,28 @@ static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state
 	assert_int_equal(choose(&slot, NULL, NULL, logits, 1, 0), 0);   /* beyond the vocabulary nobody looks */
 }
 
+/* The edge lets none of these in; the sampler bears them all the same. */
+static void scores_beyond_f32_choose_the_largest(void **state)
+{
+	static const float temperatures[] = {1e-3F, 1e-30F, 1.2e-38F, 1e-40F, 1e-45F};
+	const float logits[] = {1, 3, 2, 3}, large[] = {1, 3e38F, 2e38F, -3e38F};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(temperatures) / sizeof(*temperatures); i++)
+		for (uint32_t filter = 0; filter < 8; filter++) {
+			struct chip_sampling s = plain;
+
+			s.temperature = temperatures[i];
+			s.top_k = filter & 1 ? 3 : 0;
+			s.top_p = filter & 2 ? 0.9F : 1;
+			s.min_p = filter & 4 ? 0.1F : 0;
+			for (uint32_t position = 0; position < 20; position++) {
+				assert_int_equal(choose_by(&s, logits, 3, position), 1);
+				assert_int_equal(choose_by(&s, large, 4, position), 1);
+			}
+		}
+}
+
 static void logprobs_are_of_the_raw_logits(void **state)
 {
 	static float logits[VOCAB_MAX];
@@ -356,6 +378,7 @@ int main(void)
 		cmocka_unit_test(a_ban_ends_at_its_position),
 		cmocka_unit_test(penalties_count_prompt_and_answer_as_they_should),
 		cmocka_unit_test(nothing_allowed_and_numbers_that_are_none_give_no_token),
+		cmocka_unit_test(scores_beyond_f32_choose_the_largest),
 		cmocka_unit_test(logprobs_are_of_the_raw_logits),
 		cmocka_unit_test(known_seeds_give_known_tokens),
 	};

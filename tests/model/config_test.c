@@ -329,6 +329,8 @@ static void defaults_of_sampling_come_from_generation_config(void **state)
 	assert_true(c.sampling.repetition_penalty == 1);
 	c = read_good(QWEN3, NULL, "{\"do_sample\":false,\"temperature\":0.6}", NULL);
 	assert_true(c.sampling.temperature == 0);
+	c = read_good(QWEN3, NULL, "{\"temperature\":1e-40}", NULL);
+	assert_true(c.sampling.temperature == 0);
 }
 
 static void companions_that_are_wrong_are_named(void **state)

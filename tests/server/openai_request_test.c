@@ -96,6 +96,26 @@ static void messages_become_what_templates_know(void **state)
 	openai_chat_free(&chat);
 }
 
+static float temperature_of(const char *number)
+{
+	char body[128];
+
+	snprintf(body, sizeof(body), "{\"model\":\"small\"," HI ",\"temperature\":%s}", number);
+	assert_true(parse(body));
+	const float temperature = chat.sampling.temperature;
+
+	openai_chat_free(&chat);
+	return temperature;
+}
+
+static void a_temperature_too_small_to_compute_with_is_greedy(void **state)
+{
+	(void)state;
+	assert_float_equal(temperature_of("1e-40"), 0, 0);
+	assert_float_equal(temperature_of("0.0009"), 0, 0);
+	assert_float_equal(temperature_of("0.001"), 0.001f, 0);
+}
+
 static void the_field_at_fault_is_named(void **state)
 {
 	static const char *const fields[][2] = {
@@ -195,6 +215,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_said_comes_from_the_model),
 		cmocka_unit_test(what_is_said_counts),
 		cmocka_unit_test(messages_become_what_templates_know),
+		cmocka_unit_test(a_temperature_too_small_to_compute_with_is_greedy),
 		cmocka_unit_test(the_field_at_fault_is_named),
 		cmocka_unit_test(messages_that_are_none_are_refused),
 		cmocka_unit_test(a_body_that_is_no_json_object_is_refused),

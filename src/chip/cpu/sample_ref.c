@@ -197,6 +197,9 @@ static uint32_t sample_token(const struct cpu_kernels *kernels, const struct cpu
 	for (uint32_t id = 0; id < vocab; id++)
 		scratch->scores[id] /= s->temperature;
 	const float largest = scratch->scores[best];
+
+	if (!(largest < __builtin_inff()))
+		return best;        /* beyond f32 no weight can be formed: the limit is the choice of 4 */
 	const double unit = unit_of(s, position);
 
 	if (top_k || s->top_p < 1.0F || s->min_p > 0.0F)
