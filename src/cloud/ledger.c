@@ -74,16 +74,25 @@ static bool post(struct ledger *l, struct record_transaction *t)
 	return true;
 }
 
+/* All that a tenant owns fits into its balance, or what is held could not be given back. */
+bool ledger_topup_fits(const struct ledger *l, int64_t owned_nano, int64_t amount_nano)
+{
+	int64_t after_nano;
+
+	assert(amount_nano > 0);
+	return math_add_i64(owned_nano, amount_nano, &after_nano) &&
+		math_add_i64(l->cash_nano, -amount_nano, &after_nano);
+}
+
 bool ledger_topup(struct ledger *l, uint32_t tenant_id, int64_t amount_nano,
 	struct record_transaction *t)
 {
 	const struct ledger_account *a = account_of(l, tenant_id);
-	int64_t all_nano;
+	int64_t owned_nano;
 
-	assert(amount_nano > 0);
-	if (!math_add_i64(a->balance_nano, a->held_nano, &all_nano) ||
-		!math_add_i64(all_nano, amount_nano, &all_nano))
-		return false;   /* or what is held could not be given back */
+	if (!math_add_i64(a->balance_nano, a->held_nano, &owned_nano) ||
+		!ledger_topup_fits(l, owned_nano, amount_nano))
+		return false;
 	start(t, RECORD_TOPUP, tenant_id);
 	add(t, RECORD_CASH, -amount_nano);
 	add(t, RECORD_LEASE, amount_nano);

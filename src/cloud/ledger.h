@@ -46,6 +46,9 @@ int64_t ledger_spendable(const struct ledger *l, uint32_t tenant_id);
 /* Below: false and nothing changed when an account would overflow. t->at_ns and the request are the
  * caller's to fill. */
 
+/* Whether a tenant who owns so much (its balance and what is held; 0: a new one) can be given so
+ * much more. */
+bool ledger_topup_fits(const struct ledger *l, int64_t owned_nano, int64_t amount_nano);
 /* amount_nano > 0 */
 bool ledger_topup(struct ledger *l, uint32_t tenant_id, int64_t amount_nano,
 	struct record_transaction *t) MUST_CHECK;

@@ -748,6 +748,34 @@ static void a_ledger_that_does_not_add_up_is_not_started_with(void **state)
 	house_close(&h);
 }
 
+/* Someone owns nearly all the money that can be counted. */
+static void a_tenant_whose_balance_cannot_be_booked_is_not_created(void **state)
+{
+	const int64_t owned_nano = INT64_MAX - 5;
+	struct core_event topup = {.kind = CORE_TENANT_TOPUP, .u.tenant_topup.amount_nano = 100};
+	struct core_event create = {.kind = CORE_TENANT_CREATE};
+	struct core_event show = {.kind = CORE_TENANT_SHOW, .u.tenant_show.name = "late"};
+	struct house h;
+
+	(void)state;
+	open_with_cash(&h, -owned_nano);
+	load_tenant(&h, 1, "acme", owned_nano, 0);
+	house_ready(&h);
+	strcpy(topup.u.tenant_topup.name, "acme");
+	house_send(&h, topup);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_FULL);
+
+	strcpy(create.u.tenant_create.tenant.name, "late");
+	create.u.tenant_create.topup_nano = 100;
+	house_send(&h, create);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_FULL);
+	house_send(&h, show);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_NOT_FOUND);
+	house_tenant(&h, "late", 6, 0);
+	assert_int_equal(house_show(&h, "late").balance_nano, 6);
+	house_close(&h);
+}
+
 static void more_tenants_than_there_is_room_for_are_not_started_with(void **state)
 {
 	static const char *const names[] = {"a", "b", "c", "d", "e"};
@@ -818,6 +846,7 @@ int main(void)
 			a_last_token_that_comes_when_its_client_has_stalled_too_long_is_told),
 		cmocka_unit_test(what_a_crash_cut_off_is_released_and_recorded_as_error),
 		cmocka_unit_test(a_ledger_that_does_not_add_up_is_not_started_with),
+		cmocka_unit_test(a_tenant_whose_balance_cannot_be_booked_is_not_created),
 		cmocka_unit_test(more_tenants_than_there_is_room_for_are_not_started_with),
 	};
 
