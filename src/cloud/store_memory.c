@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "cloud/audit.h"
+#include "cloud/index.h"
 #include "cloud/store_group.h"
 
 #define PER_MILLION 1000000
@@ -31,6 +33,7 @@ struct store_memory {
 	uint64_t commits;
 	uint32_t fail_per_million;
 	struct rows transactions;
+	struct index idempotency;       /* of transactions, by their key */
 	struct rows usages;
 	struct rows opens;      /* struct record_usage of requests that are not over */
 	struct rows keys;
@@ -75,6 +78,72 @@ static void *rows_at(const struct rows *r, uint32_t at)
 {
 	assert(at < r->count);
 	return (char *)r->data + at * r->size;
+}
+
+/* ---- idempotency keys (store.h 5) ------------------------------------------------------------ */
+
+static const struct record_transaction *transaction_at(const struct store_memory *m, uint32_t at)
+{
+	return rows_at(&m->transactions, at);
+}
+
+static bool key_is_new(const struct store_memory *m, const char *key, uint64_t hash)
+{
+	uint32_t at = index_find(&m->idempotency, hash);
+	uint32_t row;
+	char other[RECORD_TEXT_BYTES];
+
+	for (; (row = index_row(&m->idempotency, at)) != INDEX_NONE;
+		at = index_next(&m->idempotency, at)) {
+		record_idempotency_format(other, transaction_at(m, row));
+		if (strcmp(other, key) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* The row is there; false when another has its key. */
+static bool key_add(struct store_memory *m, uint32_t row)
+{
+	char key[RECORD_TEXT_BYTES];
+
+	record_idempotency_format(key, transaction_at(m, row));
+	const uint64_t hash = hash_bytes(key, strlen(key), 0);
+
+	if (!key_is_new(m, key, hash))
+		return false;
+	index_add(&m->idempotency, hash, row);
+	return true;
+}
+
+static void keys_again(struct store_memory *m)
+{
+	m->idempotency.count = 0;
+	memset(m->idempotency.places, 0, (m->idempotency.mask + 1) * sizeof(uint32_t));
+	for (uint32_t row = 0; row < m->transactions.count; row++) {
+		const bool added = key_add(m, row);
+
+		assert(added);
+	}
+}
+
+/* Room for more transactions and their keys. */
+static bool transactions_reserve(struct store_memory *m, uint32_t more)
+{
+	if (!rows_reserve(&m->transactions, more))
+		return false;
+	const uint32_t places = index_places(m->transactions.capacity);
+
+	if (m->idempotency.places && m->idempotency.mask == places - 1)
+		return true;
+	uint32_t *larger = mem_alloc(places, sizeof(*larger));
+
+	if (!larger)
+		return false;
+	mem_free(m->idempotency.places);
+	m->idempotency = (struct index){.places = larger, .mask = places - 1};
+	keys_again(m);
+	return true;
 }
 
 /* ---- commit ---------------------------------------------------------------------------------- */
@@ -126,7 +195,6 @@ static void money_commit(struct store_memory *m, const struct record *record)
 	const struct record_usage *usage = &record->u.money.usage;
 
 	assert(t->tenant_id > 0 && t->tenant_id <= m->tenant_count);
-	rows_add(&m->transactions, t);
 	for (uint32_t i = 0; i < t->entry_count; i++)
 		post(m, &m->tenants[t->tenant_id - 1], &t->entries[i]);
 	if (!record->u.money.has_usage)
@@ -176,9 +244,29 @@ static bool commit_fails(struct store_memory *m)
 	const uint64_t chance = prng_hash(m->config.seed, m->commits++) % PER_MILLION;
 
 	return chance < m->fail_per_million ||
-		!rows_reserve(&m->transactions, more) || !rows_reserve(&m->usages, more) ||
+		!transactions_reserve(m, more) || !rows_reserve(&m->usages, more) ||
 		!rows_reserve(&m->opens, more) || !rows_reserve(&m->keys, more) ||
 		!rows_reserve(&m->prices, more);
+}
+
+/* The group's transactions, all of them or, when one was there already, none. */
+static bool transactions_commit(struct store_memory *m)
+{
+	const uint32_t before = m->transactions.count;
+
+	for (uint64_t sequence = m->group.begin; sequence < m->group.end; sequence++) {
+		const struct record *record = store_group_at(&m->group, sequence);
+
+		if (!record || record->kind != RECORD_TRANSACTION)
+			continue;
+		rows_add(&m->transactions, &record->u.money.transaction);
+		if (!key_add(m, m->transactions.count - 1)) {
+			m->transactions.count = before;
+			keys_again(m);
+			return false;
+		}
+	}
+	return true;
 }
 
 static enum err memory_commit(struct store *s, uint64_t *durable, struct err_info *info)
@@ -190,6 +278,10 @@ static enum err memory_commit(struct store *s, uint64_t *durable, struct err_inf
 	if (commit_fails(m)) {
 		store_group_failed(&m->group);
 		return err_set(info, ERR_IO, "store: the commit failed");
+	}
+	if (!transactions_commit(m)) {
+		store_group_failed(&m->group);
+		return err_set(info, ERR_INPUT, "store: a transaction is there already");
 	}
 	for (uint64_t sequence = m->group.begin; sequence < m->group.end; sequence++) {
 		const struct record *record = store_group_at(&m->group, sequence);
@@ -467,6 +559,7 @@ static void memory_close(struct store *s)
 
 	store_group_close(&m->group);
 	mem_free(m->transactions.data);
+	mem_free(m->idempotency.places);
 	mem_free(m->usages.data);
 	mem_free(m->opens.data);
 	mem_free(m->keys.data);

@@ -86,12 +86,18 @@ static inline void house_send(struct house *h, struct core_event event)
 /* What sees every event of the houses that are opened from now on. */
 static void (*house_witness)(const struct core_event *event);
 
-static inline void house_open(struct house *h, const struct core_limits *limits)
+/* Nothing is loaded yet. */
+static inline void house_raw(struct house *h, const struct core_limits *limits)
 {
 	memset(h, 0, sizeof(*h));
 	h->witness = house_witness;
 	h->limits = *limits;
 	h->core = core_init(calloc(1, core_bytes(limits)), limits);
+}
+
+static inline void house_open(struct house *h, const struct core_limits *limits)
+{
+	house_raw(h, limits);
 	house_send(h, (struct core_event){.kind = CORE_LOAD_COUNTERS, .random = 7,
 		.u.load_counters = {.transaction_id_next = 1, .price_version_next = 1,
 			.tenant_id_next = 1, .key_id_next = 1}});
