@@ -44,6 +44,7 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 		.panel_bytes = w->panel_bytes,
 		.scales_bytes = w->scales_bytes,
 		.lanes = w->lanes,
+		.pairs = w->pairs,
 		.columns = w->base.columns,
 		.outputs = w->base.rows,
 		.in = {
@@ -64,7 +65,7 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 static void expect(const struct rig_isa *isa, const struct cpu_matmul *m, enum chip_type type, uint32_t first,
 	uint32_t end)
 {
-	if (type == CHIP_BF16 && isa->kernels.bf16_pairs)
+	if (type == CHIP_BF16 && isa->kernels.bf16_inputs)
 		ref_matmul_bf16_pairs(m, first, end);
 	else
 		isas[0].kernels.matmul[type](m, first, end);

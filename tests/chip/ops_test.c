@@ -94,8 +94,8 @@ static struct rig_isa reference_of(const struct rig_isa *isa)
 {
 	struct rig_isa ref = isas[0];
 
-	if (isa->kernels.bf16_pairs) {
-		ref.kernels.bf16_pairs = true;
+	if (isa->kernels.bf16_inputs) {
+		ref.kernels.bf16_pairs = ref.kernels.bf16_inputs = true;
 		ref.kernels.matmul[CHIP_BF16] = ref_matmul_bf16_pairs;
 	}
 	return ref;

@@ -84,7 +84,7 @@ static void embed_gives_table_rows_embeddings_and_last_tokens_exactly(void **sta
 /* ---- matmul ------------------------------------------------------------------------------------- */
 
 /* What rounding may do: of the inputs to 8 bits, and of the sums. */
-static double matmul_tolerance(enum chip_type type, bool pairs, const float *w, const float *x, uint32_t columns)
+static double matmul_tolerance(enum chip_type type, bool rounded, const float *w, const float *x, uint32_t columns)
 {
 	double products = 0, steps = 0;
 
@@ -96,7 +96,7 @@ static double matmul_tolerance(enum chip_type type, bool pairs, const float *w, 
 		products += fabs((double)w[k] * (double)x[k]);
 		steps += fabs((double)w[k]) * largest / 127 * 0.51;
 	}
-	if (type == CHIP_BF16 && pairs)
+	if (type == CHIP_BF16 && rounded)
 		return products / 256;   /* inputs rounded to 8 bits of mantissa */
 	return (chip_type_block_values(type) > 1 ? steps : 0) + products * 1e-6 * sqrt((double)columns);
 }
@@ -130,7 +130,7 @@ static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_
 			for (uint32_t k = 0; k < columns; k++)
 				sum += (double)w[k] * (double)x[k];
 			rig_close_to(chip_type_name(type), rig_tap(&r, "y")[(size_t)row * outputs + i], sum,
-				matmul_tolerance(type, isa->kernels.bf16_pairs, w, x, columns));
+				matmul_tolerance(type, isa->kernels.bf16_inputs, w, x, columns));
 		}
 	rig_close(&r);
 	free(embeddings);

@@ -33,7 +33,8 @@ struct cpu_weight {
 	size_t scales_bytes;
 	uint32_t panel_count;
 	uint32_t lanes;
-	bool pairs;
+	bool pairs;                 /* of bf16 columns */
+	bool halves;                /* takes inputs rounded to bf16 */
 };
 
 struct cpu_vector {

@@ -11,8 +11,8 @@
  *
  * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
  *
- *	f32 f16 bf16   [columns][lanes]
- *	bf16 pairs     [columns / 2][lanes][2]
+ *	f32 f16        [columns][lanes]
+ *	bf16           [columns / 2][lanes][2] where bf16_pairs: a shift or a mask makes f32 of it; else as f16
  *	q8_0           scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]   group g, byte c: column 4g + c
  *	q4_0           scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]   low half: column 4g + c,
  *	                                                                       high half: 16 + 4g + c
@@ -36,7 +36,7 @@ struct cpu_input {
 	const int8_t *values;       /* [rows][columns]: quantised, per block scale = largest / 127 */
 	const float *scales;        /* [rows][blocks] */
 	const int32_t *sums;        /* [rows][blocks]: of the values */
-	const uint16_t *halves;     /* [rows][columns rounded up to 2]: bf16, where matrices are pairs */
+	const uint16_t *halves;     /* [rows][columns rounded up to 2]: bf16, where bf16_inputs */
 };
 
 struct cpu_matmul {
@@ -44,6 +44,7 @@ struct cpu_matmul {
 	size_t panel_bytes;
 	size_t scales_bytes;        /* of a panel, in front of its values */
 	uint32_t lanes;
+	bool pairs;                 /* of bf16 columns */
 	uint32_t columns;
 	uint32_t outputs;           /* rows of the matrix; the last panel is filled with zeros */
 	struct cpu_input in;
@@ -129,7 +130,8 @@ struct cpu_gauge {
 struct cpu_kernels {
 	const char *name;           /* "avx2" */
 	uint32_t lanes;
-	bool bf16_pairs;            /* bf16 matrices are packed in pairs and take rounded inputs */
+	bool bf16_pairs;            /* bf16 matrices are packed in pairs of columns */
+	bool bf16_inputs;           /* and take inputs rounded to bf16 */
 
 	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded to nearest even. */
 	void (*quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);

@@ -29,10 +29,11 @@ void VEC_NAME(delta)(const struct cpu_delta *d);
 bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, float *out);
 
-/* A whole table; those with the bf16 instruction have pairs and their own kernel for bf16. */
-#define VEC_TABLE(table_name, pairs, bf16_kernel, bf16_gauge)                           \
+/* A whole table; those with the bf16 instruction have their own kernel and inputs for it. */
+#define VEC_TABLE(table_name, rounded, bf16_kernel, bf16_gauge)                         \
 	{                                                                               \
-		.name = table_name, .lanes = VEC_LANES, .bf16_pairs = (pairs),          \
+		.name = table_name, .lanes = VEC_LANES,                                 \
+		.bf16_pairs = true, .bf16_inputs = (rounded),                           \
 		.quantise = VEC_NAME(quantise),                                         \
 		.matmul = {                                                             \
 			[CHIP_F32] = VEC_NAME(matmul_f32),                              \

@@ -8,11 +8,20 @@
  */
 #include "chip/cpu/kernels_vec.h"
 
-#define TILE_ROWS 4   /* integer and float sums of 4 rows, 5 more registers */
+#define TILE_ROWS 4      /* integer and float sums of 4 rows, 5 more registers */
+#define AHEAD     1024   /* bytes to prefetch ahead */
 
 VEC_INLINE __m256i load_bytes(const void *p)
 {
 	return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* The lines of a block that comes later; the processor's own prefetcher falls behind a single row. */
+VEC_INLINE void prefetch_block(const uint8_t *w, const size_t bytes)
+{
+	VEC_UNROLL
+	for (size_t i = 0; i < bytes; i += 64)
+		vec_prefetch(w + AHEAD + i);
 }
 
 /* Four input values, for every output. */
@@ -46,6 +55,7 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 	for (uint32_t b = 0; b < blocks; b++) {
 		__m256i dots[TILE_ROWS];
 
+		prefetch_block(w, CPU_BLOCK * 8);
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
 			dots[r] = _mm256_setzero_si256();
@@ -61,6 +71,7 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 					_mm256_sign_epi8(inputs, weights));
 
 				dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs, ones));
+				VEC_KEEP(dots[r]);   /* added now: a compiler that adds later runs out of registers */
 			}
 		}
 		const __m256 w_scale = vec_load_f16(w_scales + (size_t)b * 8);
@@ -94,6 +105,7 @@ VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 	for (uint32_t b = 0; b < blocks; b++) {
 		__m256i pairs[TILE_ROWS];
 
+		prefetch_block(w, CPU_BLOCK / 2 * 8);
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
 			pairs[r] = _mm256_setzero_si256();
@@ -110,6 +122,7 @@ VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 				const __m256i c = _mm256_maddubs_epi16(high, spread(inputs + 16));
 
 				pairs[r] = _mm256_add_epi16(pairs[r], _mm256_add_epi16(a, c));
+				VEC_KEEP(pairs[r]);
 			}
 		}
 		const __m256 w_scale = vec_load_f16(w_scales + (size_t)b * 8);

@@ -86,16 +86,19 @@ static float dot_f16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t 
 
 static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
 {
-	const uint16_t *w = (const uint16_t *)(const void *)panel + lane;
+	const uint16_t *w = (const uint16_t *)(const void *)panel;
 	const float *x = m->in.rows + row * m->in.stride;
 	float sum = 0.0F;
 
-	for (uint32_t k = 0; k < m->columns; k++)
-		sum = fmaf(math_f32_from_bf16(w[(size_t)k * m->lanes]), x[k], sum);
+	for (size_t k = 0; k < m->columns; k++) {
+		const size_t at = m->pairs ? (k / 2 * m->lanes + lane) * 2 + k % 2 : k * m->lanes + lane;
+
+		sum = fmaf(math_f32_from_bf16(w[at]), x[k], sum);
+	}
 	return sum;
 }
 
-/* In pairs of columns, of inputs that were rounded as well; the odd column first, as vdpbf16ps does. */
+/* In pairs, of inputs that were rounded as well; the odd column first, as vdpbf16ps does. */
 static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
 {
 	const size_t even = ((size_t)m->columns + 1) / 2 * 2;

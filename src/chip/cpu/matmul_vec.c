@@ -1,7 +1,6 @@
 /* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and quantised inputs.
  *
  *	tile   VEC_ROWS rows x 2 panels: sums in registers, one column after the other
- *	       1 row x 4 panels for what is left: enough sums to hide the latency of one
  *
  * Columns go in parts that fit the first-level cache; between parts a sum waits in the output, exactly.
  */
@@ -10,23 +9,45 @@
 #define COLUMN_PART  512
 #define TILE_PANELS  2
 #define PANELS_MAX   4
+#define AHEAD        1024   /* bytes to prefetch ahead when weights come from memory, for one row */
 
 struct part {
 	const struct cpu_matmul *m;
 	uint32_t first, end;   /* columns */
 };
 
-VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t column, const enum chip_type type)
+/* Column k of a panel; bf16 lies in pairs of columns. */
+VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, const enum chip_type type)
 {
-	const size_t at = (size_t)column * VEC_LANES;
+	const uint16_t *halves = (const uint16_t *)(const void *)panel;
 
 	if (type == CHIP_F32)
-		return vec_load((const float *)(const void *)panel + at);
+		return vec_load((const float *)(const void *)panel + (size_t)k * VEC_LANES);
 	if (type == CHIP_F16)
-		return vec_load_f16((const uint16_t *)(const void *)panel + at);
-	return vec_load_bf16((const uint16_t *)(const void *)panel + at);
+		return vec_load_f16(halves + (size_t)k * VEC_LANES);
+	return k % 2 ? vec_load_odd_bf16(halves + (size_t)(k - 1) * VEC_LANES)
+		: vec_load_even_bf16(halves + (size_t)k * VEC_LANES);
 }
 
+VEC_INLINE void tile_column(const struct cpu_matmul *m, const uint8_t *w, const float *x, uint32_t k,
+	vec (*sums)[PANELS_MAX], const uint32_t rows, const uint32_t panels, const enum chip_type type)
+{
+	vec weights[PANELS_MAX];
+
+	VEC_UNROLL
+	for (uint32_t p = 0; p < panels; p++)
+		weights[p] = load_weight(w + p * m->panel_bytes, k, type);
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++) {
+		const vec input = vec_set(x[r * m->in.stride + k]);
+
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = vec_fma(weights[p], input, sums[r][p]);
+	}
+}
+
+/* Rows and panels are constants; columns go in twos, for the pairs. */
 VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, const uint32_t rows,
 	const uint32_t panels, const enum chip_type type)
 {
@@ -34,27 +55,24 @@ VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, cons
 	const uint8_t *w = m->panels + panel * m->panel_bytes;
 	const float *x = m->in.rows + row * m->in.stride;
 	vec sums[VEC_ROWS][PANELS_MAX];
+	uint32_t k = part->first;
 
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			sums[r][p] = part->first ? vec_load_outputs(m, panel + p, row + r) : vec_set(0.0F);
-	for (uint32_t k = part->first; k < part->end; k++) {
-		vec weights[PANELS_MAX];
+	for (; k + 2 <= part->end; k += 2) {
+		const size_t column_bytes = VEC_LANES * (type == CHIP_F32 ? 4 : 2);
 
 		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			weights[p] = load_weight(w + p * m->panel_bytes, k, type);
-		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++) {
-			const vec input = vec_set(x[r * m->in.stride + k]);
-
-			VEC_UNROLL
-			for (uint32_t p = 0; p < panels; p++)
-				sums[r][p] = vec_fma(weights[p], input, sums[r][p]);
-		}
+		for (uint32_t p = 0; rows == 1 && p < panels; p++)
+			vec_prefetch(w + p * m->panel_bytes + k * column_bytes + AHEAD);
+		tile_column(m, w, x, k, sums, rows, panels, type);
+		tile_column(m, w, x, k + 1, sums, rows, panels, type);
 	}
+	if (k < part->end)
+		tile_column(m, w, x, k, sums, rows, panels, type);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
@@ -62,7 +80,7 @@ VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, cons
 			vec_store_outputs(m, panel + p, row + r, sums[r][p]);
 }
 
-/* All rows of two panels, or of one at the end. */
+/* All rows of some panels, in tiles of 6, 3, 2, 1 rows. */
 VEC_INLINE void tiles_of_panels(const struct part *part, uint32_t panel, const uint32_t panels,
 	const enum chip_type type)
 {
@@ -70,12 +88,32 @@ VEC_INLINE void tiles_of_panels(const struct part *part, uint32_t panel, const u
 
 	for (; row + VEC_ROWS <= part->m->rows; row += VEC_ROWS)
 		tile(part, panel, row, VEC_ROWS, panels, type);
+	for (; row + 3 <= part->m->rows; row += 3)
+		tile(part, panel, row, 3, panels, type);
+	for (; row + 2 <= part->m->rows; row += 2)
+		tile(part, panel, row, 2, panels, type);
 	for (; row < part->m->rows; row++)
 		tile(part, panel, row, 1, panels, type);
 }
 
-VEC_INLINE void matmul_many(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+/* A row alone takes four panels at once: enough sums to hide the latency of one. */
+VEC_INLINE void one_row(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
 {
+	const struct part part = {m, 0, m->columns};
+	uint32_t panel = first;
+
+	for (; panel + PANELS_MAX <= end; panel += PANELS_MAX)
+		tile(&part, panel, 0, 1, PANELS_MAX, type);
+	for (; panel < end; panel++)
+		tile(&part, panel, 0, 1, 1, type);
+}
+
+VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+{
+	if (m->rows == 1) {
+		one_row(m, first, end, type);
+		return;
+	}
 	for (uint32_t panel = first; panel < end; panel += TILE_PANELS)
 		for (uint32_t k = 0; k < m->columns; k += COLUMN_PART) {
 			const struct part part = {m, k, m->columns - k < COLUMN_PART ? m->columns : k + COLUMN_PART};
@@ -85,27 +123,6 @@ VEC_INLINE void matmul_many(const struct cpu_matmul *m, uint32_t first, uint32_t
 			else
 				tiles_of_panels(&part, panel, 1, type);
 		}
-}
-
-VEC_INLINE void matmul_few(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
-{
-	const struct part part = {m, 0, m->columns};
-	uint32_t panel = first;
-
-	for (; panel + PANELS_MAX <= end; panel += PANELS_MAX)
-		for (uint32_t row = 0; row < m->rows; row++)
-			tile(&part, panel, row, 1, PANELS_MAX, type);
-	for (; panel < end; panel++)
-		for (uint32_t row = 0; row < m->rows; row++)
-			tile(&part, panel, row, 1, 1, type);
-}
-
-VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
-{
-	if (m->rows < VEC_ROWS / 2)
-		matmul_few(m, first, end, type);
-	else
-		matmul_many(m, first, end, type);
 }
 
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end)

@@ -37,7 +37,7 @@ VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t
 			const uint8_t *line = bytes + j * part + i;
 
 			if (ahead)
-				_mm_prefetch((const char *)line + ahead, _MM_HINT_T0);
+				vec_prefetch(line + ahead);
 			sums[2 * j] = _mm256_xor_si256(sums[2 * j], load_bytes(line));
 			sums[2 * j + 1] = _mm256_xor_si256(sums[2 * j + 1], load_bytes(line + LINE / 2));
 		}

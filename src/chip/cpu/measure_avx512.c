@@ -22,7 +22,7 @@ VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t
 			const uint8_t *line = bytes + j * part + i;
 
 			if (ahead)
-				_mm_prefetch((const char *)line + ahead, _MM_HINT_T0);
+				vec_prefetch(line + ahead);
 			sums[j] = _mm512_xor_si512(sums[j], _mm512_loadu_si512(line));
 		}
 	VEC_UNROLL

@@ -155,13 +155,13 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 	const uint32_t width = columns(r, op->u.matmul.in);
 	const size_t even = ((size_t)width + 1) / 2 * 2;
 	const float *in = row_of(r, op->u.matmul.in, row);
-	bool blocks = false, pairs = false;
+	bool blocks = false, halves = false;
 
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
 		blocks = blocks || chip_type_block_values(w->base.type) > 1;
-		pairs = pairs || w->pairs;
+		halves = halves || w->halves;
 	}
 	if (blocks) {
 		const size_t block = (size_t)row * (width / CPU_BLOCK);
@@ -169,7 +169,7 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 		r->kernels->quantise(in, width, p->input_values + (size_t)row * width,
 			p->input_scales + block, p->input_sums + block);
 	}
-	for (uint32_t k = 0; pairs && k < even; k++)
+	for (uint32_t k = 0; halves && k < even; k++)
 		p->input_halves[row * even + k] = k < width ? math_bf16_from_f32(in[k]) : 0;
 }
 
@@ -178,7 +178,7 @@ static bool needs_preparing(const struct chip_op *op)
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		if (w->pairs || chip_type_block_values(w->base.type) > 1)
+		if (w->halves || chip_type_block_values(w->base.type) > 1)
 			return true;
 	}
 	return false;
@@ -206,6 +206,7 @@ static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t
 		.panel_bytes = w->panel_bytes,
 		.scales_bytes = w->scales_bytes,
 		.lanes = w->lanes,
+		.pairs = w->pairs,
 		.columns = w->base.columns,
 		.outputs = w->base.rows,
 		.in = {

@@ -140,7 +140,7 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 
 			if (chip_type_block_values(w->base.type) > 1)
 				values = count > values ? count : values;
-			if (w->pairs)
+			if (w->halves)
 				halves = count > halves ? count : halves;
 		}
 	}

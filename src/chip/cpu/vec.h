@@ -40,6 +40,12 @@
 #define VEC_KEEP(v) __asm__ volatile("" : "+x"(v))
 #endif
 
+/* Any address will do, also one past the end. */
+VEC_INLINE void vec_prefetch(const uint8_t *p)
+{
+	__builtin_prefetch(p);
+}
+
 #if defined(CPU_VEC_AVX2)
 #define VEC_NAME(name) avx2_##name
 #include "chip/cpu/vec_avx2.h"

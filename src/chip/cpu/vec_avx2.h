@@ -111,11 +111,19 @@ VEC_INLINE vec vec_load_f16(const uint16_t *p)
 	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-VEC_INLINE vec vec_load_bf16(const uint16_t *p)
+/* Pairs of bf16: the first of each lane, the second. */
+VEC_INLINE vec vec_load_even_bf16(const uint16_t *p)
 {
-	const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)p);
+	const __m256i pairs = _mm256_loadu_si256((const __m256i *)(const void *)p);
 
-	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+	return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+}
+
+VEC_INLINE vec vec_load_odd_bf16(const uint16_t *p)
+{
+	const __m256i pairs = _mm256_loadu_si256((const __m256i *)(const void *)p);
+
+	return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xFFFF0000U)));
 }
 
 VEC_INLINE void vec_store_f16(uint16_t *p, vec v)

@@ -106,11 +106,17 @@ VEC_INLINE vec vec_load_f16(const uint16_t *p)
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-VEC_INLINE vec vec_load_bf16(const uint16_t *p)
+/* Pairs of bf16: the first of each lane, the second. */
+VEC_INLINE vec vec_load_even_bf16(const uint16_t *p)
 {
-	const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)p);
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
 
-	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+VEC_INLINE vec vec_load_odd_bf16(const uint16_t *p)
+{
+	const __m512i high = _mm512_set1_epi32((int)0xFFFF0000U);
+
+	return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
 }
 
 VEC_INLINE void vec_store_f16(uint16_t *p, vec v)

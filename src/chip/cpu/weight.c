@@ -53,6 +53,7 @@ static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels
 	w->base.columns = m->columns;
 	w->lanes = kernels->lanes;
 	w->pairs = m->type == CHIP_BF16 && kernels->bf16_pairs;
+	w->halves = m->type == CHIP_BF16 && kernels->bf16_inputs;
 	w->panel_count = (m->rows + w->lanes - 1) / w->lanes;
 	w->scales_bytes = is_block_type(m->type) ? round_up(blocks * w->lanes * 2, CPU_ALIGN) : 0;
 	w->panel_bytes = round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
