@@ -18,8 +18,9 @@
 #include "chip/check.h"
 #include "chip/cpu/cpu.h"
 
-#define MATMUL_SHARE_BYTES 65536   /* of packed weights: long enough to stream, short enough to share */
-#define UNIT_EPS           1e-6F   /* added to the sum of squares of q and k */
+#define MATMUL_SHARE_BYTES  65536   /* of packed weights: long enough to stream, short enough to share */
+#define MATMUL_SHARE_PANELS 4       /* that kernels take together, to hide the latency of one sum behind others */
+#define UNIT_EPS            1e-6F   /* added to the sum of squares of q and k */
 
 /* What every operation needs to know; one per worker. */
 struct run {
@@ -184,14 +185,21 @@ static bool needs_preparing(const struct chip_op *op)
 	return false;
 }
 
-/* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as many. */
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as many; but no
+ * fewer than kernels take together as long as each thread gets two shares. */
 static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 {
 	const uint32_t by_size = (uint32_t)(MATMUL_SHARE_BYTES / w->panel_bytes);
 	const uint32_t by_threads = w->panel_count / (r->program->threads * 4);
-	const uint32_t panels = by_size < by_threads ? by_size : by_threads;
+	const uint32_t panels = smaller(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
+	const uint32_t least = smaller(w->panel_count / (r->program->threads * 2), MATMUL_SHARE_PANELS);
 
-	return panels ? panels : 1;
+	return panels ? panels : least ? least : 1;
 }
 
 static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix, uint32_t share)
