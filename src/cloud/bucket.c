@@ -6,6 +6,7 @@
 #include "base/math.h"
 
 #define GRAINS_PER_TOKEN 60000000000LL  /* nanoseconds in a minute */
+#define DEBT_GRAINS      (-BUCKET_DEBT_MAX * GRAINS_PER_TOKEN)
 
 static void bucket_refill(struct bucket *b, int64_t now_ns)
 {
@@ -17,7 +18,7 @@ static void bucket_refill(struct bucket *b, int64_t now_ns)
 
 	b->level_grains += math_min_i64(elapsed_ns * b->rate_per_min, room_grains);
 	b->refilled_ns = now_ns;
-	assert(b->level_grains >= 0 && b->level_grains <= b->capacity_grains);
+	assert(b->level_grains >= DEBT_GRAINS && b->level_grains <= b->capacity_grains);
 }
 
 void bucket_init(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min, int64_t now_ns)
@@ -38,6 +39,15 @@ bool bucket_take(struct bucket *b, int64_t tokens, int64_t now_ns)
 		return false;
 	b->level_grains -= tokens * GRAINS_PER_TOKEN;
 	return true;
+}
+
+void bucket_owe(struct bucket *b, int64_t tokens, int64_t now_ns)
+{
+	assert(tokens >= 0 && tokens <= BUCKET_DEBT_MAX);
+	bucket_refill(b, now_ns);
+	const int64_t room_grains = b->level_grains - DEBT_GRAINS;
+
+	b->level_grains -= math_min_i64(tokens * GRAINS_PER_TOKEN, room_grains);
 }
 
 void bucket_give(struct bucket *b, int64_t tokens)

@@ -4,9 +4,9 @@
  * sixty thousand million to the token, so that one nanosecond at a rate of one token a minute is
  * one grain, and no rate ever rounds.
  *
- *      0          level                 capacity
- *      |-----------|-----------------------|
- *                   + rate grains every nanosecond, until full
+ *      -debt       0          level        capacity
+ *      |- - - - - -|-----------|---------------|
+ *                               + rate grains every nanosecond, until full
  */
 #ifndef CLOUD_BUCKET_H
 #define CLOUD_BUCKET_H
@@ -16,10 +16,11 @@
 
 #define BUCKET_CAPACITY_MAX 100000000   /* tokens; in grains still below 2^63 */
 #define BUCKET_RATE_MAX     1000000000  /* tokens per minute */
+#define BUCKET_DEBT_MAX     50000000    /* tokens; with a full bucket still below 2^63 grains */
 
 struct bucket {
 	int64_t capacity_grains;
-	int64_t level_grains;     /* 0 .. capacity_grains */
+	int64_t level_grains;     /* at most capacity_grains; negative: in debt */
 	int64_t rate_per_min;     /* tokens per minute = grains per nanosecond */
 	int64_t refilled_ns;      /* level_grains is as of this time */
 };
@@ -29,6 +30,10 @@ void bucket_init(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min
 
 /* Takes tokens if they are all there, else nothing. */
 bool bucket_take(struct bucket *b, int64_t tokens, int64_t now_ns);
+
+/* Takes what has been promised already, there or not: then nothing can be taken until the debt is
+ * paid. At most BUCKET_DEBT_MAX at once, and deeper than that no bucket sinks. */
+void bucket_owe(struct bucket *b, int64_t tokens, int64_t now_ns);
 
 /* Gives back what was taken and not used; what does not fit is lost. */
 void bucket_give(struct bucket *b, int64_t tokens);

@@ -2,6 +2,7 @@
  *
  *	core.c              memory, the step, what one step still has to do
  *	core_request.c      life of a request: its events, and what its pool tells
+ *	core_limit.c        requests and tokens a minute
  *	core_money.c        hold, growth, settle; records to the store
  *	core_store.c        durable or failed: ends and replies that waited for it
  *	core_admin.c        tenants, keys, prices by command
@@ -194,6 +195,17 @@ void money_settle(struct core *core, uint32_t handle, enum record_finish finish,
 	struct core_actions *actions);
 /* The settle did not become durable: it costs nothing, and that is recorded in its place. */
 void money_unsettle(struct core *core, uint32_t handle, struct core_actions *actions);
+
+/* ---- core_limit.c ---------------------------------------------------------------------------- */
+
+/* 0 and one request is taken, or how long until the tenant may ask. */
+int64_t limit_ask_wait_ns(struct core *core, uint32_t tenant_id);
+/* 0 and what it may use for now is taken, or how long until it may. */
+int64_t limit_arrive_wait_ns(struct core *core, struct core_request *r);
+/* The answer may have so many more: taken, into debt if need be. */
+void limit_grow(struct core *core, struct core_request *r, uint32_t tokens);
+/* It is over and has used so many. */
+void limit_give_back(struct core *core, struct core_request *r, uint32_t used);
 
 /* ---- core_store.c ---------------------------------------------------------------------------- */
 

@@ -135,6 +135,7 @@ static void grow_to(struct core *core, uint32_t handle, uint32_t answer_tokens,
 	struct core_actions *actions)
 {
 	struct core_request *r = request_at(core, handle);
+	const uint32_t before = r->answer_tokens_allowed;
 
 	if (PLANTED(PLANT_GROWTH_WITHOUT_HOLD)) {
 		r->answer_tokens_allowed = answer_tokens;
@@ -147,6 +148,7 @@ static void grow_to(struct core *core, uint32_t handle, uint32_t answer_tokens,
 			return;
 		}
 	}
+	limit_grow(core, r, r->answer_tokens_allowed - before);
 	pool_allow(core->models[r->model].pool, handle, r->answer_tokens_allowed);
 }
 

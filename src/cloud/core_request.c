@@ -115,20 +115,6 @@ static int64_t overloaded_retry_ns(const struct core *core)
 	return math_min_i64(math_max_i64(queue_ns, RETRY_MIN_NS), RETRY_MAX_NS);
 }
 
-/* 0, or how long until the tenant's limits let it ask; then one request has been taken. */
-static int64_t rate_wait_ns(const struct core *core, struct core_tenant *tenant)
-{
-	if (tenant->row.tokens_per_min > 0) {
-		const int64_t wait_ns = bucket_wait_ns(&tenant->tokens, 1, core->now_ns);
-
-		if (wait_ns > 0)
-			return wait_ns;
-	}
-	if (tenant->row.requests_per_min > 0 && !bucket_take(&tenant->requests, 1, core->now_ns))
-		return bucket_wait_ns(&tenant->requests, 1, core->now_ns);
-	return 0;
-}
-
 static void ask_admit(struct core *core, const struct core_event *event, uint32_t tenant_id,
 	uint32_t key_id, struct core_actions *actions)
 {
@@ -175,7 +161,7 @@ void request_ask(struct core *core, const struct core_event *event, struct core_
 	else if (waiting_count(core) >= core->limits.queue_max ||
 		core_records_free(core) < CORE_REQUEST_RECORDS)
 		refuse(core, handle, CORE_REFUSE_OVERLOADED, overloaded_retry_ns(core), actions);
-	else if ((wait_ns = rate_wait_ns(core, &core->tenants[tenant_id - 1])) > 0)
+	else if ((wait_ns = limit_ask_wait_ns(core, tenant_id)) > 0)
 		refuse(core, handle, CORE_REFUSE_RATE_LIMITED, wait_ns, actions);
 	else
 		ask_admit(core, event, tenant_id, key_id, actions);
@@ -183,41 +169,12 @@ void request_ask(struct core *core, const struct core_event *event, struct core_
 
 /* ---- ARRIVE: room, hold and queue (rules.md 3, 14) ------------------------------------------- */
 
-/* Tokens that this request may use first; what is not used is given back at its end. 0, or the
- * wait. */
-static int64_t bucket_wait(struct core *core, struct core_request *r)
-{
-	struct core_tenant *tenant = &core->tenants[r->tenant_id - 1];
-	uint64_t tokens = r->answer_tokens_max;
-
-	if (tenant->row.tokens_per_min == 0)
-		return 0;
-	if (r->open_ended && tokens > core->limits.hold_step_tokens)
-		tokens = core->limits.hold_step_tokens;
-	tokens += r->prompt_tokens;
-	if (tokens > (uint64_t)tenant->row.tokens_per_min)
-		tokens = (uint64_t)tenant->row.tokens_per_min;  /* never more than there can be */
-	if (!bucket_take(&tenant->tokens, (int64_t)tokens, core->now_ns))
-		return bucket_wait_ns(&tenant->tokens, (int64_t)tokens, core->now_ns);
-	r->bucket_tokens = (uint32_t)tokens;
-	return 0;
-}
-
-static void bucket_give_back(struct core *core, struct core_request *r, uint32_t used)
-{
-	struct core_tenant *tenant = &core->tenants[r->tenant_id - 1];
-
-	if (tenant->row.tokens_per_min > 0 && r->bucket_tokens > used)
-		bucket_give(&tenant->tokens, r->bucket_tokens - used);
-	r->bucket_tokens = 0;
-}
-
 static void arrive_refuse(struct core *core, uint32_t handle, enum core_refusal code,
 	int64_t retry_after_ns, struct core_actions *actions)
 {
 	struct core_request *r = request_at(core, handle);
 
-	bucket_give_back(core, r, 0);
+	limit_give_back(core, r, 0);
 	refuse(core, handle, code, retry_after_ns, actions);
 	request_free(core, handle);
 }
@@ -262,7 +219,7 @@ void request_arrive(struct core *core, const struct core_event *event,
 	else if (r->prompt_tokens == 0 || r->answer_tokens_max == 0 ||
 		tokens > model->pool->context_max)
 		arrive_refuse(core, handle, CORE_REFUSE_CONTEXT_LENGTH, 0, actions);
-	else if ((wait_ns = bucket_wait(core, r)) > 0)
+	else if ((wait_ns = limit_arrive_wait_ns(core, r)) > 0)
 		arrive_refuse(core, handle, CORE_REFUSE_RATE_LIMITED, wait_ns, actions);
 	else if (!money_hold(core, handle, actions))
 		arrive_refuse(core, handle, CORE_REFUSE_INSUFFICIENT_QUOTA, 0, actions);
@@ -318,7 +275,7 @@ static void settle(struct core *core, uint32_t handle, enum record_finish finish
 {
 	struct core_request *r = request_at(core, handle);
 
-	bucket_give_back(core, r, r->prompt_tokens + r->answer_tokens);
+	limit_give_back(core, r, r->prompt_tokens + r->answer_tokens);
 	money_settle(core, handle, finish, actions);
 }
 

@@ -41,6 +41,35 @@ static void what_is_given_back_beyond_its_capacity_is_lost(void **state)
 	assert_false(bucket_take(&b, 1, 0));
 }
 
+static void a_debt_is_paid_before_anything_can_be_taken(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, 100, 60, 0);
+	bucket_owe(&b, 250, 0);
+	assert_int_equal(bucket_wait_ns(&b, 1, 0), 151000000000);
+	assert_false(bucket_take(&b, 0, 149999999999));
+	assert_true(bucket_take(&b, 0, 150000000000));
+	assert_true(bucket_take(&b, 1, 151000000000));
+	bucket_owe(&b, 30, 151000000000);
+	bucket_give(&b, 30);
+	assert_true(bucket_take(&b, 100, 251000000000));
+}
+
+static void the_deepest_debt_does_not_overflow(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, BUCKET_CAPACITY_MAX, BUCKET_RATE_MAX, 0);
+	for (int i = 0; i < 5; i++)
+		bucket_owe(&b, BUCKET_DEBT_MAX, 0);
+	assert_true(bucket_wait_ns(&b, BUCKET_CAPACITY_MAX, 0) == 9000000000);
+	assert_false(bucket_take(&b, BUCKET_CAPACITY_MAX, 8999999999));
+	assert_true(bucket_take(&b, BUCKET_CAPACITY_MAX, INT64_MAX));
+}
+
 static void what_can_never_be_there_is_never_promised(void **state)
 {
 	struct bucket b;
@@ -67,6 +96,8 @@ int main(void)
 		cmocka_unit_test(refuses_more_than_it_holds_and_takes_nothing),
 		cmocka_unit_test(is_full_again_exactly_when_it_said_at_every_odd_rate),
 		cmocka_unit_test(what_is_given_back_beyond_its_capacity_is_lost),
+		cmocka_unit_test(a_debt_is_paid_before_anything_can_be_taken),
+		cmocka_unit_test(the_deepest_debt_does_not_overflow),
 		cmocka_unit_test(what_can_never_be_there_is_never_promised),
 		cmocka_unit_test(a_pause_of_centuries_does_not_overflow),
 	};

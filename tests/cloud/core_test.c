@@ -248,6 +248,52 @@ static void tokens_that_were_not_used_are_given_back_to_the_limit(void **state)
 	house_close(&h);
 }
 
+/* 1,200 a minute: what an answer uses beyond that is waited for by the next request. */
+static void an_open_ended_answer_pays_the_limit_for_all_its_tokens(void **state)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET};
+	struct house h;
+
+	(void)state;
+	start_with(&h, 100000, 0);
+	strcpy(event.u.tenant_set.name, "acme");
+	event.u.tenant_set.tokens_per_min = 1200;
+	house_send(&h, event);
+	h.length[0] = 5000;
+	house_request(&h, 0, 1, 100, 0);
+	house_run_all(&h);
+	house_progress(&h, CORE_FLUSHED, 0, 5000);
+	house_ask(&h, 1, 1);
+	assert_int_equal(refusal(&h), CORE_REFUSE_RATE_LIMITED);
+	/* 5,100 used, 1,200 were there, and one more must be: at 20 a second */
+	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
+		3901 * HOUSE_S / 20);
+	h.now_ns += 3901 * HOUSE_S / 20;
+	house_ask(&h, 1, 1);
+	assert_int_equal(house_last(&h, CORE_ADMIT)->u.admit.handle, 1);
+	house_close(&h);
+}
+
+static void a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used(void **state)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET};
+	struct house h;
+
+	(void)state;
+	start_with(&h, 100000, 0);
+	strcpy(event.u.tenant_set.name, "acme");
+	event.u.tenant_set.tokens_per_min = 1200;
+	house_send(&h, event);
+	h.length[0] = 2000;
+	house_request(&h, 0, 1, 100, 5000);
+	house_run_all(&h);
+	house_progress(&h, CORE_FLUSHED, 0, 2000);
+	house_ask(&h, 1, 1);
+	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
+		(2100 - 1200 + 1) * HOUSE_S / 20);
+	house_close(&h);
+}
+
 /* ---- the end (rules.md 7, 16, 18) ------------------------------------------------------------ */
 
 static void a_stream_is_delivered_flushed_settled_durably_and_then_ended(void **state)
@@ -820,6 +866,9 @@ int main(void)
 		cmocka_unit_test(a_full_queue_says_when_to_come_again),
 		cmocka_unit_test(a_tenant_is_limited_to_its_requests_a_minute),
 		cmocka_unit_test(tokens_that_were_not_used_are_given_back_to_the_limit),
+		cmocka_unit_test(an_open_ended_answer_pays_the_limit_for_all_its_tokens),
+		cmocka_unit_test(
+			a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used),
 		cmocka_unit_test(a_stream_is_delivered_flushed_settled_durably_and_then_ended),
 		cmocka_unit_test(reasoning_and_tool_calls_are_what_the_front_has_found),
 		cmocka_unit_test(who_leaves_before_the_prompt_was_processed_pays_nothing),
