@@ -1,4 +1,4 @@
-/* tests/base/cgroup_test.c - quotas are found in both versions, in containers, and in every group
+/* tests/base/cgroup_test.c - quotas and limits are found in both versions, in containers, and in every group
  * above ours. */
 #include "unit.h"
 
@@ -43,6 +43,7 @@ static void nothing_mounted_is_no_limit(void **state)
 {
 	(void)state;
 	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
 }
 
 static void version_2_gives_its_least_quota_up_to_the_mount(void **state)
@@ -89,6 +90,43 @@ static void a_group_the_mount_does_not_show_falls_back_to_the_mount(void **state
 	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
 }
 
+static void memory_of_version_2_is_what_the_tightest_group_leaves(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+		"31 20 0:2 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n");
+	put("/proc/self/cgroup", "0::/m/job\n");
+	put("/sys/fs/cgroup/m/job/memory.max", "max\n");
+	put("/sys/fs/cgroup/m/job/memory.current", "900\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	put("/sys/fs/cgroup/m/memory.max", "5000\n");
+	put("/sys/fs/cgroup/m/memory.current", "3000\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 2000);
+	put("/sys/fs/cgroup/m/job/memory.max", "1000\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 100);
+	put("/sys/fs/cgroup/m/job/memory.stat", "anon 100\nfile 800\ninactive_file 700\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 800);
+	put("/sys/fs/cgroup/m/memory.current", "9000\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 0);
+}
+
+static void memory_of_version_1_is_read_through_the_group_its_mount_shows(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+		"32 20 0:2 /docker/1f /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+	put("/proc/self/cgroup", "7:memory:/docker/1f/job\n0::/elsewhere\n");
+	put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9223372036854771712\n");
+	put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "4096\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "10000\n");
+	put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "4000\n");
+	put("/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 6500);
+	put("/proc/self/cgroup", "7:memory:/docker/1f2/other\n");
+	assert_int_equal(cgroup_memory_free_bytes(root), 6500);
+}
+
 static void nonsense_does_not_limit(void **state)
 {
 	(void)state;
@@ -97,7 +135,10 @@ static void nonsense_does_not_limit(void **state)
 	put("/proc/self/cgroup", "::\n0\n0::/a/b\n");
 	put("/sys/fs/cgroup/a/cpu.max", "-5 0\n");
 	put("/sys/fs/cgroup/a/b/cpu.max", "many\n");
+	put("/sys/fs/cgroup/a/b/memory.max", "-1\n");
+	put("/sys/fs/cgroup/a/memory.max", "5\n");  /* and nobody says how much is used */
 	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
 }
 
 int main(void)
@@ -107,6 +148,8 @@ int main(void)
 		cmocka_unit_test(version_2_gives_its_least_quota_up_to_the_mount),
 		cmocka_unit_test(version_1_is_read_through_the_group_its_mount_shows),
 		cmocka_unit_test(a_group_the_mount_does_not_show_falls_back_to_the_mount),
+		cmocka_unit_test(memory_of_version_2_is_what_the_tightest_group_leaves),
+		cmocka_unit_test(memory_of_version_1_is_read_through_the_group_its_mount_shows),
 		cmocka_unit_test(nonsense_does_not_limit),
 	};
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
 #include "base/file.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "chip/cpu/isa.h"
@@ -56,42 +58,9 @@ static int64_t meminfo_bytes(const char *key)
 	return strtoll(value, NULL, 10) * 1024;
 }
 
-/* A number in a file of the control group; INT64_MAX when there is none or it says "max". */
-static int64_t cgroup_bytes(const char *path)
-{
-	struct buf text;
-	struct err_info ignored = {0};
-	int64_t bytes = INT64_MAX;
-
-	buf_init(&text, 64);
-	if (!file_read(&text, path, &ignored) && text.data && text.data[0] >= '0' && text.data[0] <= '9')
-		bytes = strtoll(text.data, NULL, 10);
-	buf_free(&text);
-	return bytes;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* What the control group leaves, versions 2 and 1. */
-static int64_t cgroup_free_bytes(void)
-{
-	const int64_t limit_v2 = cgroup_bytes("/sys/fs/cgroup/memory.max");
-	const int64_t limit_v1 = cgroup_bytes("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-	const int64_t limit = smaller(limit_v2, limit_v1);
-	const int64_t used = cgroup_bytes(limit_v2 < limit_v1
-		? "/sys/fs/cgroup/memory.current" : "/sys/fs/cgroup/memory/memory.usage_in_bytes");
-
-	if (limit == INT64_MAX || used == INT64_MAX)
-		return INT64_MAX;
-	return limit > used ? limit - used : 0;
-}
-
 static int64_t free_bytes(void)
 {
-	return smaller(meminfo_bytes("MemAvailable"), cgroup_free_bytes());
+	return math_min_i64(meminfo_bytes("MemAvailable"), cgroup_memory_free_bytes(""));
 }
 
 /* ---- list, describe ----------------------------------------------------------------------------- */
