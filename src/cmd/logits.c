@@ -70,10 +70,12 @@ done:
 
 struct layer_dump {
 	const char *dir;
+	uint32_t rows;      /* of all chunks together */
+	bool started;       /* this is not the first chunk: its rows come behind those that are there */
 	bool failed;
 };
 
-/* DIR/layer.NN.name.npy; a later chunk would overwrite: dumps use one chunk. */
+/* DIR/layer.NN.name.npy, of every row however the prompt was cut. */
 static void layer_see(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
 	uint32_t columns)
 {
@@ -85,15 +87,16 @@ static void layer_see(void *context, const char *tap, uint32_t layer, const floa
 		snprintf(path, sizeof(path), "%s/%s.npy", dump->dir, tap);
 	else
 		snprintf(path, sizeof(path), "%s/layer.%02u.%s.npy", dump->dir, layer, tap);
-	out = fopen(path, "wb");
-	if (!out || !npy_begin(out, rows, columns) || fwrite(values, (size_t)columns * 4, rows, out) != rows)
+	out = fopen(path, dump->started ? "ab" : "wb");
+	if (!out || (!dump->started && !npy_begin(out, dump->rows, columns)) ||
+		fwrite(values, (size_t)columns * 4, rows, out) != rows)
 		dump->failed = true;
 	if (out && fclose(out) != 0)
 		dump->failed = true;
 }
 
 static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *tokens, uint32_t count,
-	uint32_t vocab, FILE *out, struct err_info *info)
+	uint32_t vocab, FILE *out, struct layer_dump *dump, struct err_info *info)
 {
 	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 	float *logits = mem_alloc((size_t)chunk * vocab, sizeof(*logits));
@@ -112,6 +115,7 @@ static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *
 		if (!err && fwrite(logits, (size_t)vocab * 4, rows, out) != rows)
 			err = err_set_errno(info, "writing logits");
 		at += rows;
+		dump->started = true;
 	}
 	mem_free(logits);
 	return err;
@@ -143,6 +147,7 @@ static enum err logits_run(const struct logits_arguments *a, struct err_info *in
 	if ((err = tokens_read(a->tokens_path, config->vocab, &tokens, &count, info)))
 		goto done;
 	options.context_max = count;
+	dump.rows = count;
 	if (a->dump_dir && ((err = file_mkdirs(a->dump_dir, info))))
 		goto done;
 	if ((err = session_open(&session, loaded.model, &options, info)))
@@ -152,7 +157,7 @@ static enum err logits_run(const struct logits_arguments *a, struct err_info *in
 		err = err_set_errno(info, "%s", a->out_path);
 		goto done;
 	}
-	err = logits_write(session, a->chunk, tokens, count, config->vocab, out, info);
+	err = logits_write(session, a->chunk, tokens, count, config->vocab, out, &dump, info);
 	if (!err && dump.failed)
 		err = err_set(info, ERR_IO, "%s: the layers could not be written", a->dump_dir);
 done:
@@ -177,7 +182,7 @@ int cmd_logits(int argc, char **argv)
 		{"isa", 0, OPTION_STRING, &a.load.isa, 0, 0, "NAME", "force an instruction set"},
 		{"kv-f32", 0, OPTION_FLAG, &exact_cache, 0, 0, NULL, "keep keys and values in float32"},
 		{"dump-layers", 0, OPTION_STRING, &a.dump_dir, 0, 0, "DIR",
-			"also write every intermediate result as DIR/layer.NN.name.npy (one chunk)"},
+			"also write every intermediate result as DIR/layer.NN.name.npy"},
 		{"model", 'm', OPTION_STRING, &a.load.path, 0, 0, "MODEL", "the model (also as argument)"},
 	};
 	const struct options options = {"logits", "[MODEL] --tokens F --out O.npy",
