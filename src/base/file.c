@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,23 @@ void file_map_close(struct file_map *map)
 	if (map->data)
 		munmap((void *)(uintptr_t)map->data, map->size);  /* munmap wants what mmap gave: not const */
 	*map = (struct file_map){0};
+}
+
+/* Only what a signal handler may do. */
+static void map_fault(int signal_number)
+{
+	static const char text[] = "tongyun: error: a file in use became shorter, or could not be read from its disk\n";
+
+	(void)signal_number;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(1);
+}
+
+void file_map_guard(void)
+{
+	const struct sigaction action = {.sa_handler = map_fault};
+
+	(void)sigaction(SIGBUS, &action, NULL);
 }
 
 /* Why an append failed: the limit, or memory. */

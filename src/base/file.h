@@ -18,6 +18,10 @@ struct file_map {
 enum err file_map_open(struct file_map *map, const char *path, struct err_info *info) MUST_CHECK;
 void file_map_close(struct file_map *map);
 
+/* From now on a mapped file that became shorter or cannot be read ends the program with exit code 1 and a
+ * line that says so, where it would end by SIGBUS. Once, by main. */
+void file_map_guard(void);
+
 /* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-" is standard input. */
 enum err file_read(struct buf *out, const char *path, struct err_info *info) MUST_CHECK;
 

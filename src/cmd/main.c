@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cmd/cmd.h"
 
 struct verb {
@@ -52,6 +53,7 @@ static int finish(int code)
 
 int main(int argc, char **argv)
 {
+	file_map_guard();
 	if (argc < 2) {
 		print_usage(stderr);
 		return CMD_WRONG;

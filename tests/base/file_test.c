@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -78,6 +79,33 @@ static void what_was_written_is_read_and_mapped(void **state)
 	assert_int_equal(map.size, 5);
 	assert_memory_equal(map.data, "hello", 5);
 	file_map_close(&map);
+	file_map_close(&map);
+}
+
+static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void **state)
+{
+	struct file_map map;
+	char line[256] = {0};
+	int ends[2], status;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, NULL), ERR_NONE);
+	assert_int_equal(file_map_open(&map, in_dir("shrinks"), NULL), ERR_NONE);
+	assert_int_equal(truncate(in_dir("shrinks"), 0), 0);
+	assert_int_equal(pipe(ends), 0);
+	if ((child = fork()) == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		file_map_guard();
+		_exit(((const volatile uint8_t *)map.data)[0] == 'h' ? 0 : 2);
+	}
+	close(ends[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
+	assert_non_null(strstr(line, "tongyun: error: a file in use became shorter"));
+	close(ends[0]);
 	file_map_close(&map);
 }
 
@@ -267,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_read_and_mapped),
+		cmocka_unit_test(a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line),
 		cmocka_unit_test(an_empty_file_maps_to_nothing),
 		cmocka_unit_test(errors_name_the_file_and_the_reason),
 		cmocka_unit_test(a_pipe_without_a_writer_does_not_hang),
