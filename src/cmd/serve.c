@@ -1,4 +1,4 @@
-/* cmd/serve.c - `tongyun serve`: models on a chip, behind the server. */
+/* cmd/serve.c - `tongyun serve`: models, each on a chip of its own over the same cores, behind the server. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,32 +16,39 @@
 #define ROWS_DEFAULT      512
 #define SIM_PAGES_EACH    4     /* of the simulated executor: contexts per slot, as a share of the whole */
 
+struct serve_model {
+	const struct serve *serve;
+	struct cmd_model loaded;
+};
+
 struct serve {
 	struct server_config config;
 	const char *config_path;
-	const char *alias;
-	const char *model_path;
+	struct option_list paths, aliases;
 	const char *executor;
 	int64_t port, context_max, sequences, rows, threads, cache_mib, grace_s;
 	const char *isa;
 
-	struct cmd_model loaded;
-	struct server_model served;
+	struct serve_model models[SERVER_MODELS_MAX];
+	struct server_model served[SERVER_MODELS_MAX];   /* the same ones, as the server sees them */
+	uint32_t model_count;
 	struct server *server;
 };
 
 static enum err open_chip_executor(void *context, struct executor **out, const struct request_table *table,
 	struct wake *wake, struct err_info *info)
 {
-	const struct serve *s = context;
+	const struct serve_model *m = context;
+	const struct serve *s = m->serve;
 	const struct executor_chip_config config = {
 		.context_max = (uint32_t)s->context_max,
 		.slots = (uint32_t)s->sequences,
 		.rows_max = (uint32_t)s->rows,
 		.cache_bytes = s->cache_mib << 20,
+		.neighbours = s->model_count - 1,
 	};
 
-	return executor_chip_open(out, s->loaded.model, table, &config, wake, info);
+	return executor_chip_open(out, m->loaded.model, table, &config, wake, info);
 }
 
 /* Time as if the program ran on this chip at half of nominal rates: for trying the cloud without its arithmetic. */
@@ -50,8 +57,9 @@ static enum err open_sim_executor(void *context, struct executor **out, const st
 {
 	static const struct chip_cost_rates rates = {
 		.bytes_per_s = 20000000000, .ops_per_s = 500000000000, .step_ns = 200000};
-	const struct serve *s = context;
-	const struct model_config *model = model_config(s->loaded.model);
+	const struct serve_model *m = context;
+	const struct serve *s = m->serve;
+	const struct model_config *model = model_config(m->loaded.model);
 	struct executor_limits limits = {
 		.context_max = model->context_max,
 		.slots = (uint32_t)s->sequences,
@@ -66,8 +74,8 @@ static enum err open_sim_executor(void *context, struct executor **out, const st
 	if (s->context_max > 0 && (uint32_t)s->context_max < limits.context_max)
 		limits.context_max = (uint32_t)s->context_max;
 	limits.pages = (limits.context_max / CHIP_PAGE_TOKENS + 1) * limits.slots / SIM_PAGES_EACH + 1;
-	model_cache_layout(s->loaded.model, CHIP_F16, &layout);
-	chip_cost_program(&cost, model_program_desc(s->loaded.model), &layout);
+	model_cache_layout(m->loaded.model, CHIP_F16, &layout);
+	chip_cost_program(&cost, model_program_desc(m->loaded.model), &layout);
 	return executor_sim_open(out, &limits, table, &cost, &rates, NULL, info);
 }
 
@@ -86,28 +94,45 @@ static void served_defaults(struct server_model *served, const struct model_conf
 		served->eos[served->eos_count++] = config->eos[i];
 }
 
-static enum err serve_load(struct serve *s, struct err_info *info)
+static enum err model_add(struct serve *s, const char *path, struct err_info *info)
 {
+	const uint32_t index = s->model_count++;
+	struct serve_model *m = &s->models[index];
+	struct server_model *served = &s->served[index];
 	const struct cmd_model_options load = {
-		.path = s->model_path,
+		.path = path,
 		.isa = s->isa,
 		.threads = s->threads,
 		.rows_max = (uint32_t)s->rows,
 		.wanted_max = (uint32_t)s->sequences,
 		.kv_type = CHIP_F16,
 	};
-	const enum err err = cmd_model_load(&s->loaded, &load, info);
+	const enum err err = cmd_model_load(&m->loaded, &load, info);
 
 	if (err)
 		return err;
-	s->served.id = s->alias ? s->alias : model_name(s->loaded.model);
-	s->served.tokenizer = model_tokenizer(s->loaded.model);
-	s->served.chat_template = model_template(s->loaded.model);
-	served_defaults(&s->served, model_config(s->loaded.model));
-	s->served.simulated = strcmp(s->executor, "sim") == 0;
-	s->served.executor_open = s->served.simulated ? open_sim_executor : open_chip_executor;
-	s->served.executor_context = s;
+	m->serve = s;
+	served->id = index < s->aliases.count ? s->aliases.values[index] : model_name(m->loaded.model);
+	served->tokenizer = model_tokenizer(m->loaded.model);
+	served->chat_template = model_template(m->loaded.model);
+	served_defaults(served, model_config(m->loaded.model));
+	served->simulated = strcmp(s->executor, "sim") == 0;
+	served->executor_open = served->simulated ? open_sim_executor : open_chip_executor;
+	served->executor_context = m;
+	for (uint32_t i = 0; i < index; i++)
+		if (strcmp(s->served[i].id, served->id) == 0)
+			return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias",
+				served->id);
 	return ERR_NONE;
+}
+
+static enum err models_add(struct serve *s, struct err_info *info)
+{
+	enum err err = s->paths.count == 0 ? model_add(s, NULL, info) : ERR_NONE;
+
+	for (uint32_t i = 0; !err && i < s->paths.count; i++)
+		err = model_add(s, s->paths.values[i], info);
+	return err;
 }
 
 static int serve_run(struct serve *s)
@@ -116,17 +141,37 @@ static int serve_run(struct serve *s)
 	enum err err;
 
 	log_set_level(LOG_INFO);
-	s->config.models = &s->served;
-	s->config.model_count = 1;
+	err = models_add(s, &info);
+	s->config.models = s->served;
+	s->config.model_count = s->model_count;
 	s->config.port = (uint16_t)s->port;
 	s->config.any_port = s->port == 0;
 	s->config.grace_ns = s->grace_s * 1000000000;
 	s->config.no_grace = s->grace_s == 0;
-	if (!(err = serve_load(s, &info)) && !(err = server_open(&s->server, &s->config, &info)))
+	if (!err && !(err = server_open(&s->server, &s->config, &info)))
 		err = server_run(s->server, &info);
 	server_close(s->server);
-	cmd_model_close(&s->loaded);
+	for (uint32_t i = 0; i < s->model_count; i++)
+		cmd_model_close(&s->models[i].loaded);
 	return err ? cmd_fail(&info) : CMD_DONE;
+}
+
+/* MODELs as arguments stand in place of those of the file or the environment. False, and said, when wrong. */
+static bool models_named(struct serve *s, const struct options *o, const char **positionals, uint32_t count)
+{
+	if (count > 0 && options_source(&s->paths) == OPTION_FLAGS) {
+		options_wrong(o, "'%s' is too much: --model has named a MODEL already", positionals[0]);
+		return false;
+	}
+	if (count > 0) {
+		memcpy(s->paths.values, positionals, count * sizeof(*positionals));
+		s->paths.count = count;
+	}
+	if (s->aliases.count > 1 && s->aliases.count > s->paths.count) {
+		options_wrong(o, "there are more --alias than models");
+		return false;
+	}
+	return true;
 }
 
 /* llama.cpp's -np, a long name behind one dash. */
@@ -147,13 +192,14 @@ int cmd_serve(int argc, char **argv)
 		{"config", 0, OPTION_STRING, &s.config_path, 0, 0, "F.yaml", "settings by the names below"},
 		{"host", 0, OPTION_STRING, &s.config.host, 0, 0, "ADDRESS", "where to listen (127.0.0.1)"},
 		{"port", 0, OPTION_INT, &s.port, 0, 65535, "N", "port (8000); 0: any free one"},
-		{"alias served-model-name", 'a', OPTION_STRING, &s.alias, 0, 0, "NAME", "the model's id in the API"},
-		{"model", 'm', OPTION_STRING, &s.model_path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"alias served-model-name", 'a', OPTION_LIST, &s.aliases, 0, 0, "NAME",
+			"the model's id in the API; one for each MODEL, in order"},
+		{"model", 'm', OPTION_LIST, &s.paths, 0, 0, "MODEL", "a model (also as argument); repeat for several"},
 		{"max-model-len ctx-size", 'c', OPTION_INT, &s.context_max, 0, 1 << 24, "N",
 			"tokens of prompt and answer together (0: the model's)"},
 		{"max-num-seqs parallel", 0, OPTION_INT, &s.sequences, 1, 256, "N", "sequences at once (16); also -np"},
 		{"max-num-batched-tokens", 0, OPTION_INT, &s.rows, 16, CHIP_ROWS_MAX, "N", "tokens of a step (512)"},
-		{"kv-cache-mib", 0, OPTION_INT, &s.cache_mib, 0, 1 << 24, "N", "memory for the cache (0: by rule)"},
+		{"kv-cache-mib", 0, OPTION_INT, &s.cache_mib, 0, 1 << 24, "N", "memory for each model's cache (0: by rule)"},
 		{"threads", 't', OPTION_INT, &s.threads, 0, 1024, "N", "worker threads (one per core)"},
 		{"isa", 0, OPTION_STRING, &s.isa, 0, 0, "NAME", "force an instruction set"},
 		{"api-key", 0, OPTION_STRING, &s.config.api_key, 0, 0, "KEY", "a valid key; belongs to tenant local"},
@@ -163,16 +209,17 @@ int cmd_serve(int argc, char **argv)
 		{"grace", 0, OPTION_INT, &s.grace_s, 0, 86400, "SECONDS", "for running requests at SIGTERM (30)"},
 		{"executor", 0, OPTION_STRING, &s.executor, 0, 0, "chip|sim", "sim: no arithmetic, tokens by rule"},
 	};
-	const struct options o = {"serve", "[MODEL]", "Serves a model by the OpenAI API, metered and billed to tenants.",
-		rows, sizeof(rows) / sizeof(*rows), 1};
-	const char *positional = NULL;
+	const struct options o = {"serve", "[MODEL...]",
+		"Serves models by the OpenAI API, metered and billed to tenants.", rows, sizeof(rows) / sizeof(*rows),
+		SERVER_MODELS_MAX};
+	const char *positionals[SERVER_MODELS_MAX] = {0};
 	uint32_t count;
 	int exit_code;
 
 	llama_spellings(argc, argv);
-	if (!cmd_parse(&o, argc, argv, &positional, &count, &exit_code))
+	if (!cmd_parse(&o, argc, argv, positionals, &count, &exit_code))
 		return exit_code;
-	if (!cmd_model_argument(&o, &s.model_path, positional, count))
+	if (!models_named(&s, &o, positionals, count))
 		return CMD_WRONG;
 	if (strcmp(s.executor, "chip") != 0 && strcmp(s.executor, "sim") != 0)
 		return options_wrong(&o, "--executor is chip or sim, not '%s'", s.executor);

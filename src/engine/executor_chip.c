@@ -15,7 +15,7 @@
 #include "model/model.h"
 #include "model/tokenizer.h"
 
-#define CACHE_SHARE_OF_FREE 4   /* by default the cache takes at most a quarter of what the chip has */
+#define CACHE_SHARE 4   /* by default the caches of all models take at most a quarter of the chip's memory */
 
 /* A running sequence, as the executor knows it. */
 struct slot {
@@ -291,7 +291,7 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 	limits->states = layout->delta_layers > 0 ? config->slots : 0;
 
 	const int64_t budget = config->cache_bytes > 0 ? config->cache_bytes
-						       : about.memory_bytes / CACHE_SHARE_OF_FREE;
+						       : about.memory_bytes / CACHE_SHARE / (config->neighbours + 1);
 	const int64_t left = budget - (int64_t)limits->states * chip_cache_state_bytes(e->chip, layout);
 	if (layout->attention_layers > 0 && left > 0) {
 		const int64_t fit = left / chip_cache_page_bytes(e->chip, layout);

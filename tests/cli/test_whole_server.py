@@ -2,9 +2,10 @@
 import concurrent.futures
 import http.client
 import json
+import os
 import re
 
-from program import POET
+from program import GOLDEN, POET, QWEN3
 
 TITLES = ["春雨", "秋夜", "江上", "山居", "送别", "明月", "古寺", "边塞"]
 
@@ -74,3 +75,29 @@ def test_what_the_answer_says_it_used_is_what_usage_lists(program):
         (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"])]
     assert answer["usage"]["completion_tokens"] == 200
     assert rows[0]["amount_nano"] == answer["usage"]["prompt_tokens"] * 2000 + 200 * 8000
+
+
+def test_several_models_are_served_and_billed_each_by_its_own_price(program):
+    program.ok("price", "set", POET, "--input", "2.00", "--output", "8.00")
+    program.ok("price", "set", "small", "--input", "1.00", "--output", "1.00")
+    program.ok("tenant", "create", "lab", "--balance", "1.00")
+    key = program.json("key", "create", "lab")["key"]
+    poet = os.path.join(os.path.dirname(GOLDEN), "..", "assets", "tongyun-poet.gguf")
+    with program.serve(poet, QWEN3, "--alias", POET, "--alias", "small", executor="chip") as server:
+        assert server.models(key) == [POET, "small"]
+        for model, input_nano, output_nano in ((POET, 2000, 8000), ("small", 1000, 1000)):
+            status, request_id, answer = server.ask(key, model=model, max_tokens=5, ignore_eos=True)
+            assert (status, answer["model"]) == (200, model)
+            row, = program.json("usage", "list", "--request", request_id)
+            assert row["model"] == model
+            assert row["amount_nano"] == answer["usage"]["prompt_tokens"] * input_nano + 5 * output_nano
+        assert server.ask(key, model="other")[0] == 404
+    assert program.json("ledger", "check") == {"ok": True}
+
+
+def test_models_that_cannot_be_told_apart_are_refused(program):
+    done = program.run("serve", QWEN3, QWEN3, "--port", "0")
+    assert done.returncode == 1
+    assert "two models are called qwen3-f32; give each one an --alias" in done.stderr
+    assert "more --alias than models" in program.wrong("serve", QWEN3, "--alias", "a", "--alias", "b")
+    assert "too much: --model has named" in program.wrong("serve", QWEN3, "--model", QWEN3)
