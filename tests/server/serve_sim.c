@@ -11,94 +11,13 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "engine/executor_sim.h"
-#include "model/template.h"
-#include "model/tokenizer.h"
+#include "byte_model.h"
 #include "server/admin_link.h"
 #include "server/journal_file.h"
 #include "server/server.h"
 #include "vfs_lossy.h"
 
-#define BYTE_TOKENS 256
-#define IM_START    256
-#define IM_END      257
-
-/* ---- a tokenizer whose tokens are bytes ----------------------------------------------------------------------- */
-
-/* GPT-2's printable stand-in for a byte, as UTF-8. */
-static size_t byte_spelling(unsigned byte, char out[4])
-{
-	const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-	unsigned code = byte;
-
-	if (!printable) {
-		code = 256;
-		for (unsigned b = 0; b < byte; b++)
-			code += !((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE);
-	}
-	if (code < 0x80) {
-		out[0] = (char)code;
-		return 1;
-	}
-	out[0] = (char)(0xC0 | code >> 6);
-	out[1] = (char)(0x80 | (code & 0x3F));
-	return 2;
-}
-
-static struct tokenizer *tokenizer_of_bytes(void)
-{
-	static char spelling[BYTE_TOKENS][4];
-	struct token_text tokens[BYTE_TOKENS];
-	const struct tokenizer_added added[] = {
-		{IM_START, {"<|im_start|>", 12}, true}, {IM_END, {"<|im_end|>", 10}, true},
-	};
-	struct tokenizer *tokenizer = NULL;
-	struct err_info info = {0};
-
-	for (unsigned i = 0; i < BYTE_TOKENS; i++)
-		tokens[i] = (struct token_text){spelling[i], byte_spelling(i, spelling[i])};
-	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_TOKENS, .added = added, .added_count = 2,
-		.bos_id = TOKENIZER_ID_NONE, .eos_id = IM_END, .pad_id = TOKENIZER_ID_NONE};
-	if (tokenizer_open(&tokenizer, &source, &info)) {
-		fprintf(stderr, "serve_sim: %s\n", info.text);
-		exit(1);
-	}
-	return tokenizer;
-}
-
-static struct chat_template *template_of_chatml(const struct tokenizer *tokenizer)
-{
-	static const char source[] =
-		"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-		"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-	struct chat_template *template = NULL;
-	struct err_info info = {0};
-
-	if (chat_template_open(&template, source, sizeof(source) - 1, tokenizer, &info)) {
-		fprintf(stderr, "serve_sim: %s\n", info.text);
-		exit(1);
-	}
-	return template;
-}
-
 /* ---- serve ------------------------------------------------------------------------------------------------------ */
-
-struct sim_options {
-	int64_t step_us;
-	struct executor_limits limits;
-	struct executor_sim_faults faults;
-};
-
-static enum err sim_open(void *context, struct executor **out, const struct request_table *table, struct wake *wake,
-	struct err_info *info)
-{
-	const struct sim_options *options = context;
-	const struct chip_cost cost = {0};
-	const struct chip_cost_rates rates = {.bytes_per_s = 1, .ops_per_s = 1, .step_ns = options->step_us * 1000};
-
-	(void)wake;
-	return executor_sim_open(out, &options->limits, table, &cost, &rates, &options->faults, info);
-}
 
 static const char *option(int argc, char **argv, const char *name, const char *otherwise)
 {
@@ -133,20 +52,17 @@ static void replay_tell(const struct server *server, const char *path)
 
 static int serve(int argc, char **argv)
 {
-	struct sim_options sim = {.step_us = option_int(argc, argv, "--step-us", 2000)};
-	struct tokenizer *tokenizer = tokenizer_of_bytes();
-	struct chat_template *template = template_of_chatml(tokenizer);
-	struct server_model model = {.id = "sim", .tokenizer = tokenizer, .chat_template = template, .executor_open = sim_open,
-		.executor_context = &sim, .simulated = true, .eos = {IM_END}, .eos_count = 1,
-		.defaults = {.temperature = 1, .top_p = 1, .repetition_penalty = 1}};
-	struct server_config config = {.models = &model, .model_count = 1};
+	struct byte_model model;
+	struct server_config config = {.models = &model.served, .model_count = 1};
 	struct err_info info = {0};
 	struct server *server;
 	int status = 1;
 
-	sim.limits = (struct executor_limits){.slots = (uint32_t)option_int(argc, argv, "--slots", 16), .rows_max = 512,
-		.context_max = (uint32_t)option_int(argc, argv, "--context", 4096), .pages = 4096, .states = 0, .vocab = BYTE_TOKENS};
-	sim.faults.fail_per_million = (uint32_t)option_int(argc, argv, "--fail-per-million", 0);
+	byte_model_open(&model);
+	model.step_ns = option_int(argc, argv, "--step-us", 2000) * 1000;
+	model.limits.slots = (uint32_t)option_int(argc, argv, "--slots", 16);
+	model.limits.context_max = (uint32_t)option_int(argc, argv, "--context", 4096);
+	model.faults.fail_per_million = (uint32_t)option_int(argc, argv, "--fail-per-million", 0);
 	config.home = option(argc, argv, "--home", NULL);
 	config.host = option(argc, argv, "--host", NULL);
 	config.port = (uint16_t)option_int(argc, argv, "--port", 0);
@@ -173,8 +89,7 @@ static int serve(int argc, char **argv)
 	}
 	if (info.code)
 		fprintf(stderr, "serve_sim: error: %s\n", info.text);
-	chat_template_close(template);
-	tokenizer_close(tokenizer);
+	byte_model_close(&model);
 	return status;
 }
 
