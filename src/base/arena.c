@@ -127,6 +127,7 @@ static struct arena_chunk *chunk_add(struct arena *a, size_t need)
 	if (size > left || (a->pool && size > a->chunk_bytes))
 		return NULL;
 	chunk = a->pool ? pool_pop(a->pool) : mem_alloc(1, size);
+	a->starved = a->starved || !chunk;
 	if (!chunk)
 		return NULL;
 	chunk->size_bytes = size;

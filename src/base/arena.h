@@ -10,6 +10,7 @@
 #define BASE_ARENA_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -23,6 +24,7 @@ struct arena {
 	size_t chunk_bytes;
 	size_t used_bytes;           /* of all chunks, headers included */
 	size_t bytes_max;            /* full is an answer: arena_alloc returns NULL */
+	bool starved;                /* it did although the limit allowed more: heap or pool had nothing */
 };
 
 /* chunks_max chunks of chunk_bytes, reserved at once; NULL if memory cannot be had. */

@@ -10,8 +10,6 @@
 #include "server/front.h"
 #include "server/prompt.h"
 
-static void deltas_write(struct call *c, uint32_t answer_tokens, bool last);
-
 /* ---- to the core -------------------------------------------------------------------------------------------- */
 
 static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t tokens)
@@ -137,7 +135,8 @@ void chat_serve(struct call *c)
 	assert(c->state == CALL_AUTHORISING);
 	c->state = CALL_READING;
 	c->body = http_request_body_take(c->conn);
-	call_work(c, c->body.size, body_read, body_was_read);
+	c->body_bytes = c->body.size;
+	call_work(c, c->body_bytes, body_read, body_was_read);
 }
 
 /* ---- the prompt ---------------------------------------------------------------------------------------------- */
@@ -240,17 +239,6 @@ static void prompt_was_counted(uv_work_t *work, int status)
 	front_tell(c->front, &event);
 }
 
-/* How much there is to render: the messages are most of it, and were counted when they were a body. */
-static size_t prompt_bytes(const struct call *c)
-{
-	size_t bytes = 0, i;
-	const json_t *message;
-
-	json_array_foreach(c->chat.messages, i, message)
-		bytes += 64 + json_string_length(json_object_get(message, "content"));
-	return c->chat.tools ? bytes + FRONT_WORK_BYTES : bytes;
-}
-
 static void admitted(struct call *c, const struct core_action *action)
 {
 	if (c->state == CALL_ENDING)
@@ -258,7 +246,7 @@ static void admitted(struct call *c, const struct core_action *action)
 	c->state = CALL_COUNTING;
 	c->context_max = action->u.admit.context_max;
 	arena_init_pooled(&c->request.arena, c->front->pool, SIZE_MAX / 2);
-	call_work(c, prompt_bytes(c), prompt_count, prompt_was_counted);
+	call_work(c, c->body_bytes, prompt_count, prompt_was_counted);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------ */
@@ -311,21 +299,24 @@ static void delta_measure(struct call *c, uint32_t tokens)
 }
 
 /* One chunk for everything that may go out now. Tokens without text wait for company; at the end they have a chunk of
- * their own, so that no token is charged that was in none. */
-static void delta_stream(struct call *c, const struct buf *text, uint32_t tokens)
+ * their own, so that no token is charged that was in none. False: it found no memory, and nothing went out. */
+static bool delta_stream(struct call *c, const struct buf *text, uint32_t tokens)
 {
 	struct front *f = c->front;
 	const struct openai_usage usage = usage_so_far(c);
 
 	buf_clear(&f->out);
 	if (!stream_ready(c))
-		return;
+		return true;
 	if (tokens > 0)
 		openai_chunk_text(&f->out, &c->answer, text->data ? text->data : "", text->size,
 			c->chat.usage_in_each_chunk ? &usage : NULL);
+	if (f->out.failed)
+		return false;
 	if (f->out.size > 0)
 		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
 	c->tokens_chunked = c->tokens_out;
+	return true;
 }
 
 /* Tokens up to answer_tokens become text. */
@@ -346,36 +337,57 @@ static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 	return tokens;
 }
 
-static void deltas_write(struct call *c, uint32_t answer_tokens, bool last)
+/* A client that does not take what is queued must not get it later: it will not have been charged. */
+static void unsent_forget(struct call *c)
+{
+	struct http_conn *conn = c->conn;
+
+	if (!conn || !c->streaming || http_all_taken(conn))
+		return;
+	http_set_owner(conn, NULL);
+	c->conn = NULL;
+	http_stream_abort(conn);
+}
+
+/* Text found no memory: the answer ends here, and what the client does not have is not charged. */
+static void answer_lost(struct call *c)
+{
+	c->lost = true;
+	tell_cancel(c, tokens_taken(c));
+	unsent_forget(c);
+}
+
+/* False: the call is ending, because its client left or its text was lost. */
+static bool deltas_write(struct call *c, uint32_t answer_tokens, bool last)
 {
 	struct front *f = c->front;
 
 	buf_clear(&f->delta);
 	const uint32_t tokens = tokens_read(c, answer_tokens, last);
+	bool whole = !f->delta.failed;
 	c->tokens_out += tokens;
 	if (tokens > 0)
 		delta_measure(c, tokens);
 	if (!c->chat.stream)
 		buf_add(&c->text, f->delta.data, f->delta.size);
-	else if (f->delta.size > 0 || last)
-		delta_stream(c, &f->delta, c->tokens_out - c->tokens_chunked);
+	else if (whole && (f->delta.size > 0 || last))
+		whole = delta_stream(c, &f->delta, c->tokens_out - c->tokens_chunked);
+	if (c->conn && (!whole || c->text.failed))
+		answer_lost(c);
+	return c->state == CALL_RUNNING;
 }
 
 static void delivered(struct call *c, uint32_t answer_tokens)
 {
 	if (c->state != CALL_RUNNING)
 		return;  /* crossed with a client that left */
-	deltas_write(c, answer_tokens, false);
-	if (c->conn && c->chat.stream)
+	if (deltas_write(c, answer_tokens, false) && c->chat.stream)
 		tell_taken(c);
 }
 
 static void answered(struct call *c, uint32_t answer_tokens)
 {
-	if (c->state != CALL_RUNNING)
-		return;
-	deltas_write(c, answer_tokens, true);
-	if (!c->conn)
+	if (c->state != CALL_RUNNING || !deltas_write(c, answer_tokens, true))
 		return;
 	assert(c->tokens_out == answer_tokens);
 	c->state = CALL_FLUSHING;
@@ -389,7 +401,7 @@ static void answered(struct call *c, uint32_t answer_tokens)
 
 /* ---- the end --------------------------------------------------------------------------------------------------- */
 
-static void fault_of_end(const struct core_action *action, struct openai_error *error)
+static void fault_of_end(const struct call *c, const struct core_action *action, struct openai_error *error)
 {
 	const enum openai_fault fault = action->u.end.finish == RECORD_FINISH_CANCELLED ? OPENAI_CANCELLED
 		: OPENAI_INTERNAL;
@@ -400,6 +412,8 @@ static void fault_of_end(const struct core_action *action, struct openai_error *
 	if (action->u.end.store_failed)
 		openai_error_set(error, OPENAI_INTERNAL, NULL,
 			"The usage of this request could not be recorded. It was not charged.");
+	else if (c->lost)
+		openai_error_set(error, OPENAI_INTERNAL, NULL, "No memory was left for the rest of this answer.");
 }
 
 static bool end_is_good(const struct core_action *action)
@@ -422,16 +436,20 @@ static void stream_finish(struct call *c, const struct core_action *action, cons
 			openai_chunk_usage(&f->out, &c->answer, usage);
 		openai_chunk_done(&f->out);
 	} else {
-		fault_of_end(action, &error);
+		fault_of_end(c, action, &error);
 		openai_chunk_error(&f->out, &error);
 	}
-	http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
+	if (!f->out.failed)
+		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
 	if (!c->conn)
 		return;
 	struct http_conn *conn = c->conn;
 	http_set_owner(conn, NULL);
 	c->conn = NULL;
-	http_stream_close(conn);
+	if (f->out.failed)
+		http_stream_abort(conn);  /* the client sees that the end is missing */
+	else
+		http_stream_close(conn);
 }
 
 static void whole_finish(struct call *c, const struct core_action *action, const struct openai_usage *usage)
@@ -440,7 +458,7 @@ static void whole_finish(struct call *c, const struct core_action *action, const
 	struct openai_error error;
 
 	if (!end_is_good(action)) {
-		fault_of_end(action, &error);
+		fault_of_end(c, action, &error);
 		call_fail(c, &error);
 		return;
 	}
@@ -478,18 +496,6 @@ static void refused(struct call *c, const struct core_action *action)
 		call_fail(c, &error);
 	}
 	call_free(c);
-}
-
-/* A client that does not take what is queued must not get it later: it will not have been charged. */
-static void unsent_forget(struct call *c)
-{
-	struct http_conn *conn = c->conn;
-
-	if (!conn || !c->streaming || http_all_taken(conn))
-		return;
-	http_set_owner(conn, NULL);
-	c->conn = NULL;
-	http_stream_abort(conn);
 }
 
 /* This side ends it: nothing more is written, and what was written is charged. */

@@ -14,6 +14,7 @@
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
+#define RETRY_AFTER_NS   1000000000LL   /* of a call that found no place */
 #define REQUEST_CHUNK_SPARE 65536       /* stop strings and the detokeniser fit beside a short prompt */
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
 
@@ -115,6 +116,7 @@ static void report_take(struct front *f)
 
 	if (!atomic_exchange(&f->wires->report_there, false))
 		return;
+	f->report = f->wires->report;  /* the core may write there as soon as another is asked for */
 	f->reporting = NULL;
 	f->metrics.connections = http_connections(f->http);
 	while (c) {
@@ -185,15 +187,19 @@ static void headers_start(struct front *f, const char *request_id)
 	buf_printf(&f->headers, "x-request-id: %s\r\n", request_id);
 }
 
+/* An answer that found no memory, or whose headers did, is not sent in part. */
 static void conn_answer(struct front *f, struct http_conn *conn, const struct route *route, unsigned status,
 	const char *content_type, const struct buf *body)
 {
-	const struct http_answer answer = {.status = status, .content_type = content_type, .headers = f->headers.data,
-		.body = body->data, .size = body->size};
+	const bool lost = body->failed || f->headers.failed;
+	const struct http_answer answer = {.status = lost ? 500 : status,
+		.content_type = lost ? "application/json" : content_type,
+		.headers = f->headers.failed ? NULL : f->headers.data,
+		.body = lost ? f->no_memory.data : body->data, .size = lost ? f->no_memory.size : body->size};
 	const bool parsed = http_request(conn)->state == HTTP_PARSE_COMPLETE;
 
 	metrics_answer(&f->metrics, route ? route->path : "none", parsed ? http_parse_method(http_request(conn)) : "none",
-		status);
+		answer.status);
 	http_set_owner(conn, NULL);
 	http_answer(conn, &answer);
 }
@@ -243,6 +249,8 @@ void call_report(struct call *c)
 	c->state = CALL_REPORTING;
 	c->next = f->reporting;
 	f->reporting = c;
+	if (c->next)
+		return;
 	atomic_store(&f->wires->report_wanted, true);
 	f->tell_core = true;
 }
@@ -290,7 +298,7 @@ static void call_start(struct front *f, struct http_conn *conn, const struct rou
 	struct openai_error error;
 
 	if (!c) {
-		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, 1);
+		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, RETRY_AFTER_NS);
 		conn_fail(f, conn, &error, "");
 		return;
 	}
@@ -495,6 +503,19 @@ static struct http_config http_config_of(const struct server_config *config)
 	};
 }
 
+static bool buffers_open(struct front *f)
+{
+	struct openai_error error;
+
+	buf_init(&f->out, ANSWER_BYTES_MAX);
+	buf_init(&f->headers, 4096);
+	buf_init(&f->delta, ANSWER_BYTES_MAX);
+	buf_init(&f->no_memory, 1024);
+	openai_error_set(&error, OPENAI_INTERNAL, NULL, "No memory was left for the answer.");
+	openai_error_body(&error, &f->no_memory);
+	return !f->no_memory.failed;
+}
+
 enum err front_open(struct front *f, const struct front_open *open, struct err_info *info)
 {
 	const struct http_config http = http_config_of(open->config);
@@ -509,13 +530,10 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 	f->context_max = open->context_max;
 	f->created_s = clock_wall_ns() / 1000000000;
 	f->requests_max = open->config->requests_max;
-	buf_init(&f->out, ANSWER_BYTES_MAX);
-	buf_init(&f->headers, 4096);
-	buf_init(&f->delta, ANSWER_BYTES_MAX);
 	for (uint32_t i = 0; i < f->config->model_count; i++)
 		f->models[i] = (struct openai_model){f->config->models[i].id, f->config->models[i].defaults};
 	f->table = open->table;
-	if (!calls_open(f, open))
+	if (!buffers_open(f) || !calls_open(f, open))
 		return err_set(info, ERR_MEMORY, "no memory for %u requests", f->requests_max);
 	if (uv_loop_init(&f->loop))
 		return err_set(info, ERR_IO, "no event loop");
@@ -562,4 +580,5 @@ void front_close(struct front *f)
 	buf_free(&f->out);
 	buf_free(&f->headers);
 	buf_free(&f->delta);
+	buf_free(&f->no_memory);
 }

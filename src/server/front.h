@@ -86,9 +86,11 @@ struct call {
 	struct call *next;              /* in front->reporting */
 
 	bool cut;                       /* the core wants it to end */
+	bool lost;                      /* there was no memory for its text */
 	bool in_work;
 	uv_work_t work;
 	struct buf body;
+	size_t body_bytes;              /* as it came: how much there is to read, and later to render */
 	bool body_ok;
 	struct openai_error error;
 	struct openai_chat chat;
@@ -136,10 +138,12 @@ struct front {
 	struct arena_pool *pool;        /* of request arenas */
 	struct openai_model models[SERVER_MODELS_MAX];
 	const uint32_t *context_max;    /* [model_count] */
-	struct call *reporting;         /* calls that wait for the core's report */
+	struct call *reporting;         /* calls that wait for the core's report; one is asked for at a time */
+	struct core_report report;      /* the last one */
 	struct metrics metrics;
 	const char *currency;
 	struct buf out, headers, delta; /* for one answer at a time */
+	struct buf no_memory;           /* the answer when those found none */
 };
 
 /* What start-up knows. */

@@ -21,8 +21,8 @@ static void serve_ready(struct call *c)
 
 	if (c->state != CALL_REPORTING) {
 		call_report(c);
-	} else if (f->wires->report.stats.store_failing || f->wires->report.stats.draining) {
-		openai_error_refusal(&error, f->wires->report.stats.draining ? CORE_REFUSE_DRAINING : CORE_REFUSE_STORE_DOWN, 0);
+	} else if (f->report.stats.store_failing || f->report.stats.draining) {
+		openai_error_refusal(&error, f->report.stats.draining ? CORE_REFUSE_DRAINING : CORE_REFUSE_STORE_DOWN, 0);
 		call_fail(c, &error);
 		call_free(c);
 	} else {
@@ -39,7 +39,7 @@ static void serve_metrics(struct call *c)
 		return;
 	}
 	buf_clear(&f->out);
-	metrics_format(&f->out, &f->metrics, &f->wires->report, f->config->model_count == 1 ? f->models[0].id : "",
+	metrics_format(&f->out, &f->metrics, &f->report, f->config->model_count == 1 ? f->models[0].id : "",
 		f->currency);
 	call_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", &f->out);
 	call_free(c);

@@ -1,0 +1,348 @@
+/* tests/server/front_test.c - the front between a client and a core that the test plays: what it says when memory is
+ * short, and that it never says that more was delivered than was.
+ *
+ * Client, front and core live in one thread; only libuv's helpers have their own.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "byte_model.h"
+#include "server/front.h"
+
+#define SECOND       1000000000LL
+#define REQUESTS_MAX 4
+
+static char folder[64];
+static struct byte_model model;
+static struct server_config config;
+static struct home home;
+static struct wires wires;
+static struct request_table table;
+static struct request *by_handle[REQUESTS_MAX];
+static const uint8_t secret[HOME_SECRET_BYTES];
+static const uint32_t context_max = 4096;
+static struct front front;
+static uint16_t port;
+
+static void config_fill(void)
+{
+	config = (struct server_config){.host = "127.0.0.1", .any_port = true, .models = &model.served, .model_count = 1,
+		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20, .header_bytes_max = 65536,
+		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND,
+		.body_idle_ns = 30 * SECOND, .keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND};
+}
+
+static int front_start(void **state)
+{
+	const struct core_limits limits = {.requests_max = REQUESTS_MAX, .replies_max = 128, .records_max = 64};
+	const struct front_open open = {.config = &config, .home = &home, .secret = secret, .wires = &wires, .currency = "CNY",
+		.database = "", .table = &table, .context_max = &context_max};
+	struct err_info info = {0};
+
+	(void)state;
+	strcpy(folder, "/tmp/front_test.XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	byte_model_open(&model);
+	model.served.id = "sim";
+	config_fill();
+	table = (struct request_table){.by_handle = by_handle, .capacity = REQUESTS_MAX};
+	if (home_open(&home, folder, &info) || home_lock(&home, "a test", &info) || wires_open(&wires, &limits, &info) ||
+		front_open(&front, &open, &info) || front_listen(&front, &port, &info))
+		fail_msg("%s", info.text);
+	return 0;
+}
+
+static int front_stop(void **state)
+{
+	char command[128];
+
+	(void)state;
+	front_close(&front);
+	wires_close(&wires);
+	home_close(&home);
+	byte_model_close(&model);
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+static void run(void)
+{
+	for (int i = 0; i < 4; i++)
+		uv_run(&front.loop, UV_RUN_NOWAIT);
+}
+
+/* ---- the client ------------------------------------------------------------------------------------------------- */
+
+static int client_open(void)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	run();
+	return fd;
+}
+
+static void client_post(int fd, const char *body, size_t size)
+{
+	char head[200];
+	size_t sent = 0;
+	const int head_size = snprintf(head, sizeof(head), "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n",
+		size);
+
+	assert_int_equal(send(fd, head, (size_t)head_size, MSG_NOSIGNAL), head_size);
+	for (; sent < size; run()) {
+		const ssize_t now_sent = send(fd, body + sent, size - sent, MSG_NOSIGNAL);
+
+		sent += now_sent > 0 ? (size_t)now_sent : 0;
+	}
+	run();
+}
+
+/* What has come so far; "" when nothing did. */
+static const char *client_hear(int fd)
+{
+	static char text[1 << 16];
+	ssize_t got;
+
+	run();
+	got = recv(fd, text, sizeof(text) - 1, 0);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+/* ---- the core ----------------------------------------------------------------------------------------------------- */
+
+/* The next event; it must be of this kind. Helpers may have to make it first. */
+static struct core_event hear(enum core_event_kind kind)
+{
+	struct core_event event;
+
+	for (int i = 0; i < 10000 && ring_count(wires.events) == 0; i++) {
+		run();
+		poll(NULL, 0, 1);
+	}
+	assert_true(ring_pop(wires.events, &event));
+	assert_int_equal(event.kind, kind);
+	return event;
+}
+
+static void hear_nothing(void)
+{
+	struct core_event event;
+
+	run();
+	assert_false(ring_pop(wires.events, &event));
+}
+
+static void say(struct core_action action)
+{
+	assert_true(ring_push(wires.actions, &action));
+	wake_set(&wires.front_wake);
+	run();
+}
+
+/* Lets the caller in and hears what follows. */
+static struct core_event let_in(enum core_event_kind next)
+{
+	const struct core_event event = hear(CORE_AUTHORISE);
+
+	say((struct core_action){.kind = CORE_REPLY, .u.reply = {.token = event.u.authorise.token}});
+	return hear(next);
+}
+
+/* A request that runs; its handle. */
+static uint32_t started(int fd, const char *body)
+{
+	client_post(fd, body, strlen(body));
+	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
+	say((struct core_action){.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}});
+	assert_int_equal(hear(CORE_ARRIVE).u.arrive.handle, handle);
+	say((struct core_action){.kind = CORE_ACCEPT, .u.accept = {.handle = handle}});
+	return handle;
+}
+
+static void answer_grow(uint32_t handle, uint32_t tokens)
+{
+	for (uint32_t i = 0; i < tokens; i++)
+		by_handle[handle]->answer[i] = 'a';
+	say((struct core_action){.kind = CORE_DELIVER, .u.deliver = {.handle = handle, .answer_tokens = tokens}});
+}
+
+static void end(uint32_t handle, enum record_finish finish, uint32_t tokens)
+{
+	say((struct core_action){.kind = CORE_END, .u.end = {.handle = handle, .recorded = true, .finish = finish,
+		.prompt_tokens = 3, .completion_tokens = tokens}});
+}
+
+static const char HELLO[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+static const char HELLO_STREAM[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true}";
+
+/* ---- promises ----------------------------------------------------------------------------------------------------- */
+
+static void an_answer_is_told_whole(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	const uint32_t handle = started(fd, HELLO);
+	answer_grow(handle, 5);
+	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 5}});
+	assert_int_equal(hear(CORE_FLUSHED).u.progress.tokens, 5);
+	end(handle, RECORD_FINISH_STOP, 5);
+	const char *text = client_hear(fd);
+	assert_non_null(strstr(text, "HTTP/1.1 200 OK"));
+	assert_non_null(strstr(text, "\"content\":\"aaaaa\""));
+	close(fd);
+}
+
+static void text_that_found_no_memory_is_an_error_and_not_charged(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	const uint32_t handle = started(fd, HELLO);
+	answer_grow(handle, 2);
+	mem_fail_after(1, 1);
+	answer_grow(handle, 4000);
+	mem_fail_after(0, 0);
+	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 0);
+	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 4000}});
+	hear_nothing();
+	end(handle, RECORD_FINISH_CANCELLED, 0);
+	const char *text = client_hear(fd);
+	assert_non_null(strstr(text, "HTTP/1.1 500 "));
+	assert_non_null(strstr(text, "No memory was left"));
+	close(fd);
+}
+
+static void a_stream_that_found_no_memory_ends_with_an_error_event(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	const uint32_t handle = started(fd, HELLO_STREAM);
+	answer_grow(handle, 2);
+	assert_int_equal(hear(CORE_WRITTEN).u.progress.tokens, 2);
+	mem_fail_after(1, 1);
+	answer_grow(handle, 4000);
+	mem_fail_after(0, 0);
+	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 2);
+	end(handle, RECORD_FINISH_CANCELLED, 2);
+	const char *text = client_hear(fd);
+	assert_non_null(strstr(text, "\"content\":\"aa\""));
+	assert_null(strstr(text, "\"content\":\"aaa"));
+	assert_non_null(strstr(text, "data: {\"error\":{\"message\":\"No memory was left"));
+	assert_null(strstr(text, "[DONE]"));
+	close(fd);
+}
+
+static void a_whole_answer_that_found_no_memory_is_an_error(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	const uint32_t handle = started(fd, HELLO);
+	answer_grow(handle, 3500);
+	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 3500}});
+	assert_int_equal(hear(CORE_FLUSHED).u.progress.tokens, 3500);
+	mem_fail_after(1, 0);
+	end(handle, RECORD_FINISH_STOP, 3500);
+	mem_fail_after(0, 0);
+	const char *text = client_hear(fd);
+	assert_non_null(strstr(text, "HTTP/1.1 500 "));
+	assert_non_null(strstr(text, "{\"error\":{\"message\":\"No memory was left"));
+	close(fd);
+}
+
+static void a_prompt_that_found_no_memory_is_no_fault_of_the_client(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	client_post(fd, HELLO, sizeof(HELLO) - 1);
+	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
+	mem_fail_after(1, 0);
+	say((struct core_action){.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}});
+	mem_fail_after(0, 0);
+	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 0);
+	const char *text = client_hear(fd);
+	assert_non_null(strstr(text, "HTTP/1.1 503 "));
+	assert_non_null(strstr(text, "retry-after: 1\r\n"));
+	close(fd);
+}
+
+/* Its messages are short, and yet there is much to render. */
+static void a_large_body_is_rendered_by_another_thread(void **state)
+{
+	char body[FRONT_WORK_BYTES + 200];
+
+	(void)state;
+	const int fd = client_open();
+	const int size = snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"name\":\"%0*d\"}]}",
+		FRONT_WORK_BYTES, 0);
+	client_post(fd, body, (size_t)size);
+	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
+	const struct core_action admit = {.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}};
+	assert_true(ring_push(wires.actions, &admit));
+	wake_set(&wires.front_wake);
+	uv_run(&front.loop, UV_RUN_NOWAIT);
+	assert_true(front.calls[handle].in_work);
+	hear(CORE_ARRIVE);
+	close(fd);
+}
+
+static void report_fill(uint64_t steps)
+{
+	assert_true(atomic_exchange(&wires.report_wanted, false));
+	wires.report.steps = steps;
+	atomic_store(&wires.report_there, true);
+}
+
+static void a_report_is_asked_for_when_the_one_before_was_taken(void **state)
+{
+	static const char get[] = "GET /metrics HTTP/1.1\r\n\r\n";
+
+	(void)state;
+	const int a = client_open(), b = client_open();
+	assert_int_equal(send(a, get, sizeof(get) - 1, 0), sizeof(get) - 1);
+	run();
+	report_fill(41);
+	assert_int_equal(send(b, get, sizeof(get) - 1, 0), sizeof(get) - 1);
+	run();
+	assert_false(atomic_load(&wires.report_wanted));  /* the core would write what the front is about to read */
+	wake_set(&wires.front_wake);
+	run();
+	assert_non_null(strstr(client_hear(a), "tongyun_core_steps_total 41\n"));
+	assert_non_null(strstr(client_hear(b), "tongyun_core_steps_total 41\n"));
+	assert_int_equal(send(a, get, sizeof(get) - 1, 0), sizeof(get) - 1);
+	run();
+	report_fill(42);
+	wake_set(&wires.front_wake);
+	assert_non_null(strstr(client_hear(a), "tongyun_core_steps_total 42\n"));
+	close(a);
+	close(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define WITH_A_FRONT(name) cmocka_unit_test_setup_teardown(name, front_start, front_stop)
+		WITH_A_FRONT(an_answer_is_told_whole),
+		WITH_A_FRONT(text_that_found_no_memory_is_an_error_and_not_charged),
+		WITH_A_FRONT(a_stream_that_found_no_memory_ends_with_an_error_event),
+		WITH_A_FRONT(a_whole_answer_that_found_no_memory_is_an_error),
+		WITH_A_FRONT(a_prompt_that_found_no_memory_is_no_fault_of_the_client),
+		WITH_A_FRONT(a_large_body_is_rendered_by_another_thread),
+		WITH_A_FRONT(a_report_is_asked_for_when_the_one_before_was_taken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
