@@ -37,6 +37,7 @@ struct admin_link {
 	char database[PATH_MAX];
 	struct store *store;                /* local only, and below */
 	struct core_local core;
+	struct err_info no_core;            /* why none could start on what the database holds: then it can only be read */
 	struct core_local_hooks hooks;
 	struct journal_facts facts;
 	struct journal_file *journal;
@@ -72,7 +73,9 @@ static enum err local_open(struct admin_link *l, struct err_info *info)
 	if (journal_facts_read(&l->facts, &l->home, info) || journal_file_open(&l->journal, &l->home, info))
 		return info->code;
 	l->hooks = (struct core_local_hooks){.context = l, .tokens = cut_off_tokens, .event = event_note};
-	return core_local_open(&l->core, &limits, l->store, &l->hooks, info);
+	if (core_local_open(&l->core, &limits, l->store, &l->hooks, &l->no_core) && l->no_core.code != ERR_INPUT)
+		*info = l->no_core;
+	return info->code;
 }
 
 static enum err refused(const struct openai_error *error, struct err_info *info)
@@ -94,6 +97,10 @@ static enum err local_call(struct admin_link *l, struct admin_command *command, 
 	struct openai_error error;
 	struct buf out;
 
+	if (l->no_core.code) {
+		*info = l->no_core;
+		return info->code;
+	}
 	if (core_local_step(&l->core, &command->event, info))
 		return info->code;
 	buf_init(&out, LINE_BYTES_MAX);
@@ -132,6 +139,8 @@ static enum err local_each(struct admin_link *l, const struct admin_command *com
 		return err_set_errno(info, "no file for the list");
 	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home, true, info) == ERR_NONE)
 		(void)!lines_see(file, see, context, info);
+	if (!info->code && command->op == ADMIN_LEDGER_CHECK && l->no_core.code)
+		*info = l->no_core;
 	fclose(file);
 	return info->code;
 }
