@@ -51,6 +51,23 @@ static void answer_line(void *context, const char *line)
 	json_decref(row);
 }
 
+/* A refusal says what it is about: the server's own text only says why. */
+static enum err answer_refused(const json_t *request, struct err_info *info)
+{
+	static const char *const subjects[] = {"tenant", "name", "model"};   /* a key's name is not its tenant's */
+	const json_t *id = json_object_get(request, "id");
+
+	if (json_is_integer(id))
+		return err_prefix(info, "key %lld", (long long)json_integer_value(id));
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(*subjects); i++) {
+		const char *subject = json_string_value(json_object_get(request, subjects[i]));
+
+		if (subject)
+			return err_prefix(info, "'%s'", subject);
+	}
+	return info->code;
+}
+
 int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row))
 {
 	struct answer a = {.as_json = as_json, .print = print};
@@ -60,12 +77,14 @@ int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*prin
 	enum err err;
 
 	assert(request);
-	a.rows = kind == CLOUD_LIST && as_json ? json_array() : NULL;
+	a.rows = (kind == CLOUD_LIST || kind == CLOUD_ROW) && as_json ? json_array() : NULL;
 	if (!(err = admin_link_open(&link, NULL, &info))) {
-		if (kind != CLOUD_ONE)
+		if (kind == CLOUD_LIST || kind == CLOUD_CHECK)
 			err = admin_link_each(link, request, answer_line, &a, &info);
 		else if (!(err = admin_link_call(link, request, &reply, &info)))
 			answer_take(&a, reply);
+		else
+			err = answer_refused(request, &info);
 		admin_link_close(link);
 	}
 	json_decref(reply);

@@ -17,8 +17,12 @@ struct cloud_subverb {
 };
 int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs, uint32_t count);
 
-/* One document, rows of a list, or the one row of a check. */
-enum cloud_answer { CLOUD_ONE, CLOUD_LIST, CLOUD_CHECK };
+enum cloud_answer {
+	CLOUD_ONE,      /* a document */
+	CLOUD_ROW,      /* one row, in JSON an array of one: what cli.md says of prices */
+	CLOUD_LIST,     /* rows, in JSON an array */
+	CLOUD_CHECK,    /* the one row of a check */
+};
 
 /* Sends the request (released here) to the server that runs on $TONGYUN_HOME, or carries it out on the database when none
  * does. Prints the answer: as JSON as it is (the rows of a list as one array), else each row by print. Returns an exit code. */

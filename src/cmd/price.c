@@ -1,6 +1,7 @@
 /* cmd/price.c - `tongyun price set|list`. */
 #include <stdio.h>
 
+#include "cloud/price.h"
 #include "cmd/cloud.h"
 #include "cmd/cmd.h"
 
@@ -34,9 +35,11 @@ static int price_set(int argc, char **argv)
 	if (!amount_parse(input, &input_nano) || !amount_parse(output, &output_nano)
 		|| !amount_parse(cached ? cached : input, &cached_nano))
 		return options_wrong(&o, "a price is an amount such as 2.50");
+	if (input_nano > PRICE_NANO_MAX || output_nano > PRICE_NANO_MAX || cached_nano > PRICE_NANO_MAX)
+		return options_wrong(&o, "a price is at most %lld per million tokens", PRICE_NANO_MAX / 1000000000LL);
 	return cloud_ask(json_pack("{s:s, s:s, s:I, s:I, s:I}", "op", "price_set", "model", model, "input_nano",
 		(json_int_t)input_nano, "output_nano", (json_int_t)output_nano, "cached_nano",
-		(json_int_t)cached_nano), CLOUD_ONE, as_json, price_print);
+		(json_int_t)cached_nano), CLOUD_ROW, as_json, price_print);
 }
 
 static int price_list(int argc, char **argv)

@@ -66,6 +66,8 @@ static int tenant_topup(int argc, char **argv)
 		return options_wrong(&o, "NAME and AMOUNT are needed");
 	if (!amount_of(&o, "AMOUNT", arguments[1], &nano, &exit_code))
 		return exit_code;
+	if (nano == 0)
+		return options_wrong(&o, "AMOUNT must be more than 0");
 	return cloud_ask(json_pack("{s:s, s:s, s:I}", "op", "tenant_topup", "name", arguments[0], "amount_nano",
 		(json_int_t)nano), CLOUD_ONE, as_json, tenant_print);
 }
