@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -150,11 +149,9 @@ static enum err prompt_check(const struct answerer *a, enum err err, const struc
 
 enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens, struct err_info *info)
 {
-	const time_t seconds = (time_t)(clock_wall_ns() / 1000000000);
 	struct tm now;
 	struct token_list list = {.ids = a->tokens, .count_max = a->context_max};
-	struct chat_prompt prompt = {
-		.messages = messages, .generation_prompt = true, .now = localtime_r(&seconds, &now)};
+	struct chat_prompt prompt = {.messages = messages, .generation_prompt = true, .now = cmd_now(&now)};
 	json_t *kwargs = NULL;
 	struct arena scratch;
 	enum err err;

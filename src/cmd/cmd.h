@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "chip/chip.h"
@@ -46,6 +47,9 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 
 /* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
 bool cmd_looks_like_model(const char *text);
+
+/* The local time, for chat templates that ask the date; returns out. */
+const struct tm *cmd_now(struct tm *out);
 
 /* A model with its chip. */
 struct cmd_model {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
@@ -35,6 +36,13 @@ bool cmd_parse(const struct options *o, int argc, char **argv, const char **posi
 
 	*exit_code = result == OPTIONS_WRONG ? CMD_WRONG : CMD_DONE;
 	return result == OPTIONS_OK;
+}
+
+const struct tm *cmd_now(struct tm *out)
+{
+	const time_t seconds = (time_t)(clock_wall_ns() / 1000000000);
+
+	return localtime_r(&seconds, out);
 }
 
 bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count)

@@ -15,6 +15,7 @@ static enum err render(const struct model *m, const char *path, bool generation_
 {
 	struct jinja_output text;
 	struct arena scratch;
+	struct tm now;
 	json_t *file;
 	enum err err;
 
@@ -27,6 +28,7 @@ static enum err render(const struct model *m, const char *path, bool generation_
 		.tools = json_object_get(file, "tools"),
 		.kwargs = json_object_get(file, "chat_template_kwargs"),
 		.generation_prompt = generation_prompt,
+		.now = cmd_now(&now),
 	};
 
 	jinja_output_init(&text, CHAT_TEXT_BYTES_MAX);
