@@ -17,6 +17,7 @@ TONGYUN = os.path.join(BUILD, "src", "cmd", "tongyun")
 GOLDEN = os.path.join(ROOT, "tests", "golden")
 QWEN3 = os.path.join(GOLDEN, "checkpoints", "qwen3-f32")     # random weights: says anything, for as long as one likes
 POET = "tongyun-poet"                                        # the model inside
+NANO = 10**9
 SECONDS_MAX = 60                                             # of anything that is waited for
 
 
@@ -64,6 +65,9 @@ class Program:
         assert rest == "", done.stderr
         assert line.startswith(f"tongyun: {verb}: ") and line.endswith(f"; see tongyun {verb} --help"), line
         return line[len(f"tongyun: {verb}: "):-len(f"; see tongyun {verb} --help")]
+
+    def files(self):
+        return [os.path.join(folder, name) for folder, _, names in os.walk(self.home) for name in names]
 
     def serve(self, *arguments, **options):
         return Server(self, *arguments, **options)

@@ -1,0 +1,160 @@
+"""`tongyun run` without a terminal: which argument is what, what it is told, and how the answer comes."""
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from program import GOLDEN, QWEN3, TONGYUN
+
+SPRING_RAIN = "写一首五言绝句，题为春雨"
+STATS = re.compile(r"prompt (\d+) tokens, first token after \d+ ms; answer (\d+) tokens, \d+\.\d tokens/s\n")
+GREEDY = ["--temperature", "0"]
+
+
+def test_the_model_inside_writes_the_poem_asked_for(shared):
+    lines = shared.ok("run", SPRING_RAIN, "--seed", 1).split()
+    assert len(lines) == 2
+    assert all(re.fullmatch("[\u4e00-\u9fff]{5}，[\u4e00-\u9fff]{5}。", line) for line in lines), lines
+
+
+def test_a_prompt_may_be_said_in_five_ways(shared):
+    said = [
+        shared.ok("run", *GREEDY, SPRING_RAIN),
+        shared.ok("run", SPRING_RAIN, *GREEDY),
+        shared.ok("run", *GREEDY, "-p", SPRING_RAIN),
+        shared.ok("run", *GREEDY, stdin=SPRING_RAIN),
+        shared.ok("run", *GREEDY, stdin=SPRING_RAIN + "\n"),     # the line's end that echo adds
+        shared.ok("run", *GREEDY, env={"TONGYUN_PROMPT": SPRING_RAIN}),
+    ]
+    assert len(set(said)) == 1 and said[0].strip()
+
+
+def test_a_model_may_be_said_in_four_ways(shared):
+    options = [*GREEDY, "--max-tokens", "5"]
+    said = [
+        shared.run("run", *options, QWEN3, "hello", binary=True),
+        shared.run("run", *options, "-m", QWEN3, "hello", binary=True),
+        shared.run("run", *options, QWEN3, stdin="hello", binary=True),
+        shared.run("run", *options, "-p", "hello", QWEN3, binary=True),
+        shared.run("run", *options, "hello", env={"TONGYUN_MODEL": QWEN3}, binary=True),
+    ]
+    assert all(done.returncode == 0 for done in said)
+    assert len({done.stdout for done in said}) == 1
+    assert said[0].stdout != shared.run("run", *options, "hello", binary=True).stdout
+
+
+def test_an_argument_that_looks_like_a_model_is_one(program, tmp_path):
+    (tmp_path / "poem").write_text("not a model")
+    for model in ("poem", "./poem", "x.gguf", "owner/name", "owner/name:q8_0", "o.w-n_e/r.1"):
+        assert model in program.fails("run", model, stdin="hello")
+
+
+@pytest.mark.parametrize("prompt", ["hello", "owner/name/more", "a/b:c:d", "owner/", "/name", "x.ggufs", "诗人/李白", "a b/c",
+                                    "x" * 5000])
+def test_any_other_argument_is_a_prompt(shared, prompt):
+    shared.ok("run", "--max-tokens", 1, "--ctx-size", 2048, prompt[:1000] if len(prompt) > 1000 else prompt)
+
+
+def test_what_looks_like_a_model_can_be_said_as_a_prompt(program, tmp_path):
+    (tmp_path / "poem").write_text("not a model")
+    for prompt in ("poem", "owner/name", "x.gguf"):
+        want = program.ok("run", *GREEDY, stdin=prompt)
+        assert program.ok("run", *GREEDY, "-p", prompt) == want
+        assert program.ok("run", *GREEDY, "--prompt=" + prompt) == want
+
+
+def test_a_model_argument_wins_over_the_environment(shared):
+    env = {"TONGYUN_MODEL": os.path.join(GOLDEN, "gguf", "qwen3-q8_0.gguf")}
+    options = [*GREEDY, "--max-tokens", "5"]
+    want = shared.run("run", *options, QWEN3, "hello", binary=True).stdout
+    assert shared.run("run", *options, QWEN3, stdin="hello", env=env, binary=True).stdout == want
+    assert shared.run("run", *options, "-m", QWEN3, "hello", env=env, binary=True).stdout == want
+
+
+@pytest.mark.parametrize("arguments, stdin", [([], ""), ([], "\n"), ([""], ""), (["-p", ""], ""), (["--raw"], "")])
+def test_an_empty_prompt_is_told(shared, arguments, stdin):
+    assert shared.fails("run", *arguments, stdin=stdin).startswith("the prompt is empty")
+
+
+def test_a_prompt_that_is_no_text_is_told(shared):
+    assert shared.fails("run", stdin=b"\xff\xfe") == "the user message is not UTF-8"
+    assert shared.fails("run", "--system", "\udcff", "hello") == "the system message is not UTF-8"
+    assert shared.run("run", "--raw", "--max-tokens", 1, stdin=b"a\xff\x00b", binary=True).returncode == 0
+    assert shared.run("run", "--max-tokens", 1, stdin=b"a\x00b", binary=True).returncode == 0
+
+
+def test_a_prompt_that_does_not_fit_is_told(shared):
+    assert shared.fails("run", stdin="春" * 3000) == "the prompt does not fit into the context of 2048 tokens"
+    assert shared.fails("run", "--raw", "-c", 32, stdin="春" * 40) == "the prompt does not fit into the context of 32 tokens"
+    shared.ok("run", "--raw", "-c", 32, stdin="春" * 31)
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_another(shared):
+    def answer(*options):
+        return shared.ok("run", "写一首七言律诗，题为秋夜", *options)
+    assert answer("--seed", 5) == answer("--seed", 5, "--threads", 1) == answer("--seed=5")
+    assert len({answer("--seed", seed) for seed in range(5)}) > 1
+    assert len({answer("--temperature", 0) for _ in range(2)}) == 1
+    assert answer("--temperature", 1, "--top-k", 1, "--seed", 1) == answer("--temperature", 1, "--top-p", 1e-9, "--seed", 2)
+    assert answer("--temperature", 1, "--min-p", 1, "--seed", 1) == answer("--temperature", 0)
+
+
+def test_an_answer_ends_where_it_was_told_to(shared):
+    whole = shared.ok("run", *GREEDY, SPRING_RAIN)
+    first_line = whole.split("。")[0]
+    assert shared.ok("run", *GREEDY, "--stop", "。", SPRING_RAIN) == first_line + "\n"
+    assert shared.ok("run", *GREEDY, "--stop", "never", "--stop", first_line[-1:] + "。", SPRING_RAIN) == first_line[:-1] + "\n"
+    cut = shared.run("run", *GREEDY, "--max-tokens", 4, "--stats", SPRING_RAIN)
+    assert whole.startswith(cut.stdout.rstrip("\n")) and STATS.fullmatch(cut.stderr).group(2) == "4"
+
+
+def test_stats_count_the_prompt_and_the_answer_on_stderr(shared):
+    done = shared.run("run", *GREEDY, "--stats", SPRING_RAIN)
+    prompt, answer = map(int, STATS.fullmatch(done.stderr).groups())
+    messages = '{"messages":[{"role":"user","content":"%s"}]}' % SPRING_RAIN
+    rendered = shared.ok("template", "--messages", "-", stdin=messages)
+    assert prompt == len(shared.json("tokenize", "--special", stdin=rendered))
+    assert answer == len(shared.json("tokenize", stdin=done.stdout.rstrip("\n"))) + 1     # and its end
+
+
+def test_a_system_message_and_thinking_reach_the_template(shared):
+    def prompt_tokens(*options):
+        done = shared.run("run", "-m", QWEN3, "--stats", "--max-tokens", 1, "hello", *options, binary=True)
+        return int(STATS.search(done.stderr.decode()).group(1))
+    assert prompt_tokens("--system", "be brief") > prompt_tokens()
+    assert prompt_tokens("--no-think") > prompt_tokens("--think")     # Qwen3's template closes the thought for it
+    assert prompt_tokens("--think") == prompt_tokens() == prompt_tokens("--no-think", "--think")
+    os_env = {"TONGYUN_NO_THINK": "1"}
+    done = shared.run("run", "-m", QWEN3, "--stats", "--max-tokens", 1, "hello", env=os_env, binary=True)
+    assert int(STATS.search(done.stderr.decode()).group(1)) == prompt_tokens("--no-think")
+
+
+def test_raw_is_the_text_as_it_is(shared):
+    done = shared.run("run", "--raw", "--stats", "--max-tokens", 1, "春雨")
+    assert int(STATS.fullmatch(done.stderr).group(1)) == len(shared.json("tokenize", "--special", stdin="春雨"))
+    lines = shared.run("run", "--raw", "--stats", "--max-tokens", 1, stdin="春雨\n")
+    assert int(STATS.fullmatch(lines.stderr).group(1)) == len(shared.json("tokenize", "--special", stdin="春雨\n"))
+
+
+@pytest.mark.parametrize("model, prompt", [("", "写一首七言律诗，题为秋夜"), (QWEN3, "hello")])
+def test_each_token_is_written_at_once_and_no_character_is_cut(shared, model, prompt):
+    """A socket that keeps what was written together: each message is one write."""
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen([TONGYUN, "run", *(["-m", model] if model else []), "--seed", "3", "--temperature", "1",
+                                "--max-tokens", "200", "--stats", prompt], stdin=subprocess.DEVNULL, stdout=writer,
+                               stderr=subprocess.PIPE, env=shared.env)
+    writer.close()
+    reader.settimeout(60)
+    messages = []
+    while part := reader.recv(65536):
+        messages.append(part)
+    answer = int(STATS.search(process.stderr.read().decode()).group(2))
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    for message in messages:
+        message.decode()    # strict
+    assert 5 < len(messages) <= answer + 1
+    if not model:           # each of its tokens is a whole character; the last message is the line's end
+        assert len(messages) == answer

@@ -1,0 +1,119 @@
+"""Where settings come from: config file, then environment, then flags, the later one wins; and where state lives."""
+import os
+
+import pytest
+
+
+def served_id(program, *arguments, env=(), config=None):
+    """The model's id in the API of a server started so."""
+    if config is not None:
+        path = os.path.join(program.folder, "settings.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config)
+        arguments = ["--config", path, *arguments]
+    with program.serve(*arguments, env=env) as server:
+        return server.models()[0]
+
+
+def test_the_flag_wins_over_the_environment_and_that_over_the_file(program):
+    file, env, flag = "alias: from-file\n", {"TONGYUN_ALIAS": "from-env"}, ["--alias", "from-flag"]
+    assert served_id(program) == "tongyun-poet"
+    assert served_id(program, config=file) == "from-file"
+    assert served_id(program, config=file, env=env) == "from-env"
+    assert served_id(program, *flag, config=file, env=env) == "from-flag"
+    assert served_id(program, *flag, config=file) == "from-flag"
+
+
+def test_a_setting_has_all_its_spellings_everywhere(program):
+    assert served_id(program, "--served-model-name", "a") == served_id(program, "-a", "a") == "a"
+    assert served_id(program, config="served-model-name: a\n") == served_id(program, config="served_model_name: a\n") == "a"
+    assert served_id(program, env={"TONGYUN_SERVED_MODEL_NAME": "a"}) == "a"
+
+
+def test_the_environment_can_name_the_config_file(program, tmp_path):
+    (tmp_path / "c.yaml").write_text("alias: from-file\n")
+    (tmp_path / "d.yaml").write_text("alias: from-the-other\n")
+    env = {"TONGYUN_CONFIG": str(tmp_path / "c.yaml")}
+    assert served_id(program, env=env) == "from-file"
+    assert served_id(program, "--config", tmp_path / "d.yaml", env=env) == "from-the-other"
+
+
+@pytest.mark.parametrize("spelling", [["--max-model-len", 100], ["--ctx-size", 100], ["-c", 100]])
+def test_the_spellings_of_other_servers_mean_the_same(program, spelling):
+    with program.serve(*spelling, "--parallel", 3) as server:
+        _, document = server.request("GET", "/v1/models")
+        assert document["data"][0]["max_model_len"] == 100
+        assert "3 sequences" in server.log
+
+
+@pytest.mark.parametrize("spelling", [["--max-num-seqs", 3], ["--parallel", 3], ["-np", 3], ["--parallel=3"]])
+def test_sequences_at_once_have_three_spellings(program, spelling):
+    with program.serve(*spelling) as server:
+        assert "3 sequences" in server.log
+
+
+@pytest.mark.parametrize("text, says", [
+    ("nonsense: 1\n", "unknown setting 'nonsense'"), ("port: many\n", "port: 'many' is not a whole number from 0 to 65535"),
+    ("port: [\n", "line 2"), ("port:\n  deep: 1\n", "'port' must be a value or a list"), ("a: &x 1\nb: *x\n", "unknown setting 'a'"),
+    ("config: other.yaml\n", "unknown setting 'config'"), ("\x00", "line 1"), ("json: true\n", "unknown setting 'json'"),
+])
+def test_a_config_file_that_is_wrong_is_told_with_its_name(program, tmp_path, text, says):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    told = program.wrong("serve", "--config", path)
+    assert told.startswith(f"{path}: ") and says in told
+
+
+def test_a_config_file_that_is_not_there_is_named(program):
+    assert "/nowhere.yaml: No such file" in program.wrong("serve", "--config", "/nowhere.yaml")
+    done = program.run("serve", env={"TONGYUN_CONFIG": "/nowhere.yaml"})
+    assert done.returncode == 2 and "/nowhere.yaml: No such file" in done.stderr
+
+
+def test_a_variable_that_is_wrong_is_named_and_an_empty_one_is_not_there(program):
+    done = program.run("run", "hello", env={"TONGYUN_TEMPERATURE": "hot"})
+    assert done.returncode == 2 and "TONGYUN_TEMPERATURE: 'hot' is not a number" in done.stderr
+    program.ok("run", "hello", env={"TONGYUN_TEMPERATURE": ""})
+
+
+def test_the_environment_is_for_every_verb(program):
+    greedy = {"TONGYUN_TEMPERATURE": "0"}
+    assert program.ok("run", "春雨", env=greedy) == program.ok("run", "春雨", "--temperature", 0)
+    assert program.ok("tenant", "list", env={"TONGYUN_JSON": "1"}).startswith("[")
+    assert program.ok("tenant", "list", env={"TONGYUN_JSON": "no"}) == program.ok("tenant", "list")
+    # stop strings of a flag replace those of the environment
+    poem = program.ok("run", "写一首五言绝句，题为春雨", env=greedy)
+    assert program.ok("run", "写一首五言绝句，题为春雨", "--stop", "never", env={**greedy, "TONGYUN_STOP": "。"}) == poem
+    assert program.ok("run", "写一首五言绝句，题为春雨", env={**greedy, "TONGYUN_STOP": "。"}) == poem.split("。")[0] + "\n"
+
+
+def test_state_lives_where_it_is_said(program, tmp_path):
+    plain = {key: value for key, value in program.env.items() if key != "TONGYUN_HOME"}
+    places = [({"TONGYUN_HOME": str(tmp_path / "a"), "XDG_DATA_HOME": str(tmp_path / "b")}, tmp_path / "a"),
+              ({"XDG_DATA_HOME": str(tmp_path / "b")}, tmp_path / "b" / "tongyun"),
+              ({}, tmp_path / ".local" / "share" / "tongyun"),
+              ({"TONGYUN_HOME": "", "XDG_DATA_HOME": ""}, tmp_path / ".local" / "share" / "tongyun")]
+    for env, place in places:
+        program.env = plain
+        program.ok("tenant", "list", env=env)
+        assert (place / "cloud.db").exists()
+        assert place.stat().st_mode & 0o777 == 0o700
+        assert all(os.stat(place / name).st_mode & 0o077 == 0 for name in os.listdir(place))
+
+
+def test_a_home_that_cannot_be_made_is_named(program):
+    assert "/proc/nowhere" in program.fails("tenant", "list", env={"TONGYUN_HOME": "/proc/nowhere"})
+
+
+@pytest.mark.parametrize("verb", ["show", "chips --threads 1", "tokenize", "template --messages -", "run hello"])
+def test_a_verb_without_state_makes_no_home(program, verb):
+    program.run(*verb.split(), stdin='{"messages":[]}')
+    assert not os.path.exists(program.home)
+
+
+def test_a_home_with_a_path_too_long_for_a_socket_works(program, tmp_path):
+    program.home = program.env["TONGYUN_HOME"] = str(tmp_path / ("x" * 120))
+    with program.serve() as server:
+        assert program.json("price", "list") == []
+        assert server.ask()[0] == 200
+    assert len(program.json("usage", "list")) == 1

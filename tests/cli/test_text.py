@@ -1,0 +1,96 @@
+"""`tokenize`, `detokenize`, `template`, `logits`: text to numbers and back, as scripts use them."""
+import json
+import os
+import re
+
+import numpy
+import pytest
+
+from program import GOLDEN, QWEN3
+
+TEXTS = ["", "hello", "春雨\n", "a b\tc\r\n", "🙂 é ß", "<|im_start|>user", "x" * 3000]
+MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize("model", [[], [QWEN3]])
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_comes_back_from_its_ids(shared, text, model):
+    ids = shared.run("tokenize", *model, stdin=text)
+    assert ids.returncode == 0 and ids.stdout.endswith("\n")
+    assert shared.json("tokenize", *model, stdin=text) == [int(word) for word in ids.stdout.split()]
+    for form in (ids.stdout, json.dumps([int(word) for word in ids.stdout.split()])):
+        assert shared.run("detokenize", *model, stdin=form, binary=True).stdout == text.encode()
+
+
+def test_special_tokens_are_parsed_only_when_asked_for(shared):
+    plain = shared.json("tokenize", stdin="<|im_end|>")
+    special = shared.json("tokenize", "--special", stdin="<|im_end|>")
+    assert len(special) == 1 and len(plain) > 1
+    assert shared.ok("detokenize", stdin=str(special[0])) == "<|im_end|>"
+
+
+@pytest.mark.parametrize("ids", ["x", "1 x", "-1", "99999999", "1.5", "18446744073709551616"])
+def test_what_is_no_id_is_named(shared, ids):
+    text = shared.fails("detokenize", stdin=ids)
+    assert text.startswith("standard input: '") and "is not a token id below" in text
+
+
+def test_a_template_is_rendered_with_and_without_the_assistants_turn(shared, tmp_path):
+    path = tmp_path / "messages.json"
+    path.write_text(json.dumps(MESSAGES))
+    user = "<|im_start|>user\nhi<|im_end|>\n"
+    assert shared.ok("template", QWEN3, "--messages", path) == user + "<|im_start|>assistant\n"
+    assert shared.ok("template", QWEN3, "--messages", path, "--no-generation-prompt") == user
+    assert shared.ok("template", "--messages", "-", QWEN3, stdin=json.dumps(MESSAGES)) == user + "<|im_start|>assistant\n"
+
+
+def test_a_template_takes_tools_its_own_arguments_and_the_date(shared, tmp_path):
+    for file in os.listdir(QWEN3):
+        os.symlink(os.path.join(QWEN3, file), tmp_path / file)
+    (tmp_path / "chat_template.jinja").write_text(
+        "{{ tools[0].function.name }} {{ mood }} {{ messages[0].content }} {{ strftime_now('%Y') }}")
+    asked = {**MESSAGES, "tools": [{"type": "function", "function": {"name": "rain"}}],
+             "chat_template_kwargs": {"mood": "glad"}}
+    text = shared.ok("template", tmp_path, "--messages", "-", stdin=json.dumps(asked))
+    assert re.fullmatch(r"rain glad hi 20\d\d", text)
+    (tmp_path / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
+    assert shared.run("run", "--max-tokens", 1, tmp_path, "hello", binary=True).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"messages": 1}', '{"messages": [1]}', '{"messages": []',
+                                  '{"messages": [{"role": "user"}]}', '{"messages": [], "tools": 1}'])
+def test_messages_that_are_none_are_an_error_or_an_empty_prompt(shared, text):
+    done = shared.run("template", QWEN3, "--messages", "-", stdin=text)
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or (done.stderr.startswith("tongyun: error: ") and done.stderr.count("\n") == 1)
+    if text in ("", "{", '{"messages": []', "[]", "null", "{}", '{"messages": 1}'):
+        assert done.returncode == 1, done.stdout
+
+
+def test_logits_are_a_numpy_array_and_the_same_in_every_chunk(shared, tmp_path):
+    with open(os.path.join(GOLDEN, "index.json"), encoding="utf-8") as file:
+        case = next(c for c in json.load(file)["cases"] if c["model"].endswith("qwen3-f32") and c["positions"] == [0, 65])
+    tokens = os.path.join(GOLDEN, case["tokens"])
+    arrays = []
+    for options in (["--chunk", 64], ["--chunk", 7], ["--threads", 1, "--chunk", 1]):
+        out = tmp_path / "o.npy"
+        assert shared.ok("logits", QWEN3, "--tokens", tokens, "--out", out, *options) == ""
+        arrays.append(numpy.load(out))
+    want = numpy.load(os.path.join(GOLDEN, case["logits"]))
+    assert arrays[0].dtype == numpy.float32 and arrays[0].shape[0] == 65
+    assert all(array.tobytes() == arrays[0].tobytes() for array in arrays)
+    assert numpy.abs(arrays[0][:, :want.shape[1]] - want).max() < 0.05     # 16-bit keys and values
+
+
+@pytest.mark.parametrize("tokens, says", [("", "no tokens"), ("1 x", "token 1 is not an id below"), ("999999", "token 0")])
+def test_tokens_that_are_none_are_told(shared, tmp_path, tokens, says):
+    path = tmp_path / "tokens"
+    path.write_text(tokens)
+    assert says in shared.fails("logits", "--tokens", path, "--out", tmp_path / "o.npy")
+    assert not (tmp_path / "o.npy").exists()
+
+
+def test_files_that_are_not_there_are_named(shared, tmp_path):
+    assert "/nowhere" in shared.fails("logits", "--tokens", "/nowhere", "--out", tmp_path / "o.npy")
+    assert "/nowhere/o.npy" in shared.fails("logits", "--tokens", "-", "--out", "/nowhere/o.npy", stdin="1 2")
+    assert "/nowhere" in shared.fails("template", "--messages", "/nowhere")
