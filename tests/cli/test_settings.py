@@ -105,7 +105,7 @@ def test_a_home_that_cannot_be_made_is_named(program):
     assert "/proc/nowhere" in program.fails("tenant", "list", env={"TONGYUN_HOME": "/proc/nowhere"})
 
 
-@pytest.mark.parametrize("verb", ["show", "chips --threads 1", "tokenize", "template --messages -", "run hello"])
+@pytest.mark.parametrize("verb", ["show", "tokenize", "template --messages -", "run hello"])
 def test_a_verb_without_state_makes_no_home(program, verb):
     program.run(*verb.split(), stdin='{"messages":[]}')
     assert not os.path.exists(program.home)
