@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#define POOL_PIECE_BYTES ((size_t)16384)  /* taken from a common pool at once: threads seldom meet there */
+
 const struct json_limits JSON_LIMITS_REQUEST = {
 	.bytes_max = (size_t)16 << 20,
 	.values_max = 1000000,
@@ -28,6 +30,38 @@ static _Thread_local size_t budget_bytes;
 static _Thread_local bool budget_active;
 static _Thread_local bool budget_exceeded;
 static _Thread_local bool heap_exhausted;  /* jansson itself does not always say so */
+static _Thread_local struct json_budget *budget_owner;  /* beside budget_bytes; NULL: none */
+
+static bool pool_take(struct json_pool *pool, size_t bytes)
+{
+	size_t left = atomic_load(&pool->left_bytes);
+
+	do {
+		if (left < bytes)
+			return false;
+	} while (!atomic_compare_exchange_weak(&pool->left_bytes, &left, left - bytes));
+	return true;
+}
+
+static bool owner_take(struct json_budget *b, size_t size)
+{
+	if (size > b->bytes_max - b->used_bytes) {
+		budget_exceeded = true;
+		return false;
+	}
+	const size_t used = b->used_bytes + size;
+	if (b->pool && used > b->taken_bytes) {
+		const size_t more = (used - b->taken_bytes + POOL_PIECE_BYTES - 1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
+
+		if (!pool_take(b->pool, more)) {
+			heap_exhausted = true;
+			return false;
+		}
+		b->taken_bytes += more;
+	}
+	b->used_bytes = used;
+	return true;
+}
 
 static void *budget_alloc(size_t size)
 {
@@ -35,6 +69,8 @@ static void *budget_alloc(size_t size)
 		budget_exceeded = true;
 		return NULL;
 	}
+	if (budget_active && budget_owner && !owner_take(budget_owner, size))
+		return NULL;
 	if (budget_active)
 		budget_bytes -= size;
 	void *block = mem_resize(NULL, 1, size);
@@ -141,8 +177,31 @@ static enum err parse_error(const json_error_t *error, struct err_info *info)
 	return err_set(info, ERR_INPUT, "line %d, column %d: %s", error->line, error->column, error->text);
 }
 
+void json_pool_init(struct json_pool *pool, size_t bytes)
+{
+	atomic_init(&pool->left_bytes, bytes);
+}
+
+void json_budget_init(struct json_budget *budget, struct json_pool *pool, size_t bytes_max)
+{
+	*budget = (struct json_budget){.pool = pool, .bytes_max = bytes_max};
+}
+
+void json_budget_end(struct json_budget *budget)
+{
+	if (budget->pool)
+		atomic_fetch_add(&budget->pool->left_bytes, budget->taken_bytes);
+	budget->used_bytes = budget->taken_bytes = 0;
+}
+
 enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
 	struct err_info *info)
+{
+	return json_parse_budget(out, text, size, limits, strict, NULL, info);
+}
+
+enum err json_parse_budget(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
+	struct json_budget *budget, struct err_info *info)
 {
 	json_error_t error = {0};
 	const size_t flags = JSON_DECODE_ANY | (strict ? JSON_REJECT_DUPLICATES : 0);
@@ -153,12 +212,14 @@ enum err json_parse(json_t **out, const char *text, size_t size, const struct js
 	if (code)
 		return code;
 	assert(!budget_active);
-	budget_active = limits->memory_max > 0;
-	budget_bytes = limits->memory_max;
+	budget_active = limits->memory_max > 0 || budget;
+	budget_bytes = limits->memory_max > 0 ? limits->memory_max : SIZE_MAX;
+	budget_owner = budget;
 	budget_exceeded = false;
 	heap_exhausted = false;
 	*out = json_loadb(text ? text : "", size, flags, &error);
 	budget_active = false;
+	budget_owner = NULL;
 	return *out ? ERR_NONE : parse_error(&error, info);
 }
 

@@ -7,6 +7,7 @@
 #define BASE_JSON_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,29 @@ enum err json_parse(json_t **out, const char *text, size_t size, const struct js
 	struct err_info *info) MUST_CHECK;
 enum err json_read_file(json_t **out, const char *path, const struct json_limits *limits, struct err_info *info)
 	MUST_CHECK;
+
+/* Memory that the documents of many owners share: each within its limits, they are still too much together. */
+struct json_pool {
+	_Atomic size_t left_bytes;
+};
+
+/* What one owner's documents take: counted up only, by what was allocated to build them (at most twice what they are
+ * in the end), and given back when the owner says so. */
+struct json_budget {
+	struct json_pool *pool;     /* NULL: none, only bytes_max */
+	size_t bytes_max;
+	size_t used_bytes;
+	size_t taken_bytes;         /* from the pool, in larger pieces */
+};
+
+void json_pool_init(struct json_pool *pool, size_t bytes);
+void json_budget_init(struct json_budget *budget, struct json_pool *pool, size_t bytes_max);
+/* As json_parse, for one more document of an owner. ERR_LIMIT: bytes_max is reached; ERR_MEMORY: the pool is, or the
+ * heap. Documents of one pool may be parsed by many threads. */
+enum err json_parse_budget(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
+	struct json_budget *budget, struct err_info *info) MUST_CHECK;
+/* Gives back to the pool; the owner's documents are gone. */
+void json_budget_end(struct json_budget *budget);
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void json_add_string(struct buf *out, const char *text, size_t size);

@@ -102,10 +102,10 @@ void chat_gone(struct call *c)
 static void body_read(uv_work_t *work)
 {
 	struct call *c = work->data;
-	const struct front *f = c->front;
+	struct front *f = c->front;
 
 	c->body_ok = openai_chat_parse(&c->chat, c->body.data ? c->body.data : "", c->body.size, f->models,
-		f->config->model_count, &c->error);
+		f->config->model_count, &f->trees, &c->error);
 	buf_free(&c->body);
 }
 
@@ -201,16 +201,10 @@ static void prompt_count(uv_work_t *work)
 		c->request.prompt = prompt.tokens;
 		c->request.prompt_tokens = prompt.count;
 		c->body_ok = request_fill(c, model);
-		if (!c->body_ok) {
+		if (!c->body_ok)
 			openai_error_set(&c->error, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
-			c->error.retry_after_ns = 1000000000;
-		}
 	}
-	/* What was asked is tokens now. The tree may be large: it goes where it may take its time. */
-	c->chat.messages = c->chat.tools = c->chat.template_kwargs = NULL;
-	c->chat.stop_count = 0;
-	json_decref(c->chat.body);
-	c->chat.body = NULL;
+	openai_chat_forget(&c->chat);  /* the tree may be large: it goes where it may take its time */
 }
 
 static void prompt_was_counted(uv_work_t *work, int status)

@@ -533,6 +533,7 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 	for (uint32_t i = 0; i < f->config->model_count; i++)
 		f->models[i] = (struct openai_model){f->config->models[i].id, f->config->models[i].defaults};
 	f->table = open->table;
+	json_pool_init(&f->trees, (size_t)open->config->trees_bytes_max);
 	if (!buffers_open(f) || !calls_open(f, open))
 		return err_set(info, ERR_MEMORY, "no memory for %u requests", f->requests_max);
 	if (uv_loop_init(&f->loop))

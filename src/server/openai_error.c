@@ -60,7 +60,7 @@ void openai_error_set(struct openai_error *e, enum openai_fault fault, const cha
 {
 	va_list arguments;
 
-	*e = (struct openai_error){.fault = fault};
+	*e = (struct openai_error){.fault = fault, .retry_after_ns = fault == OPENAI_OVERLOADED ? SECOND_NS : 0};
 	snprintf(e->param, sizeof(e->param), "%s", param ? param : "");
 	va_start(arguments, format);
 	vsnprintf(e->message, sizeof(e->message), format, arguments);

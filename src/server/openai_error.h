@@ -41,7 +41,7 @@ struct openai_error {
 	int64_t retry_after_ns;             /* 0: not told */
 };
 
-/* Message by printf; long ones are cut. param may be NULL. */
+/* Message by printf; long ones are cut. param may be NULL. OVERLOADED may be tried again after a second (rules.md 2). */
 void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 /* What a refusal of the core is called. */

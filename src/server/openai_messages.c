@@ -85,7 +85,7 @@ static bool content_read(json_t *message, size_t index, struct openai_error *err
 }
 
 /* Arguments come as JSON in a string; templates of newer models read them as an object. */
-static bool tool_call_read(json_t *call, size_t index, struct openai_error *error)
+static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index, struct openai_error *error)
 {
 	json_t *function = json_object_get(call, "function");
 	const json_t *arguments = json_object_get(function, "arguments");
@@ -96,15 +96,15 @@ static bool tool_call_read(json_t *call, size_t index, struct openai_error *erro
 		return wrong(error, index, "tool_calls", "each must have a function with a name");
 	if (!json_is_string(arguments))
 		return true;
-	if (json_parse(&parsed, json_string_value(arguments), json_string_length(arguments), &JSON_LIMITS_REQUEST, false,
-			&info) || !json_is_object(parsed)) {
+	if (json_parse_budget(&parsed, json_string_value(arguments), json_string_length(arguments), &JSON_LIMITS_REQUEST,
+			false, &chat->memory, &info) || !json_is_object(parsed)) {
 		json_decref(parsed);
-		return true;  /* a model may have written anything; it goes on as text */
+		return info.code != ERR_MEMORY || no_memory(error);  /* a model may have written anything; it goes on as text */
 	}
 	return json_object_set_new(function, "arguments", parsed) == 0 || no_memory(error);
 }
 
-static bool tool_calls_read(json_t *message, size_t index, struct openai_error *error)
+static bool tool_calls_read(struct openai_chat *chat, json_t *message, size_t index, struct openai_error *error)
 {
 	json_t *calls = json_object_get(message, "tool_calls");
 	json_t *call;
@@ -117,7 +117,7 @@ static bool tool_calls_read(json_t *message, size_t index, struct openai_error *
 	if (!json_is_array(calls))
 		return wrong(error, index, "tool_calls", "must be a list");
 	json_array_foreach(calls, i, call)
-		if (!tool_call_read(call, index, error))
+		if (!tool_call_read(chat, call, index, error))
 			return false;
 	return true;
 }
@@ -132,12 +132,12 @@ static bool reasoning_read(json_t *message, struct openai_error *error)
 	return json_object_set(message, "reasoning_content", reasoning) == 0 || no_memory(error);
 }
 
-static bool message_read(json_t *message, size_t index, struct openai_error *error)
+static bool message_read(struct openai_chat *chat, json_t *message, size_t index, struct openai_error *error)
 {
 	if (!json_is_object(message))
 		return wrong(error, index, "", "must be an object");
 	return role_read(message, index, error) && content_read(message, index, error) &&
-		tool_calls_read(message, index, error) && reasoning_read(message, error);
+		tool_calls_read(chat, message, index, error) && reasoning_read(message, error);
 }
 
 static bool tools_read(struct openai_chat *chat, struct openai_error *error)
@@ -201,7 +201,7 @@ bool openai_messages_read(struct openai_chat *chat, struct openai_error *error)
 		return false;
 	}
 	json_array_foreach(messages, i, message)
-		if (!message_read(message, i, error))
+		if (!message_read(chat, message, i, error))
 			return false;
 	chat->messages = messages;
 	return tools_read(chat, error) && template_kwargs_read(chat, error);

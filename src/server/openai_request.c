@@ -273,25 +273,54 @@ static bool chat_read(struct openai_chat *chat, const struct openai_model *model
 		read_streaming(chat, error) && refuse_what_cannot_be(chat->body, error);
 }
 
+/* What nobody reads any more may be most of the body. */
+static void rest_drop(json_t *body)
+{
+	static const char *const kept[] = {"messages", "tools", "chat_template_kwargs", "stop", "model"};
+	const char *key;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe(body, next, key, value) {
+		bool needed = false;
+
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			needed = needed || strcmp(key, kept[i]) == 0;
+		if (!needed)
+			json_object_del(body, key);
+	}
+}
+
 bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size, const struct openai_model *models,
-	uint32_t model_count, struct openai_error *error)
+	uint32_t model_count, struct json_pool *trees, struct openai_error *error)
 {
 	struct err_info info = {0};
 
 	*chat = (struct openai_chat){0};
-	if (json_parse(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &info)) {
+	json_budget_init(&chat->memory, trees, JSON_LIMITS_REQUEST.memory_max);
+	if (json_parse_budget(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &chat->memory, &info)) {
 		openai_error_set(error, info.code == ERR_MEMORY ? OPENAI_OVERLOADED : OPENAI_INVALID, NULL,
 			"the body is not JSON that can be read: %s", info.text);
-		return false;
-	}
-	if (chat_read(chat, models, model_count, error))
+	} else if (chat_read(chat, models, model_count, error)) {
+		rest_drop(chat->body);
 		return true;
+	}
 	openai_chat_free(chat);
 	return false;
 }
 
+void openai_chat_forget(struct openai_chat *chat)
+{
+	chat->messages = chat->tools = chat->template_kwargs = NULL;
+	chat->model_asked = NULL;
+	chat->stop_count = 0;
+	json_decref(chat->body);
+	chat->body = NULL;
+	json_budget_end(&chat->memory);
+}
+
 void openai_chat_free(struct openai_chat *chat)
 {
-	json_decref(chat->body);
+	openai_chat_forget(chat);
 	*chat = (struct openai_chat){0};
 }

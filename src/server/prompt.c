@@ -21,7 +21,6 @@ static bool too_long(struct openai_error *error, uint32_t context_max)
 static bool no_memory(struct openai_error *error)
 {
 	openai_error_set(error, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
-	error->retry_after_ns = 1000000000;
 	return false;
 }
 

@@ -74,6 +74,7 @@ static void defaults_fill(struct server_config *config)
 	DEFAULT(header_bytes_max, 64 << 10);
 	DEFAULT(body_bytes_max, (int64_t)16 << 20);
 	DEFAULT(bodies_bytes_max, (int64_t)256 << 20);
+	DEFAULT(trees_bytes_max, (int64_t)512 << 20);
 	DEFAULT(unsent_bytes_max, (int64_t)256 << 10);
 	DEFAULT(socket_send_bytes, (int64_t)128 << 10);
 	DEFAULT(header_ns, 10 * SECOND);
@@ -292,9 +293,9 @@ static void reservation_tell(const struct server *s)
 	const struct server_config *c = &s->config;
 
 	log_line(LOG_INFO, "server", "reserved: core %zu KiB for %u requests, %u tenants, %u keys; messages %zu KiB; "
-		"requests' tokens %" PRId64 " MiB; bodies up to %" PRId64 " MiB; unsent up to %" PRId64 " KiB for each of %u "
+		"requests' tokens %" PRId64 " MiB; bodies up to %" PRId64 " MiB and %" PRId64 " MiB parsed; unsent up to %" PRId64 " KiB for each of %u "
 		"connections", core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max, c->keys_max,
-		wires_bytes(&s->limits) >> 10, c->request_bytes >> 20, c->bodies_bytes_max >> 20, c->unsent_bytes_max >> 10,
+		wires_bytes(&s->limits) >> 10, c->request_bytes >> 20, c->bodies_bytes_max >> 20, c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10,
 		c->connections_max);
 	for (uint32_t i = 0; i < c->model_count; i++)
 		log_line(LOG_INFO, "server", "model %s: context %u, %u sequences, %u pages, %u states", c->models[i].id,

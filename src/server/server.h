@@ -64,6 +64,7 @@ struct server_config {
 	uint32_t header_bytes_max;          /* 64 KiB, and below: rules.md 5 */
 	int64_t body_bytes_max;             /* 16 MiB */
 	int64_t bodies_bytes_max;           /* 256 MiB */
+	int64_t trees_bytes_max;            /* 512 MiB: what bodies are while they are read and rendered, all together */
 	int64_t unsent_bytes_max;           /* 256 KiB */
 	int64_t socket_send_bytes;          /* 128 KiB */
 	int64_t header_ns;                  /* 10 s */

@@ -97,6 +97,57 @@ static void a_million_empty_objects_do_not_take_more_than_their_budget(void **st
 	mem_free(text);
 }
 
+static enum err parse_for(struct json_budget *budget, json_t **value, struct err_info *info)
+{
+	static const char text[] = "[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]";
+
+	*info = (struct err_info){0};
+	return json_parse_budget(value, text, sizeof(text) - 1, &JSON_LIMITS_REQUEST, true, budget, info);
+}
+
+static void owners_share_a_pool_and_give_back_what_they_took(void **state)
+{
+	struct json_budget a, b;
+	struct json_pool pool;
+	struct err_info info;
+	json_t *values[100] = {NULL};
+	size_t count = 0;
+
+	(void)state;
+	json_pool_init(&pool, 65536);
+	json_budget_init(&a, &pool, SIZE_MAX);
+	json_budget_init(&b, &pool, SIZE_MAX);
+	while (parse_for(&a, &values[count], &info) == ERR_NONE && count < 99)
+		count++;
+	assert_int_equal(info.code, ERR_MEMORY);
+	assert_in_range(count, 5, 98);
+	assert_int_equal(parse_for(&b, &values[count], &info), ERR_MEMORY);
+	while (count > 0)
+		json_decref(values[--count]);
+	json_budget_end(&a);
+	assert_int_equal(parse_for(&b, &values[0], &info), ERR_NONE);
+	json_decref(values[0]);
+	json_budget_end(&b);
+	assert_int_equal(pool.left_bytes, 65536);
+}
+
+static void all_documents_of_an_owner_are_bounded_together(void **state)
+{
+	struct json_budget budget;
+	struct err_info info;
+	json_t *value;
+	uint32_t count = 0;
+
+	(void)state;
+	json_budget_init(&budget, NULL, 20000);
+	while (parse_for(&budget, &value, &info) == ERR_NONE && count < 100) {
+		json_decref(value);
+		count++;
+	}
+	assert_int_equal(info.code, ERR_LIMIT);
+	assert_in_range(count, 1, 50);
+}
+
 static void errors_name_line_and_column(void **state)
 {
 	struct err_info info = {0};
@@ -261,6 +312,8 @@ int main(void)
 		cmocka_unit_test(limits_hold_exactly),
 		cmocka_unit_test(bytes_and_memory_are_limits_too),
 		cmocka_unit_test(a_million_empty_objects_do_not_take_more_than_their_budget),
+		cmocka_unit_test(owners_share_a_pool_and_give_back_what_they_took),
+		cmocka_unit_test(all_documents_of_an_owner_are_bounded_together),
 		cmocka_unit_test(errors_name_line_and_column),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(duplicates_are_an_error_only_when_strict),

@@ -19,7 +19,7 @@ static struct openai_error error;
 
 static bool parse(const char *body)
 {
-	return openai_chat_parse(&chat, body, strlen(body), MODELS, 2, &error);
+	return openai_chat_parse(&chat, body, strlen(body), MODELS, 2, NULL, &error);
 }
 
 static void expect_param(const char *body, const char *param)
@@ -179,7 +179,7 @@ static void a_model_is_found_or_left_to_the_core_to_refuse(void **state)
 	assert_int_equal(chat.model, CORE_NONE);
 	openai_chat_free(&chat);
 	expect_param("{" HI "}", "model");
-	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, &error));
+	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, NULL, &error));
 	assert_int_equal(chat.model, 0);
 	openai_chat_free(&chat);
 }
@@ -209,6 +209,54 @@ static void errors_have_one_shape_and_say_whether_to_retry(void **state)
 	buf_free(&out);
 }
 
+/* {...,"x":[[],[],...]} */
+static char *body_with_lists(const char *begin, size_t count, const char *end)
+{
+	char *body = malloc(strlen(begin) + 3 * count + strlen(end) + 1), *at;
+
+	assert_non_null(body);
+	at = body + sprintf(body, "%s[]", begin);
+	for (size_t i = 1; i < count; i++, at += 3)
+		memcpy(at, ",[]", 3);
+	strcpy(at, end);
+	return body;
+}
+
+static void what_all_bodies_have_become_is_bounded(void **state)
+{
+	struct json_pool trees;
+	struct openai_chat other;
+	char *body = body_with_lists("{" HI ",\"tools\":[],\"stop\":\"a\",\"x\":[", 100000, "]}");
+
+	(void)state;
+	json_pool_init(&trees, 20 << 20);
+	assert_true(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_int_equal(json_object_size(chat.body), 3);  /* what nobody reads is gone */
+	assert_false(openai_chat_parse(&other, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_int_equal(openai_error_status(&error), 503);
+	assert_true(error.retry_after_ns > 0);
+	openai_chat_forget(&chat);
+	assert_true(openai_chat_parse(&other, body, strlen(body), MODELS, 1, &trees, &error));
+	openai_chat_free(&other);
+	openai_chat_free(&chat);
+	assert_int_equal(trees.left_bytes, 20 << 20);
+	free(body);
+}
+
+static void arguments_of_tools_count_as_well(void **state)
+{
+	struct json_pool trees;
+	char *body = body_with_lists("{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+		"\"arguments\":\"{\\\"x\\\":[", 100000, "]}\"}}]}]}");
+
+	(void)state;
+	json_pool_init(&trees, 4 << 20);
+	assert_false(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_int_equal(openai_error_status(&error), 503);
+	assert_int_equal(trees.left_bytes, 4 << 20);
+	free(body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +269,8 @@ int main(void)
 		cmocka_unit_test(a_body_that_is_no_json_object_is_refused),
 		cmocka_unit_test(a_model_is_found_or_left_to_the_core_to_refuse),
 		cmocka_unit_test(errors_have_one_shape_and_say_whether_to_retry),
+		cmocka_unit_test(what_all_bodies_have_become_is_bounded),
+		cmocka_unit_test(arguments_of_tools_count_as_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
