@@ -79,6 +79,16 @@ def test_the_fields_of_the_page_are_taken(shared):
     assert answer.usage.completion_tokens == 3
 
 
+def test_the_template_hears_its_own_arguments(shared):
+    """This one puts a dot behind the prompt when it shall not think."""
+    def prompt_tokens(**fields):
+        return shared.client().chat.completions.create(**hello(max_tokens=1, extra_body=fields)).usage.prompt_tokens
+    plain = prompt_tokens()
+    assert prompt_tokens(chat_template_kwargs={"enable_thinking": True, "other": [1]}) == plain
+    assert prompt_tokens(chat_template_kwargs={"enable_thinking": False}) == plain + 1
+    assert prompt_tokens(enable_thinking=False) == plain + 1
+
+
 def test_messages_of_every_role_and_kind(shared):
     messages = [
         {"role": "developer", "content": "be brief"},

@@ -229,6 +229,43 @@ def test_an_engine_error_costs_nothing(home):
     home.check()
 
 
+def status_of(home, path):
+    with home.connect() as s:
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        return Response(read_all(s)).status
+
+
+def test_usage_that_cannot_be_recorded_is_not_charged_and_nothing_new_begins_until_it_can(home):
+    five = {"max_tokens": 5, "extra_body": {"ignore_eos": True}}
+    key = paid(home)
+    home.start("--vfs", "lossy")
+    home.client(key).chat.completions.create(**hello(**five))
+    state = home.admin("tenant_show", name="payer")
+    home.process.send_signal(signal.SIGUSR1)
+
+    for stream in (False, True):
+        with home.connect() as s:
+            s.sendall(post(body(max_tokens=5, ignore_eos=True, stream=stream), f"Authorization: Bearer {key}", "Connection: close"))
+            raw = read_all(s)
+        if b"HTTP/1.1 503" in raw[:20]:     # the first failure is known already
+            assert Response(raw).error()["code"] == "overloaded" and int(Response(raw).headers["retry-after"]) >= 1
+        elif stream:
+            assert events(raw)[-1]["error"]["type"] == "server_error" and b"[DONE]" not in raw
+        else:
+            assert Response(raw).status == 500 and Response(raw).error()["type"] == "server_error"
+    assert (status_of(home, "/readyz"), status_of(home, "/health")) == (503, 200)
+    assert home.metrics()["tongyun_store_failing"] == 1
+
+    home.process.send_signal(signal.SIGUSR2)
+    home.wait_until(lambda: status_of(home, "/readyz") == 200)
+    assert home.admin("tenant_show", name="payer") == state
+    assert home.client(key).chat.completions.create(**hello(**five)).usage.completion_tokens == 5
+    rows = home.usage()
+    assert all(r["amount_nano"] == 0 for r in rows if r["finish"] == "error")
+    assert [r["finish"] for r in rows].count("length") == 2
+    home.check()
+
+
 def test_an_answer_ends_where_the_money_ends(home):
     key = paid(home, balance=0.0003)
     home.start()
@@ -267,6 +304,7 @@ def test_sigterm_finishes_what_runs(home):
         with home.connect() as other:
             other.sendall(post(body(), f"Authorization: Bearer {key}", "Connection: close"))
             late = Response(read_all(other))
+        assert (status_of(home, "/readyz"), status_of(home, "/health")) == (503, 200)
         raw += read_all(s)
     assert late.status == 503 and late.error()["code"] == "overloaded"
     assert b"data: [DONE]" in raw and tokens_in(raw) == 60

@@ -1,5 +1,6 @@
 """Every no in OpenAI's shape, with the code that clients act on, and nothing charged for it."""
 import json
+import socket
 
 import openai
 import pytest
@@ -171,6 +172,42 @@ def test_listening_beyond_loopback_needs_a_key(home):
     home.tenant("a")
     home.start("--host", "0.0.0.0")
     assert home.stop() == 0
+
+
+def address_beyond_loopback():
+    """This machine's own, as others see it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))     # sends nothing
+        except OSError:
+            return None
+        return s.getsockname()[0]
+
+
+def test_beyond_loopback_only_health_is_open(home):
+    address = address_beyond_loopback()
+    if not address or address.startswith("127."):
+        pytest.skip("no address but loopback")
+    key = home.tenant("a", balance=1)
+    home.start("--host", "0.0.0.0")
+
+    def status(path, *headers):
+        with socket.create_connection((address, home.port), timeout=20) as s:
+            lines = "".join(h + "\r\n" for h in headers)
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n{lines}Connection: close\r\n\r\n".encode())
+            return Response(read_all(s)).status
+
+    for path in ("/health", "/livez", "/readyz"):
+        assert status(path) == 200
+    for path in ("/metrics", "/v1/models"):
+        assert status(path) == 401
+        assert status(path, f"Authorization: Bearer {key}") == 200
+
+
+def test_anonymous_use_beyond_loopback_must_be_said(home):
+    home.start("--host", "0.0.0.0", "--allow-anonymous", 1)
+    assert home.client().chat.completions.create(**hello(max_tokens=2)).usage.completion_tokens == 2
+    assert home.usage()[0]["tenant"] == "local"
 
 
 def test_an_api_key_of_the_command_line_belongs_to_local(home):

@@ -59,7 +59,8 @@ static struct chat_template *template_of_chatml(const struct tokenizer *tokenize
 {
 	static const char source[] =
 		"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-		"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+		"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+		"{% if enable_thinking is defined and not enable_thinking %}.{% endif %}";
 	struct chat_template *template = NULL;
 	struct err_info info = {0};
 

@@ -202,6 +202,14 @@ static void errors_have_one_shape_and_say_whether_to_retry(void **state)
 	assert_int_equal(openai_error_status(&error), 503);
 	openai_error_headers(&error, &out);
 	assert_string_equal(out.data, "retry-after: 2\r\n");
+	buf_clear(&out);
+	openai_error_refusal(&error, CORE_REFUSE_RATE_LIMITED, 7000000001);
+	openai_error_body(&error, &out);
+	assert_int_equal(openai_error_status(&error), 429);
+	assert_non_null(strstr(out.data, "\"code\":\"rate_limit_exceeded\"}}"));
+	buf_clear(&out);
+	openai_error_headers(&error, &out);
+	assert_string_equal(out.data, "retry-after: 8\r\n");
 	for (int code = 0; code <= CORE_REFUSE_STORE_DOWN; code++) {
 		openai_error_refusal(&error, (enum core_refusal)code, 0);
 		assert_true(openai_error_status(&error) >= 400);

@@ -2,9 +2,11 @@
  * about sockets, money and crashes, not about models.
  *
  *	serve_sim serve --home H [--port P] [--host A] [--step-us N] [--slots N] [--context N] [--vfs lossy] [--grace S] ...
+ *	    with --vfs lossy SIGUSR1 makes every sync of the database fail, SIGUSR2 heals it
  *	serve_sim admin --home H '{"op":"tenant_list"}'    the document, or a line per row
  */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,20 @@ static void replay_tell(const struct server *server, const char *path)
 	home_close(&home);
 }
 
+static void syncs_switch(int number)
+{
+	vfs_lossy_fail_syncs(number == SIGUSR1 ? 1 : 0);
+}
+
+static void vfs_use(const char *name)
+{
+	if (!name)
+		return;
+	vfs_lossy_register();
+	signal(SIGUSR1, syncs_switch);
+	signal(SIGUSR2, syncs_switch);
+}
+
 static int serve(int argc, char **argv)
 {
 	struct byte_model model;
@@ -77,8 +93,7 @@ static int serve(int argc, char **argv)
 	config.socket_send_bytes = option_int(argc, argv, "--socket-send-bytes", 0);
 	config.body_bytes_max = option_int(argc, argv, "--body-bytes", 0);
 	config.store_vfs = option(argc, argv, "--vfs", NULL);
-	if (config.store_vfs)
-		vfs_lossy_register();
+	vfs_use(config.store_vfs);
 	log_set_level(LOG_INFO);
 	if (server_open(&server, &config, &info) == ERR_NONE) {
 		printf("port %u\n", server_port(server));
