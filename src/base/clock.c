@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000LL
 
 static int64_t read_ns(clockid_t id)
 {

@@ -69,6 +69,16 @@ bool math_mul_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused
 bool math_mul_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
 bool math_add_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
 
+static inline uint32_t math_min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint32_t math_max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 static inline int64_t math_min_i64(int64_t a, int64_t b)
 {
 	return a < b ? a : b;

@@ -16,7 +16,6 @@
 #include "base/mem.h"
 
 #define CACHE_LINE_BYTES 64
-#define NS_PER_S         1000000000LL
 
 struct ring {
 	uint32_t capacity;

@@ -4,10 +4,9 @@
 #include <assert.h>
 
 #include "base/math.h"
+#include "base/units.h"
 #include "chip/check.h"
 #include "chip/driver.h"
-
-#define NS_PER_S 1000000000U
 
 static int64_t add(int64_t a, int64_t b)
 {
@@ -139,7 +138,7 @@ void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *s,
 static int64_t time_ns(int64_t amount, int64_t per_s)
 {
 	assert(amount >= 0 && per_s > 0);
-	const math_u128 scaled = (math_u128)(uint64_t)amount * NS_PER_S + (uint64_t)per_s - 1;
+	const math_u128 scaled = (math_u128)(uint64_t)amount * (uint64_t)NS_PER_S + (uint64_t)per_s - 1;
 	const math_u128 ns = scaled / (uint64_t)per_s;
 
 	return ns < CHIP_COST_MAX ? (int64_t)ns : CHIP_COST_MAX;

@@ -4,8 +4,9 @@
 #include <assert.h>
 
 #include "base/math.h"
+#include "base/units.h"
 
-#define GRAINS_PER_TOKEN 60000000000LL  /* nanoseconds in a minute */
+#define GRAINS_PER_TOKEN (60 * NS_PER_S)    /* nanoseconds in a minute */
 #define DEBT_GRAINS      (-BUCKET_DEBT_MAX * GRAINS_PER_TOKEN)
 
 static void bucket_refill(struct bucket *b, int64_t now_ns)

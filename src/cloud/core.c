@@ -8,48 +8,40 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/carve.h"
 #include "base/hash.h"
 #include "cloud/core_internal.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Takes the next part of the memory, aligned for any type; with base NULL it only counts. */
-static void *take(char *base, size_t *used, size_t count, size_t size)
-{
-	void *part = base ? base + *used : NULL;
-
-	*used += (count * size + 15) / 16 * 16;
-	return part;
-}
-
-static void take_index(struct index *ix, char *base, size_t *used, uint32_t rows_max)
+static void take_index(struct index *ix, struct carve *c, uint32_t rows_max)
 {
 	const uint32_t places = index_places(rows_max);
 
-	ix->places = take(base, used, places, sizeof(*ix->places));
+	ix->places = carve_take(c, places, sizeof(*ix->places));
 	ix->mask = places - 1;
 }
 
-static size_t lay_out(struct core *core, char *base, const struct core_limits *limits)
+static size_t lay_out(struct core *core, void *memory, const struct core_limits *limits)
 {
-	size_t used = 0;
+	struct carve c = {.base = memory};
 	struct core unused;
 
-	take(base, &used, 1, sizeof(*core));
-	if (!base)
+	carve_take(&c, 1, sizeof(*core));
+	if (!memory)
 		core = &unused;
-	core->requests = take(base, &used, limits->requests_max, sizeof(*core->requests));
-	core->tenants = take(base, &used, limits->tenants_max, sizeof(*core->tenants));
+	core->requests = carve_take(&c, limits->requests_max, sizeof(*core->requests));
+	core->tenants = carve_take(&c, limits->tenants_max, sizeof(*core->tenants));
 	core->ledger.accounts =
-		take(base, &used, limits->tenants_max, sizeof(*core->ledger.accounts));
-	core->keys = take(base, &used, limits->keys_max, sizeof(*core->keys));
-	core->prices = take(base, &used, limits->prices_max, sizeof(*core->prices));
-	core->models = take(base, &used, limits->models_max, sizeof(*core->models));
-	core->replies = take(base, &used, limits->replies_max, sizeof(*core->replies));
-	take_index(&core->tenant_index, base, &used, limits->tenants_max);
-	take_index(&core->key_index, base, &used, limits->keys_max);
-	take_index(&core->price_index, base, &used, limits->prices_max);
-	return used;
+		carve_take(&c, limits->tenants_max, sizeof(*core->ledger.accounts));
+	core->keys = carve_take(&c, limits->keys_max, sizeof(*core->keys));
+	core->prices = carve_take(&c, limits->prices_max, sizeof(*core->prices));
+	core->models = carve_take(&c, limits->models_max, sizeof(*core->models));
+	core->replies = carve_take(&c, limits->replies_max, sizeof(*core->replies));
+	take_index(&core->tenant_index, &c, limits->tenants_max);
+	take_index(&core->key_index, &c, limits->keys_max);
+	take_index(&core->price_index, &c, limits->prices_max);
+	return c.used;
 }
 
 /* One limit and what it may be. */

@@ -58,11 +58,6 @@ static struct record *request_store(struct core *core, struct core_request *r,
 
 /* ---- hold (rules.md 14) ---------------------------------------------------------------------- */
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 /* How many answer tokens, up to most, can be held for, counting what is held for it already. */
 static uint32_t answer_covered(const struct core *core, const struct core_request *r, uint32_t most)
 {
@@ -125,7 +120,7 @@ bool money_hold(struct core *core, uint32_t handle, struct core_actions *actions
 	assert(r->state == REQUEST_ASKED && r->hold_parts == 0 && r->held_nano == 0);
 	if (r->open_ended)
 		answer_tokens = answer_covered(core, r,
-			min_u32(answer_tokens, core->limits.hold_step_tokens));
+			math_min_u32(answer_tokens, core->limits.hold_step_tokens));
 	return answer_tokens > 0 && hold_for(core, r, answer_tokens, actions);
 }
 
@@ -167,7 +162,7 @@ void money_grow(struct core *core, uint32_t handle, struct core_actions *actions
 		return;
 	}
 	const uint32_t room = r->answer_tokens_max - r->answer_tokens_allowed;
-	const uint32_t most = r->answer_tokens_allowed + min_u32(room, step);
+	const uint32_t most = r->answer_tokens_allowed + math_min_u32(room, step);
 	const uint32_t covered = answer_covered(core, r, most);
 
 	if (covered > r->answer_tokens_allowed)
@@ -185,7 +180,7 @@ static void meter(const struct core *core, struct core_request *r, enum record_f
 	uint32_t output = r->answer_tokens;
 
 	if (cancelled && !PLANTED(PLANT_CANCEL_CHARGED))
-		output = min_u32(r->written_tokens, output);
+		output = math_min_u32(r->written_tokens, output);
 	if (cancelled && !r->prompt_done)
 		output = 0;
 	r->usage.at_ns = core->wall_ns;
@@ -193,7 +188,7 @@ static void meter(const struct core *core, struct core_request *r, enum record_f
 	r->usage.input = cancelled && !r->prompt_done ? 0 : r->prompt_tokens;
 	r->usage.cached_input = r->usage.input == 0 ? 0 : r->cached_tokens;
 	r->usage.output = output;
-	r->usage.reasoning = min_u32(r->reasoning_tokens, output);
+	r->usage.reasoning = math_min_u32(r->reasoning_tokens, output);
 	r->usage.amount_nano = 0;
 	if (finish == RECORD_FINISH_ERROR)
 		return;     /* an engine error costs nothing */

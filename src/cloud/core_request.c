@@ -5,12 +5,13 @@
 #include <assert.h>
 
 #include "base/math.h"
+#include "base/units.h"
 #include "cloud/core_internal.h"
 #include "engine/plant.h"
 
-#define RETRY_MIN_NS    1000000000LL    /* retry-after when overloaded: 1 s ... */
-#define RETRY_MAX_NS    60000000000LL   /* ... 1 min */
-#define INTERVAL_MAX_NS 10000000000LL   /* a pause between ends says nothing about speed */
+#define RETRY_MIN_NS    NS_PER_S        /* retry-after when overloaded: 1 s ... */
+#define RETRY_MAX_NS    (60 * NS_PER_S) /* ... 1 min */
+#define INTERVAL_MAX_NS (10 * NS_PER_S) /* a pause between ends says nothing about speed */
 #define SMOOTHING       8               /* the last end counts an eighth */
 
 /* ---- to and from FREE ------------------------------------------------------------------------ */

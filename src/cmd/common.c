@@ -40,7 +40,7 @@ bool cmd_parse(const struct options *o, int argc, char **argv, const char **posi
 
 const struct tm *cmd_now(struct tm *out)
 {
-	const time_t seconds = (time_t)(clock_wall_ns() / 1000000000);
+	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);
 
 	return localtime_r(&seconds, out);
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "chip/cost.h"
 #include "cmd/cmd.h"
 #include "engine/executor_chip.h"
@@ -146,7 +147,7 @@ static int serve_run(struct serve *s)
 	s->config.model_count = s->model_count;
 	s->config.port = (uint16_t)s->port;
 	s->config.any_port = s->port == 0;
-	s->config.grace_ns = s->grace_s * 1000000000;
+	s->config.grace_ns = s->grace_s * NS_PER_S;
 	s->config.no_grace = s->grace_s == 0;
 	if (!err && !(err = server_open(&s->server, &s->config, &info)))
 		err = server_run(s->server, &info);

@@ -1,6 +1,7 @@
 /* engine/pool.c - the local pool: a scheduler whose batches are run by this program's executor. */
 #include <assert.h>
 
+#include "base/carve.h"
 #include "engine/pool.h"
 #include "engine/scheduler.h"
 
@@ -75,23 +76,24 @@ static const struct pool_ops local_ops = {
 	.check = local_check,
 };
 
-static size_t own_bytes(void)
-{
-	return (sizeof(struct pool_local) + 15) / 16 * 16;
-}
-
 size_t pool_local_bytes(uint32_t requests_max, const struct executor_limits *most)
 {
-	return own_bytes() + scheduler_bytes(requests_max, most);
+	struct carve c = {0};
+
+	carve_take(&c, 1, sizeof(struct pool_local));
+	carve_take(&c, 1, scheduler_bytes(requests_max, most));
+	return c.used;
 }
 
 struct pool *pool_local_init(void *memory, uint32_t requests_max,
 	const struct executor_limits *most)
 {
-	struct pool_local *local = memory;
+	struct carve c = {.base = memory};
+	struct pool_local *local = carve_take(&c, 1, sizeof(*local));
 
 	local->pool.ops = &local_ops;
-	local->scheduler = scheduler_init((char *)memory + own_bytes(), requests_max, most);
+	local->scheduler = scheduler_init(carve_take(&c, 1, scheduler_bytes(requests_max, most)),
+		requests_max, most);
 	return &local->pool;
 }
 

@@ -5,43 +5,35 @@
  */
 #include <assert.h>
 
+#include "base/carve.h"
 #include "engine/plant.h"
 #include "engine/scheduler_internal.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
-
-/* Takes the next part of the memory, aligned for any type; with base NULL it only counts. */
-static void *take(char *base, size_t *used, size_t count, size_t size)
-{
-	void *part = base ? base + *used : NULL;
-
-	*used += (count * size + 15) / 16 * 16;
-	return part;
-}
 
 static uint32_t slot_pages_for(uint32_t context_max)
 {
 	return (context_max + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
 }
 
-static size_t lay_out(struct scheduler *s, char *base, uint32_t requests_max,
+static size_t lay_out(struct scheduler *s, void *memory, uint32_t requests_max,
 	const struct executor_limits *most)
 {
-	size_t used = 0;
+	struct carve c = {.base = memory};
 	struct scheduler unused;
 
-	take(base, &used, 1, sizeof(*s));
-	if (!base)
+	carve_take(&c, 1, sizeof(*s));
+	if (!memory)
 		s = &unused;
 	s->slot_pages = slot_pages_for(most->context_max);
-	s->sequences = take(base, &used, requests_max, sizeof(struct sequence));
-	s->slot_page = take(base, &used, (size_t)most->slots * s->slot_pages, sizeof(uint32_t));
-	s->page_owner = take(base, &used, most->pages, sizeof(uint32_t));
-	s->pages.numbers = take(base, &used, most->pages, sizeof(uint32_t));
-	s->slots.numbers = take(base, &used, most->slots, sizeof(uint32_t));
-	s->states.numbers = take(base, &used, most->states, sizeof(uint32_t));
-	s->batches = take(base, &used, EXECUTOR_BATCHES_MAX, sizeof(struct batch));
-	return used;
+	s->sequences = carve_take(&c, requests_max, sizeof(struct sequence));
+	s->slot_page = carve_take(&c, (size_t)most->slots * s->slot_pages, sizeof(uint32_t));
+	s->page_owner = carve_take(&c, most->pages, sizeof(uint32_t));
+	s->pages.numbers = carve_take(&c, most->pages, sizeof(uint32_t));
+	s->slots.numbers = carve_take(&c, most->slots, sizeof(uint32_t));
+	s->states.numbers = carve_take(&c, most->states, sizeof(uint32_t));
+	s->batches = carve_take(&c, EXECUTOR_BATCHES_MAX, sizeof(struct batch));
+	return c.used;
 }
 
 size_t scheduler_bytes(uint32_t requests_max, const struct executor_limits *most)

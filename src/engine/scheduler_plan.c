@@ -7,12 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "engine/scheduler_internal.h"
-
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
 
 static uint32_t pages_for(const struct scheduler *s, uint32_t tokens)
 {
@@ -152,7 +148,7 @@ static void plan_chunk(struct scheduler *s, struct batch *b, uint32_t handle)
 {
 	const struct sequence *q = &s->sequences[handle];
 
-	item_add(s, b, handle, min_u32(rows_left(q), s->limits.rows_max - b->row_count));
+	item_add(s, b, handle, math_min_u32(rows_left(q), s->limits.rows_max - b->row_count));
 }
 
 static void plan_prompts(struct scheduler *s, struct batch *b)

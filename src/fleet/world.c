@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "base/mem.h"
 #include "fleet/simulate_internal.h"
 
@@ -29,11 +30,6 @@ static void dimension_pool(struct fleet *f, struct executor_limits *l)
 	l->vocab = 100;
 }
 
-static uint32_t at_most(uint32_t value, uint32_t most)
-{
-	return value < most ? value : most;
-}
-
 static void dimension_core(struct fleet *f)
 {
 	struct core_limits *l = &f->limits;
@@ -54,10 +50,10 @@ static void dimension_core(struct fleet *f)
 		struct executor_limits *m = &f->model_limits[i];
 
 		dimension_pool(f, m);
-		m->context_max = at_most(m->context_max, l->pool.context_max);
-		m->slots = at_most(m->slots, l->pool.slots);
-		m->pages = at_most(m->pages, l->pool.pages);
-		m->states = at_most(m->states, l->pool.states);
+		m->context_max = math_min_u32(m->context_max, l->pool.context_max);
+		m->slots = math_min_u32(m->slots, l->pool.slots);
+		m->pages = math_min_u32(m->pages, l->pool.pages);
+		m->states = math_min_u32(m->states, l->pool.states);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "server/admin_ops.h"
 #include "server/front.h"
 #include "server/store_sqlite.h"
@@ -201,7 +202,7 @@ static void on_request(void *context, struct http_conn *conn)
 	struct openai_error error;
 
 	if (!c) {
-		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, 1000000000);
+		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, NS_PER_S);
 		fail(a, conn, &error);
 	} else if (command_take(c, conn, &error)) {
 		c->conn = conn;

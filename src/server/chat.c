@@ -258,7 +258,7 @@ static void accepted(struct call *c)
 	c->answer = (struct openai_answer){
 		.request_id = c->request_id,
 		.model = c->front->models[c->chat.model].id,
-		.created_s = clock_wall_ns() / 1000000000,
+		.created_s = clock_wall_ns() / NS_PER_S,
 		.with_usage = c->chat.include_usage,
 	};
 }

@@ -528,7 +528,7 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 	f->secret = open->secret;
 	f->currency = open->currency;
 	f->context_max = open->context_max;
-	f->created_s = clock_wall_ns() / 1000000000;
+	f->created_s = clock_wall_ns() / NS_PER_S;
 	f->requests_max = open->config->requests_max;
 	for (uint32_t i = 0; i < f->config->model_count; i++)
 		f->models[i] = (struct openai_model){f->config->models[i].id, f->config->models[i].defaults};

@@ -182,7 +182,7 @@ static const char *status_text(unsigned status)
 
 static void date_format(char out[40])
 {
-	const time_t now = (time_t)(clock_wall_ns() / 1000000000);
+	const time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
 	struct tm parts;
 
 	gmtime_r(&now, &parts);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define NS_PER_S ((int64_t)1000000000)
+#include "base/units.h"
 
 static const struct { int64_t ns; const char *text; } BOUNDS[METRICS_BUCKETS] = {
 	{1000000, "0.001"}, {5000000, "0.005"}, {10000000, "0.01"}, {20000000, "0.02"}, {40000000, "0.04"},

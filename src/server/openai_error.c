@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/units.h"
 
-#define SECOND_NS ((int64_t)1000000000)
 
 /* Whether the client should try again is said only where its library would guess wrong. */
 enum retry { RETRY_UNSAID, RETRY_NEVER };
@@ -60,7 +60,7 @@ void openai_error_set(struct openai_error *e, enum openai_fault fault, const cha
 {
 	va_list arguments;
 
-	*e = (struct openai_error){.fault = fault, .retry_after_ns = fault == OPENAI_OVERLOADED ? SECOND_NS : 0};
+	*e = (struct openai_error){.fault = fault, .retry_after_ns = fault == OPENAI_OVERLOADED ? NS_PER_S : 0};
 	snprintf(e->param, sizeof(e->param), "%s", param ? param : "");
 	va_start(arguments, format);
 	vsnprintf(e->message, sizeof(e->message), format, arguments);
@@ -85,7 +85,7 @@ void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_
 	if (e->fault == OPENAI_MODEL_NOT_FOUND)
 		snprintf(e->param, sizeof(e->param), "model");
 	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING || e->fault == OPENAI_STORE_DOWN))
-		e->retry_after_ns = SECOND_NS;
+		e->retry_after_ns = NS_PER_S;
 }
 
 void openai_error_http(struct openai_error *e, unsigned status, const char *problem)
@@ -97,7 +97,7 @@ void openai_error_http(struct openai_error *e, unsigned status, const char *prob
 			break;
 		}
 	if (e->fault == OPENAI_OVERLOADED)
-		e->retry_after_ns = SECOND_NS;
+		e->retry_after_ns = NS_PER_S;
 	snprintf(e->message, sizeof(e->message), "%s", problem);
 }
 
@@ -130,7 +130,7 @@ void openai_error_body(const struct openai_error *e, struct buf *out)
 void openai_error_headers(const struct openai_error *e, struct buf *out)
 {
 	if (e->retry_after_ns > 0)
-		buf_printf(out, "retry-after: %" PRId64 "\r\n", (e->retry_after_ns + SECOND_NS - 1) / SECOND_NS);
+		buf_printf(out, "retry-after: %" PRId64 "\r\n", (e->retry_after_ns + NS_PER_S - 1) / NS_PER_S);
 	if (FAULTS[e->fault].retry == RETRY_NEVER)
 		buf_add_str(out, "x-should-retry: false\r\n");
 }

@@ -39,7 +39,7 @@ static bool refuse(struct openai_error *error, enum err err, const struct token_
 bool prompt_make(struct prompt *out, const struct server_model *model, const struct openai_chat *chat,
 	uint32_t context_max, struct arena *arena, struct openai_error *error)
 {
-	const time_t seconds = (time_t)(clock_wall_ns() / 1000000000);
+	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);
 	struct tm now;
 	const struct chat_prompt prompt = {
 		.messages = chat->messages,

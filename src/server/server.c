@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "server/core_local.h"
 #include "server/core_thread.h"
@@ -22,7 +23,6 @@
 #include "server/store_sqlite.h"
 #include "server/store_thread.h"
 
-#define SECOND ((int64_t)1000000000)
 #define DESCRIPTORS_BESIDE 256  /* beside connections: refusals, administration, database, lists, models */
 
 struct server {
@@ -77,12 +77,12 @@ static void defaults_fill(struct server_config *config)
 	DEFAULT(trees_bytes_max, (int64_t)512 << 20);
 	DEFAULT(unsent_bytes_max, (int64_t)256 << 10);
 	DEFAULT(socket_send_bytes, (int64_t)128 << 10);
-	DEFAULT(header_ns, 10 * SECOND);
-	DEFAULT(body_idle_ns, 30 * SECOND);
-	DEFAULT(keep_alive_ns, 75 * SECOND);
-	DEFAULT(write_idle_ns, 30 * SECOND);
+	DEFAULT(header_ns, 10 * NS_PER_S);
+	DEFAULT(body_idle_ns, 30 * NS_PER_S);
+	DEFAULT(keep_alive_ns, 75 * NS_PER_S);
+	DEFAULT(write_idle_ns, 30 * NS_PER_S);
 	if (!config->no_grace)
-		DEFAULT(grace_ns, 30 * SECOND);
+		DEFAULT(grace_ns, 30 * NS_PER_S);
 }
 
 static struct core_limits limits_of(const struct server_config *config)
@@ -97,8 +97,8 @@ static struct core_limits limits_of(const struct server_config *config)
 		.replies_max = 128,
 		.records_max = config->records_max,
 		.hold_step_tokens = 1024,
-		.stall_ns = config->write_idle_ns + SECOND,  /* a net: the front sees each byte that is taken, and cuts off first */
-		.retry_ns = SECOND,
+		.stall_ns = config->write_idle_ns + NS_PER_S,  /* a net: the front sees each byte that is taken, and cuts off first */
+		.retry_ns = NS_PER_S,
 	};
 }
 
@@ -112,20 +112,15 @@ void server_core_limits(struct core_limits *out)
 	out->pool = (struct executor_limits){.context_max = 1, .slots = 1, .pages = 1, .states = 1, .rows_max = 1, .vocab = 1};
 }
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
-
 /* No model may have more than the largest has. */
 static void limits_add(struct executor_limits *all, const struct executor_limits *one)
 {
-	all->context_max = larger(all->context_max, one->context_max);
-	all->slots = larger(all->slots, one->slots);
-	all->pages = larger(all->pages, one->pages);
-	all->states = larger(all->states, one->states);
-	all->rows_max = larger(all->rows_max, one->rows_max);
-	all->vocab = larger(all->vocab, one->vocab);
+	all->context_max = math_max_u32(all->context_max, one->context_max);
+	all->slots = math_max_u32(all->slots, one->slots);
+	all->pages = math_max_u32(all->pages, one->pages);
+	all->states = math_max_u32(all->states, one->states);
+	all->rows_max = math_max_u32(all->rows_max, one->rows_max);
+	all->vocab = math_max_u32(all->vocab, one->vocab);
 }
 
 /* ---- who may listen where (rules.md 11) ------------------------------------------------------------------------ */

@@ -18,7 +18,6 @@
 #define READ_REPEATS 7
 #define OPS_WINDOWS  100
 #define OPS_TIME_NS  2000000             /* of one window, about */
-#define NS_PER_S     1000000000
 
 struct measuring {
 	struct cpu_job job;

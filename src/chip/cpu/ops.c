@@ -185,19 +185,14 @@ static bool needs_preparing(const struct chip_op *op)
 	return false;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as many; but no
  * fewer than kernels take together as long as each thread gets two shares. */
 static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 {
 	const uint32_t by_size = (uint32_t)(MATMUL_SHARE_BYTES / w->panel_bytes);
 	const uint32_t by_threads = w->panel_count / (r->program->threads * 4);
-	const uint32_t panels = smaller(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
-	const uint32_t least = smaller(w->panel_count / (r->program->threads * 2), MATMUL_SHARE_PANELS);
+	const uint32_t panels = math_min_u32(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
+	const uint32_t least = math_min_u32(w->panel_count / (r->program->threads * 2), MATMUL_SHARE_PANELS);
 
 	return panels ? panels : least ? least : 1;
 }

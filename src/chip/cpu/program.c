@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/carve.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/check.h"
@@ -54,19 +55,6 @@ static bool live_together(const struct liveness *l, uint32_t a, uint32_t b)
 }
 
 /* ---- memory ------------------------------------------------------------------------------------- */
-
-struct carve {
-	uint8_t *base;   /* NULL: only counts */
-	size_t used;
-};
-
-static void *carve(struct carve *c, size_t count, size_t size)
-{
-	uint8_t *at = c->base ? c->base + c->used : NULL;
-
-	c->used += (count * size + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
-	return at;
-}
 
 static size_t buffer_rows(const struct cpu_program *p, uint32_t buffer)
 {
@@ -119,7 +107,7 @@ static void lay_out_buffers(struct cpu_program *p, const struct liveness *l, str
 
 		total = end > total ? end : total;
 	}
-	uint8_t *base = carve(c, 1, total);
+	uint8_t *base = carve_take(c, 1, total);
 
 	for (uint32_t i = 0; base && i < p->base.desc.buffer_count; i++)
 		p->buffers[i] = is_result(p, i) ? NULL : (float *)(void *)(base + offsets[i]);
@@ -144,10 +132,10 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 				halves = count > halves ? count : halves;
 		}
 	}
-	p->input_values = carve(c, values, sizeof(*p->input_values));
-	p->input_scales = carve(c, values / CPU_BLOCK, sizeof(*p->input_scales));
-	p->input_sums = carve(c, values / CPU_BLOCK, sizeof(*p->input_sums));
-	p->input_halves = carve(c, halves, sizeof(*p->input_halves));
+	p->input_values = carve_take(c, values, sizeof(*p->input_values));
+	p->input_scales = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_scales));
+	p->input_sums = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_sums));
+	p->input_halves = carve_take(c, halves, sizeof(*p->input_halves));
 }
 
 static void lay_out_delta(struct cpu_program *p, struct carve *c)
@@ -164,10 +152,10 @@ static void lay_out_delta(struct cpu_program *p, struct carve *c)
 		unit = width > unit ? width : unit;
 		heads = op->u.delta.v_heads > heads ? op->u.delta.v_heads : heads;
 	}
-	p->delta_q = carve(c, p->base.desc.rows_max * unit, sizeof(float));
-	p->delta_k = carve(c, p->base.desc.rows_max * unit, sizeof(float));
-	p->delta_decay = carve(c, p->base.desc.rows_max * heads, sizeof(float));
-	p->delta_beta = carve(c, p->base.desc.rows_max * heads, sizeof(float));
+	p->delta_q = carve_take(c, p->base.desc.rows_max * unit, sizeof(float));
+	p->delta_k = carve_take(c, p->base.desc.rows_max * unit, sizeof(float));
+	p->delta_decay = carve_take(c, p->base.desc.rows_max * heads, sizeof(float));
+	p->delta_beta = carve_take(c, p->base.desc.rows_max * heads, sizeof(float));
 }
 
 static void lay_out_samplers(struct cpu_program *p, struct carve *c)
@@ -175,12 +163,12 @@ static void lay_out_samplers(struct cpu_program *p, struct carve *c)
 	const struct chip_op *last = &p->base.desc.ops[p->base.desc.op_count - 1];
 	const size_t vocab = last->kind == CHIP_OP_SAMPLE ? last->u.sample.vocab : 0;
 
-	p->samplers = carve(c, p->threads, sizeof(*p->samplers));
+	p->samplers = carve_take(c, p->threads, sizeof(*p->samplers));
 	for (uint32_t i = 0; i < p->threads; i++) {
 		const struct cpu_sampler s = {
-			.scores = carve(c, vocab, sizeof(float)),
-			.weights = carve(c, vocab, sizeof(float)),
-			.candidates = carve(c, vocab, sizeof(uint64_t)),
+			.scores = carve_take(c, vocab, sizeof(float)),
+			.weights = carve_take(c, vocab, sizeof(float)),
+			.candidates = carve_take(c, vocab, sizeof(uint64_t)),
 		};
 
 		if (p->samplers)
@@ -192,24 +180,24 @@ static void lay_out_step(struct cpu_program *p, struct cpu_step *s, struct carve
 {
 	const struct chip_program_desc *desc = &p->base.desc;
 
-	s->rows = carve(c, desc->rows_max, sizeof(*s->rows));
-	s->tokens_before = carve(c, desc->rows_max, sizeof(*s->tokens_before));
-	s->sequences = carve(c, p->sequences_max, sizeof(*s->sequences));
-	s->first_rows = carve(c, p->sequences_max, sizeof(*s->first_rows));
-	s->first_wanted = carve(c, p->sequences_max + 1, sizeof(*s->first_wanted));
-	s->pages = carve(c, CHIP_STEP_PAGES_MAX, sizeof(*s->pages));
-	s->masks = carve(c, (size_t)desc->wanted_max * p->mask_words, sizeof(*s->masks));
-	s->embeddings = carve(c, (size_t)desc->rows_max * p->embedding_columns, sizeof(float));
-	s->wanted = carve(c, desc->wanted_max, sizeof(*s->wanted));
-	s->tiles = carve(c, desc->rows_max, sizeof(*s->tiles));
-	s->tokens = carve(c, desc->wanted_max, sizeof(*s->tokens));
-	s->logprobs = carve(c, desc->wanted_max, sizeof(*s->logprobs));
+	s->rows = carve_take(c, desc->rows_max, sizeof(*s->rows));
+	s->tokens_before = carve_take(c, desc->rows_max, sizeof(*s->tokens_before));
+	s->sequences = carve_take(c, p->sequences_max, sizeof(*s->sequences));
+	s->first_rows = carve_take(c, p->sequences_max, sizeof(*s->first_rows));
+	s->first_wanted = carve_take(c, p->sequences_max + 1, sizeof(*s->first_wanted));
+	s->pages = carve_take(c, CHIP_STEP_PAGES_MAX, sizeof(*s->pages));
+	s->masks = carve_take(c, (size_t)desc->wanted_max * p->mask_words, sizeof(*s->masks));
+	s->embeddings = carve_take(c, (size_t)desc->rows_max * p->embedding_columns, sizeof(float));
+	s->wanted = carve_take(c, desc->wanted_max, sizeof(*s->wanted));
+	s->tiles = carve_take(c, desc->rows_max, sizeof(*s->tiles));
+	s->tokens = carve_take(c, desc->wanted_max, sizeof(*s->tokens));
+	s->logprobs = carve_take(c, desc->wanted_max, sizeof(*s->logprobs));
 	if (desc->logits != CHIP_NONE)
-		s->logits = carve(c, 1, buffer_bytes(p, desc->logits));
+		s->logits = carve_take(c, 1, buffer_bytes(p, desc->logits));
 	if (desc->hidden == desc->logits)
 		s->hidden = s->logits;
 	else if (desc->hidden != CHIP_NONE)
-		s->hidden = carve(c, 1, buffer_bytes(p, desc->hidden));
+		s->hidden = carve_take(c, 1, buffer_bytes(p, desc->hidden));
 }
 
 static void lay_out(struct cpu_program *p, const struct liveness *l, struct carve *c)
@@ -219,13 +207,13 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 	for (uint32_t i = 0; i < p->rope_count; i++) {
 		struct cpu_rope *r = &p->ropes[i];
 
-		r->frequencies = carve(c, r->pairs, sizeof(*r->frequencies));
-		r->cosines = carve(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
-		r->sines = carve(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
+		r->frequencies = carve_take(c, r->pairs, sizeof(*r->frequencies));
+		r->cosines = carve_take(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
+		r->sines = carve_take(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
 	}
 	for (uint32_t i = 0; i < desc->op_count; i++)
 		if (desc->ops[i].kind == CHIP_OP_CONV)
-			p->op_taps[i] = carve(c, desc->ops[i].u.conv.weight->count, sizeof(float));
+			p->op_taps[i] = carve_take(c, desc->ops[i].u.conv.weight->count, sizeof(float));
 	lay_out_inputs(p, c);
 	lay_out_delta(p, c);
 	lay_out_samplers(p, c);
@@ -337,7 +325,7 @@ static enum err plan(struct cpu_program *p, struct err_info *info)
 	p->memory_bytes = c.used;
 	err = cpu_reserve(p->chip, (void **)&p->memory, (int64_t)c.used, "a program's buffers", info);
 	if (!err) {
-		c = (struct carve){.base = p->memory};
+		c = (struct carve){.base = (char *)p->memory};
 		lay_out(p, l, &c);
 		assert(c.used == p->memory_bytes);
 	}
