@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define POOL_PIECE_BYTES ((size_t)16384)  /* taken from a common pool at once: threads seldom meet there */
 
@@ -240,31 +241,6 @@ enum err json_read_file(json_t **out, const char *path, const struct json_limits
 	return code;
 }
 
-/* The length of the UTF-8 character that p starts with; 0 if it is none (overlong, surrogate, cut, stray).
- * Unicode 15, table 3-7. */
-static size_t utf8_length(const unsigned char *p, size_t size)
-{
-	const unsigned char lead = p[0];
-	size_t length;
-	unsigned char low = 0x80;   /* of the second byte */
-	unsigned char high = 0xBF;
-
-	if (lead < 0x80)
-		return 1;
-	if (lead < 0xC2 || lead > 0xF4)
-		return 0;
-	length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-	low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : low;
-	high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : high;
-	if (size < length || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < length; i++) {
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	}
-	return length;
-}
-
 static void add_escaped(struct buf *out, char c)
 {
 	switch (c) {
@@ -295,18 +271,20 @@ void json_add_string(struct buf *out, const char *text, size_t size)
 	buf_add_char(out, '"');
 	for (size_t i = 0; i < size;) {
 		const unsigned char c = (unsigned char)text[i];
-		const size_t length = utf8_length((const unsigned char *)text + i, size - i);
+		size_t length;
+		const bool broken = utf8_next(text + i, size - i, &length, NULL) != UTF8_CHARACTER;
 
-		if (length > 0 && c >= 0x20 && c != '"' && c != '\\') {
+		if (!broken && c >= 0x20 && c != '"' && c != '\\') {
 			i += length;
 			continue;
 		}
 		buf_add(out, text + start, i - start);
-		if (length == 0)
-			buf_add_str(out, "\xEF\xBF\xBD");
+		if (broken)
+			buf_add_str(out, UTF8_REPLACEMENT);
 		else
 			add_escaped(out, text[i]);
-		start = ++i;
+		i += length;
+		start = i;
 	}
 	buf_add(out, text + start, size - start);
 	buf_add_char(out, '"');

@@ -4,66 +4,15 @@
 #include <assert.h>
 #include <string.h>
 
-/* What the next bytes are, in the sense of Unicode's "maximal subpart": a whole character, a run that can be no
- * character (one U+FFFD), or the start of a character whose end is missing. */
-enum unit { UNIT_CHARACTER, UNIT_INVALID, UNIT_UNFINISHED };
-
-static uint32_t lead_length(uint8_t lead)
-{
-	if (lead < 0x80)
-		return 1;
-	if (lead >= 0xC2 && lead <= 0xDF)
-		return 2;
-	if (lead >= 0xE0 && lead <= 0xEF)
-		return 3;
-	if (lead >= 0xF0 && lead <= 0xF4)
-		return 4;
-	return 0;
-}
-
-/* The second byte is where overlong forms, surrogates and values beyond U+10FFFF show. */
-static bool second_fits(uint8_t lead, uint8_t second)
-{
-	switch (lead) {
-	case 0xE0:
-		return second >= 0xA0 && second <= 0xBF;
-	case 0xED:
-		return second >= 0x80 && second <= 0x9F;
-	case 0xF0:
-		return second >= 0x90 && second <= 0xBF;
-	case 0xF4:
-		return second >= 0x80 && second <= 0x8F;
-	default:
-		return second >= 0x80 && second <= 0xBF;
-	}
-}
-
-static enum unit unit_next(const char *text, uint32_t size, uint32_t *length)
-{
-	const uint8_t *bytes = (const uint8_t *)text;
-	const uint32_t wanted = lead_length(bytes[0]);
-
-	assert(size > 0);
-	*length = 1;
-	if (wanted == 0)
-		return UNIT_INVALID;
-	for (; *length < wanted; (*length)++) {
-		if (*length == size)
-			return UNIT_UNFINISHED;
-		const uint8_t byte = bytes[*length];
-		if (*length == 1 ? !second_fits(bytes[0], byte) : (byte & 0xC0) != 0x80)
-			return UNIT_INVALID;
-	}
-	return UNIT_CHARACTER;
-}
+#include "base/utf8.h"
 
 static void text_add_lossy(struct buf *text, const char *bytes, uint32_t size)
 {
-	for (uint32_t at = 0, length; at < size; at += length) {
-		if (unit_next(bytes + at, size - at, &length) == UNIT_CHARACTER)
+	for (size_t at = 0, length; at < size; at += length) {
+		if (utf8_next(bytes + at, size - at, &length, NULL) == UTF8_CHARACTER)
 			buf_add(text, bytes + at, length);
 		else
-			buf_add_str(text, "\xEF\xBF\xBD");
+			buf_add_str(text, UTF8_REPLACEMENT);
 	}
 }
 
@@ -96,11 +45,11 @@ static uint32_t cut_find(const struct detokenise *d, uint32_t limit)
 {
 	uint32_t cut = 0;
 
-	for (uint32_t at = 0, length; at < limit; at += length) {
-		if (unit_next(d->held + at, d->held_bytes - at, &length) == UNIT_UNFINISHED)
+	for (size_t at = 0, length; at < limit; at += length) {
+		if (utf8_next(d->held + at, d->held_bytes - at, &length, NULL) == UTF8_UNFINISHED)
 			break;
 		if (at + length <= limit && d->ends[at + length] > 0)
-			cut = at + length;
+			cut = (uint32_t)(at + length);
 	}
 	return cut;
 }

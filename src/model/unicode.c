@@ -6,48 +6,18 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/utf8.h"
+
 #define CODE_POINT_MAX 0x10FFFFu
 #define DECOMPOSED_MAX (UNICODE_NFC_RUN_MAX * 4)  /* no character decomposes into more than 4 */
 
-static bool is_continuation(unsigned char byte)
-{
-	return (byte & 0xC0) == 0x80;
-}
-
 size_t unicode_decode(const char *text, size_t size, uint32_t *code_point)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	size_t length;
 
-	assert(size > 0);
+	if (utf8_next(text, size, &length, code_point) == UTF8_CHARACTER)
+		return length;
 	*code_point = UNICODE_BROKEN;
-	if (s[0] < 0x80) {
-		*code_point = s[0];
-		return 1;
-	}
-	if (s[0] >= 0xC2 && s[0] <= 0xDF && size >= 2 && is_continuation(s[1])) {
-		*code_point = (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
-		return 2;
-	}
-	if (s[0] >= 0xE0 && s[0] <= 0xEF && size >= 3 && is_continuation(s[1]) &&
-		is_continuation(s[2])) {
-		const uint32_t c = (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
-
-		if (c < 0x800 ||
-			(c >= 0xD800 && c <= 0xDFFF)) /* overlong, or half of a surrogate pair */
-			return 1;
-		*code_point = c;
-		return 3;
-	}
-	if (s[0] >= 0xF0 && s[0] <= 0xF4 && size >= 4 && is_continuation(s[1]) &&
-		is_continuation(s[2]) && is_continuation(s[3])) {
-		const uint32_t c = (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 |
-				   (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
-
-		if (c < 0x10000 || c > CODE_POINT_MAX)
-			return 1;
-		*code_point = c;
-		return 4;
-	}
 	return 1;
 }
 

@@ -1,0 +1,25 @@
+/* base/utf8.h - the next character of a text that may be broken or cut (Unicode 15, table 3-7).
+ *
+ *	for (size_t at = 0, length; at < size; at += length)
+ *		if (utf8_next(text + at, size - at, &length, NULL) != UTF8_CHARACTER)
+ *			... length bytes that are no character
+ */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD"     /* U+FFFD, for what is no character */
+
+enum utf8_unit {
+	UTF8_CHARACTER,
+	UTF8_BROKEN,        /* can be no character, whatever follows: one U+FFFD ("maximal subpart") */
+	UTF8_UNFINISHED,    /* all that is there begins a character, and its end is missing */
+};
+
+/* What text[0 .. size) begins with, size > 0. *length: its bytes, at least 1. *code_point, if not NULL: of a
+ * character, else untouched. */
+enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t *code_point);
+
+#endif
