@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "chip/cost.h"
+#include "cloud/record.h"
 #include "cmd/cmd.h"
 #include "engine/executor_chip.h"
 #include "engine/executor_sim.h"
@@ -95,6 +96,20 @@ static void served_defaults(struct server_model *served, const struct model_conf
 		served->eos[served->eos_count++] = config->eos[i];
 }
 
+/* A price and every record of a request are found by it. */
+static enum err id_check(const struct serve *s, uint32_t index, struct err_info *info)
+{
+	const char *id = s->served[index].id;
+
+	if (!*id || strlen(id) >= RECORD_MODEL_BYTES)
+		return err_set(info, ERR_INPUT, "the id of a model has 1 to %d bytes, not %zu; give it an --alias",
+			RECORD_MODEL_BYTES - 1, strlen(id));
+	for (uint32_t i = 0; i < index; i++)
+		if (strcmp(s->served[i].id, id) == 0)
+			return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias", id);
+	return ERR_NONE;
+}
+
 static enum err model_add(struct serve *s, const char *path, struct err_info *info)
 {
 	const uint32_t index = s->model_count++;
@@ -120,11 +135,7 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 	served->simulated = strcmp(s->executor, "sim") == 0;
 	served->executor_open = served->simulated ? open_sim_executor : open_chip_executor;
 	served->executor_context = m;
-	for (uint32_t i = 0; i < index; i++)
-		if (strcmp(s->served[i].id, served->id) == 0)
-			return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias",
-				served->id);
-	return ERR_NONE;
+	return id_check(s, index, info);
 }
 
 static enum err models_add(struct serve *s, struct err_info *info)

@@ -52,6 +52,12 @@ def test_sequences_at_once_have_three_spellings(program, spelling):
         assert "3 sequences" in server.log
 
 
+def test_an_id_that_no_price_could_name_is_refused(program):
+    for alias in ("", "x" * 128):
+        assert "give it an --alias" in program.fails("serve", "--port", 0, "--executor", "sim", "--alias", alias)
+    assert served_id(program, "--alias", "x" * 127) == "x" * 127
+
+
 @pytest.mark.parametrize("text, says", [
     ("nonsense: 1\n", "unknown setting 'nonsense'"), ("port: many\n", "port: 'many' is not a whole number from 0 to 65535"),
     ("port: [\n", "line 2"), ("port:\n  deep: 1\n", "'port' must be a value or a list"), ("a: &x 1\nb: *x\n", "unknown setting 'a'"),
