@@ -253,6 +253,8 @@ enum err admin_open(struct admin **out, struct front *front, const char *databas
 		.unsent_bytes_max = 4 * ADMIN_SLICE_BYTES,
 		.header_ns = front->config->header_ns,
 		.body_idle_ns = front->config->body_idle_ns,
+		.body_ns = front->config->body_ns,
+		.body_rate_min = front->config->body_rate_min,
 		.keep_alive_ns = front->config->keep_alive_ns,
 		.write_idle_ns = front->config->write_idle_ns,
 	};
@@ -260,7 +262,7 @@ enum err admin_open(struct admin **out, struct front *front, const char *databas
 
 	if (!a)
 		return err_set(info, ERR_MEMORY, "no memory for administration");
-	const struct http_handlers handlers = {a, on_request, on_bad, on_progress, on_gone};
+	const struct http_handlers handlers = {a, on_request, on_bad, on_progress, on_gone, NULL};
 	a->front = front;
 	a->database = database;
 	for (uint32_t i = 0; i < ADMIN_CALLS_MAX; i++)

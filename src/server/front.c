@@ -38,6 +38,16 @@ static void before_sleep(uv_prepare_t *prepare)
 	wake_set(&f->wires->core_wake);
 }
 
+/* The key is good: the call has done its work when the body may come. */
+static void body_allow(struct call *c)
+{
+	struct http_conn *conn = c->conn;
+
+	c->conn = NULL;
+	call_free(c);
+	http_body_allow(conn);
+}
+
 static void reply_take(struct front *f, const struct core_action *action)
 {
 	const struct core_reply *reply = &action->u.reply;
@@ -52,6 +62,8 @@ static void reply_take(struct front *f, const struct core_action *action)
 	assert(c->state == CALL_AUTHORISING);
 	if (!c->conn) {
 		call_free(c);
+	} else if (reply->result == CORE_RESULT_DONE && c->before_body) {
+		body_allow(c);
 	} else if (reply->result == CORE_RESULT_DONE) {
 		c->route->serve(c);
 	} else {
@@ -196,7 +208,7 @@ static void conn_answer(struct front *f, struct http_conn *conn, const struct ro
 		.content_type = lost ? "application/json" : content_type,
 		.headers = f->headers.failed ? NULL : f->headers.data,
 		.body = lost ? f->no_memory.data : body->data, .size = lost ? f->no_memory.size : body->size};
-	const bool parsed = http_request(conn)->state == HTTP_PARSE_COMPLETE;
+	const bool parsed = http_parse_headed(http_request(conn));
 
 	metrics_answer(&f->metrics, route ? route->path : "none", parsed ? http_parse_method(http_request(conn)) : "none",
 		answer.status);
@@ -285,22 +297,21 @@ static void call_authorise(struct call *c)
 {
 	struct core_event event = {.kind = CORE_AUTHORISE};
 
-	c->state = CALL_AUTHORISING;
-	caller_read(c);
 	event.u.authorise.token = c->handle;
 	event.u.authorise.caller = c->caller;
 	front_tell(c->front, &event);
 }
 
-static void call_start(struct front *f, struct http_conn *conn, const struct route *route)
+/* NULL: there is no place for it, and the client knows. */
+static struct call *call_begin(struct front *f, struct http_conn *conn, const struct route *route, bool makes_request)
 {
-	struct call *c = call_take(f, route->makes_request);
+	struct call *c = call_take(f, makes_request);
 	struct openai_error error;
 
 	if (!c) {
 		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, RETRY_AFTER_NS);
 		conn_fail(f, conn, &error, "");
-		return;
+		return NULL;
 	}
 	const uint32_t handle = c->handle;
 	assert(c->state == CALL_FREE);
@@ -313,12 +324,43 @@ static void call_start(struct front *f, struct http_conn *conn, const struct rou
 	buf_init(&c->text, ANSWER_BYTES_MAX);
 	request_id_make(&c->id, c->request_id);
 	http_set_owner(conn, c);
-	if (route->access == ROUTE_KEY || (route->access == ROUTE_OPEN_ON_LOOPBACK && !http_from_loopback(conn))) {
+	c->state = CALL_AUTHORISING;
+	caller_read(c);
+	return c;
+}
+
+static bool needs_key(const struct http_conn *conn, const struct route *route)
+{
+	return route->access == ROUTE_KEY || (route->access == ROUTE_OPEN_ON_LOOPBACK && !http_from_loopback(conn));
+}
+
+/* A body that was allowed came with a key that was good then; what costs money asks the core again, which looks anew. */
+static void call_start(struct front *f, struct http_conn *conn, const struct route *route)
+{
+	struct call *c = call_begin(f, conn, route, route->makes_request);
+
+	if (!c)
+		return;
+	if (needs_key(conn, route) && !http_body_allowed(conn))
 		call_authorise(c);
-	} else {
-		c->state = CALL_AUTHORISING;
+	else
 		route->serve(c);
+}
+
+/* Before its body is taken: a client without a key must not make the server hold bytes. Who only gets something is
+ * answered without it. */
+static void call_ask(struct front *f, struct http_conn *conn, const struct route *route)
+{
+	if (strcmp(route->method, "GET") == 0) {
+		call_start(f, conn, route);
+		return;
 	}
+	assert(needs_key(conn, route));
+	struct call *c = call_begin(f, conn, route, false);
+	if (!c)
+		return;
+	c->before_body = true;
+	call_authorise(c);
 }
 
 static void no_route(struct front *f, struct http_conn *conn, const char *method, bool path_known, struct buf *allow)
@@ -343,9 +385,10 @@ static void no_route(struct front *f, struct http_conn *conn, const char *method
 	conn_fail(f, conn, &error, path_known ? line : "");
 }
 
-static void on_request(void *context, struct http_conn *conn)
+/* A request goes to its route, or is answered here. */
+static void route_take(struct front *f, struct http_conn *conn,
+	void (*take)(struct front *f, struct http_conn *conn, const struct route *route))
 {
-	struct front *f = context;
 	const char *method = http_parse_method(http_request(conn));
 	struct buf allow;
 	bool path_known = false;
@@ -353,10 +396,20 @@ static void on_request(void *context, struct http_conn *conn)
 	buf_init(&allow, 64);
 	const struct route *route = route_find(method, http_parse_path(http_request(conn)), &path_known, &allow);
 	if (route)
-		call_start(f, conn, route);
+		take(f, conn, route);
 	else
 		no_route(f, conn, method, path_known, &allow);
 	buf_free(&allow);
+}
+
+static void on_head(void *context, struct http_conn *conn)
+{
+	route_take(context, conn, call_ask);
+}
+
+static void on_request(void *context, struct http_conn *conn)
+{
+	route_take(context, conn, call_start);
 }
 
 static void on_bad(void *context, struct http_conn *conn, unsigned status, const char *problem)
@@ -498,6 +551,8 @@ static struct http_config http_config_of(const struct server_config *config)
 		.socket_send_bytes = (int)config->socket_send_bytes,
 		.header_ns = config->header_ns,
 		.body_idle_ns = config->body_idle_ns,
+		.body_ns = config->body_ns,
+		.body_rate_min = config->body_rate_min,
 		.keep_alive_ns = config->keep_alive_ns,
 		.write_idle_ns = config->write_idle_ns,
 	};
@@ -519,7 +574,7 @@ static bool buffers_open(struct front *f)
 enum err front_open(struct front *f, const struct front_open *open, struct err_info *info)
 {
 	const struct http_config http = http_config_of(open->config);
-	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone};
+	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone, on_head};
 
 	memset(f, 0, sizeof(*f));
 	f->config = open->config;

@@ -49,7 +49,9 @@ struct route {
  *
  *	state        from                    to                            waits for
  *	FREE         any                     AUTHORISING READING REPORTING -
- *	AUTHORISING  FREE                    READING FREE                  the core: is the key good?
+ *	AUTHORISING  FREE                    READING FREE                  the core: is the key good? Of a request with a
+ *	                                                                   body a call of its own asks, before it is taken,
+ *	                                                                   and the request's starts at READING
  *	REPORTING    FREE AUTHORISING        FREE                          the core's report
  *	READING      AUTHORISING             ASKED FREE                    a thread that reads the body
  *	ASKED        READING                 COUNTING FREE ENDING          ADMIT or REFUSE
@@ -85,6 +87,7 @@ struct call {
 	int64_t delta_ns;               /* the last delta, or 0 */
 	struct call *next;              /* in front->reporting */
 
+	bool before_body;               /* it only asks whether the body may come */
 	bool cut;                       /* the core wants it to end */
 	bool lost;                      /* there was no memory for its text */
 	bool in_work;

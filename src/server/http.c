@@ -81,13 +81,24 @@ static void conn_await(struct http_conn *c, int64_t now_ns, int64_t wait_ns)
 {
 	c->state = HTTP_READING;
 	c->owner = NULL;
+	c->body_allowed = false;
 	c->deadline_ns = now_ns + wait_ns;
 }
 
+/* What still comes is read and thrown away: closing on unread bytes would take the answer from the client. */
 static void conn_linger(struct http_conn *c)
 {
+	const size_t size_max = c->parse.body.size_max;
+
 	c->state = HTTP_LINGERING;
 	c->deadline_ns = INT64_MAX;  /* write_idle_ns bounds it until our half is closed */
+	buf_free(&c->parse.body);
+	buf_init(&c->parse.body, size_max);
+	if (c->paused && uv_read_start(&c->uv.stream, conn_read_buffer, conn_read)) {
+		http_conn_drop(c);
+		return;
+	}
+	c->paused = false;
 	http_conn_shut(c);
 }
 
@@ -130,21 +141,79 @@ static void conn_bad(struct http_conn *c, unsigned status, const char *problem)
 	assert(c->state != HTTP_ANSWERING);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- bodies ------------------------------------------------------------------------------------------- */
 
-/* The body's memory is of a common bound: who comes when it is used up is told to come again. */
+/* When a body must be whole: some time in any case, and some for each byte that has come. */
+static int64_t body_due_ns(const struct http_conn *c, int64_t least_ns, int64_t rate)
+{
+	return c->body_since_ns + least_ns + (int64_t)(c->parse.body.size / (size_t)rate) * NS_PER_S +
+		(int64_t)(c->parse.body.size % (size_t)rate) * NS_PER_S / rate;
+}
+
+static void body_deadline_set(struct http_conn *c)
+{
+	const struct http_config *config = &c->server->config;
+	const int64_t idle_ns = http_now(c) + config->body_idle_ns;
+	const int64_t due_ns = body_due_ns(c, config->body_ns, config->body_rate_min);
+
+	c->deadline_ns = idle_ns < due_ns ? idle_ns : due_ns;
+}
+
+/* Of those whose body is on its way, but for this one, the one that is latest by the measure of a crowd; NULL: nobody
+ * is late. */
+static struct http_conn *body_latest(const struct http_conn *but)
+{
+	struct http_conn *latest = NULL;
+	int64_t latest_due_ns = http_now(but);
+
+	for (struct http_conn *c = but->server->first; c; c = c->next) {
+		if (c == but || c->state != HTTP_READING || c->body_counted == 0)
+			continue;
+		const int64_t due_ns = body_due_ns(c, HTTP_CROWDED_NS, HTTP_CROWDED_RATE);
+		if (due_ns > latest_due_ns)
+			continue;
+		latest = c;
+		latest_due_ns = due_ns;
+	}
+	return latest;
+}
+
+/* The body's memory is of a common bound. When it is used up, bodies that dawdle are ended; if there are none, who comes
+ * is told to come again. */
 static bool body_count(struct http_conn *c)
 {
 	struct http_server *s = c->server;
 	const size_t capacity = c->parse.body.capacity;
+	struct http_conn *latest;
 
 	if (capacity <= c->body_counted)
 		return true;
-	if (capacity - c->body_counted > s->config.bodies_bytes_max - s->bodies_bytes)
-		return false;
+	while (capacity - c->body_counted > s->config.bodies_bytes_max - s->bodies_bytes) {
+		if ((latest = body_latest(c)) == NULL)
+			return false;
+		conn_bad(latest, 503, "the request came slowly while there was no room for others");
+	}
 	s->bodies_bytes += capacity - c->body_counted;
 	c->body_counted = capacity;
 	return true;
+}
+
+/* The header is whole: the body is not read before the handlers have said so. An answer given now leaves it unread, so
+ * that no other request can follow. */
+static void body_ask(struct http_conn *c)
+{
+	const struct http_handlers *handlers = &c->server->handlers;
+
+	c->state = HTTP_ANSWERING;
+	c->close_after = true;
+	if (handlers->head)
+		handlers->head(handlers->context, c);
+	else
+		http_body_allow(c);
+	if (c->state != HTTP_ANSWERING)
+		return;
+	c->paused = true;
+	uv_read_stop(&c->uv.stream);
 }
 
 static void continue_send(struct http_conn *c)
@@ -158,10 +227,29 @@ static void continue_send(struct http_conn *c)
 	http_conn_flush(c);
 }
 
+void http_body_allow(struct http_conn *c)
+{
+	assert(c->state == HTTP_ANSWERING && c->parse.state == HTTP_PARSE_HEADED);
+	c->state = HTTP_READING;
+	c->owner = NULL;
+	c->close_after = false;
+	c->body_allowed = true;
+	c->body_since_ns = http_now(c);
+	body_deadline_set(c);
+	if (!c->feeding)
+		http_conn_resume(c);
+}
+
+bool http_body_allowed(const struct http_conn *c)
+{
+	return c->body_allowed;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
 /* After some bytes of a request: what is there now? */
 static void conn_parsed(struct http_conn *c)
 {
-	const struct http_config *config = &c->server->config;
 	struct http_parse *p = &c->parse;
 
 	if (p->state == HTTP_PARSE_FAILED) {
@@ -172,8 +260,10 @@ static void conn_parsed(struct http_conn *c)
 		c->state = HTTP_ANSWERING;
 		c->close_after = !p->keep_alive;
 		c->server->handlers.request(c->server->handlers.context, c);
+	} else if (p->state == HTTP_PARSE_HEADED) {
+		body_ask(c);
 	} else if (p->state == HTTP_PARSE_BODY) {
-		c->deadline_ns = http_now(c) + config->body_idle_ns;
+		body_deadline_set(c);
 		if (p->expects_continue)
 			continue_send(c);
 	}
@@ -484,6 +574,7 @@ enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struc
 	s->reserve_fd = -1;
 	reserve_open(s);
 	s->loop = loop;
+	assert(config->body_rate_min > 0);
 	s->config = *config;
 	if (!s->config.now)
 		s->config.now = clock_monotonic_ns;

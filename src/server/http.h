@@ -4,6 +4,10 @@
  *	              \ bad, late                \ client gone
  *	               --> handlers.bad           --> handlers.gone
  *
+ * A request with a body is ANSWERING already when its header is there: handlers.head takes the body (READING again) or
+ * answers without it. A body has a time to come in, longer the more of it has come; while all bodies together leave no
+ * room, one that comes slowly makes room for others.
+ *
  * One request of a connection is answered at a time; what a client sends ahead waits, within a bound. While a request
  * is being answered the connection is still read, so that a client that leaves is seen at once: the end of its
  * half of the connection counts as leaving. Limits are rules.md 5; each is a setting.
@@ -32,6 +36,8 @@ struct http_config {
 	int socket_send_bytes;          /* the kernel's share of what is unsent; 0: the system's default */
 	int64_t header_ns;              /* a whole header must have come after this, however it drips */
 	int64_t body_idle_ns;           /* a body may pause this long */
+	int64_t body_ns;                /* a body must have come after this and the time of its bytes at the lowest rate */
+	int64_t body_rate_min;          /* bytes per second */
 	int64_t keep_alive_ns;          /* between requests */
 	int64_t write_idle_ns;          /* without a byte taken */
 	int64_t (*now)(void);           /* NULL: the system's monotonic clock */
@@ -50,6 +56,9 @@ struct http_handlers {
 	void (*progress)(void *context, struct http_conn *c);
 	/* The client left before its answer was complete; http_taken is final. c must not be used after. */
 	void (*gone)(void *context, struct http_conn *c);
+	/* A request's header is there, and a body follows: http_body_allow, or http_answer, which is the connection's last.
+	 * Now or later; until then nothing more is read. NULL: every body is taken. */
+	void (*head)(void *context, struct http_conn *c);
 };
 
 struct http_answer {
@@ -76,6 +85,10 @@ void http_server_free(struct http_server *s);
 
 /* The request that is being answered. */
 const struct http_parse *http_request(const struct http_conn *c);
+/* After handlers.head: the body is read, and then handlers.request is called. */
+void http_body_allow(struct http_conn *c);
+/* This request's body has been allowed. */
+bool http_body_allowed(const struct http_conn *c);
 /* Its body becomes the caller's. */
 struct buf http_request_body_take(struct http_conn *c);
 /* The peer is on this machine: its address is a loopback one, or it came through a Unix socket. */

@@ -8,6 +8,8 @@
 #define HTTP_MARKS_MAX  4096    /* of a connection; beyond it the newest reaches further than it should */
 #define HTTP_OUTPUT_BYTES_MAX ((size_t)64 << 20) /* of one buffer: an answer beyond it ends the connection */
 #define HTTP_REFUSALS_MAX 64    /* beyond connections_max, being told 503; further ones are closed without a word */
+#define HTTP_CROWDED_NS 2000000000LL    /* while no room is left for bodies: as body_ns and body_rate_min */
+#define HTTP_CROWDED_RATE (256 << 10)
 #define HTTP_LINGER_NS  2000000000LL    /* for the client to read the answer before the connection is reset */
 
 enum http_conn_state {
@@ -41,12 +43,14 @@ struct http_conn {
 	bool close_after;           /* this answer is the connection's last */
 	bool peer_ended;            /* the client's half is closed */
 	bool full;
-	bool paused;                /* not read: its output is full */
+	bool paused;                /* not read: its output is full, or its body not allowed */
+	bool body_allowed;
 	bool shut;                  /* our half is closed, or will be after what flies */
 	struct http_parse parse;
 	struct buf ahead;
 	size_t body_counted;        /* in server->bodies_bytes */
 	int64_t deadline_ns;        /* READING, LINGERING */
+	int64_t body_since_ns;      /* when its body was allowed */
 	int64_t taken_at_ns;        /* when the socket last took something, or there was nothing to take */
 	uint64_t taken_before;      /* at the last sweep */
 

@@ -169,6 +169,11 @@ static int expectation_check(struct http_parse *p)
 	return 0;
 }
 
+static bool body_follows(const http_parser *parser)
+{
+	return (parser->flags & F_CHUNKED) || ((parser->flags & F_CONTENTLENGTH) && parser->content_length > 0);
+}
+
 static int on_headers_complete(http_parser *parser)
 {
 	struct http_parse *p = self(parser);
@@ -188,6 +193,10 @@ static int on_headers_complete(http_parser *parser)
 		return fail(p, 413, "the request's body is too large");
 	p->state = HTTP_PARSE_BODY;
 	parser->upgrade = 0;  /* no protocol is switched: an upgrade is an offer that may be ignored */
+	if (body_follows(parser)) {
+		p->state = HTTP_PARSE_HEADED;
+		http_parser_pause(parser, 1);
+	}
 	return 0;
 }
 
@@ -286,18 +295,27 @@ static void raw_check(struct http_parse *p)
 
 size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size)
 {
-	assert(p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_BODY);
+	assert(p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY);
 	if (size == 0)
 		return 0;
+	if (p->state == HTTP_PARSE_HEADED) {
+		http_parser_pause(&p->parser, 0);
+		p->state = HTTP_PARSE_BODY;
+	}
 	p->framing_at = bytes;
 	const size_t taken = http_parser_execute(&p->parser, &SETTINGS, bytes, size);
 	assert(taken <= size);
 	p->raw_bytes += taken;
-	if (p->state != HTTP_PARSE_COMPLETE && HTTP_PARSER_ERRNO(&p->parser) != HPE_OK)
+	if (HTTP_PARSER_ERRNO(&p->parser) != HPE_OK && HTTP_PARSER_ERRNO(&p->parser) != HPE_PAUSED)
 		failure_name(p);
 	else if (framing_check(p, bytes + taken) == 0)
 		raw_check(p);
 	return taken;
+}
+
+bool http_parse_headed(const struct http_parse *p)
+{
+	return p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY || p->state == HTTP_PARSE_COMPLETE;
 }
 
 bool http_parse_begun(const struct http_parse *p)

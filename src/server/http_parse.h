@@ -5,8 +5,11 @@
  * two readers could frame differently: header names are tokens, a CR is followed by LF, a chunk ends where it
  * said. It adds the limits (rules.md 5), copies what is kept, and says how a bad request is answered.
  *
- *	feed ... HEAD --> BODY --> COMPLETE --> http_parse_next --> HEAD
- *	           \________\----> FAILED (status, problem); the connection cannot be used further
+ *	feed ... HEAD --> HEADED --> BODY --> COMPLETE --> http_parse_next --> HEAD
+ *	           \_________________\----> FAILED (status, problem); the connection cannot be used further
+ *
+ * A feed stops in HEADED, so that who asks is known before a byte of what was sent is kept; the next one goes on. A
+ * request without a body is COMPLETE at once.
  */
 #ifndef SERVER_HTTP_PARSE_H
 #define SERVER_HTTP_PARSE_H
@@ -27,6 +30,7 @@ struct http_parse_limits {
 
 enum http_parse_state {
 	HTTP_PARSE_HEAD,
+	HTTP_PARSE_HEADED,          /* the header is whole, and a body follows */
 	HTTP_PARSE_BODY,
 	HTTP_PARSE_COMPLETE,
 	HTTP_PARSE_FAILED,
@@ -60,8 +64,8 @@ struct http_parse {
 void http_parse_init(struct http_parse *p, const struct http_parse_limits *limits);
 void http_parse_free(struct http_parse *p);
 
-/* Takes bytes up to the end of the request and returns how many; the rest belongs to the next request. Call it only in
- * HEAD and BODY. */
+/* Takes bytes up to the end of the header or of the request and returns how many; the rest belongs to the body, or to the
+ * next request. Call it only in HEAD, HEADED and BODY. */
 size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size);
 
 /* Some bytes of a request have come: a connection that is closed now is cut inside a request. */
@@ -70,7 +74,10 @@ bool http_parse_begun(const struct http_parse *p);
 /* After COMPLETE: forgets the request, keeps small buffers. */
 void http_parse_next(struct http_parse *p);
 
-/* From BODY on. */
+/* The header is whole: method, path and headers can be asked for. */
+bool http_parse_headed(const struct http_parse *p);
+
+/* From HEADED on. */
 const char *http_parse_method(const struct http_parse *p);
 /* "/v1/models"; "*" for OPTIONS. Holds no zero bytes. */
 const char *http_parse_path(const struct http_parse *p);

@@ -209,7 +209,7 @@ static void head_add(struct http_conn *c, const struct http_answer *a, const cha
 
 static bool is_head_request(const struct http_conn *c)
 {
-	return c->parse.state == HTTP_PARSE_COMPLETE && c->parse.parser.method == HTTP_HEAD;
+	return http_parse_headed(&c->parse) && c->parse.parser.method == HTTP_HEAD;
 }
 
 /* A queue that found no memory has lost bytes: the connection cannot go on. */

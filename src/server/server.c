@@ -79,6 +79,8 @@ static void defaults_fill(struct server_config *config)
 	DEFAULT(socket_send_bytes, (int64_t)128 << 10);
 	DEFAULT(header_ns, 10 * NS_PER_S);
 	DEFAULT(body_idle_ns, 30 * NS_PER_S);
+	DEFAULT(body_ns, 30 * NS_PER_S);
+	DEFAULT(body_rate_min, 32 << 10);
 	DEFAULT(keep_alive_ns, 75 * NS_PER_S);
 	DEFAULT(write_idle_ns, 30 * NS_PER_S);
 	if (!config->no_grace)

@@ -69,6 +69,8 @@ struct server_config {
 	int64_t socket_send_bytes;          /* 128 KiB */
 	int64_t header_ns;                  /* 10 s */
 	int64_t body_idle_ns;               /* 30 s */
+	int64_t body_ns;                    /* 30 s, and the time of its bytes at the lowest rate */
+	int64_t body_rate_min;              /* 32 KiB/s */
 	int64_t keep_alive_ns;              /* 75 s */
 	int64_t write_idle_ns;              /* 30 s */
 	int64_t grace_ns;                   /* 30 s, unless no_grace */

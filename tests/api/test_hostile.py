@@ -66,6 +66,31 @@ def test_a_body_larger_than_the_limit_is_refused_before_it_comes(home):
     response.error()
 
 
+def test_a_body_is_not_taken_from_who_has_no_key(home):
+    home.start()
+    key = home.tenant("lab", balance=10)
+    for headers, status in (("", 401), ("Authorization: Bearer sk-wrong\r\n", 401), (f"Authorization: Bearer {key}\r\n", 0)):
+        with home.connect() as s:
+            s.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: 15000000\r\n\r\n".encode())
+            s.settimeout(20 if status else 0.3)
+            if not status:
+                with pytest.raises(socket.timeout):
+                    s.recv(1)
+                continue
+            response = Response(read_all(s))
+            assert response.status == status
+            assert response.error()["code"] == "invalid_api_key"
+            assert response.headers["connection"] == "close"
+    assert home.client(key).chat.completions.create(**hello(max_tokens=1)).usage.completion_tokens == 1
+
+
+def test_a_get_with_a_body_is_answered_without_it(home):
+    home.start()
+    with home.connect() as s:
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 15000000\r\n\r\nxx")
+        assert Response(read_all(s)).status == 200
+
+
 def test_a_chunked_body_without_end_is_refused_at_the_limit(home):
     home.start("--body-bytes", 1000000)
     with home.connect() as s:

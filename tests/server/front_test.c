@@ -37,8 +37,9 @@ static void config_fill(void)
 {
 	config = (struct server_config){.host = "127.0.0.1", .any_port = true, .models = &model.served, .model_count = 1,
 		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20, .header_bytes_max = 65536,
-		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20, .trees_bytes_max = 64 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND,
-		.body_idle_ns = 30 * SECOND, .keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND};
+		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20, .trees_bytes_max = 64 << 20,
+		.unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND, .body_idle_ns = 30 * SECOND, .body_ns = 30 * SECOND,
+		.body_rate_min = 32768, .keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND};
 }
 
 static int front_start(void **state)

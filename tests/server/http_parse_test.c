@@ -9,9 +9,19 @@
 
 static const struct http_parse_limits LIMITS = {.header_bytes_max = 1024, .body_bytes_max = 100};
 
+static bool is_open(const struct http_parse *p)
+{
+	return p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY;
+}
+
+/* Up to the end of the request, past the end of its header. */
 static size_t feed(struct http_parse *p, const char *bytes)
 {
-	return http_parse_feed(p, bytes, strlen(bytes));
+	size_t at = 0;
+
+	while (is_open(p) && bytes[at])
+		at += http_parse_feed(p, bytes + at, strlen(bytes + at));
+	return at;
 }
 
 static void expect_failure(const char *bytes, unsigned status)
@@ -53,7 +63,7 @@ static void a_request_is_the_same_byte_by_byte(void **state)
 		for (size_t at = 0; at < strlen(request);) {
 			const size_t left = strlen(request) - at;
 
-			assert_true(p.state == HTTP_PARSE_HEAD || p.state == HTTP_PARSE_BODY);
+			assert_true(is_open(&p));
 			at += http_parse_feed(&p, request + at, step < left ? step : left);
 		}
 		assert_int_equal(p.state, HTTP_PARSE_COMPLETE);
@@ -79,7 +89,7 @@ static void requests_in_one_piece_are_taken_one_by_one(void **state)
 	(void)state;
 	http_parse_init(&p, &LIMITS);
 	for (int i = 0; i < 3; i++) {
-		at += http_parse_feed(&p, bytes + at, strlen(bytes) - at);
+		at += feed(&p, bytes + at);
 		assert_int_equal(p.state, HTTP_PARSE_COMPLETE);
 		assert_string_equal(http_parse_path(&p), paths[i]);
 		assert_string_equal(p.body.data ? p.body.data : "", i == 1 ? "hi" : "");
@@ -119,6 +129,27 @@ static void what_two_readers_could_frame_differently_is_refused(void **state)
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\n\rX", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400);
+}
+
+static void a_body_is_not_taken_before_its_header_has_been_seen(void **state)
+{
+	static const char request[] = "POST /p HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\nhi";
+	struct http_parse p;
+
+	(void)state;
+	http_parse_init(&p, &LIMITS);
+	assert_false(http_parse_headed(&p));
+	const size_t taken = http_parse_feed(&p, request, strlen(request));
+	assert_int_equal(p.state, HTTP_PARSE_HEADED);
+	assert_true(http_parse_headed(&p));
+	assert_string_equal(http_parse_path(&p), "/p");
+	assert_string_equal(http_parse_header(&p, "authorization"), "Bearer k");
+	assert_int_equal(p.body.size, 0);
+	assert_true(taken <= strlen(request) - 2);
+	feed(&p, request + taken);
+	assert_int_equal(p.state, HTTP_PARSE_COMPLETE);
+	assert_string_equal(p.body.data, "hi");
+	http_parse_free(&p);
 }
 
 static void nonsense_is_refused(void **state)
@@ -212,6 +243,7 @@ int main(void)
 		cmocka_unit_test(requests_in_one_piece_are_taken_one_by_one),
 		cmocka_unit_test(usual_and_odd_but_legal_requests_are_understood),
 		cmocka_unit_test(what_two_readers_could_frame_differently_is_refused),
+		cmocka_unit_test(a_body_is_not_taken_before_its_header_has_been_seen),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(headers_are_bounded_however_they_come),
 		cmocka_unit_test(a_body_is_bounded_before_it_is_read),
