@@ -80,13 +80,15 @@ static void load_cut_off(struct core *core, const struct core_event *event,
 	struct core_actions *actions)
 {
 	const int64_t held_nano = event->u.cut_off.held_nano;
-	const int64_t tokens = event->u.cut_off.tokens;
+	/* the journal's count is only told, never charged: what no answer can have is cut */
+	const int64_t tokens = math_min_i64(event->u.cut_off.tokens, PRICE_TOKENS_MAX);
 	struct record_usage usage = event->u.cut_off.usage;
 	const uint32_t tenant_id = usage.tenant_id;
 	struct record_transaction transaction;
 
 	if (tenant_id == RECORD_NONE || tenant_id > core->tenant_count || held_nano < 0 ||
-		tokens < 0 || held_nano > core->ledger.accounts[tenant_id - 1].held_nano ||
+		tokens < 0 || usage.input < 0 || usage.input > PRICE_TOKENS_MAX ||
+		held_nano > core->ledger.accounts[tenant_id - 1].held_nano ||
 		!text_valid(usage.model, sizeof(usage.model)) ||
 		!ledger_release(&core->ledger, tenant_id, held_nano, &transaction)) {
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);
