@@ -176,7 +176,7 @@ static enum err read_to_end(struct buf *out, int fd, const char *path, struct er
 enum err file_read(struct buf *out, const char *path, struct err_info *info)
 {
 	enum err code;
-	size_t size;
+	size_t size = 0;    /* gcc at -O3 does not see that open_regular sets it */
 	int fd;
 
 	assert(!out->failed);

@@ -16,6 +16,7 @@ def home(tmp_path):
     yield c
     if c.process:
         assert c.stop() == 0
+        assert c.last_words     # it has stopped by itself, so it has replayed its journal
     if c.last_words:
         assert c.last_words.startswith("replay same "), c.last_words
 
@@ -34,4 +35,5 @@ def shared(tmp_path_factory):
     c.start()
     yield c
     assert c.stop() == 0
+    assert c.last_words.startswith("replay same "), c.last_words
     c.check()

@@ -1,10 +1,13 @@
 """tools/goldens/compare_layers.py - finds the first place where two forward passes part.
 
-    tongyun logits MODEL --tokens tests/golden/tokens/len7.txt --out /tmp/l.npy --dump-layers /tmp/d
+    tongyun logits tests/golden/checkpoints/qwen3_5-bf16 --tokens tests/golden/tokens/len7.txt \\
+        --out /tmp/l.npy --kv-f32 --dump-layers /tmp/d
     python tools/goldens/compare_layers.py tests/golden/layers/qwen3_5.npz /tmp/d
 
 Each side is an .npz or a directory of .npy files, named as the README of this folder says. Values
-are compared in the order in which a forward pass makes them. Exit status 1 if any of them differs.
+are compared in the order in which a forward pass makes them, and the mistake lies between the last
+point that agrees and the first that differs. Keys and values must be kept in float32 (--kv-f32):
+in half of that they differ by 1e-3 and are not wrong. Exit status 1 if any point differs.
 """
 import argparse
 import sys
@@ -34,6 +37,11 @@ def place(name):
         _, layer, point = name.split(".", 2)
         return (1, int(layer), ORDER.index(point) if point in ORDER else len(ORDER))
     return ({"embed": 0, "final_norm": 2, "logits": 3}.get(name, 4), 0, 0)
+
+
+def points(names):
+    """Names of dump points without their layers, in order, each once."""
+    return dict.fromkeys(name.rsplit(".", 1)[-1] for name in sorted(names, key=place))
 
 
 def grouped(dumps, key_heads):
@@ -83,17 +91,19 @@ def main():
     want, got = load(args.want), load(args.got)
     if args.gguf_key_heads:
         got = grouped(got, args.gguf_key_heads)
-    first = None
+    first, before = None, "the input"
     for name in sorted(want.keys() & got.keys(), key=place):
         text, same = describe(want[name], got[name], args.limit)
         if args.all:
             print(f"{'  ' if same else '! '}{name:22s} {text}")
         if not same and first is None:
-            first = f"{name}: {text}"
+            first = f"{name}: {text}\nlast that agrees: {before}"
+        if first is None:
+            before = name
     for title, names in (("only in the first", want.keys() - got.keys()),
                          ("only in the second", got.keys() - want.keys())):
         if names:
-            print(f"{title}: {' '.join(sorted(names, key=place))}")
+            print(f"{title}: {' '.join(points(names))}")
     compared = len(want.keys() & got.keys())
     if compared == 0:
         print("nothing to compare")
