@@ -102,12 +102,14 @@ enum err home_secret(const struct home *h, uint8_t out[HOME_SECRET_BYTES], struc
 	if (home_file(h, SECRET_FILE, path, info))
 		return info->code;
 	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	const bool missing = fd < 0 && errno == ENOENT;
+	if (missing && faccessat(h->dir_fd, HOME_DATABASE, F_OK, 0))
 		return secret_make(path, out, info);
-	if (fd < 0)
+	if (fd < 0 && !missing)
 		return err_set_errno(info, "%.300s", path);
-	const ssize_t size = read(fd, out, HOME_SECRET_BYTES);
-	close(fd);
+	const ssize_t size = missing ? 0 : read(fd, out, HOME_SECRET_BYTES);
+	if (!missing)
+		close(fd);
 	if (size != HOME_SECRET_BYTES)
 		return err_set(info, ERR_INPUT, "%.300s: not %d bytes; without it no key can be recognised", path,
 			HOME_SECRET_BYTES);

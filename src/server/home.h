@@ -36,7 +36,8 @@ enum err home_lock(struct home *h, const char *who, struct err_info *info) MUST_
 /* The path of a file in it. */
 enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], struct err_info *info) MUST_CHECK;
 
-/* Made at the first use. */
+/* Made at the first use, before there is a database. ERR_INPUT: it is missing or cut beside a database, whose keys no
+ * other secret recognises. */
 enum err home_secret(const struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info) MUST_CHECK;
 
 /* A bound socket in place of any older one; only who holds the lock may. A path of any length will do. */

@@ -89,6 +89,30 @@ static void the_secret_is_made_once_and_read_by_none_but_its_owner(void **state)
 	home_close(&h);
 }
 
+static void a_secret_that_is_lost_is_not_replaced(void **state)
+{
+	uint8_t secret[HOME_SECRET_BYTES];
+	struct err_info info = {0};
+	char path[PATH_MAX];
+	struct home h;
+	FILE *database;
+
+	(void)state;
+	opened(&h, folder);
+	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
+	assert_int_equal(home_file(&h, HOME_DATABASE, path, &info), ERR_NONE);
+	database = fopen(path, "w");
+	assert_non_null(database);
+	fclose(database);
+	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
+	assert_int_equal(home_file(&h, "secret", path, &info), ERR_NONE);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(home_secret(&h, secret, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "without it no key can be recognised"));
+	assert_int_equal(access(path, F_OK), -1);
+	home_close(&h);
+}
+
 static void socket_works_in(const char *path)
 {
 	struct err_info info = {0};
@@ -163,6 +187,7 @@ int main(void)
 		IN_A_FOLDER(a_second_holder_is_told_who_the_first_is),
 		IN_A_FOLDER(it_is_made_with_its_parents_for_its_owner_alone),
 		IN_A_FOLDER(the_secret_is_made_once_and_read_by_none_but_its_owner),
+		IN_A_FOLDER(a_secret_that_is_lost_is_not_replaced),
 		IN_A_FOLDER(a_socket_is_reached_however_long_the_path),
 		cmocka_unit_test(keys_are_long_random_and_hashed_with_the_secret),
 		cmocka_unit_test(a_key_is_found_in_its_header),
