@@ -13,6 +13,7 @@
 #define SIZE_BYTES      2
 #define CHECKSUM_BYTES  4
 #define HEADER_BYTES    JOURNAL_HEADER_BYTES
+#define CARRIED         255     /* in place of a kind */
 
 struct codec {
 	uint8_t *bytes;         /* written, or only read */
@@ -297,6 +298,15 @@ static void code_event(struct codec *c, struct core_event *e, struct journal_bat
 		code_command(c, e);
 }
 
+static void code_carried(struct codec *c, struct journal_carried *carried)
+{
+	c->failed = code_number(c, CARRIED, 1) != CARRIED || c->failed;
+	code_u32(c, &carried->handle);
+	code_request(c, &carried->fact.request);
+	code_i64(c, &carried->fact.tokens);
+	c->failed = c->failed || carried->fact.tokens < 0;
+}
+
 /* ---- records --------------------------------------------------------------------------------- */
 
 static uint32_t checksum(const uint8_t *payload, size_t size)
@@ -316,6 +326,18 @@ static void batch_note(struct journal_batch *out, const struct batch *b)
 	}
 }
 
+/* The header, when the payload is there; the size of the record. */
+static size_t record_close(struct codec *c)
+{
+	const size_t used = c->at;
+
+	assert(!c->failed);     /* the largest kind fits: a batch of BATCH_ITEMS_MAX */
+	c->at = 0;
+	code_number(c, used - HEADER_BYTES, SIZE_BYTES);
+	code_number(c, checksum(c->bytes + HEADER_BYTES, used - HEADER_BYTES), CHECKSUM_BYTES);
+	return used;
+}
+
 size_t journal_encode(uint8_t *out, const struct core_event *event)
 {
 	struct codec c = {.bytes = out, .at = HEADER_BYTES, .end = JOURNAL_RECORD_BYTES_MAX,
@@ -326,13 +348,17 @@ size_t journal_encode(uint8_t *out, const struct core_event *event)
 	if (event->kind == CORE_BATCH_DONE)
 		batch_note(&batch, event->u.batch_done);
 	code_event(&c, &copy, &batch);
-	assert(!c.failed);  /* the largest kind fits: a batch of BATCH_ITEMS_MAX */
-	const size_t used = c.at;
+	return record_close(&c);
+}
 
-	c.at = 0;
-	code_number(&c, used - HEADER_BYTES, SIZE_BYTES);
-	code_number(&c, checksum(out + HEADER_BYTES, used - HEADER_BYTES), CHECKSUM_BYTES);
-	return used;
+size_t journal_encode_carried(uint8_t *out, const struct journal_carried *carried)
+{
+	struct codec c = {.bytes = out, .at = HEADER_BYTES, .end = JOURNAL_RECORD_BYTES_MAX,
+		.writes = true};
+	struct journal_carried copy = *carried;
+
+	code_carried(&c, &copy);
+	return record_close(&c);
 }
 
 enum journal_read journal_decode(struct journal_entry *out, const uint8_t *bytes, size_t size,
@@ -355,7 +381,13 @@ enum journal_read journal_decode(struct journal_entry *out, const uint8_t *bytes
 	c.end = HEADER_BYTES + payload;
 	memset(&out->event, 0, sizeof(out->event));
 	out->batch.item_count = 0;
-	code_event(&c, &out->event, &out->batch);
+	out->carried = (struct journal_carried){0};
+	if (payload > 0 && bytes[HEADER_BYTES] == CARRIED) {
+		out->event.kind = CORE_EVENT_KINDS;
+		code_carried(&c, &out->carried);
+	} else {
+		code_event(&c, &out->event, &out->batch);
+	}
 	if (c.failed || c.at != c.end)
 		return JOURNAL_BROKEN;
 	*used = c.end;

@@ -36,9 +36,17 @@ struct journal_batch {
 	struct batch_result results[BATCH_ITEMS_MAX];
 };
 
+/* What a new file says first of each request that was open when the one before it was full. */
+struct journal_carried {
+	uint32_t handle;
+	struct store_fact fact;
+};
+
 struct journal_entry {
-	struct core_event event;        /* u.batch_done is NULL: see batch */
+	/* u.batch_done is NULL: see batch. kind CORE_EVENT_KINDS: no event, see carried */
+	struct core_event event;
 	struct journal_batch batch;     /* of a BATCH_DONE */
+	struct journal_carried carried;
 };
 
 enum journal_read {
@@ -50,6 +58,7 @@ enum journal_read {
 
 /* Gives the bytes of the record; out holds JOURNAL_RECORD_BYTES_MAX. */
 size_t journal_encode(uint8_t *out, const struct core_event *event);
+size_t journal_encode_carried(uint8_t *out, const struct journal_carried *carried);
 /* Takes the record that bytes start with; *used is its size. Any bytes are safe. */
 enum journal_read journal_decode(struct journal_entry *out, const uint8_t *bytes, size_t size,
 	size_t *used);
@@ -68,6 +77,10 @@ enum err journal_tally_open(struct journal_tally **out, uint32_t handles_max, jo
 void journal_tally_add(struct journal_tally *t, const struct journal_entry *entry);
 /* The tokens sampled at least for a request that was open at the end; 0 when it is not known. */
 int64_t journal_tally_tokens(const struct journal_tally *t, struct record_request request);
+/* Writes down the requests that are open: a file that begins with them needs no other. The front has
+ * not said its last word on them; what it has said it on is billed by what was seen before. */
+void journal_tally_carry(const struct journal_tally *t,
+	void (*take)(void *context, const struct journal_carried *carried), void *context);
 /* Tells the requests that were open at the end. */
 void journal_tally_end(struct journal_tally *t);
 void journal_tally_close(struct journal_tally *t);

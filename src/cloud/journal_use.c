@@ -56,13 +56,25 @@ void journal_tally_end(struct journal_tally *t)
 		tally_tell(t, handle);
 }
 
-static void tally_ask(struct journal_tally *t, uint32_t handle, struct record_request request)
+void journal_tally_carry(const struct journal_tally *t,
+	void (*take)(void *context, const struct journal_carried *carried), void *context)
+{
+	for (uint32_t handle = 0; handle < t->handles_max; handle++) {
+		const struct tally_request *r = &t->requests[handle];
+		const struct journal_carried carried = {.handle = handle, .fact = r->fact};
+
+		if (r->known && !r->fact.complete)
+			take(context, &carried);
+	}
+}
+
+static void tally_begin(struct journal_tally *t, uint32_t handle, const struct store_fact *fact)
 {
 	if (handle >= t->handles_max)
 		return;
 	tally_tell(t, handle);
 	t->requests[handle].known = true;
-	t->requests[handle].fact = (struct store_fact){.request = request};
+	t->requests[handle].fact = *fact;
 }
 
 /* The front's last word: what is billed is decided by it or after it. Loss of power may take the
@@ -88,7 +100,9 @@ void journal_tally_add(struct journal_tally *t, const struct journal_entry *entr
 	if (e->kind == CORE_LOAD_COUNTERS)
 		journal_tally_end(t);   /* another run: its handles are other requests */
 	else if (e->kind == CORE_ASK)
-		tally_ask(t, e->u.ask.handle, e->u.ask.request);
+		tally_begin(t, e->u.ask.handle, &(struct store_fact){.request = e->u.ask.request});
+	else if (e->kind == CORE_EVENT_KINDS)
+		tally_begin(t, entry->carried.handle, &entry->carried.fact);
 	else if (e->kind == CORE_FLUSHED || e->kind == CORE_CANCEL)
 		tally_last_word(t, e->u.progress.handle);
 	else if (e->kind == CORE_BATCH_DONE)
@@ -159,6 +173,8 @@ enum err journal_replay_step(struct journal_replay *r, const struct journal_entr
 	struct core_event event = entry->event;
 	bool more = true;
 
+	if (event.kind == CORE_EVENT_KINDS)
+		return ERR_NONE;        /* carried: the core knows it from before */
 	if (event.kind == CORE_BATCH_DONE) {
 		event.u.batch_done = batch_take(r, &entry->batch);
 		if (!event.u.batch_done)

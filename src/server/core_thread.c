@@ -273,6 +273,7 @@ static void report(struct core_thread *t)
 	w->report.step_ns_sum = t->step_ns_sum;
 	w->report.store_commits = atomic_load(&w->commits);
 	w->report.commit_ns_max = atomic_load(&w->commit_ns_max);
+	w->report.journal_failed = atomic_load(&w->journal_failed);
 	atomic_store(&w->report_there, true);
 	t->wake_front = true;
 }

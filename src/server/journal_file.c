@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,11 +14,48 @@
 #include "cloud/audit.h"
 
 #define JOURNAL_OLD     HOME_JOURNAL ".old"
-#define JOURNAL_LARGE   ((off_t)256 << 20)
 
 struct journal_file {
+	int dir_fd;
 	int fd;
+	int64_t size_bytes;
+	int64_t bytes_max;
+	bool failed;                    /* this run is written no further */
+	struct journal_tally *tally;    /* of this run: what a new file begins with */
 };
+
+/* A record that begins at; false ends the walk. */
+typedef bool entry_see(void *context, const struct journal_entry *entry, size_t at);
+
+/* Shows every whole record, and gives where the first that is not whole begins. */
+static size_t journal_walk(const uint8_t *bytes, size_t size, entry_see *see, void *context)
+{
+	static _Thread_local struct journal_entry entry;
+	size_t at = 0, used;
+
+	while (at < size && journal_decode(&entry, bytes + at, size - at, &used) == JOURNAL_ENTRY &&
+		see(context, &entry, at))
+		at += used;
+	return at;
+}
+
+static bool tally_see(void *context, const struct journal_entry *entry, size_t at)
+{
+	(void)at;
+	journal_tally_add(context, entry);
+	return true;
+}
+
+/* A file that is missing is empty. */
+static enum err journal_map(struct file_map *map, const struct home *home, const char *name, struct err_info *info)
+{
+	char path[PATH_MAX];
+
+	*map = (struct file_map){0};
+	if (home_file(home, name, path, info))
+		return info->code;
+	return file_exists(path) ? file_map_open(map, path, info) : ERR_NONE;
+}
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
@@ -41,39 +77,21 @@ static void fact_add(void *context, const struct store_fact *fact)
 	facts->list[facts->count++] = *fact;
 }
 
-/* Feeds every whole record; returns where the first that is not whole begins. */
-static size_t records_tally(struct journal_tally *tally, const struct file_map *map)
-{
-	static _Thread_local struct journal_entry entry;
-	size_t at = 0, used;
-
-	while (at < map->size && journal_decode(&entry, map->data + at, map->size - at, &used) == JOURNAL_ENTRY) {
-		journal_tally_add(tally, &entry);
-		at += used;
-	}
-	return at;
-}
-
 static enum err file_tally(struct journal_facts *facts, const struct home *home, const char *name, struct err_info *info)
 {
 	struct journal_tally *tally;
-	char path[PATH_MAX];
 	struct file_map map;
 
-	if (home_file(home, name, path, info))
-		return info->code;
-	if (!file_exists(path))
-		return ERR_NONE;
-	if (file_map_open(&map, path, info))
+	if (journal_map(&map, home, name, info))
 		return info->code;
 	if (journal_tally_open(&tally, CORE_REQUESTS_MAX, fact_add, facts, info) == ERR_NONE) {
-		records_tally(tally, &map);
+		journal_walk(map.data, map.size, tally_see, tally);
 		journal_tally_end(tally);
 		journal_tally_close(tally);
 	}
 	file_map_close(&map);
 	if (facts->no_memory)
-		return err_set(info, ERR_MEMORY, "%s: no memory for its requests", path);
+		return err_set(info, ERR_MEMORY, "%s: no memory for its requests", name);
 	return info->code;
 }
 
@@ -82,6 +100,25 @@ static int fact_compare(const void *a, const void *b)
 	const struct store_fact *left = a, *right = b;
 
 	return audit_request_compare(left->request, right->request);
+}
+
+/* A request that was open when its file was full is in the next one as well, which knows more. */
+static void facts_merge(struct journal_facts *facts)
+{
+	uint64_t kept = 0;
+
+	for (uint64_t i = 0; i < facts->count; i++) {
+		struct store_fact *last = kept > 0 ? &facts->list[kept - 1] : NULL;
+		const struct store_fact *fact = &facts->list[i];
+
+		if (!last || fact_compare(last, fact) != 0) {
+			facts->list[kept++] = *fact;
+			continue;
+		}
+		last->tokens = fact->tokens > last->tokens ? fact->tokens : last->tokens;
+		last->complete = last->complete || fact->complete;
+	}
+	facts->count = kept;
 }
 
 enum err journal_facts_read(struct journal_facts *facts, const struct home *home, struct err_info *info)
@@ -93,6 +130,7 @@ enum err journal_facts_read(struct journal_facts *facts, const struct home *home
 	}
 	if (facts->count > 0)
 		qsort(facts->list, facts->count, sizeof(facts->list[0]), fact_compare);
+	facts_merge(facts);
 	return ERR_NONE;
 }
 
@@ -113,34 +151,48 @@ void journal_facts_free(struct journal_facts *facts)
 
 /* ---- the same day again ------------------------------------------------------------------------------------- */
 
-/* A run begins with LOAD_COUNTERS: where the newest does. */
-static size_t newest_run(const struct file_map *map)
+/* A run begins with LOAD_COUNTERS: where the newest does, or SIZE_MAX. */
+static bool run_see(void *context, const struct journal_entry *entry, size_t at)
 {
-	static _Thread_local struct journal_entry entry;
-	size_t at = 0, begin = 0, used;
-
-	while (at < map->size && journal_decode(&entry, map->data + at, map->size - at, &used) == JOURNAL_ENTRY) {
-		if (entry.event.kind == CORE_LOAD_COUNTERS)
-			begin = at;
-		at += used;
-	}
-	return begin;
+	if (entry->event.kind == CORE_LOAD_COUNTERS)
+		*(size_t *)context = at;
+	return true;
 }
 
-static enum err run_replay(struct journal_outcome *out, const struct file_map *map, struct journal_replay *replay,
-	struct err_info *info)
-{
-	static _Thread_local struct journal_entry entry;
-	size_t at = newest_run(map), used;
+struct replaying {
+	struct journal_outcome *out;
+	struct journal_replay *replay;
+	struct err_info *info;
+};
 
-	while (at < map->size && journal_decode(&entry, map->data + at, map->size - at, &used) == JOURNAL_ENTRY) {
-		if (journal_replay_step(replay, &entry, info))
-			return info->code;
-		out->events++;
-		at += used;
+static bool replay_see(void *context, const struct journal_entry *entry, size_t at)
+{
+	struct replaying *r = context;
+
+	(void)at;
+	if (journal_replay_step(r->replay, entry, r->info))
+		return false;
+	r->out->events += entry->event.kind != CORE_EVENT_KINDS;
+	return true;
+}
+
+/* The newest run begins in the file, or in the one before and goes on in the file. */
+static enum err run_replay(struct replaying *r, const struct file_map *old, const struct file_map *map)
+{
+	size_t begin = SIZE_MAX;
+
+	journal_walk(map->data, map->size, run_see, &begin);
+	if (begin == SIZE_MAX) {
+		journal_walk(old->data, old->size, run_see, &begin);
+		if (begin == SIZE_MAX)
+			return err_set(r->info, ERR_INPUT, "the beginning of the newest run is no longer kept");
+		journal_walk(old->data + begin, old->size - begin, replay_see, r);
+		begin = 0;
 	}
-	out->actions_hash = replay->hash;
-	return ERR_NONE;
+	if (r->info->code == ERR_NONE && map->size > 0)
+		journal_walk(map->data + begin, map->size - begin, replay_see, r);
+	r->out->actions_hash = r->replay->hash;
+	return r->info->code;
 }
 
 enum err journal_file_replay(struct journal_outcome *out, const struct home *home, const struct core_limits *limits,
@@ -148,17 +200,20 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 {
 	struct journal_replay *replay = mem_alloc(1, sizeof(*replay));
 	void *memory = mem_alloc_aligned(1, core_bytes(limits), 64);
-	char path[PATH_MAX];
-	struct file_map map;
+	struct file_map old = {0}, map = {0};
 
 	*out = (struct journal_outcome){0};
 	if (!replay || !memory) {
 		err_set(info, ERR_MEMORY, "no memory for a replay");
-	} else if (home_file(home, HOME_JOURNAL, path, info) == ERR_NONE && file_map_open(&map, path, info) == ERR_NONE) {
+	} else if (journal_map(&old, home, JOURNAL_OLD, info) == ERR_NONE &&
+		journal_map(&map, home, HOME_JOURNAL, info) == ERR_NONE) {
+		struct replaying r = {out, replay, info};
+
 		replay->core = core_init(memory, limits);
-		(void)!run_replay(out, &map, replay, info);
-		file_map_close(&map);
+		(void)!run_replay(&r, &old, &map);
 	}
+	file_map_close(&map);
+	file_map_close(&old);
 	mem_free(memory);
 	mem_free(replay);
 	return info->code;
@@ -166,59 +221,57 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 
 /* ---- writing -------------------------------------------------------------------------------------------------- */
 
-static enum err large_put_aside(const struct home *home, struct err_info *info)
+static bool any_see(void *context, const struct journal_entry *entry, size_t at)
 {
-	struct stat status;
-
-	if (fstatat(home->dir_fd, HOME_JOURNAL, &status, 0) || status.st_size < JOURNAL_LARGE)
-		return ERR_NONE;
-	if (renameat(home->dir_fd, HOME_JOURNAL, home->dir_fd, JOURNAL_OLD))
-		return err_set_errno(info, "%.300s/" HOME_JOURNAL, home->path);
-	return ERR_NONE;
+	(void)context;
+	(void)entry;
+	(void)at;
+	return true;
 }
 
 /* A record that a crash tore would hide all behind it. */
-static enum err torn_end_cut(int fd, const char *path, struct err_info *info)
+static enum err torn_end_cut(struct journal_file *j, const struct home *home, struct err_info *info)
 {
-	static _Thread_local struct journal_entry entry;
 	struct file_map map;
-	size_t at = 0, used;
 
-	if (file_map_open(&map, path, info))
+	if (journal_map(&map, home, HOME_JOURNAL, info))
 		return info->code;
-	while (at < map.size && journal_decode(&entry, map.data + at, map.size - at, &used) == JOURNAL_ENTRY)
-		at += used;
-	const size_t size = map.size;
+	const size_t whole = journal_walk(map.data, map.size, any_see, NULL), size = map.size;
 	file_map_close(&map);
-	if (at < size && ftruncate(fd, (off_t)at))
-		return err_set_errno(info, "%s", path);
+	j->size_bytes = (int64_t)whole;
+	if (whole < size && ftruncate(j->fd, (off_t)whole))
+		return err_set_errno(info, HOME_JOURNAL);
 	return ERR_NONE;
 }
 
 enum err journal_file_open(struct journal_file **out, const struct home *home, struct err_info *info)
 {
-	struct journal_file *j;
-	char path[PATH_MAX];
+	struct journal_file *j = mem_alloc(1, sizeof(*j));
 
-	if (home_file(home, HOME_JOURNAL, path, info) || large_put_aside(home, info))
-		return info->code;
-	const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_errno(info, "%s", path);
-	j = torn_end_cut(fd, path, info) ? NULL : mem_alloc(1, sizeof(*j));
-	if (!j) {
-		close(fd);
-		return info->code ? info->code : err_set(info, ERR_MEMORY, "%s: no memory", path);
-	}
-	j->fd = fd;
-	*out = j;
-	return ERR_NONE;
+	if (!j)
+		return err_set(info, ERR_MEMORY, HOME_JOURNAL ": no memory");
+	*j = (struct journal_file){.dir_fd = home->dir_fd, .bytes_max = JOURNAL_BYTES_MAX};
+	j->fd = openat(home->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (j->fd < 0)
+		err_set_errno(info, "%.300s/" HOME_JOURNAL, home->path);
+	else if (torn_end_cut(j, home, info) == ERR_NONE &&
+		journal_tally_open(&j->tally, CORE_REQUESTS_MAX, NULL, NULL, info) == ERR_NONE)
+		*out = j;
+	if (info->code)
+		journal_file_close(j);
+	return info->code;
 }
 
-enum err journal_file_append(struct journal_file *j, const void *bytes, size_t size, struct err_info *info)
+void journal_file_bound(struct journal_file *j, int64_t bytes_max)
+{
+	j->bytes_max = bytes_max;
+}
+
+static enum err bytes_write(struct journal_file *j, const void *bytes, size_t size, struct err_info *info)
 {
 	const char *at = bytes;
 
+	j->size_bytes += (int64_t)size;
 	while (size > 0) {
 		const ssize_t put = write(j->fd, at, size);
 
@@ -232,10 +285,56 @@ enum err journal_file_append(struct journal_file *j, const void *bytes, size_t s
 	return ERR_NONE;
 }
 
+struct carrying {
+	struct journal_file *j;
+	struct err_info *info;
+};
+
+static void carried_write(void *context, const struct journal_carried *carried)
+{
+	struct carrying *c = context;
+	uint8_t bytes[JOURNAL_RECORD_BYTES_MAX];
+
+	if (c->info->code == ERR_NONE)
+		(void)!bytes_write(c->j, bytes, journal_encode_carried(bytes, carried), c->info);
+}
+
+/* The file is full. */
+static enum err next_begin(struct journal_file *j, struct err_info *info)
+{
+	struct carrying carrying = {j, info};
+
+	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, JOURNAL_OLD))
+		return err_set_errno(info, HOME_JOURNAL);
+	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(info, HOME_JOURNAL);
+	close(j->fd);
+	j->fd = fd;
+	j->size_bytes = 0;
+	journal_tally_carry(j->tally, carried_write, &carrying);
+	return info->code;
+}
+
+enum err journal_file_append(struct journal_file *j, const void *bytes, size_t size, struct err_info *info)
+{
+	if (j->failed)
+		return err_set(info, ERR_IO, HOME_JOURNAL ": could not be written before");
+	if (j->size_bytes > 0 && j->size_bytes + (int64_t)size > j->bytes_max && next_begin(j, info))
+		j->failed = true;
+	else if (bytes_write(j, bytes, size, info))
+		j->failed = true;
+	else
+		journal_walk(bytes, size, tally_see, j->tally);
+	return info->code;
+}
+
 void journal_file_close(struct journal_file *j)
 {
 	if (!j)
 		return;
-	close(j->fd);
+	if (j->fd >= 0)
+		close(j->fd);
+	journal_tally_close(j->tally);
 	mem_free(j);
 }

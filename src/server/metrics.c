@@ -43,7 +43,7 @@ void metrics_answer(struct metrics *m, const char *handler, const char *method, 
 /* ---- the list ------------------------------------------------------------------------------------------- */
 
 /* Where a value is: in the core's report or in the front's own counts. */
-enum source { REPORT_U64, REPORT_I64, REPORT_U32, REPORT_BOOL, REPORT_NS, REPORT_NANO, FRONT_U64, FRONT_U32, RATIO_PAGES };
+enum source { REPORT_U64, REPORT_U32, REPORT_BOOL, REPORT_NS, REPORT_NANO, FRONT_U64, FRONT_U32, RATIO_PAGES };
 
 #define STAT(field) (offsetof(struct core_report, stats) + offsetof(struct core_stats, field))
 
@@ -87,6 +87,8 @@ static const struct {
 	{"tongyun_store_commit_seconds_max", NULL, "gauge", "The longest commit since start.", REPORT_NS,
 		offsetof(struct core_report, commit_ns_max)},
 	{"tongyun_store_failing", NULL, "gauge", "1 while usage cannot be recorded.", REPORT_BOOL, STAT(store_failing)},
+	{"tongyun_journal_failed", NULL, "gauge", "1 when the journal could not be written; it is not until the next start.",
+		REPORT_BOOL, offsetof(struct core_report, journal_failed)},
 	{"tongyun_core_steps_total", NULL, "counter", "Steps of the core.", REPORT_U64, offsetof(struct core_report, steps)},
 	{"tongyun_core_step_seconds_sum", NULL, "counter", "Time in steps of the core.", REPORT_NS,
 		offsetof(struct core_report, step_ns_sum)},
@@ -122,14 +124,10 @@ static void value(struct buf *out, const struct metrics *m, const struct core_re
 		memcpy(&u32, source == FRONT_U32 ? front : at, sizeof(u32));
 		buf_printf(out, "%" PRIu32, u32);
 		break;
-	case REPORT_I64:
 	case REPORT_NS:
 	case REPORT_NANO:
 		memcpy(&i64, at, sizeof(i64));
-		if (source == REPORT_I64)
-			buf_printf(out, "%" PRId64, i64);
-		else
-			decimal(out, i64);
+		decimal(out, i64);
 		break;
 	case REPORT_BOOL:
 		buf_add_char(out, *at ? '1' : '0');

@@ -75,6 +75,7 @@ static void defaults_fill(struct server_config *config)
 	DEFAULT(body_bytes_max, (int64_t)16 << 20);
 	DEFAULT(bodies_bytes_max, (int64_t)256 << 20);
 	DEFAULT(trees_bytes_max, (int64_t)512 << 20);
+	DEFAULT(journal_bytes_max, JOURNAL_BYTES_MAX);
 	DEFAULT(unsent_bytes_max, (int64_t)256 << 10);
 	DEFAULT(socket_send_bytes, (int64_t)128 << 10);
 	DEFAULT(header_ns, 10 * NS_PER_S);
@@ -207,6 +208,7 @@ static enum err core_open(struct server *s, struct err_info *info)
 		return info->code;
 	if (journal_file_open(&s->journal, &s->home, info))
 		return info->code;
+	journal_file_bound(s->journal, s->config.journal_bytes_max);
 	s->hooks = (struct core_local_hooks){.context = s, .tokens = cut_off_tokens, .event = boot_event};
 	return core_local_open(&s->core, &s->limits, s->store, &s->hooks, info);
 }

@@ -66,6 +66,7 @@ struct server_config {
 	int64_t bodies_bytes_max;           /* 256 MiB */
 	int64_t trees_bytes_max;            /* 512 MiB: what bodies are while they are read and rendered, all together */
 	int64_t unsent_bytes_max;           /* 256 KiB */
+	int64_t journal_bytes_max;          /* 256 MiB, twice: the newest and the one before */
 	int64_t socket_send_bytes;          /* 128 KiB */
 	int64_t header_ns;                  /* 10 s */
 	int64_t body_idle_ns;               /* 30 s */

@@ -33,8 +33,9 @@ static void journal_write(struct store_thread *t)
 		struct err_info info = {0};
 
 		if (journal_file_append(t->journal, chunk->bytes, chunk->size, &info) && !t->journal_failed) {
-			log_line(LOG_ERROR, "server/store", "the journal cannot be written: %s", info.text);
+			log_line(LOG_ERROR, "server/store", "the journal cannot be written, and is not until the next start: %s", info.text);
 			t->journal_failed = true;
+			atomic_store(&t->wires->journal_failed, true);
 		}
 		const bool pushed = ring_push(t->wires->journal_back, &chunk);
 		assert(pushed);

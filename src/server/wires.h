@@ -40,6 +40,7 @@ struct core_report {
 	int64_t step_ns_sum;
 	uint64_t store_commits;
 	int64_t commit_ns_max;
+	bool journal_failed;    /* this run is written down no further */
 };
 
 struct wires {
@@ -64,6 +65,7 @@ struct wires {
 	_Atomic bool store_stop;    /* after the last record */
 	_Atomic uint64_t commits;   /* written by the store thread */
 	_Atomic int64_t commit_ns_max;
+	_Atomic bool journal_failed;
 };
 
 enum err wires_open(struct wires *w, const struct core_limits *limits, struct err_info *info) MUST_CHECK;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -129,7 +131,7 @@ static void a_new_run_begins_behind_what_a_crash_tore(void **state)
 	}
 }
 
-static void a_large_file_is_put_aside_and_still_known(void **state)
+static void a_file_that_ends_in_a_hole_goes_on_where_its_records_end(void **state)
 {
 	struct journal_file *j;
 	struct stat status;
@@ -149,6 +151,92 @@ static void a_large_file_is_put_aside_and_still_known(void **state)
 	assert_int_equal(journal_facts_tokens(&facts, &a), 4);
 	assert_int_equal(facts.count, 2);
 	assert_int_equal(journal_facts_tokens(&facts, &b), 0);
+	journal_facts_free(&facts);
+}
+
+static void limit_size(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk is full in the middle of a record, and then it is not. */
+static void what_was_written_before_a_failure_stays_readable(void **state)
+{
+	const struct core_event flushed = {.kind = CORE_FLUSHED, .u.progress = {.handle = 0, .tokens = 9}};
+	uint8_t bytes[JOURNAL_RECORD_BYTES_MAX];
+	const size_t size = journal_encode(bytes, &flushed);
+	struct err_info info = {0};
+	struct journal_file *j;
+	struct stat status;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	j = run_start();
+	const struct record_request a = ask(j, 0, 1);
+	add_batch(j, 0, 3);
+	assert_int_equal(stat(path, &status), 0);
+	limit_size((rlim_t)status.st_size + 5);
+	assert_int_not_equal(journal_file_append(j, bytes, size, &info), ERR_NONE);
+	limit_size(RLIM_INFINITY);
+	info = (struct err_info){0};
+	assert_int_equal(journal_file_append(j, bytes, size, &info), ERR_IO);
+	journal_file_close(j);
+	j = run_start();
+	const struct record_request b = ask(j, 0, 2);
+	add_batch(j, 0, 1);
+	journal_file_close(j);
+	struct journal_facts facts = facts_read();
+	assert_int_equal(facts.count, 2);
+	assert_int_equal(journal_facts_tokens(&facts, &a), 3);
+	assert_false(facts.list[0].complete);
+	assert_int_equal(journal_facts_tokens(&facts, &b), 1);
+	journal_facts_free(&facts);
+}
+
+/* Request 1 lives through many files, others come and go. */
+static void its_size_is_bounded_and_who_is_open_stays_known(void **state)
+{
+	const int64_t bound = 20000;
+	struct journal_file *j;
+	struct stat status;
+	char old[160];
+	uint32_t tokens = 0;
+
+	(void)state;
+	snprintf(old, sizeof(old), "%s.old", path);
+	j = run_start();
+	journal_file_bound(j, bound);
+	const struct record_request open = ask(j, 1, 1), ended = ask(j, 2, 2);
+	add_batch(j, 2, 5);
+	add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 2, .tokens = 5}});
+	for (uint64_t id = 10; id < 500; id++) {
+		ask(j, 0, id);
+		add_batch(j, 0, 2);
+		add_batch(j, 1, 1);
+		add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 0, .tokens = 2}});
+		tokens++;
+		assert_int_equal(stat(path, &status), 0);
+		assert_true(status.st_size <= bound);
+	}
+	assert_int_equal(stat(old, &status), 0);
+	assert_true(status.st_size <= bound);
+	struct journal_facts facts = facts_read();
+	assert_int_equal(journal_facts_tokens(&facts, &open), tokens);
+	assert_int_equal(journal_facts_tokens(&facts, &ended), 0);  /* its file is gone */
+	assert_int_equal(journal_facts_tokens(&facts, &(struct record_request){1, 499}), 2);
+	for (uint64_t i = 1; i < facts.count; i++)
+		assert_true(facts.list[i].request.low > facts.list[i - 1].request.low);
+	assert_false(facts.list[0].complete);
+	journal_facts_free(&facts);
+	add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 1, .tokens = tokens}});
+	journal_file_close(j);
+	facts = facts_read();
+	assert_true(facts.list[0].complete);
+	assert_int_equal(facts.list[0].tokens, tokens);
 	journal_facts_free(&facts);
 }
 
@@ -176,7 +264,9 @@ int main(void)
 #define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
 		IN_A_FOLDER(knows_how_far_each_request_was),
 		IN_A_FOLDER(a_new_run_begins_behind_what_a_crash_tore),
-		IN_A_FOLDER(a_large_file_is_put_aside_and_still_known),
+		IN_A_FOLDER(a_file_that_ends_in_a_hole_goes_on_where_its_records_end),
+		IN_A_FOLDER(what_was_written_before_a_failure_stays_readable),
+		IN_A_FOLDER(its_size_is_bounded_and_who_is_open_stays_known),
 		IN_A_FOLDER(rubbish_is_nothing),
 	};
 

@@ -92,6 +92,7 @@ static int serve(int argc, char **argv)
 	config.write_idle_ns = option_int(argc, argv, "--write-idle-ms", 0) * 1000000;
 	config.socket_send_bytes = option_int(argc, argv, "--socket-send-bytes", 0);
 	config.body_bytes_max = option_int(argc, argv, "--body-bytes", 0);
+	config.journal_bytes_max = option_int(argc, argv, "--journal-bytes", 0);
 	config.store_vfs = option(argc, argv, "--vfs", NULL);
 	vfs_use(config.store_vfs);
 	log_set_level(LOG_INFO);
