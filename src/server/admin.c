@@ -13,7 +13,7 @@
 #include "server/front.h"
 #include "server/store_sqlite.h"
 
-#define ADMIN_CALLS_MAX   64        /* at once; the core keeps as many replies */
+#define ADMIN_CALLS_MAX   64        /* at once; the core keeps more replies than that (replies_max) */
 #define ADMIN_BODY_BYTES  65536
 #define ADMIN_SLICE_BYTES 65536     /* of a list, between two looks at whether the reader keeps up */
 

@@ -311,11 +311,6 @@ void admin_link_close(struct admin_link *l)
 	mem_free(l);
 }
 
-bool admin_link_remote(const struct admin_link *l)
-{
-	return l->remote;
-}
-
 enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply, struct err_info *info)
 {
 	struct remote remote = {.fd = -1};

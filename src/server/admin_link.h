@@ -23,9 +23,6 @@ enum err admin_link_open(struct admin_link **out, const char *home, struct err_i
 /* NULL is legal. */
 void admin_link_close(struct admin_link *l);
 
-/* A server answers, not the database. */
-bool admin_link_remote(const struct admin_link *l);
-
 /* *reply is the caller's (json_decref). A refusal is ERR_INPUT, NOT_FOUND, ... with its text. */
 enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply, struct err_info *info) MUST_CHECK;
 

@@ -10,9 +10,8 @@
 #include "base/thread.h"
 #include "cloud/core.h"
 #include "engine/executor.h"
+#include "server/server.h"
 #include "server/wires.h"
-
-#define CORE_THREAD_MODELS_MAX 16
 
 struct core_thread;
 
@@ -20,8 +19,8 @@ struct core_thread_config {
 	struct core *core;          /* booted; the thread's until it is joined */
 	uint32_t requests_max;
 	struct wires *wires;
-	struct executor *executors[CORE_THREAD_MODELS_MAX];     /* by index of the model; the caller closes them */
-	bool simulated[CORE_THREAD_MODELS_MAX];                 /* driven by this thread's clock */
+	struct executor *executors[SERVER_MODELS_MAX];     /* by index of the model; the caller closes them */
+	bool simulated[SERVER_MODELS_MAX];                 /* driven by this thread's clock */
 	uint32_t model_count;
 	uint64_t actions_hash;      /* of the actions so far */
 };

@@ -573,9 +573,10 @@ static bool buffers_open(struct front *f)
 
 enum err front_open(struct front *f, const struct front_open *open, struct err_info *info)
 {
-	const struct http_config http = http_config_of(open->config);
+	struct http_config http = http_config_of(open->config);
 	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone, on_head};
 
+	http.loopback_only = open->loopback_only;
 	memset(f, 0, sizeof(*f));
 	f->config = open->config;
 	f->home = open->home;

@@ -22,7 +22,7 @@
 #include "server/server.h"
 #include "server/wires.h"
 
-#define FRONT_SERVICE_CALLS 1024            /* for routes that start no request */
+#define FRONT_SERVICE_CALLS WIRES_SERVICES  /* for routes that start no request */
 #define FRONT_WORK_BYTES    65536           /* bodies above it are read and counted by another thread */
 #define FRONT_ADMIN_TOKEN   (1ULL << 32)    /* tokens from it on belong to admin.c, below are calls */
 
@@ -160,10 +160,11 @@ struct front_open {
 	const char *database;                   /* its path, for reading */
 	struct request_table *table;
 	const uint32_t *context_max;            /* [model_count] */
+	bool loopback_only;                     /* rules.md 11 */
 };
 
 enum err front_open(struct front *f, const struct front_open *open, struct err_info *info) MUST_CHECK;
-/* Listens; executors must be there. */
+/* Listens; executors must be there. ERR_DENIED: loopback_only, and the host is not. */
 enum err front_listen(struct front *f, uint16_t *port, struct err_info *info) MUST_CHECK;
 /* Until drained. */
 void front_run(struct front *f);

@@ -623,6 +623,8 @@ enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port,
 	assert(!s->listening);
 	if (address_find(&address, host, port, info))
 		return info->code;
+	if (s->config.loopback_only && !address_is_loopback(&address))
+		return err_set(info, ERR_DENIED, "%.200s is not loopback", host);
 	snprintf(what, sizeof(what), "%.200s port %u", host, port);
 	uv_tcp_init(s->loop, &s->listener.tcp);
 	uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);  /* uv_listen tells its error */

@@ -40,6 +40,7 @@ struct http_config {
 	int64_t body_rate_min;          /* bytes per second */
 	int64_t keep_alive_ns;          /* between requests */
 	int64_t write_idle_ns;          /* without a byte taken */
+	bool loopback_only;             /* http_listen_tcp refuses an address that others reach */
 	int64_t (*now)(void);           /* NULL: the system's monotonic clock */
 };
 
@@ -71,7 +72,7 @@ struct http_answer {
 
 enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_config *config,
 	const struct http_handlers *handlers, struct err_info *info) MUST_CHECK;
-/* Port 0: any. Once per server. Gives the port that it became. */
+/* Port 0: any. Once per server. Gives the port that it became. ERR_DENIED: loopback_only. */
 enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port, uint16_t *port_out,
 	struct err_info *info) MUST_CHECK;
 /* A Unix socket that is bound; owned by the server from here on. */

@@ -23,6 +23,7 @@
 #include "server/store_sqlite.h"
 #include "server/store_thread.h"
 
+#define REPLIES_MAX 128             /* administration waiting to be durable: twice what admin.c has under way */
 #define DESCRIPTORS_BESIDE 256  /* beside connections: refusals, administration, database, lists, models */
 
 struct server {
@@ -97,7 +98,7 @@ static struct core_limits limits_of(const struct server_config *config)
 		.keys_max = config->keys_max,
 		.prices_max = config->prices_max,
 		.models_max = config->model_count,
-		.replies_max = 128,
+		.replies_max = REPLIES_MAX,
 		.records_max = config->records_max,
 		.hold_step_tokens = 1024,
 		.stall_ns = config->write_idle_ns + NS_PER_S,  /* a net: the front sees each byte that is taken, and cuts off first */
@@ -128,31 +129,31 @@ static void limits_add(struct executor_limits *all, const struct executor_limits
 
 /* ---- who may listen where (rules.md 11) ------------------------------------------------------------------------ */
 
-static bool host_is_loopback(const char *host)
-{
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
-}
-
 static void key_count(void *context, const struct record_key *key, const char *tenant)
 {
 	(void)tenant;
 	*(uint32_t *)context += !key->revoked;
 }
 
-static enum err listening_allowed(struct server *s, struct err_info *info)
+/* Whether others than this machine may reach it. */
+static enum err beyond_loopback(struct server *s, bool *allowed, struct err_info *info)
 {
 	uint32_t valid = 0;
 	const struct store_filter all = {0};
 	const struct store_reader keys = {.context = &valid, .key = key_count};
 
-	if (host_is_loopback(s->config.host) || s->config.allow_anonymous)
-		return ERR_NONE;
 	if (store_read(s->store, &all, &keys, info))
 		return info->code;
-	if (valid > 0)
-		return ERR_NONE;
-	return err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: make one with "
-		"'tongyun key create', or say --allow-anonymous", s->config.host);
+	*allowed = valid > 0 || s->config.allow_anonymous;
+	return ERR_NONE;
+}
+
+static enum err listen_now(struct server *s, struct err_info *info)
+{
+	if (front_listen(&s->front, &s->port, info) == ERR_DENIED)
+		err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: make one with "
+			"'tongyun key create', or say --allow-anonymous", s->config.host);
+	return info->code;
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
@@ -253,6 +254,10 @@ static enum err api_key_add(struct server *s, struct err_info *info)
 
 static enum err front_prepare(struct server *s, struct err_info *info)
 {
+	bool beyond = false;
+
+	if (beyond_loopback(s, &beyond, info))
+		return info->code;
 	const struct front_open open = {
 		.config = &s->config,
 		.home = &s->home,
@@ -262,6 +267,7 @@ static enum err front_prepare(struct server *s, struct err_info *info)
 		.database = s->database,
 		.context_max = s->context_max,
 		.table = &s->table,
+		.loopback_only = !beyond,
 	};
 
 	s->front_open = true;
@@ -321,8 +327,21 @@ static void descriptors_allow(uint32_t *connections_max)
 		(unsigned long long)allowed, *connections_max);
 }
 
+static enum err ids_check(const struct server_config *config, struct err_info *info)
+{
+	for (uint32_t i = 0; i < config->model_count; i++) {
+		const char *id = config->models[i].id;
+
+		if (!id[0] || strlen(id) >= RECORD_MODEL_BYTES)
+			return err_set(info, ERR_INPUT, "%.100s: a model's name has 1 to %d bytes", id, RECORD_MODEL_BYTES - 1);
+	}
+	return ERR_NONE;
+}
+
 static enum err start(struct server *s, struct err_info *info)
 {
+	if (ids_check(&s->config, info))
+		return info->code;
 	signal(SIGPIPE, SIG_IGN);  /* a closed socket is an answer of write(2) */
 	descriptors_allow(&s->config.connections_max);
 	if (sodium_init() < 0)
@@ -336,9 +355,9 @@ static enum err start(struct server *s, struct err_info *info)
 		return err_set(info, ERR_MEMORY, "no memory for %u requests", s->table.capacity);
 	if (executors_open(s, info) || core_open(s, info))
 		return info->code;
-	if (models_load(s, info) || api_key_add(s, info) || listening_allowed(s, info))
+	if (models_load(s, info) || api_key_add(s, info))
 		return info->code;
-	if (front_prepare(s, info) || front_listen(&s->front, &s->port, info))
+	if (front_prepare(s, info) || listen_now(s, info))
 		return info->code;
 	return threads_start(s, info);
 }

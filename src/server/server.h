@@ -1,7 +1,6 @@
 /* server/server.h - the cloud on a socket: front, core, store and executors, started, run and stopped.
  *
- *	struct server_config config = SERVER_CONFIG_DEFAULTS;
- *	config.models = models; config.model_count = 1;
+ *	struct server_config config = {.models = models, .model_count = 1};     // what is 0 has its default
  *	if (server_open(&s, &config, &info)) ...        // home locked, database open, listening; prints what is reserved
  *	server_run(s, &info);                           // until SIGTERM or SIGINT; rules.md 9
  *	server_close(s);
@@ -87,7 +86,7 @@ void server_core_limits(struct core_limits *out);
 
 struct server;
 
-/* ERR_BUSY: another process holds the home; ERR_DENIED: rules.md 11. */
+/* ERR_BUSY: another process holds the home; ERR_DENIED: rules.md 11; ERR_INPUT: a model's id does not fit. */
 enum err server_open(struct server **out, const struct server_config *config, struct err_info *info) MUST_CHECK;
 uint16_t server_port(const struct server *s);
 /* Returns when everything is finished and durable. */

@@ -16,7 +16,7 @@ static uint32_t power_of_two(uint32_t at_least)
 
 static uint32_t reserved_messages(const struct core_limits *limits)
 {
-	return limits->requests_max * WIRES_PER_REQUEST + limits->replies_max + CORE_ACTIONS_MAX;
+	return limits->requests_max * WIRES_PER_REQUEST + WIRES_SERVICES + limits->replies_max + CORE_ACTIONS_MAX;
 }
 
 size_t wires_bytes(const struct core_limits *limits)

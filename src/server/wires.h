@@ -17,6 +17,7 @@
 
 #define WIRES_PER_REQUEST  8    /* messages of one request that may be under way at once, each way, DELIVER and WRITTEN
                                    not counted: those wait where they are until there is room for more than this */
+#define WIRES_SERVICES     1024 /* calls that start no request, each with one question and one answer under way */
 #define WIRES_SPARE        1024
 #define JOURNAL_CHUNKS     64
 #define JOURNAL_CHUNK_BYTES 65536

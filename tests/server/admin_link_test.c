@@ -35,10 +35,8 @@ static enum err verb(const char *document, json_t **reply, struct err_info *info
 
 	assert_non_null(op);
 	*reply = NULL;
-	if (admin_link_open(&link, folder, info) == ERR_NONE) {
-		assert_false(admin_link_remote(link));
+	if (admin_link_open(&link, folder, info) == ERR_NONE)
 		(void)!admin_link_call(link, op, reply, info);
-	}
 	admin_link_close(link);
 	json_decref(op);
 	return info->code;

@@ -332,6 +332,23 @@ static void a_report_is_asked_for_when_the_one_before_was_taken(void **state)
 	close(b);
 }
 
+static void a_name_that_does_not_fit_is_refused_not_cut(void **state)
+{
+	char id[RECORD_MODEL_BYTES + 1] = {0};
+	struct server_config with_id = config;
+	struct server_model served = model.served;
+	struct server *server = NULL;
+	struct err_info info = {0};
+
+	(void)state;
+	memset(id, 'a', RECORD_MODEL_BYTES);
+	served.id = id;
+	with_id.models = &served;
+	with_id.home = folder;
+	assert_int_equal(server_open(&server, &with_id, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "1 to 127 bytes"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +360,7 @@ int main(void)
 		WITH_A_FRONT(a_prompt_that_found_no_memory_is_no_fault_of_the_client),
 		WITH_A_FRONT(a_large_body_is_rendered_by_another_thread),
 		WITH_A_FRONT(a_report_is_asked_for_when_the_one_before_was_taken),
+		WITH_A_FRONT(a_name_that_does_not_fit_is_refused_not_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

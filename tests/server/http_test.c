@@ -673,6 +673,30 @@ static void a_long_answer_leaves_no_memory_behind(void **state)
 	house_close();
 }
 
+/* By what a name resolves to, not by how it is spelled. */
+static void who_may_not_be_reached_by_others_listens_on_loopback_alone(void **state)
+{
+	static const struct { const char *host; enum err err; } hosts[] = {
+		{"0.0.0.0", ERR_DENIED}, {"::", ERR_DENIED}, {"128.0.0.1", ERR_DENIED}, {"127.0.0.1", ERR_NONE},
+		{"2130706433", ERR_NONE}, {"::ffff:127.0.0.1", ERR_NONE},
+	};
+	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone, on_head};
+	struct http_config config = PLAIN;
+
+	(void)state;
+	config.loopback_only = true;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		struct err_info info = {0};
+
+		uv_loop_init(&house.loop);
+		assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info), 0);
+		if (http_listen_tcp(house.server, hosts[i].host, 0, &house.port, &info) != hosts[i].err && info.code != ERR_IO)
+			fail_msg("%s: %s", hosts[i].host, info.text);
+		buf_init(&house.body, 1);
+		house_close();
+	}
+}
+
 static void connections_beyond_the_limit_are_told_so(void **state)
 {
 	struct http_config config = PLAIN;
@@ -859,6 +883,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_asks_and_never_listens_does_not_fill_memory),
 		cmocka_unit_test(a_waiting_client_is_told_to_continue),
 		cmocka_unit_test(a_long_answer_leaves_no_memory_behind),
+		cmocka_unit_test(who_may_not_be_reached_by_others_listens_on_loopback_alone),
 		cmocka_unit_test(connections_beyond_the_limit_are_told_so),
 		cmocka_unit_test(who_found_no_memory_is_served_when_there_is_some),
 		cmocka_unit_test(without_memory_one_is_served_after_the_other),
