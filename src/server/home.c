@@ -37,8 +37,17 @@ enum err home_open(struct home *h, const char *path, struct err_info *info)
 	return ERR_NONE;
 }
 
+static bool has_bytes(const struct home *h, const char *name)
+{
+	struct stat status;
+
+	return fstatat(h->dir_fd, name, &status, 0) == 0 && status.st_size > 0;
+}
+
 void home_close(struct home *h)
 {
+	if (h->secret_made && h->dir_fd >= 0 && !has_bytes(h, HOME_DATABASE))
+		unlinkat(h->dir_fd, SECRET_FILE, 0);
 	if (h->lock_fd >= 0)
 		close(h->lock_fd);
 	if (h->dir_fd >= 0)
@@ -89,27 +98,44 @@ enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], s
 	return ERR_NONE;
 }
 
-static enum err secret_make(const char *path, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
+static enum err secret_make(struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
 {
 	prng_system(out, HOME_SECRET_BYTES);
-	return file_write_atomic(path, out, HOME_SECRET_BYTES, 0600, info);
+	h->secret_made = file_write_atomic(path, out, HOME_SECRET_BYTES, 0600, info) == ERR_NONE;
+	return info->code;
 }
 
-enum err home_secret(const struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
+static enum err database_lost(const struct home *h, struct err_info *info)
 {
+	return err_set(info, ERR_INPUT, "%.300s: " HOME_DATABASE " is missing or empty, but there was one: restore it, or move "
+		SECRET_FILE ", " HOME_JOURNAL " and " HOME_JOURNAL_OLD " away to begin anew, without its tenants, keys and money",
+		h->path);
+}
+
+enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
+{
+	struct stat status;
 	char path[PATH_MAX];
 
 	if (home_file(h, SECRET_FILE, path, info))
 		return info->code;
-	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_CLOEXEC);
+	const bool database = has_bytes(h, HOME_DATABASE);
+	if (!database && (has_bytes(h, HOME_JOURNAL) || has_bytes(h, HOME_JOURNAL_OLD)))
+		return database_lost(h, info);
+	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* it may be a pipe */
 	const bool missing = fd < 0 && errno == ENOENT;
-	if (missing && faccessat(h->dir_fd, HOME_DATABASE, F_OK, 0))
-		return secret_make(path, out, info);
+	if (missing && !database)
+		return secret_make(h, path, out, info);
 	if (fd < 0 && !missing)
 		return err_set_errno(info, "%.300s", path);
-	const ssize_t size = missing ? 0 : read(fd, out, HOME_SECRET_BYTES);
+	const bool regular = missing || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
+	const ssize_t size = regular && !missing ? read(fd, out, HOME_SECRET_BYTES) : 0;
 	if (!missing)
 		close(fd);
+	if (!regular)
+		return err_set(info, ERR_INPUT, "%.300s: not a regular file", path);
+	if (!database && !h->secret_made)
+		return database_lost(h, info);
 	if (size != HOME_SECRET_BYTES)
 		return err_set(info, ERR_INPUT, "%.300s: not %d bytes; without it no key can be recognised", path,
 			HOME_SECRET_BYTES);

@@ -11,6 +11,7 @@
 #define SERVER_HOME_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,16 +19,18 @@
 #define HOME_SECRET_BYTES 32
 #define HOME_DATABASE     "cloud.db"
 #define HOME_JOURNAL      "journal"
+#define HOME_JOURNAL_OLD  "journal.old"
 
 struct home {
 	char path[PATH_MAX];
 	int dir_fd;
 	int lock_fd;        /* -1: not held */
+	bool secret_made;   /* by home_secret */
 };
 
 /* path NULL: as cli.md says. Makes it when it is missing. */
 enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
-/* Gives the lock back. */
+/* Gives the lock back. A secret that was made for a database that did not come into being goes with it. */
 void home_close(struct home *h);
 
 /* ERR_BUSY: another process holds it; the text names it by who it said it was. */
@@ -37,8 +40,9 @@ enum err home_lock(struct home *h, const char *who, struct err_info *info) MUST_
 enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], struct err_info *info) MUST_CHECK;
 
 /* Made at the first use, before there is a database. ERR_INPUT: it is missing or cut beside a database, whose keys no
- * other secret recognises. */
-enum err home_secret(const struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info) MUST_CHECK;
+ * other secret recognises; or the database is missing or empty, and secret or journal say that there was one: to begin
+ * anew without a word would lose the money and open the door (rules.md 10). */
+enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info) MUST_CHECK;
 
 /* A bound socket in place of any older one; only who holds the lock may. A path of any length will do. */
 enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;

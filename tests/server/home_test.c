@@ -89,27 +89,100 @@ static void the_secret_is_made_once_and_read_by_none_but_its_owner(void **state)
 	home_close(&h);
 }
 
+static void put(const struct home *h, const char *name, const char *bytes)
+{
+	struct err_info info = {0};
+	char path[PATH_MAX];
+
+	assert_int_equal(home_file(h, name, path, &info), ERR_NONE);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(bytes, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void taken(const struct home *h, const char *name)
+{
+	assert_int_equal(unlinkat(h->dir_fd, name, 0), 0);
+}
+
 static void a_secret_that_is_lost_is_not_replaced(void **state)
 {
 	uint8_t secret[HOME_SECRET_BYTES];
 	struct err_info info = {0};
 	char path[PATH_MAX];
 	struct home h;
-	FILE *database;
 
 	(void)state;
 	opened(&h, folder);
 	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
-	assert_int_equal(home_file(&h, HOME_DATABASE, path, &info), ERR_NONE);
-	database = fopen(path, "w");
-	assert_non_null(database);
-	fclose(database);
+	put(&h, HOME_DATABASE, "SQLite");
 	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
 	assert_int_equal(home_file(&h, "secret", path, &info), ERR_NONE);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(home_secret(&h, secret, &info), ERR_INPUT);
 	assert_non_null(strstr(info.text, "without it no key can be recognised"));
 	assert_int_equal(access(path, F_OK), -1);
+	home_close(&h);
+}
+
+static void a_database_that_was_lost_is_not_begun_anew(void **state)
+{
+	static const char *const left[] = {"secret", "journal", "journal.old"};
+	uint8_t secret[HOME_SECRET_BYTES];
+	struct home h;
+
+	(void)state;
+	opened(&h, folder);
+	for (int empty = 0; empty < 2; empty++)
+		for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+			struct err_info info = {0};
+
+			if (empty)
+				put(&h, "cloud.db", "");
+			put(&h, left[i], "0123456789abcdef0123456789abcdef");
+			assert_int_equal(home_secret(&h, secret, &info), ERR_INPUT);
+			assert_non_null(strstr(info.text, "restore it"));
+			put(&h, "cloud.db", "SQLite");
+			put(&h, "secret", "0123456789abcdef0123456789abcdef");
+			info = (struct err_info){0};
+			assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
+			taken(&h, "cloud.db");
+			taken(&h, "secret");
+			if (i > 0)
+				taken(&h, left[i]);
+		}
+	home_close(&h);
+}
+
+static void a_start_that_fails_before_its_database_can_be_tried_again(void **state)
+{
+	uint8_t secret[HOME_SECRET_BYTES];
+	struct err_info info = {0};
+	struct home h;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		opened(&h, folder);
+		assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
+		home_close(&h);
+	}
+}
+
+static void a_secret_that_is_a_pipe_is_refused_at_once(void **state)
+{
+	uint8_t secret[HOME_SECRET_BYTES];
+	struct err_info info = {0};
+	char path[PATH_MAX];
+	struct home h;
+
+	(void)state;
+	opened(&h, folder);
+	put(&h, "cloud.db", "SQLite");
+	snprintf(path, sizeof(path), "%s/secret", folder);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(home_secret(&h, secret, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "not a regular file"));
 	home_close(&h);
 }
 
@@ -188,6 +261,9 @@ int main(void)
 		IN_A_FOLDER(it_is_made_with_its_parents_for_its_owner_alone),
 		IN_A_FOLDER(the_secret_is_made_once_and_read_by_none_but_its_owner),
 		IN_A_FOLDER(a_secret_that_is_lost_is_not_replaced),
+		IN_A_FOLDER(a_database_that_was_lost_is_not_begun_anew),
+		IN_A_FOLDER(a_start_that_fails_before_its_database_can_be_tried_again),
+		IN_A_FOLDER(a_secret_that_is_a_pipe_is_refused_at_once),
 		IN_A_FOLDER(a_socket_is_reached_however_long_the_path),
 		cmocka_unit_test(keys_are_long_random_and_hashed_with_the_secret),
 		cmocka_unit_test(a_key_is_found_in_its_header),
