@@ -420,7 +420,7 @@ enum err server_run(struct server *s, struct err_info *info)
 	threads_stop(s);
 	if (!s->all_durable)
 		return err_set(info, ERR_IO, "the last usage could not be written to the database");
-	return ERR_NONE;
+	return store_sqlite_in_place(s->store, info);
 }
 
 void server_close(struct server *s)

@@ -272,6 +272,16 @@ static void store_sqlite_append(struct store *store, const struct record *record
 	store_group_append(&store_sqlite_of(store)->group, record);
 }
 
+enum err store_sqlite_in_place(const struct store *store, struct err_info *info)
+{
+	int moved = 0;
+
+	if (sqlite3_file_control(((const struct store_sqlite *)store)->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+		moved)
+		return err_set(info, ERR_IO, "database: its file was deleted or moved away while it was open");
+	return ERR_NONE;
+}
+
 static enum err store_sqlite_commit(struct store *store, uint64_t *durable, struct err_info *info)
 {
 	struct store_sqlite *s = store_sqlite_of(store);
@@ -279,7 +289,7 @@ static enum err store_sqlite_commit(struct store *store, uint64_t *durable, stru
 	assert(s->writer);
 	if (!store_group_ready(&s->group))
 		return ERR_NONE;
-	if (write_group(s, info) == ERR_NONE) {
+	if (store_sqlite_in_place(store, info) == ERR_NONE && write_group(s, info) == ERR_NONE) {
 		*durable = store_group_committed(&s->group);
 		return ERR_NONE;
 	}

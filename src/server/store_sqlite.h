@@ -26,6 +26,10 @@ enum err store_sqlite_open(struct store **out, const struct store_sqlite_config 
 	MUST_CHECK;
 enum err store_sqlite_reader(struct store **out, const char *path, struct err_info *info) MUST_CHECK;
 
+/* ERR_IO: the file was deleted, moved or replaced while it was open, and what is written will not be found again. A
+ * commit fails by it too. */
+enum err store_sqlite_in_place(const struct store *s, struct err_info *info) MUST_CHECK;
+
 /* For as long as the store is open. */
 const char *store_sqlite_currency(const struct store *s);
 

@@ -1,13 +1,15 @@
 """Killed with -9, or without power, under twenty clients: what the ledger and the clients agree on afterwards."""
 import json
+import os
 import random
 import socket
 import threading
 import time
 
+import openai
 import pytest
 
-from cloud import NANO, body, post
+from cloud import NANO, Response, body, hello, post, read_all
 
 CLIENTS = 20
 KILLS = 20
@@ -136,3 +138,22 @@ def test_twenty_kills_under_twenty_clients(home, loss):
     assert overbilled(home, clients) == []
     assert errors > 0, "no kill hit anything"
     assert sum(len(c.seen) for c in clients) > 100
+
+
+def test_a_database_that_is_taken_away_stops_new_requests(home):
+    home.start()
+    key = home.tenant("lab", balance=10)
+    assert home.client(key).chat.completions.create(**hello(max_tokens=1)).usage.completion_tokens == 1
+    for name in ("cloud.db", "cloud.db-wal", "cloud.db-shm"):
+        os.unlink(os.path.join(home.home, name))
+    with pytest.raises(openai.InternalServerError):
+        home.client(key).chat.completions.create(**hello(max_tokens=1))
+    with pytest.raises(openai.InternalServerError) as refusal:
+        home.client(key).chat.completions.create(**hello(max_tokens=1))
+    assert refusal.value.status_code == 503
+    with home.connect() as s:
+        s.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert Response(read_all(s)).status == 503
+    assert home.stop() == 1
+    code, text = home.start(expect_failure=True)
+    assert code == 1 and "restore it" in text

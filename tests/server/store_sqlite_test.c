@@ -100,6 +100,32 @@ static void fail_syncs(struct store *s, bool failing)
 	vfs_lossy_fail_syncs(failing ? 1 : 0);
 }
 
+static void a_file_that_was_taken_away_is_written_to_no_more(void **state)
+{
+	struct record record = {.kind = RECORD_TENANT, .sequence = 1};
+	struct err_info info = {0};
+	uint64_t durable = 0;
+	char aside[160];
+
+	(void)state;
+	struct store *s = open_store();
+	record.u.tenant = (struct record_tenant){.id = 1, .name = "acme", .created_ns = 1};
+	store_append(s, &record);
+	assert_int_equal(store_sqlite_in_place(s, &info), ERR_NONE);
+	snprintf(aside, sizeof(aside), "%s-aside", path);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(store_commit(s, &durable, &info), ERR_IO);
+	assert_non_null(strstr(info.text, "deleted or moved"));
+	assert_int_equal(durable, 0);
+	assert_int_equal(rename(aside, path), 0);
+	record = (struct record){.kind = RECORD_RETRY};
+	store_append(s, &record);
+	info = (struct err_info){0};
+	assert_int_equal(store_commit(s, &durable, &info), ERR_NONE);
+	assert_int_equal(durable, 1);
+	store_close(s);
+}
+
 /* ---- what is remembered ------------------------------------------------------------------------------- */
 
 static void lists_show_what_was_asked_for(void **state)
@@ -271,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
 		STORE_CONTRACT_TESTS(folder_open, folder_close),
+		IN_A_FOLDER(a_file_that_was_taken_away_is_written_to_no_more),
 		IN_A_FOLDER(lists_show_what_was_asked_for),
 		IN_A_FOLDER(a_reader_stands_beside_the_writer_and_sees_only_what_is_durable),
 		IN_A_FOLDER(only_its_owner_may_read_the_file),
