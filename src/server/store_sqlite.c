@@ -15,6 +15,7 @@
 #include "server/store_sqlite_rows.h"
 
 #define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x7479756e   /* "tyun", as SCHEMA sets it */
 #define BUSY_MS        10000    /* a checkpoint of another connection may be at work */
 
 #define USAGE_COLUMNS \
@@ -89,76 +90,116 @@ static enum err sqlite_run(const struct store_sqlite *s, const char *sql, struct
 
 /* ---- the write path ------------------------------------------------------------------------------- */
 
-/* Runs a bound statement that returns no rows and makes it ready for the next use. */
-static enum err write_step(const struct store_sqlite *s, enum sqlite_write which, struct err_info *info)
+/* One use of a statement: its columns in order. A binding that fails would leave the last record's value there: the first
+ * failure is kept, and the statement is not run. */
+struct row_write {
+	const struct store_sqlite *store;
+	enum sqlite_write which;
+	int column;
+	int status;
+};
+
+static struct row_write row_begin(const struct store_sqlite *s, enum sqlite_write which)
 {
-	sqlite3_stmt *statement = s->writes[which];
-	const int result = sqlite3_step(statement);
+	return (struct row_write){.store = s, .which = which, .status = SQLITE_OK};
+}
+
+static void bound(struct row_write *w, int status)
+{
+	if (w->status == SQLITE_OK)
+		w->status = status;
+}
+
+static void bind_int(struct row_write *w, int64_t value)
+{
+	bound(w, sqlite3_bind_int64(w->store->writes[w->which], ++w->column, value));
+}
+
+/* NULL: the column is null. */
+static void bind_text(struct row_write *w, const char *text)
+{
+	bound(w, sqlite3_bind_text(w->store->writes[w->which], ++w->column, text, -1, SQLITE_TRANSIENT));
+}
+
+static void bind_blob(struct row_write *w, const void *bytes, int size)
+{
+	bound(w, sqlite3_bind_blob(w->store->writes[w->which], ++w->column, bytes, size, SQLITE_TRANSIENT));
+}
+
+/* Runs it; it returns no rows. */
+static enum err row_end(const struct row_write *w, struct err_info *info)
+{
+	sqlite3_stmt *statement = w->store->writes[w->which];
 	enum err err = ERR_NONE;
 
-	if (result != SQLITE_DONE)
-		err = sqlite_error(s, WRITES[which], info);
+	if (w->status != SQLITE_OK)
+		return err_set(info, ERR_IO, "database: %s: %s", WRITES[w->which], sqlite3_errstr(w->status));
+	assert(w->column == sqlite3_bind_parameter_count(statement));
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		err = sqlite_error(w->store, WRITES[w->which], info);
 	sqlite3_reset(statement);
 	return err;
 }
 
-static void bind_text(sqlite3_stmt *statement, int at, const char *text)
+static enum err write_plain(const struct store_sqlite *s, enum sqlite_write which, struct err_info *info)
 {
-	sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
+	const struct row_write w = row_begin(s, which);
+
+	return row_end(&w, info);
 }
 
 static enum err write_account(const struct store_sqlite *s, enum record_account account,
 	const struct record_tenant *tenant, struct err_info *info)
 {
 	char name[RECORD_TEXT_BYTES];
-	sqlite3_stmt *statement = s->writes[WRITE_ACCOUNT];
+	struct row_write w = row_begin(s, WRITE_ACCOUNT);
 
 	record_account_format(name, account, STORE_SERVER_ID, tenant->name);
-	sqlite3_bind_int64(statement, 1, account_id(account, tenant->id));
-	bind_text(statement, 2, name);
-	return write_step(s, WRITE_ACCOUNT, info);
+	bind_int(&w, account_id(account, tenant->id));
+	bind_text(&w, name);
+	return row_end(&w, info);
 }
 
 static enum err write_tenant(const struct store_sqlite *s, const struct record_tenant *t, struct err_info *info)
 {
-	sqlite3_stmt *statement = s->writes[WRITE_TENANT];
+	struct row_write w = row_begin(s, WRITE_TENANT);
 
-	sqlite3_bind_int64(statement, 1, t->id);
-	bind_text(statement, 2, t->name);
-	sqlite3_bind_int64(statement, 3, t->credit_nano);
-	sqlite3_bind_int64(statement, 4, t->requests_per_min);
-	sqlite3_bind_int64(statement, 5, t->tokens_per_min);
-	sqlite3_bind_int64(statement, 6, t->created_ns);
-	if (write_step(s, WRITE_TENANT, info) || write_account(s, RECORD_LEASE, t, info))
+	bind_int(&w, t->id);
+	bind_text(&w, t->name);
+	bind_int(&w, t->credit_nano);
+	bind_int(&w, t->requests_per_min);
+	bind_int(&w, t->tokens_per_min);
+	bind_int(&w, t->created_ns);
+	if (row_end(&w, info) || write_account(s, RECORD_LEASE, t, info))
 		return info->code;
 	return write_account(s, RECORD_HELD, t, info);
 }
 
 static enum err write_key(const struct store_sqlite *s, const struct record_key *k, struct err_info *info)
 {
-	sqlite3_stmt *statement = s->writes[WRITE_KEY];
+	struct row_write w = row_begin(s, WRITE_KEY);
 
-	sqlite3_bind_int64(statement, 1, k->id);
-	sqlite3_bind_int64(statement, 2, k->tenant_id);
-	bind_text(statement, 3, k->name);
-	bind_text(statement, 4, k->prefix);
-	sqlite3_bind_blob(statement, 5, k->hash, sizeof(k->hash), SQLITE_TRANSIENT);
-	sqlite3_bind_int64(statement, 6, k->revoked);
-	sqlite3_bind_int64(statement, 7, k->created_ns);
-	return write_step(s, WRITE_KEY, info);
+	bind_int(&w, k->id);
+	bind_int(&w, k->tenant_id);
+	bind_text(&w, k->name);
+	bind_text(&w, k->prefix);
+	bind_blob(&w, k->hash, sizeof(k->hash));
+	bind_int(&w, k->revoked);
+	bind_int(&w, k->created_ns);
+	return row_end(&w, info);
 }
 
 static enum err write_price(const struct store_sqlite *s, const struct record_price *p, struct err_info *info)
 {
-	sqlite3_stmt *statement = s->writes[WRITE_PRICE];
+	struct row_write w = row_begin(s, WRITE_PRICE);
 
-	sqlite3_bind_int64(statement, 1, (sqlite3_int64)p->version);
-	bind_text(statement, 2, p->model);
-	sqlite3_bind_int64(statement, 3, p->from_ns);
-	sqlite3_bind_int64(statement, 4, p->input_nano);
-	sqlite3_bind_int64(statement, 5, p->cached_nano);
-	sqlite3_bind_int64(statement, 6, p->output_nano);
-	return write_step(s, WRITE_PRICE, info);
+	bind_int(&w, (int64_t)p->version);
+	bind_text(&w, p->model);
+	bind_int(&w, p->from_ns);
+	bind_int(&w, p->input_nano);
+	bind_int(&w, p->cached_nano);
+	bind_int(&w, p->output_nano);
+	return row_end(&w, info);
 }
 
 static enum err write_entry(const struct store_sqlite *s, const struct record_transaction *t, uint32_t position,
@@ -166,39 +207,37 @@ static enum err write_entry(const struct store_sqlite *s, const struct record_tr
 {
 	const struct record_entry *entry = &t->entries[position];
 	const int64_t account = account_id(entry->account, t->tenant_id);
-	sqlite3_stmt *insert = s->writes[WRITE_ENTRY], *balance = s->writes[WRITE_BALANCE];
+	struct row_write insert = row_begin(s, WRITE_ENTRY), balance = row_begin(s, WRITE_BALANCE);
 
-	sqlite3_bind_int64(insert, 1, (sqlite3_int64)t->id);
-	sqlite3_bind_int64(insert, 2, position);
-	sqlite3_bind_int64(insert, 3, account);
-	sqlite3_bind_int64(insert, 4, entry->amount_nano);
-	sqlite3_bind_int64(balance, 1, entry->amount_nano);
-	sqlite3_bind_int64(balance, 2, account);
-	if (write_step(s, WRITE_ENTRY, info))
+	bind_int(&insert, (int64_t)t->id);
+	bind_int(&insert, position);
+	bind_int(&insert, account);
+	bind_int(&insert, entry->amount_nano);
+	bind_int(&balance, entry->amount_nano);
+	bind_int(&balance, account);
+	if (row_end(&insert, info))
 		return info->code;
-	return write_step(s, WRITE_BALANCE, info);
+	return row_end(&balance, info);
 }
 
 static enum err write_transaction(const struct store_sqlite *s, const struct record_transaction *t,
 	struct err_info *info)
 {
 	char request[REQUEST_ID_BYTES], idempotency[RECORD_TEXT_BYTES];
-	sqlite3_stmt *statement = s->writes[WRITE_TRANSACTION];
+	struct row_write w = row_begin(s, WRITE_TRANSACTION);
 
 	assert(t->entry_count >= 2 && t->entry_count <= RECORD_ENTRIES_MAX);
 	record_idempotency_format(idempotency, t);
-	sqlite3_bind_int64(statement, 1, (sqlite3_int64)t->id);
-	sqlite3_bind_int64(statement, 2, t->at_ns);
-	bind_text(statement, 3, record_transaction_name(t->kind));
-	sqlite3_bind_int64(statement, 4, t->tenant_id);
-	sqlite3_bind_null(statement, 5);
-	if (t->has_request) {
+	bind_int(&w, (int64_t)t->id);
+	bind_int(&w, t->at_ns);
+	bind_text(&w, record_transaction_name(t->kind));
+	bind_int(&w, t->tenant_id);
+	if (t->has_request)
 		record_request_format(request, t->request);
-		bind_text(statement, 5, request);
-	}
-	sqlite3_bind_int64(statement, 6, t->part);
-	bind_text(statement, 7, idempotency);
-	if (write_step(s, WRITE_TRANSACTION, info))
+	bind_text(&w, t->has_request ? request : NULL);
+	bind_int(&w, t->part);
+	bind_text(&w, idempotency);
+	if (row_end(&w, info))
 		return info->code;
 	for (uint32_t i = 0; i < t->entry_count; i++)
 		if (write_entry(s, t, i, info))
@@ -210,28 +249,28 @@ static enum err write_transaction(const struct store_sqlite *s, const struct rec
 static enum err write_usage(const struct store_sqlite *s, const struct record_usage *u, struct err_info *info)
 {
 	const enum sqlite_write which = u->finish == RECORD_FINISH_OPEN ? WRITE_OPEN_REQUEST : WRITE_USAGE;
-	sqlite3_stmt *statement = s->writes[which], *end = s->writes[WRITE_OPEN_REQUEST_END];
+	struct row_write w = row_begin(s, which), end = row_begin(s, WRITE_OPEN_REQUEST_END);
 	char request[REQUEST_ID_BYTES];
 
 	record_request_format(request, u->request);
-	bind_text(statement, 1, request);
-	sqlite3_bind_int64(statement, 2, u->tenant_id);
-	sqlite3_bind_int64(statement, 3, u->key_id);
-	bind_text(statement, 4, u->model);
-	sqlite3_bind_int64(statement, 5, (sqlite3_int64)u->price_version);
-	sqlite3_bind_int64(statement, 6, u->at_ns);
-	sqlite3_bind_int64(statement, 7, u->input);
-	sqlite3_bind_int64(statement, 8, u->cached_input);
-	sqlite3_bind_int64(statement, 9, u->output);
-	sqlite3_bind_int64(statement, 10, u->reasoning);
-	bind_text(statement, 11, record_finish_name(u->finish));
-	sqlite3_bind_int64(statement, 12, u->amount_nano);
-	if (write_step(s, which, info))
+	bind_text(&w, request);
+	bind_int(&w, u->tenant_id);
+	bind_int(&w, u->key_id);
+	bind_text(&w, u->model);
+	bind_int(&w, (int64_t)u->price_version);
+	bind_int(&w, u->at_ns);
+	bind_int(&w, u->input);
+	bind_int(&w, u->cached_input);
+	bind_int(&w, u->output);
+	bind_int(&w, u->reasoning);
+	bind_text(&w, record_finish_name(u->finish));
+	bind_int(&w, u->amount_nano);
+	if (row_end(&w, info))
 		return info->code;
 	if (which == WRITE_OPEN_REQUEST)
 		return ERR_NONE;
-	bind_text(end, 1, request);
-	return write_step(s, WRITE_OPEN_REQUEST_END, info);
+	bind_text(&end, request);
+	return row_end(&end, info);
 }
 
 static enum err write_record(const struct store_sqlite *s, const struct record *r, struct err_info *info)
@@ -256,7 +295,7 @@ static enum err write_record(const struct store_sqlite *s, const struct record *
 
 static enum err write_group(const struct store_sqlite *s, struct err_info *info)
 {
-	if (write_step(s, WRITE_BEGIN, info))
+	if (write_plain(s, WRITE_BEGIN, info))
 		return info->code;
 	for (uint64_t at = s->group.begin; at < s->group.end; at++) {
 		const struct record *record = store_group_at(&s->group, at);
@@ -264,7 +303,7 @@ static enum err write_group(const struct store_sqlite *s, struct err_info *info)
 		if (record && write_record(s, record, info))
 			return info->code;
 	}
-	return write_step(s, WRITE_COMMIT, info);
+	return write_plain(s, WRITE_COMMIT, info);
 }
 
 static void store_sqlite_append(struct store *store, const struct record *record)
@@ -296,7 +335,7 @@ static enum err store_sqlite_commit(struct store *store, uint64_t *durable, stru
 	if (!sqlite3_get_autocommit(s->db)) {
 		struct err_info ignored = {0};  /* the first error is the one to tell */
 
-		(void)!write_step(s, WRITE_ROLLBACK, &ignored);
+		(void)!write_plain(s, WRITE_ROLLBACK, &ignored);
 	}
 	store_group_failed(&s->group);
 	return info->code;
@@ -360,33 +399,41 @@ static enum err schema_create(struct store_sqlite *s, const char *currency, stru
 	return sqlite_run(s, "COMMIT", info);
 }
 
-static enum err schema_version(const struct store_sqlite *s, int *version, struct err_info *info)
+static enum err number_read(const struct store_sqlite *s, const char *sql, int *out, struct err_info *info)
 {
 	sqlite3_stmt *statement;
 
-	if (sqlite_prepare(s, &statement, "PRAGMA user_version", info))
+	if (sqlite_prepare(s, &statement, sql, info))
 		return info->code;
 	if (sqlite3_step(statement) == SQLITE_ROW)
-		*version = sqlite3_column_int(statement, 0);
+		*out = sqlite3_column_int(statement, 0);
 	else
-		sqlite_error(s, "reading its version", info);
+		sqlite_error(s, sql, info);
 	sqlite3_finalize(statement);
 	return info->code;
 }
 
-static enum err schema_open(struct store_sqlite *s, const char *currency, struct err_info *info)
+/* Before anything is written, be it the mode of its log: is this ours, or empty? version 0: empty. */
+static enum err identity_check(const struct store_sqlite *s, int *version, struct err_info *info)
 {
-	int version = 0;
+	int application = 0, tables = 0;
 
-	if (schema_version(s, &version, info))
+	if (number_read(s, "PRAGMA application_id", &application, info) ||
+		number_read(s, "PRAGMA user_version", version, info) ||
+		number_read(s, "SELECT count(*) FROM sqlite_schema", &tables, info))
 		return info->code;
-	if (version == 0 && s->writer) {
-		if (schema_create(s, currency ? currency : "CNY", info))
-			return info->code;
-	} else if (version != SCHEMA_VERSION) {
-		return err_set(info, version > SCHEMA_VERSION ? ERR_UNSUPPORTED : ERR_INPUT,
-			"database: its version is %d, this program knows %d", version, SCHEMA_VERSION);
-	}
+	if (application != APPLICATION_ID && (application != 0 || *version != 0 || tables > 0))
+		return err_set(info, ERR_INPUT, "database: it belongs to another program");
+	if (*version == SCHEMA_VERSION || (*version == 0 && tables == 0 && s->writer))
+		return ERR_NONE;
+	return err_set(info, *version > SCHEMA_VERSION ? ERR_UNSUPPORTED : ERR_INPUT,
+		"database: its version is %d, this program knows %d", *version, SCHEMA_VERSION);
+}
+
+static enum err schema_open(struct store_sqlite *s, int version, const char *currency, struct err_info *info)
+{
+	if (version == 0 && schema_create(s, currency ? currency : "CNY", info))
+		return info->code;
 	if (meta_currency(s, info))
 		return info->code;
 	if (currency && strcmp(currency, s->currency) != 0)
@@ -402,8 +449,11 @@ static enum err connect(struct store_sqlite *s, const char *path, const char *vf
 		return sqlite_error(s, path, info);
 	sqlite3_busy_timeout(s->db, BUSY_MS);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if (!s->writer)
-		return ERR_NONE;
+	return ERR_NONE;
+}
+
+static enum err writer_set(const struct store_sqlite *s, struct err_info *info)
+{
 	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
 		"PRAGMA trusted_schema = OFF", info);
 }
@@ -422,9 +472,13 @@ static enum err file_create(const char *path, struct err_info *info)
 static enum err store_sqlite_start(struct store_sqlite *s, const struct store_sqlite_config *config,
 	struct err_info *info)
 {
+	int version = 0;
+
 	if (s->writer && !config->vfs && file_create(config->path, info))
 		return info->code;
-	if (connect(s, config->path, config->vfs, info) || schema_open(s, config->currency, info))
+	if (connect(s, config->path, config->vfs, info) || identity_check(s, &version, info))
+		return info->code;
+	if ((s->writer && writer_set(s, info)) || schema_open(s, version, config->currency, info))
 		return info->code;
 	for (int i = 0; s->writer && i < WRITE_COUNT; i++)
 		if (sqlite_prepare(s, &s->writes[i], WRITES[i], info))

@@ -136,14 +136,14 @@ static enum err rows_each(const struct store_sqlite *s, const char *table, const
 	void (*take)(struct row *r, void *context), void *context, struct err_info *info)
 {
 	struct row r = {.table = table, .info = info};
-	int result;
+	int result = SQLITE_DONE;
 
 	if (sqlite_prepare(s, &r.statement, sql, info))
 		return info->code;
 	for (int i = 0; i < 2; i++)
-		if (bind[i])
-			sqlite3_bind_text(r.statement, i + 1, bind[i], -1, SQLITE_STATIC);
-	while ((result = sqlite3_step(r.statement)) == SQLITE_ROW && r.err == ERR_NONE)
+		if (bind[i] && sqlite3_bind_text(r.statement, i + 1, bind[i], -1, SQLITE_STATIC) != SQLITE_OK)
+			r.err = sqlite_error(s, table, info);
+	while (r.err == ERR_NONE && (result = sqlite3_step(r.statement)) == SQLITE_ROW)
 		take(&r, context);
 	if (r.err == ERR_NONE && result != SQLITE_DONE)
 		r.err = sqlite_error(s, table, info);

@@ -73,6 +73,16 @@ static void touch(const char *sql)
 	sqlite3_close(db);
 }
 
+static size_t file_get(char *out, size_t size)
+{
+	FILE *file = fopen(path, "r");
+
+	assert_non_null(file);
+	size = fread(out, 1, size, file);
+	fclose(file);
+	return size;
+}
+
 static void check_is(struct store *s, enum err err, const char *text)
 {
 	struct err_info info = {0};
@@ -176,6 +186,83 @@ static void only_its_owner_may_read_the_file(void **state)
 	assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------- */
+
+static sqlite3_mem_methods system_memory;
+static int64_t fail_after;      /* 1: the next allocation fails; 0: none does */
+
+static bool allocation_fails(void)
+{
+	return fail_after > 0 && --fail_after == 0;
+}
+
+static void *failing_malloc(int size)
+{
+	return allocation_fails() ? NULL : system_memory.xMalloc(size);
+}
+
+static void *failing_realloc(void *block, int size)
+{
+	return allocation_fails() ? NULL : system_memory.xRealloc(block, size);
+}
+
+/* All of SQLite's allocations go through the two above. */
+static void memory_take(void)
+{
+	sqlite3_mem_methods failing;
+
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &system_memory), SQLITE_OK);
+	failing = system_memory;
+	failing.xMalloc = failing_malloc;
+	failing.xRealloc = failing_realloc;
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing), SQLITE_OK);
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0), SQLITE_OK);
+}
+
+static void each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept(void **state)
+{
+	const struct record retry = {.kind = RECORD_RETRY};
+	struct store *s = open_store();
+	uint32_t failures = 0;
+	struct house h;
+	bool hit = true;
+
+	(void)state;
+	store_fill(&h, s);
+	house_tenant(&h, "rich", 1000000000, 0);
+	house_key_create(&h, "rich", 2);
+	store_commit_all(&h, s);
+	for (int64_t n = 1; hit && n < 10000; n++) {
+		struct err_info info = {0};
+		uint64_t durable = 0;
+
+		h.length[2] = 7;
+		house_send(&h, (struct core_event){.kind = CORE_ASK, .u.ask = {.handle = 2, .caller = house_key(2),
+			.request = {.high = 78, .low = (uint64_t)n}}});
+		house_arrive(&h, 2, 100, 50);
+		house_run_all(&h);
+		house_progress(&h, CORE_FLUSHED, 2, 7);
+		store_give(&h, s);
+		fail_after = n;
+		const enum err err = store_commit(s, &durable, &info);
+		hit = fail_after == 0;
+		fail_after = 0;
+		failures += err != ERR_NONE;
+		info = (struct err_info){0};
+		if (err) {
+			store_append(s, &retry);
+			if (store_commit(s, &durable, &info))
+				fail_msg("after allocation %lld failed: %s", (long long)n, info.text);
+		}
+		assert_int_equal(durable, h.given);
+		house_stored(&h);
+	}
+	assert_in_range(failures, 5, 9999);
+	check_is(s, ERR_NONE, NULL);
+	store_close(s);
+	house_close(&h);
+}
+
 /* ---- what another hand did to it ------------------------------------------------------------------------ */
 
 static void each_way_to_be_wrong_is_found(void **state)
@@ -224,6 +311,31 @@ static void more_billed_than_the_journal_has_seen_is_found(void **state)
 	info = (struct err_info){0};
 	assert_int_equal(store_check(s, &fact, 1, &info), ERR_NONE);
 	store_close(s);
+}
+
+/* Not a byte of it changes, be it that no table of it has our names. */
+static void a_database_of_another_program_is_left_alone(void **state)
+{
+	static const char *const others[] = {
+		"CREATE TABLE a (b)", "PRAGMA application_id = 7; CREATE TABLE a (b)",
+		"PRAGMA user_version = 1; CREATE TABLE a (b)", "PRAGMA application_id = 7",
+	};
+	const struct store_sqlite_config config = {.path = path, .records_max = 64};
+	char before[65536], after[65536];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct err_info info = {0};
+		struct store *s = NULL;
+
+		touch(others[i]);
+		const size_t size = file_get(before, sizeof(before));
+		assert_int_equal(store_sqlite_open(&s, &config, &info), ERR_INPUT);
+		assert_non_null(strstr(info.text, "another program"));
+		assert_int_equal(file_get(after, sizeof(after)), size);
+		assert_memory_equal(before, after, size);
+		unlink(path);
+	}
 }
 
 static void rows_that_no_tongyun_wrote_are_refused(void **state)
@@ -301,6 +413,8 @@ int main(void)
 		IN_A_FOLDER(lists_show_what_was_asked_for),
 		IN_A_FOLDER(a_reader_stands_beside_the_writer_and_sees_only_what_is_durable),
 		IN_A_FOLDER(only_its_owner_may_read_the_file),
+		IN_A_FOLDER(each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept),
+		IN_A_FOLDER(a_database_of_another_program_is_left_alone),
 		IN_A_FOLDER(each_way_to_be_wrong_is_found),
 		IN_A_FOLDER(more_billed_than_the_journal_has_seen_is_found),
 		IN_A_FOLDER(rows_that_no_tongyun_wrote_are_refused),
@@ -308,6 +422,7 @@ int main(void)
 	};
 
 	store_contract = (struct store_contract){open_lossy, restart, fail_syncs};
+	memory_take();
 	vfs_lossy_register();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
