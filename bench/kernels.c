@@ -2,8 +2,10 @@
  *
  *	kernels [--isa NAME] [--threads N] [--clock cpu] [--only NAME]
  *
- * A program of one operation (many copies of the cheap ones) is run on random data; the median of several runs
- * counts. Matrices are larger than the caches, so one row shows bandwidth and many rows show arithmetic.
+ * A case is a program that prepares its input and then runs one operation, a cheap one many times over. What
+ * counts is the median time of a step less that of the same program without the operation. Matrices are
+ * larger than the caches, so one row shows bandwidth and many rows show arithmetic. Rows that would take
+ * seconds are left out. Without --isa every instruction set of the machine has its table, the best one last.
  * --clock cpu counts the processor time of this program instead, per thread: for machines that others use.
  */
 #include <inttypes.h>
@@ -19,15 +21,18 @@
 #include "chip/chip.h"
 #include "chip/cost.h"
 
-#define REPEATS      7
-#define RUN_NS       40000000   /* one repeat takes at least this */
-#define WIDTH        1024
-#define OUTPUTS      49152      /* 53 MB of q8_0 */
-#define CHEAP_COPIES 64         /* of operations that take microseconds */
-#define CONTEXT      1024
-#define ROWS_MAX     512
+#define REPEATS     5
+#define REPEAT_NS   20000000     /* one repeat takes at least this */
+#define STEP_NS_MAX 1500000000   /* a step that would take longer is left out */
+#define WIDTH       1024
+#define OUTPUTS     49152        /* 53 MB of q8_0 */
+#define VOCAB       151936
+#define DEPTH       4096
+#define ROWS_MAX    512
+#define COPIES_MAX  64           /* of operations that take microseconds */
+#define OWNED_MAX   8
 
-static const uint32_t row_counts[] = {1, 2, 4, 8, 16, 64, 512};
+static const uint32_t row_counts[] = {1, 2, 8, 64, 512};
 
 #define ROW_COUNTS (sizeof(row_counts) / sizeof(row_counts[0]))
 
@@ -35,16 +40,32 @@ struct bench {
 	struct chip *chip;
 	struct chip_info info;
 	struct chip_rates rates;
-	struct chip_cache_layout layout;
-	struct chip_op ops[CHEAP_COPIES + 4];
-	struct chip_buffer buffers[8];
-	struct chip_program_desc desc;
-	struct chip_cache *cache;
-	struct chip_program *program;
-	struct chip_weight *table;
-	float *embeddings;
 	bool cpu_clock;
 	const char *only;           /* NULL, or how the names begin that are wanted */
+
+	/* The case that is being built and run. */
+	struct chip_cache_layout layout;
+	struct chip_op ops[COPIES_MAX + 8];
+	struct chip_buffer buffers[8];
+	struct chip_program_desc desc;
+	struct chip_weight *weights[OWNED_MAX];
+	struct chip_vector *vectors[OWNED_MAX];
+	uint32_t weight_count, vector_count;
+	float *embeddings;
+	uint32_t prepared;          /* operations that are not measured */
+	enum chip_input input;
+	enum chip_want want;        /* of the last row */
+	struct chip_sampling sampling;
+	struct chip_cache *cache;
+	struct chip_program *program;
+};
+
+/* What one operation reads and computes, for the shares. */
+struct work {
+	double bytes, bytes_per_row;    /* from memory; 0: what it reads lies in caches */
+	double ops_per_row;
+	double ops_per_pair;            /* of a row and a row of the step that it sees */
+	int64_t peak;                   /* what its arithmetic is measured against */
 };
 
 static struct err_info info;
@@ -57,19 +78,26 @@ static void must(enum err err)
 	exit(1);
 }
 
+static void *memory(size_t count, size_t size)
+{
+	void *p = calloc(count, size);
+
+	if (!p)
+		abort();
+	return p;
+}
+
 /* ---- data --------------------------------------------------------------------------------------- */
 
-/* Random bytes with plausible scales: blocks begin with the f16 of about 0.01. */
+/* Random bytes with plausible scales: blocks begin with the f16 of about 0.01. The same 64 rows over and over. */
 static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows, uint32_t columns)
 {
 	const size_t row_bytes = columns / chip_type_block_values(type) * chip_type_block_bytes(type);
-	uint8_t *bytes = malloc(row_bytes * 64);
-	struct chip_span *spans = calloc(rows / 64 + 1, sizeof(*spans));
-	struct chip_weight *w;
+	uint8_t *bytes = memory(row_bytes, 64);
+	struct chip_span *spans = memory(rows / 64 + 1, sizeof(*spans));
+	struct chip_weight **w = &b->weights[b->weight_count++];
 	struct prng p;
 
-	if (!bytes || !spans)
-		abort();
 	prng_init(&p, 1);
 	for (size_t i = 0; i < row_bytes * 64; i += 2) {
 		uint16_t value = (uint16_t)prng_next(&p);
@@ -84,42 +112,30 @@ static struct chip_weight *random_weight(struct bench *b, enum chip_type type, u
 		spans[i / 64] = (struct chip_span){bytes, rows - i < 64 ? rows - i : 64};
 	const struct chip_matrix m = {type, rows, columns, spans, (rows + 63) / 64};
 
-	must(chip_weight_pack(b->chip, &w, &m, &info));
+	must(chip_weight_pack(b->chip, w, &m, &info));
 	free(bytes);
 	free(spans);
-	return w;
+	return *w;
 }
 
-static uint32_t add_buffer(struct bench *b, uint32_t columns)
+static struct chip_vector *constant_vector(struct bench *b, size_t count, float value)
 {
-	b->buffers[b->desc.buffer_count] = (struct chip_buffer){"bench", CHIP_ROWS, columns};
+	float *values = memory(count, sizeof(*values));
+	struct chip_vector **v = &b->vectors[b->vector_count++];
+
+	for (size_t i = 0; i < count; i++)
+		values[i] = value;
+	must(chip_vector_open(b->chip, v, values, count, &info));
+	free(values);
+	return *v;
+}
+
+/* ---- a case ------------------------------------------------------------------------------------- */
+
+static uint32_t add_buffer(struct bench *b, enum chip_space space, uint32_t columns)
+{
+	b->buffers[b->desc.buffer_count] = (struct chip_buffer){"bench", space, columns};
 	return b->desc.buffer_count++;
-}
-
-/* A program that begins with rows of embeddings in a first buffer of that many columns. */
-static uint32_t begin(struct bench *b, uint32_t columns)
-{
-	struct prng p;
-
-	memset(&b->desc, 0, sizeof(b->desc));
-	b->desc.ops = b->ops;
-	b->desc.buffers = b->buffers;
-	b->desc.rows_max = ROWS_MAX;
-	b->desc.wanted_max = 1;
-	b->desc.logits = b->desc.hidden = CHIP_NONE;
-	b->layout = (struct chip_cache_layout){.slots = 1, .vocab = 1, .context_max = CONTEXT + ROWS_MAX};
-	b->table = random_weight(b, CHIP_F32, 1, columns);
-	b->embeddings = malloc((size_t)ROWS_MAX * columns * sizeof(float));
-	if (!b->embeddings)
-		abort();
-	prng_init(&p, 2);
-	for (size_t i = 0; i < (size_t)ROWS_MAX * columns; i++)
-		b->embeddings[i] = (float)(prng_unit(&p) - 0.5);
-	const uint32_t in = add_buffer(b, columns);
-
-	b->ops[b->desc.op_count++] = (struct chip_op){
-		.kind = CHIP_OP_EMBED, .u.embed = {.out = in, .table = b->table}};
-	return in;
 }
 
 static struct chip_op *add_op(struct bench *b, enum chip_op_kind kind)
@@ -130,31 +146,71 @@ static struct chip_op *add_op(struct bench *b, enum chip_op_kind kind)
 	return op;
 }
 
-static void end(struct bench *b)
+/* A program that begins with random rows in a first buffer of that many columns. */
+static uint32_t begin(struct bench *b, uint32_t columns)
 {
-	chip_program_close(b->chip, b->program);
-	chip_cache_close(b->chip, b->cache);
-	chip_weight_close(b->chip, b->table);
-	free(b->embeddings);
+	struct prng p;
+
+	memset(&b->desc, 0, sizeof(b->desc));
+	b->weight_count = b->vector_count = 0;
+	b->input = CHIP_INPUT_EMBEDDING;
+	b->want = CHIP_WANT_NOTHING;
+	b->sampling = (struct chip_sampling){.top_p = 1, .repetition_penalty = 1};
+	b->desc.ops = b->ops;
+	b->desc.buffers = b->buffers;
+	b->desc.rows_max = ROWS_MAX;
+	b->desc.wanted_max = 1;
+	b->desc.logits = b->desc.hidden = CHIP_NONE;
+	b->layout = (struct chip_cache_layout){.slots = 1, .vocab = 1, .context_max = DEPTH + ROWS_MAX};
+	b->embeddings = memory((size_t)ROWS_MAX * columns, sizeof(float));
+	prng_init(&p, 2);
+	for (size_t i = 0; i < (size_t)ROWS_MAX * columns; i++)
+		b->embeddings[i] = (float)(prng_unit(&p) - 0.5);
+	struct chip_op *op = add_op(b, CHIP_OP_EMBED);
+
+	op->u.embed.table = random_weight(b, CHIP_F32, 1, columns);
+	op->u.embed.out = add_buffer(b, CHIP_ROWS, columns);
+	return op->u.embed.out;
+}
+
+/* What was added so far is not measured; the operation comes next. */
+static struct chip_op *measured(struct bench *b, enum chip_op_kind kind)
+{
+	b->prepared = b->desc.op_count;
+	return add_op(b, kind);
+}
+
+/* The last operation that many times, into the same place. */
+static void repeat(struct bench *b, uint32_t copies)
+{
+	while (b->desc.op_count < b->prepared + copies) {
+		b->ops[b->desc.op_count] = b->ops[b->prepared];
+		b->desc.op_count++;
+	}
 }
 
 /* ---- time --------------------------------------------------------------------------------------- */
 
-static void step(struct bench *b, uint32_t rows, uint32_t cached, const uint32_t *pages)
+static void step(struct bench *b, uint32_t rows, uint32_t depth)
 {
 	static struct chip_row table[ROWS_MAX];
+	static uint32_t pages[(DEPTH + ROWS_MAX) / CHIP_PAGE_TOKENS];
+	static uint32_t token;
 	const struct chip_sequence sequence = {
 		.row_count = rows,
-		.cached_tokens = cached,
+		.cached_tokens = depth,
 		.page_count = b->layout.pages,
 		.state_read = b->layout.states ? 0 : CHIP_NONE,
 	};
 	const struct chip_step s = {table, rows, &sequence, 1, pages, b->layout.pages, b->embeddings};
-	struct chip_output output = {0};
+	struct chip_output output = {.tokens = &token};
 	uint64_t ticket;
 
+	for (uint32_t i = 0; i < b->layout.pages; i++)
+		pages[i] = i;
 	for (uint32_t i = 0; i < rows; i++)
-		table[i] = (struct chip_row){.input = CHIP_INPUT_EMBEDDING, .value = i, .position = {cached + i}};
+		table[i] = (struct chip_row){.input = (uint8_t)b->input, .value = i, .position = {depth + i}};
+	table[rows - 1].want = (uint8_t)b->want;
 	must(chip_submit(b->chip, b->program, b->cache, &s, NULL, &ticket, &info));
 	must(chip_wait(b->chip, ticket, &output, &info));
 }
@@ -177,20 +233,17 @@ static int64_t now_ns(const struct bench *b)
 }
 
 /* Nanoseconds of one step, the median of some repeats. */
-static double time_step(struct bench *b, uint32_t rows, uint32_t cached)
+static double time_step(struct bench *b, uint32_t rows, uint32_t depth)
 {
 	double samples[REPEATS];
-	uint32_t pages[(CONTEXT + ROWS_MAX) / CHIP_PAGE_TOKENS];
 
-	for (uint32_t i = 0; i < b->layout.pages; i++)
-		pages[i] = i;
-	step(b, rows, cached, pages);
+	step(b, rows, depth);
 	for (uint32_t i = 0; i < REPEATS; i++) {
 		const int64_t start_ns = now_ns(b);
 		int64_t steps = 0, elapsed_ns = 0;
 
-		while (elapsed_ns < RUN_NS) {
-			step(b, rows, cached, pages);
+		while (elapsed_ns < REPEAT_NS) {
+			step(b, rows, depth);
 			steps++;
 			elapsed_ns = now_ns(b) - start_ns;
 		}
@@ -200,176 +253,279 @@ static double time_step(struct bench *b, uint32_t rows, uint32_t cached)
 	return samples[REPEATS / 2];
 }
 
-static void open_all(struct bench *b)
+/* The program with that many of its operations, for each number of rows; 0: not run, it would take too long. */
+static void time_program(struct bench *b, uint32_t op_count, uint32_t depth, double *ns)
 {
-	must(chip_cache_open(b->chip, &b->cache, &b->layout, &info));
-	must(chip_program_open(b->chip, &b->program, &b->desc, &b->layout, &info));
+	struct chip_program_desc desc = b->desc;
+
+	desc.op_count = op_count;
+	must(chip_program_open(b->chip, &b->program, &desc, &b->layout, &info));
+	for (size_t i = 0; i < ROW_COUNTS; i++) {
+		const bool same = b->want != CHIP_WANT_NOTHING && i > 0;   /* one row is wanted, however many there are */
+		const double expected_ns = same ? 0 : i ? ns[i - 1] * row_counts[i] / row_counts[i - 1] : 1;
+
+		ns[i] = expected_ns > 0 && expected_ns < STEP_NS_MAX ? time_step(b, row_counts[i], depth) : 0;
+	}
+	chip_program_close(b->chip, b->program);
 }
 
-/* bytes and operations of one step; peak is what the operations are measured against. */
-static void report(const struct bench *b, const char *name, uint32_t rows, double ns, double bytes, double ops,
-	int64_t peak)
-{
-	const double bytes_per_s = bytes / ns * 1e9, ops_per_s = ops / ns * 1e9;
+/* ---- the table ---------------------------------------------------------------------------------- */
 
-	printf("%-22s %5" PRIu32 " %11.1f %8.2f %6.1f %% %9.2f %6.1f %%\n", name, rows, ns / 1000, bytes_per_s / 1e9,
-		100 * bytes_per_s / (double)b->rates.read_bytes_per_s, ops_per_s / 1e9,
-		peak ? 100 * ops_per_s / (double)peak : 0.0);
+static void print_share(double amount_per_s, int64_t limit_per_s)
+{
+	if (amount_per_s > 0 && limit_per_s > 0)
+		printf(" %9.2f %6.1f %%", amount_per_s / 1e9, 100 * amount_per_s / (double)limit_per_s);
+	else
+		printf(" %9s %8s", "-", "-");
+}
+
+static void print_row(const struct bench *b, const char *name, double rows, double ns, const struct work *w)
+{
+	const double bytes = w->bytes + w->bytes_per_row * rows;
+	const double ops = w->ops_per_row * rows + w->ops_per_pair * rows * (rows + 1) / 2;
+
+	printf("%-20s %5.0f %11.1f", name, rows, ns / 1000);
+	print_share(bytes / ns * 1e9, b->rates.read_bytes_per_s);
+	print_share(ops / ns * 1e9, w->peak);
+	printf("\n");
 	(void)fflush(stdout);
 }
 
-/* ---- operations --------------------------------------------------------------------------------- */
-
-static void bench_matmul(struct bench *b, enum chip_type type)
+/* Runs the case, prints its rows and takes it down. */
+static void run(struct bench *b, const char *name, uint32_t depth, const struct work *w)
 {
-	const bool blocks = chip_type_block_values(type) > 1;
-	const int64_t peak = blocks ? b->rates.int8_ops_per_s : b->rates.f32_ops_per_s;
-	const uint32_t outputs = blocks ? OUTPUTS : OUTPUTS / 4;
-	struct chip_weight *w = random_weight(b, type, outputs, WIDTH);
-	const uint32_t in = begin(b, WIDTH);
-	struct chip_op *op = add_op(b, CHIP_OP_MATMUL);
-	char name[64];
+	const uint32_t copies = b->desc.op_count - b->prepared;
+	double with_ns[ROW_COUNTS], without_ns[ROW_COUNTS];
 
+	must(chip_cache_open(b->chip, &b->cache, &b->layout, &info));
+	chip_slot_open(b->chip, b->cache, 0, &b->sampling, NULL, 0, NULL, 0);
+	time_program(b, b->desc.op_count, depth, with_ns);
+	time_program(b, b->prepared, depth, without_ns);
+	for (size_t i = 0; i < ROW_COUNTS; i++)
+		if (with_ns[i] > without_ns[i] && without_ns[i] > 0)
+			print_row(b, name, row_counts[i], (with_ns[i] - without_ns[i]) / copies, w);
+	chip_cache_close(b->chip, b->cache);
+	for (uint32_t i = 0; i < b->weight_count; i++)
+		chip_weight_close(b->chip, b->weights[i]);
+	for (uint32_t i = 0; i < b->vector_count; i++)
+		chip_vector_close(b->chip, b->vectors[i]);
+	free(b->embeddings);
+}
+
+/* ---- matrices ----------------------------------------------------------------------------------- */
+
+static int64_t peak_of(const struct bench *b, enum chip_type type)
+{
+	if (chip_type_block_values(type) > 1)
+		return b->rates.int8_ops_per_s;
+	if (type == CHIP_BF16 && b->rates.bf16_ops_per_s > 0)
+		return b->rates.bf16_ops_per_s;
+	return b->rates.f32_ops_per_s;
+}
+
+static void set_matmul(struct chip_op *op, uint32_t in, struct chip_weight *w, uint32_t out)
+{
 	op->u.matmul.in = in;
 	op->u.matmul.count = 1;
 	op->u.matmul.weight[0] = w;
-	op->u.matmul.out[0] = add_buffer(b, outputs);
-	open_all(b);
-	(void)snprintf(name, sizeof(name), "matmul %s", chip_type_name(type));
-	for (size_t i = 0; i < ROW_COUNTS; i++)
-		report(b, name, row_counts[i], time_step(b, row_counts[i], 0), (double)chip_weight_bytes(w),
-			2.0 * outputs * WIDTH * row_counts[i], peak);
-	end(b);
-	chip_weight_close(b->chip, w);
+	op->u.matmul.out[0] = out;
 }
 
-/* 16 query heads on 8 key heads of 128, as in Qwen3-0.6B, behind CONTEXT tokens. */
-static void bench_attend(struct bench *b, enum chip_type kv_type)
+static void bench_matmul(struct bench *b, enum chip_type type)
 {
-	enum { HEADS = 16, KV_HEADS = 8, DIM = 128 };
-	const uint32_t in = begin(b, (HEADS + 2 * KV_HEADS) * DIM);
-	const struct chip_heads q = {in, 0, DIM, HEADS};
-	const uint32_t out = add_buffer(b, HEADS * DIM);
-	const double token_bytes = 2.0 * KV_HEADS * DIM * chip_type_block_bytes(kv_type);
+	const uint32_t outputs = chip_type_block_values(type) > 1 ? OUTPUTS : OUTPUTS / 4;
+	const uint32_t in = begin(b, WIDTH);
+	struct chip_weight *w = random_weight(b, type, outputs, WIDTH);
 	char name[64];
-	struct chip_op *op = add_op(b, CHIP_OP_QK_ROPE);
 
-	op->u.qk_rope.q = q;
-	op->u.qk_rope.k = (struct chip_heads){in, HEADS * DIM, DIM, KV_HEADS};
-	op->u.qk_rope.v = (struct chip_heads){in, (HEADS + KV_HEADS) * DIM, DIM, KV_HEADS};
-	op->u.qk_rope.head_dim = op->u.qk_rope.rotary_dim = DIM;
-	op->u.qk_rope.theta = 1e6;
-	for (uint32_t i = 0; i < CHEAP_COPIES / 8; i++) {
-		op = add_op(b, CHIP_OP_ATTEND);
-		op->u.attend.q = q;
-		op->u.attend.gate.buffer = CHIP_NONE;
-		op->u.attend.out = out;
-		op->u.attend.kv_heads = KV_HEADS;
-		op->u.attend.head_dim = DIM;
-		op->u.attend.scale = 0.088F;
-	}
-	b->layout.attention_layers = 1;
-	b->layout.kv_type = kv_type;
-	b->layout.kv_heads = KV_HEADS;
-	b->layout.head_dim = DIM;
-	b->layout.pages = (CONTEXT + ROWS_MAX) / CHIP_PAGE_TOKENS;
-	open_all(b);
-	(void)snprintf(name, sizeof(name), "attend %s, %d before", chip_type_name(kv_type), CONTEXT);
-	for (size_t i = 0; i < ROW_COUNTS; i++) {
-		struct chip_cost_shape shape = {0};
-
-		chip_cost_shape_add(&shape, CONTEXT, row_counts[i], 0);
-		report(b, name, row_counts[i], time_step(b, row_counts[i], CONTEXT) / (CHEAP_COPIES / 8.0),
-			token_bytes * (CONTEXT + row_counts[i]), 4.0 * HEADS * DIM * (double)shape.keys,
-			b->rates.f32_ops_per_s);
-	}
-	end(b);
+	set_matmul(measured(b, CHIP_OP_MATMUL), in, w, add_buffer(b, CHIP_ROWS, outputs));
+	(void)snprintf(name, sizeof(name), "matmul %s", chip_type_name(type));
+	run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w), .ops_per_row = 2.0 * outputs * WIDTH,
+		.peak = peak_of(b, type)});
 }
 
-/* 16 heads of 128 x 128, as in Qwen3.5-0.8B. */
-static void bench_delta(struct bench *b)
-{
-	enum { HEADS = 16, DIM = 128, CHANNELS = 3 * HEADS * DIM, WIDTH_TAPS = 4 };
-	const uint32_t in = begin(b, CHANNELS);
-	const uint32_t a = add_buffer(b, HEADS);
-	const uint32_t out = add_buffer(b, HEADS * DIM);
-	struct chip_weight *small = random_weight(b, CHIP_F32, HEADS, CHANNELS);
-	float *zeros = calloc(CHANNELS * WIDTH_TAPS, sizeof(float));
-	struct chip_vector *gates, *taps;
-	struct chip_op *op = add_op(b, CHIP_OP_MATMUL);
-
-	if (!zeros)
-		abort();
-	op->u.matmul.in = in;
-	op->u.matmul.count = 1;
-	op->u.matmul.weight[0] = small;
-	op->u.matmul.out[0] = a;
-	must(chip_vector_open(b->chip, &gates, zeros, HEADS, &info));
-	must(chip_vector_open(b->chip, &taps, zeros, CHANNELS * WIDTH_TAPS, &info));
-	op = add_op(b, CHIP_OP_CONV);
-	op->u.conv.data = in;
-	op->u.conv.weight = taps;
-	for (uint32_t i = 0; i < CHEAP_COPIES / 8; i++) {
-		op = add_op(b, CHIP_OP_DELTA);
-		op->u.delta.qkv = in;
-		op->u.delta.a = op->u.delta.b = a;
-		op->u.delta.out = out;
-		op->u.delta.decay = op->u.delta.dt_bias = gates;
-		op->u.delta.k_heads = op->u.delta.v_heads = HEADS;
-		op->u.delta.k_dim = op->u.delta.v_dim = DIM;
-	}
-	b->layout.delta_layers = b->layout.states = 1;
-	b->layout.conv_channels = CHANNELS;
-	b->layout.conv_width = WIDTH_TAPS;
-	b->layout.v_heads = HEADS;
-	b->layout.k_dim = b->layout.v_dim = DIM;
-	open_all(b);
-	for (size_t i = 0; i < ROW_COUNTS; i++)
-		report(b, "delta 16 x 128 x 128", row_counts[i],
-			time_step(b, row_counts[i], 0) / (CHEAP_COPIES / 8.0), 8.0 * HEADS * DIM * DIM,
-			8.0 * HEADS * DIM * DIM * row_counts[i], b->rates.f32_ops_per_s);
-	end(b);
-	chip_weight_close(b->chip, small);
-	chip_vector_close(b->chip, gates);
-	chip_vector_close(b->chip, taps);
-	free(zeros);
-}
-
-/* What is done element by element; activations come from caches, so bytes say little and are left out. */
-static void bench_cheap(struct bench *b, enum chip_op_kind kind, const char *name, double ops_per_value)
+/* Rows out of a q8_0 table, for each row of the step another. */
+static void bench_embed(struct bench *b)
 {
 	const uint32_t in = begin(b, WIDTH);
-	const uint32_t out = add_buffer(b, WIDTH);
-	float *ones = malloc(WIDTH * sizeof(float));
-	struct chip_vector *weight;
+	struct chip_op *op = measured(b, CHIP_OP_EMBED);
 
-	if (!ones)
-		abort();
-	for (uint32_t i = 0; i < WIDTH; i++)
-		ones[i] = 1.0F;
-	must(chip_vector_open(b->chip, &weight, ones, WIDTH, &info));
-	free(ones);
-	for (uint32_t i = 0; i < CHEAP_COPIES; i++) {
-		struct chip_op *op = add_op(b, kind);
-
-		if (kind == CHIP_OP_NORM) {
-			op->u.norm.residual = in;
-			op->u.norm.add = CHIP_NONE;
-			op->u.norm.out = out;
-			op->u.norm.weight = weight;
-			op->u.norm.eps = 1e-6F;
-		} else {
-			op->u.swiglu.gate = op->u.swiglu.up = in;
-			op->u.swiglu.out = out;
-		}
-	}
-	open_all(b);
-	for (size_t i = 0; i < ROW_COUNTS; i++)
-		report(b, name, row_counts[i], time_step(b, row_counts[i], 0) / CHEAP_COPIES, 0,
-			ops_per_value * WIDTH * row_counts[i], b->rates.f32_ops_per_s);
-	end(b);
-	chip_vector_close(b->chip, weight);
+	b->input = CHIP_INPUT_TOKEN;
+	op->u.embed.table = random_weight(b, CHIP_Q8_0, OUTPUTS, WIDTH);
+	op->u.embed.out = in;
+	b->ops[0].u.embed.table = op->u.embed.table;
+	repeat(b, COPIES_MAX);
+	run(b, "embed q8_0", 0, &(struct work){0});
 }
+
+/* ---- attention: 16 query heads on 8 key heads of 128 as in Qwen3-0.6B, keys and values f16 -------- */
+
+enum { HEADS = 16, KV_HEADS = 8, HEAD_DIM = 128 };
+
+static struct chip_op qk_rope_op(struct bench *b)
+{
+	const uint32_t in = begin(b, (HEADS + 2 * KV_HEADS) * HEAD_DIM);
+	struct chip_op op = {.kind = CHIP_OP_QK_ROPE};
+
+	b->layout.attention_layers = 1;
+	b->layout.kv_type = CHIP_F16;
+	b->layout.kv_heads = KV_HEADS;
+	b->layout.head_dim = HEAD_DIM;
+	b->layout.pages = (DEPTH + ROWS_MAX) / CHIP_PAGE_TOKENS;
+	op.u.qk_rope.q = (struct chip_heads){in, 0, HEAD_DIM, HEADS};
+	op.u.qk_rope.k = (struct chip_heads){in, HEADS * HEAD_DIM, HEAD_DIM, KV_HEADS};
+	op.u.qk_rope.v = (struct chip_heads){in, (HEADS + KV_HEADS) * HEAD_DIM, HEAD_DIM, KV_HEADS};
+	op.u.qk_rope.head_dim = op.u.qk_rope.rotary_dim = HEAD_DIM;
+	op.u.qk_rope.theta = 1e6;
+	op.u.qk_rope.q_norm = op.u.qk_rope.k_norm = constant_vector(b, HEAD_DIM, 1.0F);
+	op.u.qk_rope.eps = 1e-6F;
+	return op;
+}
+
+/* Norm of 4 operations an element, rotation of 3; the angles are once for all layers and not measured. */
+static void bench_qk_rope(struct bench *b)
+{
+	const struct chip_op op = qk_rope_op(b);
+
+	*add_op(b, CHIP_OP_QK_ROPE) = op;
+	*measured(b, CHIP_OP_QK_ROPE) = op;
+	repeat(b, COPIES_MAX / 4);
+	run(b, "qk_rope", 0, &(struct work){.ops_per_row = 7.0 * (HEADS + KV_HEADS) * HEAD_DIM,
+		.peak = b->rates.f32_ops_per_s});
+}
+
+static void bench_attend(struct bench *b, uint32_t depth)
+{
+	const struct chip_op rope = qk_rope_op(b);
+	const double token_bytes = 2.0 * 2 * KV_HEADS * HEAD_DIM, key_ops = 4.0 * HEADS * HEAD_DIM;
+	char name[64];
+
+	*add_op(b, CHIP_OP_QK_ROPE) = rope;
+	struct chip_op *op = measured(b, CHIP_OP_ATTEND);
+
+	op->u.attend.q = rope.u.qk_rope.q;
+	op->u.attend.gate.buffer = CHIP_NONE;
+	op->u.attend.out = add_buffer(b, CHIP_ROWS, HEADS * HEAD_DIM);
+	op->u.attend.kv_heads = KV_HEADS;
+	op->u.attend.head_dim = HEAD_DIM;
+	op->u.attend.scale = 0.088F;
+	repeat(b, 4);
+	(void)snprintf(name, sizeof(name), "attend, %" PRIu32 " before", depth);
+	run(b, name, depth, &(struct work){token_bytes * depth, token_bytes, key_ops * depth, key_ops,
+		b->rates.f32_ops_per_s});
+}
+
+/* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------------- */
+
+enum { DELTA_HEADS = 16, DELTA_DIM = 128, CHANNELS = 3 * DELTA_HEADS * DELTA_DIM, TAPS = 4 };
+
+static uint32_t begin_delta(struct bench *b)
+{
+	const uint32_t in = begin(b, CHANNELS);
+
+	b->layout.delta_layers = b->layout.states = 1;
+	b->layout.conv_channels = CHANNELS;
+	b->layout.conv_width = TAPS;
+	b->layout.v_heads = DELTA_HEADS;
+	b->layout.k_dim = b->layout.v_dim = DELTA_DIM;
+	return in;
+}
+
+static void bench_conv(struct bench *b)
+{
+	const uint32_t in = begin_delta(b);
+	struct chip_op *op = measured(b, CHIP_OP_CONV);
+
+	op->u.conv.data = in;
+	op->u.conv.weight = constant_vector(b, CHANNELS * TAPS, 0.5F);
+	repeat(b, COPIES_MAX / 4);
+	run(b, "conv", 0, &(struct work){.ops_per_row = (2.0 * TAPS + 20) * CHANNELS,
+		.peak = b->rates.f32_ops_per_s});
+}
+
+static void bench_delta(struct bench *b)
+{
+	const uint32_t in = begin_delta(b);
+	const double state = (double)DELTA_HEADS * DELTA_DIM * DELTA_DIM;
+	struct chip_vector *zeros = constant_vector(b, DELTA_HEADS, 0.0F);
+	const uint32_t gates = add_buffer(b, CHIP_ROWS, DELTA_HEADS);
+	struct chip_weight *small = random_weight(b, CHIP_F32, DELTA_HEADS, CHANNELS);
+
+	set_matmul(add_op(b, CHIP_OP_MATMUL), in, small, gates);
+	struct chip_op *op = measured(b, CHIP_OP_DELTA);
+
+	op->u.delta.qkv = in;
+	op->u.delta.a = op->u.delta.b = gates;
+	op->u.delta.out = add_buffer(b, CHIP_ROWS, DELTA_HEADS * DELTA_DIM);
+	op->u.delta.decay = op->u.delta.dt_bias = zeros;
+	op->u.delta.k_heads = op->u.delta.v_heads = DELTA_HEADS;
+	op->u.delta.k_dim = op->u.delta.v_dim = DELTA_DIM;
+	repeat(b, 8);
+	run(b, "delta", 0, &(struct work){.bytes = 2 * 4 * state, .ops_per_row = 8 * state,
+		.peak = b->rates.f32_ops_per_s});
+}
+
+/* ---- element by element: what they read lies in caches -------------------------------------------- */
+
+/* Operations an element as the plain code has them, a function of exp counted as 20. */
+static void bench_element(struct bench *b, enum chip_op_kind kind, const char *name, double ops)
+{
+	const uint32_t in = begin(b, WIDTH), out = add_buffer(b, CHIP_ROWS, WIDTH);
+	struct chip_vector *ones = constant_vector(b, WIDTH, 1.0F), *head = constant_vector(b, HEAD_DIM, 1.0F);
+	struct chip_op norm = {.kind = CHIP_OP_NORM};
+
+	norm.u.norm.residual = in;
+	norm.u.norm.add = CHIP_NONE;
+	norm.u.norm.out = out;
+	norm.u.norm.weight = ones;
+	norm.u.norm.eps = 1e-6F;
+	*add_op(b, CHIP_OP_NORM) = norm;
+	struct chip_op *op = measured(b, kind);
+
+	if (kind == CHIP_OP_NORM) {
+		*op = norm;
+	} else if (kind == CHIP_OP_NORM_GATE) {
+		op->u.norm_gate.in = op->u.norm_gate.gate = in;
+		op->u.norm_gate.out = out;
+		op->u.norm_gate.weight = head;
+		op->u.norm_gate.head_dim = HEAD_DIM;
+		op->u.norm_gate.eps = 1e-6F;
+	} else if (kind == CHIP_OP_SWIGLU) {
+		op->u.swiglu.gate = op->u.swiglu.up = in;
+		op->u.swiglu.out = out;
+	} else {
+		op->u.add.out = out;
+		op->u.add.in = in;
+	}
+	repeat(b, COPIES_MAX);
+	run(b, name, 0, &(struct work){.ops_per_row = ops * WIDTH, .peak = b->rates.f32_ops_per_s});
+}
+
+/* ---- sampling: one row of logits ------------------------------------------------------------------ */
+
+static void bench_sample(struct bench *b, const char *name, float temperature)
+{
+	enum { SMALL = 32 };
+	const uint32_t in = begin(b, SMALL), wanted = add_buffer(b, CHIP_WANTED, SMALL);
+	struct chip_op *op = add_op(b, CHIP_OP_GATHER);
+	const uint32_t logits = add_buffer(b, CHIP_WANTED, VOCAB);
+
+	op->u.gather.in = in;
+	op->u.gather.out = wanted;
+	set_matmul(add_op(b, CHIP_OP_MATMUL), wanted, random_weight(b, CHIP_Q8_0, VOCAB, SMALL), logits);
+	op = measured(b, CHIP_OP_SAMPLE);
+	op->u.sample.logits = logits;
+	op->u.sample.vocab = VOCAB;
+	b->desc.logits = logits;
+	b->layout.vocab = VOCAB;
+	b->want = CHIP_WANT_TOKEN;
+	b->sampling.temperature = temperature;
+	b->sampling.top_k = 20;
+	b->sampling.top_p = 0.95F;
+	run(b, name, 0, &(struct work){.bytes = 4.0 * VOCAB});
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------ */
 
 static bool wanted(const struct bench *b, const char *name)
 {
@@ -381,22 +537,53 @@ static void bench_all(struct bench *b)
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		if (wanted(b, "matmul") || wanted(b, chip_type_name(type)))
 			bench_matmul(b, type);
+	if (wanted(b, "embed"))
+		bench_embed(b);
+	if (wanted(b, "qk_rope"))
+		bench_qk_rope(b);
 	if (wanted(b, "attend")) {
-		bench_attend(b, CHIP_F32);
-		bench_attend(b, CHIP_F16);
+		bench_attend(b, 0);
+		bench_attend(b, DEPTH);
 	}
+	if (wanted(b, "conv"))
+		bench_conv(b);
 	if (wanted(b, "delta"))
 		bench_delta(b);
 	if (wanted(b, "norm"))
-		bench_cheap(b, CHIP_OP_NORM, "norm 1024", 4);
+		bench_element(b, CHIP_OP_NORM, "norm", 4);
+	if (wanted(b, "norm_gate"))
+		bench_element(b, CHIP_OP_NORM_GATE, "norm_gate", 25);
 	if (wanted(b, "swiglu"))
-		bench_cheap(b, CHIP_OP_SWIGLU, "swiglu 1024", 20);
+		bench_element(b, CHIP_OP_SWIGLU, "swiglu", 21);
+	if (wanted(b, "add"))
+		bench_element(b, CHIP_OP_ADD, "add", 1);
+	if (wanted(b, "sample")) {
+		bench_sample(b, "sample, greedy", 0);
+		bench_sample(b, "sample, top-k 20", 0.8F);
+	}
+}
+
+static void bench_isa(struct bench *b, const struct chip_config *config)
+{
+	must(chip_open(&b->chip, "cpu", config, &info));
+	chip_describe(b->chip, &b->info);
+	must(chip_measure(b->chip, &b->rates, &info));
+	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, bf16 %.1f, f32 %.1f GOP/s\n\n",
+		b->info.name, b->info.isa, b->info.cores, b->cpu_clock ? "processor" : "wall",
+		(double)b->rates.read_bytes_per_s / 1e9, (double)b->rates.int8_ops_per_s / 1e9,
+		(double)b->rates.bf16_ops_per_s / 1e9, (double)b->rates.f32_ops_per_s / 1e9);
+	printf("%-20s %5s %11s %9s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read", "GOP/s", "of peak");
+	bench_all(b);
+	printf("\n");
+	chip_close(b->chip);
 }
 
 int main(int argc, char **argv)
 {
 	struct chip_config config = {0};
 	static struct bench b;
+	struct chip_info here;
+	char *rest = NULL;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--isa") == 0)
@@ -408,15 +595,14 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--only") == 0)
 			b.only = argv[i + 1];
 	}
-	must(chip_open(&b.chip, "cpu", &config, &info));
-	chip_describe(b.chip, &b.info);
-	must(chip_measure(b.chip, &b.rates, &info));
-	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, bf16 %.1f, f32 %.1f GOP/s\n\n",
-		b.info.name, b.info.isa, b.info.cores, b.cpu_clock ? "processor" : "wall",
-		(double)b.rates.read_bytes_per_s / 1e9, (double)b.rates.int8_ops_per_s / 1e9,
-		(double)b.rates.bf16_ops_per_s / 1e9, (double)b.rates.f32_ops_per_s / 1e9);
-	printf("%-22s %5s %11s %8s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read", "GOP/s", "of peak");
-	bench_all(&b);
-	chip_close(b.chip);
+	if (config.isa) {
+		bench_isa(&b, &config);
+		return 0;
+	}
+	(void)chip_list(&here, 1);
+	for (char *isa = strtok_r(here.isas, " ", &rest); isa; isa = strtok_r(NULL, " ", &rest)) {
+		config.isa = isa;
+		bench_isa(&b, &config);
+	}
 	return 0;
 }
