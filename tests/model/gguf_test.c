@@ -28,7 +28,7 @@ static struct buf make_file(void)
 	gguf_add_u32(&b, "a.count", 28);
 	gguf_add_f32(&b, "a.eps", 0.5F);
 	buf_add_char(gguf_add_key(&b, "a.yes", GGUF_BOOL), 1);
-	buf_add_char(gguf_add_key(&b, "a.small", GGUF_I8), -5);
+	buf_add_char(gguf_add_key(&b, "a.small", GGUF_I8), (char)-5);
 	gguf_put_u64(gguf_add_key(&b, "a.big", GGUF_U64), UINT64_MAX);
 	gguf_add_strings(&b, "a.words", 3, words);
 	gguf_add_i32s(&b, "a.numbers", 3, numbers);
