@@ -106,7 +106,7 @@ enum core_event_kind {
 	/* no new requests; what runs has grace_ns, then is CUT; then STOPPED (rules.md 9) */
 	CORE_DRAIN,
 
-	/* Administration: each is answered by one REPLY, once durable. Their token comes first. */
+	/* Administration: each is answered by one REPLY, once durable. */
 	CORE_TENANT_CREATE,
 	CORE_TENANT_TOPUP,
 	CORE_TENANT_SET,    /* credit and limits */
@@ -134,6 +134,7 @@ struct core_event {
 	int64_t now_ns;         /* never goes back; what deadlines are compared with */
 	int64_t wall_ns;        /* what rows are dated with */
 	uint64_t random;        /* LOAD_COUNTERS: seed of the hash tables; else unused */
+	uint64_t token;         /* READY, MODEL, AUTHORISE, administration: comes back in the REPLY */
 	union {
 		struct {
 			uint64_t transaction_id_next;
@@ -156,9 +157,7 @@ struct core_event {
 			int64_t held_nano;
 			int64_t tokens;             /* sampled at least, by the journal */
 		} cut_off;
-		struct { uint64_t token; } ready;
 		struct {
-			uint64_t token;
 			uint32_t model;             /* index, below models_max, not in use */
 			char name[RECORD_MODEL_BYTES];
 			struct executor_limits limits;
@@ -186,36 +185,32 @@ struct core_event {
 			/* FLUSHED: finish is tool_calls instead of stop */
 			bool tool_calls;
 		} progress;                         /* WRITTEN STALL RESUME FLUSHED CANCEL */
-		struct { uint64_t token; struct core_caller caller; } authorise;
+		struct { struct core_caller caller; } authorise;
 		struct batch *batch_done;
 		struct { uint64_t sequence; } store;
 		struct { int64_t grace_ns; } drain;
 		struct {
-			uint64_t token;
 			struct record_tenant tenant;    /* all but id and created_ns */
 			int64_t topup_nano;             /* 0: none */
 		} tenant_create;
 		struct {
-			uint64_t token;
 			char name[RECORD_NAME_BYTES];
 			int64_t amount_nano;
 		} tenant_topup;
 		struct {
-			uint64_t token;
 			char name[RECORD_NAME_BYTES];
 			int64_t credit_nano;
 			int64_t requests_per_min;
 			int64_t tokens_per_min;
 		} tenant_set;
-		struct { uint64_t token; char name[RECORD_NAME_BYTES]; } tenant_show;
+		struct { char name[RECORD_NAME_BYTES]; } tenant_show;
 		struct {
-			uint64_t token;
 			char tenant[RECORD_NAME_BYTES];
 			struct record_key key;          /* name, prefix, hash */
 		} key_create;
-		struct { uint64_t token; uint32_t key_id; } key_revoke;
+		struct { uint32_t key_id; } key_revoke;
 		/* not version, from */
-		struct { uint64_t token; struct record_price price; } price_set;
+		struct { struct record_price price; } price_set;
 	} u;
 };
 

@@ -384,8 +384,7 @@ static bool names_valid(const struct core_event *event)
 
 void admin_event(struct core *core, const struct core_event *event, struct core_actions *actions)
 {
-	/* The token comes first in every command (core.h), so any name for it will do. */
-	struct core_reply reply = {.token = event->u.ready.token};
+	struct core_reply reply = {.token = event->token};
 	const uint64_t given = core->record_given;
 
 	assert(core->ready);

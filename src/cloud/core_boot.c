@@ -141,7 +141,7 @@ static bool nothing_held(const struct core *core)
 
 static void ready(struct core *core, const struct core_event *event, struct core_actions *actions)
 {
-	struct core_reply reply = {.token = event->u.ready.token};
+	struct core_reply reply = {.token = event->token};
 
 	if (!nothing_held(core) || !ledger_balanced(&core->ledger))
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);
@@ -158,7 +158,7 @@ static void load_model(struct core *core, const struct core_event *event,
 	const struct executor_limits *limits = &event->u.model.limits;
 	const struct executor_limits *most = &core->limits.pool;
 	const uint32_t at = event->u.model.model;
-	struct core_reply reply = {.token = event->u.model.token};
+	struct core_reply reply = {.token = event->token};
 
 	if (at >= core->limits.models_max || limits->slots == 0 || limits->slots > most->slots ||
 		limits->pages > most->pages || limits->states > most->states ||

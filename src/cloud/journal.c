@@ -220,9 +220,9 @@ static void code_boot(struct codec *c, struct core_event *e)
 		code_i64(c, &e->u.cut_off.held_nano);
 		code_i64(c, &e->u.cut_off.tokens);
 	} else if (e->kind == CORE_READY) {
-		code_u64(c, &e->u.ready.token);
+		code_u64(c, &e->token);
 	} else {
-		code_u64(c, &e->u.model.token);
+		code_u64(c, &e->token);
 		code_u32(c, &e->u.model.model);
 		code_text(c, e->u.model.name, sizeof(e->u.model.name));
 		code_limits(c, &e->u.model.limits);
@@ -251,7 +251,7 @@ static void code_front(struct codec *c, struct core_event *e)
 
 static void code_command(struct codec *c, struct core_event *e)
 {
-	code_u64(c, &e->u.authorise.token);     /* comes first in every one of them */
+	code_u64(c, &e->token);
 	if (e->kind == CORE_AUTHORISE) {
 		code_caller(c, &e->u.authorise.caller);
 	} else if (e->kind == CORE_TENANT_CREATE) {

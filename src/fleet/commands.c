@@ -55,9 +55,9 @@ static void key_create(struct fleet *f, struct core_event *e)
 	const bool again = f->key_count > 0 && fleet_one_in(f, 8);
 
 	e->kind = CORE_KEY_CREATE;
-	e->u.ready.token = FLEET_KEY_TOKEN | f->token_next;
+	e->token = FLEET_KEY_TOKEN | f->token_next;
 	name_choose(f, e->u.key_create.tenant);
-	fleet_key_hash(again ? f->keys[0] : e->u.ready.token, e->u.key_create.key.hash);
+	fleet_key_hash(again ? f->keys[0] : e->token, e->u.key_create.key.hash);
 }
 
 static void price_set(struct fleet *f, struct core_event *e)
@@ -92,7 +92,7 @@ void fleet_command(struct fleet *f)
 	f->command_ns = f->now_ns + fleet_between_ns(f, 0, 100 * FLEET_MS);
 	if (f->witness.command_count >= WITNESS_COMMANDS / 2)
 		return;
-	event.u.ready.token = ++f->token_next;  /* comes first in all of them */
+	event.token = ++f->token_next;
 	if (choice < 2)
 		tenant_create(f, &event);
 	else if (choice < 3)

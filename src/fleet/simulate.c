@@ -54,7 +54,7 @@ static void boot_models(struct fleet *f)
 	for (uint32_t i = 0; i < f->limits.models_max; i++) {
 		struct core_event event = {.kind = CORE_MODEL};
 
-		event.u.model.token = ++f->token_next;
+		event.token = ++f->token_next;
 		event.u.model.model = i;
 		snprintf(event.u.model.name, RECORD_MODEL_BYTES, "m%u", i);
 		event.u.model.limits = f->model_limits[i];
@@ -78,7 +78,7 @@ static enum err boot(struct fleet *f, struct err_info *info)
 		fleet_core(f, &b.cut_offs[i]);
 		boot_commit(f);
 	}
-	ready.u.ready.token = ++f->token_next;
+	ready.token = ++f->token_next;
 	fleet_core(f, &ready);
 	boot_commit(f);
 	boot_models(f);

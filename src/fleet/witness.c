@@ -134,7 +134,7 @@ static void command_add(struct witness *w, const struct core_event *e)
 		return;
 	}
 	w->commands[w->command_count++] =
-		(struct witness_command){.token = e->u.ready.token, .kind = e->kind};
+		(struct witness_command){.token = e->token, .kind = e->kind};
 }
 
 void witness_event(struct witness *w, const struct core_event *e)

@@ -168,7 +168,7 @@ static void call_start(struct admin_call *c)
 	c->info = (struct err_info){0};
 	c->work.data = c;
 	if (!admin_is_list(c->command.op)) {
-		c->command.event.u.ready.token = FRONT_ADMIN_TOKEN + (uint64_t)(c - c->admin->calls);
+		c->command.event.token = FRONT_ADMIN_TOKEN + (uint64_t)(c - c->admin->calls);
 		front_tell(f, &c->command.event);
 	} else if (uv_queue_work(&f->loop, &c->work, list_read, list_was_read)) {
 		err_set(&c->info, ERR_MEMORY, "no thread for the list");

@@ -297,7 +297,7 @@ static void call_authorise(struct call *c)
 {
 	struct core_event event = {.kind = CORE_AUTHORISE};
 
-	event.u.authorise.token = c->handle;
+	event.token = c->handle;
 	event.u.authorise.caller = c->caller;
 	front_tell(c->front, &event);
 }

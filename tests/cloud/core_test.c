@@ -584,7 +584,7 @@ static void a_command_is_answered_when_it_is_durable(void **state)
 	start_with(&h, 1000, 0);
 	house_forget(&h);
 	strcpy(event.u.tenant_topup.name, "acme");
-	event.u.tenant_topup.token = 99;
+	event.token = 99;
 	event.u.tenant_topup.amount_nano = 500;
 	house_send(&h, event);
 	assert_int_equal(house_count(&h, CORE_REPLY), 0);

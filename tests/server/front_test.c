@@ -160,7 +160,7 @@ static struct core_event let_in(enum core_event_kind next)
 {
 	const struct core_event event = hear(CORE_AUTHORISE);
 
-	say((struct core_action){.kind = CORE_REPLY, .u.reply = {.token = event.u.authorise.token}});
+	say((struct core_action){.kind = CORE_REPLY, .u.reply = {.token = event.token}});
 	return hear(next);
 }
 
