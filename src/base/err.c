@@ -124,32 +124,3 @@ enum err err_prefix(struct err_info *info, const char *format, ...)
 	text_append(info->text, before);
 	return info->code;
 }
-
-const char *err_name(enum err code)
-{
-	switch (code) {
-	case ERR_NONE:
-		return "none";
-	case ERR_INPUT:
-		return "input";
-	case ERR_UNSUPPORTED:
-		return "unsupported";
-	case ERR_LIMIT:
-		return "limit";
-	case ERR_NOT_FOUND:
-		return "not_found";
-	case ERR_EXISTS:
-		return "exists";
-	case ERR_DENIED:
-		return "denied";
-	case ERR_BUSY:
-		return "busy";
-	case ERR_IO:
-		return "io";
-	case ERR_MEMORY:
-		return "memory";
-	case ERR_CANCELLED:
-		return "cancelled";
-	}
-	return "unknown";
-}

@@ -46,7 +46,4 @@ enum err err_set_errno(struct err_info *info, const char *format, ...) PRINTF_LI
  * an error must be there. */
 enum err err_prefix(struct err_info *info, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The constant's name in lower case, for logs: "input", "not_found". */
-const char *err_name(enum err code);
-
 #endif

@@ -74,36 +74,6 @@ float math_expf(float x)
 	return p * scale_a * scale_b;
 }
 
-/* log x = k ln 2 + log m, m in [sqrt 1/2, sqrt 2). With f = m - 1 and s = f / (2 + f),
- * log m = 2 atanh s = f - s (f - R), R = 2/3 s^2 + 2/5 s^4 + ... */
-float math_logf(float x)
-{
-	uint32_t bits = math_f32_bits(x);
-	int32_t k = 0;
-
-	if (!(x > 0.0F) || bits >= 0x7F800000U)  /* zero, negative, NaN, infinite */
-		return x == 0.0F ? -__builtin_inff() : x > 0.0F ? x : x < 0.0F ? __builtin_nanf("") : x;
-	if (bits < 0x00800000U) {  /* subnormal */
-		bits = math_f32_bits(x * 0x1p23F);
-		k = -23;
-	}
-	/* Counted from sqrt 1/2, the exponent says which k makes m fall into its interval. */
-	bits -= 0x3F3504F3U;
-	k += (int32_t)(bits >> 23) - (bits >> 31 ? 512 : 0);
-	const float m = math_f32_from_bits((bits & 0x007FFFFFU) + 0x3F3504F3U);
-	const float f = m - 1.0F;
-	const float s = f / (2.0F + f);
-	const float z = s * s;
-	float p = 2.0F / 11.0F;
-	p = p * z + 2.0F / 9.0F;
-	p = p * z + 2.0F / 7.0F;
-	p = p * z + 2.0F / 5.0F;
-	p = p * z + 2.0F / 3.0F;
-	p = p * z;
-	const float n = (float)k;
-	return n * 0x1.63p-1F + (f - (s * (f - p) - n * -0x1.bd0106p-13F));
-}
-
 /* 2^n as two factors: n from -1100 to 1100, where one factor may not exist. */
 static double scale_by_power_of_2(double value, int64_t n)
 {
@@ -152,6 +122,8 @@ static double split_exponent(double x, int64_t *k)
 	return m;
 }
 
+/* log x = k ln 2 + log m, m in [sqrt 1/2, sqrt 2). With f = m - 1 and s = f / (2 + f),
+ * log m = 2 atanh s = f - s (f - R), R = 2/3 s^2 + 2/5 s^4 + ... */
 double math_log(double x)
 {
 	static const double odd_parts[] = {
@@ -477,16 +449,6 @@ bool math_mul_size(size_t a, size_t b, size_t *out)
 	size_t result;
 
 	if (__builtin_mul_overflow(a, b, &result))
-		return false;
-	*out = result;
-	return true;
-}
-
-bool math_add_size(size_t a, size_t b, size_t *out)
-{
-	size_t result;
-
-	if (__builtin_add_overflow(a, b, &result))
 		return false;
 	*out = result;
 	return true;

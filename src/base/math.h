@@ -17,7 +17,6 @@ __extension__ typedef __int128 math_i128;          /* exact sums of such product
 /* Correct to 2 ulp, NaN for NaN. exp(-inf) = 0, overflow gives inf; log(0) = -inf, below 0 NaN. math_expf says
  * in math.c how a SIMD twin gives the same bits. */
 float math_expf(float x);
-float math_logf(float x);
 double math_exp(double x);
 double math_log(double x);
 /* 2 ulp for |x| <= 2^30, which is asserted (argument reduced in integers): rope angles up to the longest
@@ -67,7 +66,6 @@ bool math_add_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused
 bool math_sub_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused_result));
 bool math_mul_i64(int64_t a, int64_t b, int64_t *out) __attribute__((warn_unused_result));
 bool math_mul_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
-bool math_add_size(size_t a, size_t b, size_t *out) __attribute__((warn_unused_result));
 
 static inline uint32_t math_min_u32(uint32_t a, uint32_t b)
 {

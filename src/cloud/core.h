@@ -138,8 +138,6 @@ struct core_event {
 	union {
 		struct {
 			uint64_t transaction_id_next;
-			uint32_t tenant_id_next;
-			uint32_t key_id_next;
 			uint64_t price_version_next;
 			int64_t cash_nano;
 			int64_t revenue_nano;

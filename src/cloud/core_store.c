@@ -33,14 +33,9 @@ void store_progress(struct core *core, const struct core_event *event)
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-static void reply_say(const struct core_reply *reply, struct core_actions *actions)
-{
-	core_action_add(actions, CORE_REPLY)->u.reply = *reply;
-}
-
 void core_reply_now(const struct core_reply *reply, struct core_actions *actions)
 {
-	reply_say(reply, actions);
+	core_action_add(actions, CORE_REPLY)->u.reply = *reply;
 }
 
 void core_reply_later(struct core *core, const struct core_reply *reply)
@@ -58,7 +53,7 @@ static bool reply_work(struct core *core, struct core_actions *actions)
 
 	if (core->reply_count == 0 || waiting->sequence > core->record_durable)
 		return false;
-	reply_say(&waiting->reply, actions);
+	core_reply_now(&waiting->reply, actions);
 	core->reply_first = (core->reply_first + 1) % core->limits.replies_max;
 	core->reply_count--;
 	return true;

@@ -202,8 +202,6 @@ static void code_boot(struct codec *c, struct core_event *e)
 	if (e->kind == CORE_LOAD_COUNTERS) {
 		code_u64(c, &e->random);
 		code_u64(c, &e->u.load_counters.transaction_id_next);
-		code_u32(c, &e->u.load_counters.tenant_id_next);
-		code_u32(c, &e->u.load_counters.key_id_next);
 		code_u64(c, &e->u.load_counters.price_version_next);
 		code_i64(c, &e->u.load_counters.cash_nano);
 		code_i64(c, &e->u.load_counters.revenue_nano);

@@ -79,7 +79,7 @@ enum record_transaction_kind {
 	RECORD_HOLD,
 	RECORD_SETTLE,
 	RECORD_RELEASE,
-	RECORD_REFUND,
+	RECORD_REFUND,          /* reserved, as the next: lists and checks know them, nothing makes them */
 	RECORD_ADJUST,
 };
 

@@ -311,8 +311,6 @@ static void load_counters(const struct store_memory *m, store_see *see, void *co
 		id = t->id > id ? t->id : id;
 	}
 	event.u.load_counters.transaction_id_next = id + 1;
-	event.u.load_counters.tenant_id_next = m->tenant_count + 1;
-	event.u.load_counters.key_id_next = m->keys.count + 1;
 	event.u.load_counters.price_version_next = m->prices.count + 1;
 	event.u.load_counters.cash_nano = m->cash_nano;
 	event.u.load_counters.revenue_nano = m->revenue_nano;

@@ -49,7 +49,6 @@ struct batch {
 	uint32_t item_count;
 	uint32_t row_count;
 	uint32_t page_count;
-	uint32_t steps_max;     /* 1; more: repeat while nothing changes */
 	struct batch_item items[BATCH_ITEMS_MAX];
 	struct batch_result results[BATCH_ITEMS_MAX];   /* filled by the executor */
 	bool failed;            /* the whole step failed; results say nothing */

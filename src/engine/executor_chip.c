@@ -152,10 +152,8 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 	const struct token_text text = tokenizer_answer_text(model_tokenizer(e->model), token);
 
 	if (stop_feed(&slot->stop, r->stops, r->stop_count, r->answer_tokens > r->answer_tokens_min, text.bytes,
-		    text.size, NULL, NULL)) {
-		r->ended_by_stop_string = true;
+		    text.size, NULL, NULL))
 		return BATCH_END_STOP;
-	}
 	return r->answer_tokens == r->answer_tokens_max ? BATCH_END_LENGTH : BATCH_END_NOT;
 }
 

@@ -25,7 +25,6 @@ struct request_stop {
 };
 
 struct request {
-	char id[REQUEST_ID_BYTES];      /* x-request-id, the request_id of usage, ledger, log and journal */
 	uint32_t handle;                /* index in the table of requests; what small messages carry */
 	uint32_t model;                 /* index of the pool */
 
@@ -42,10 +41,8 @@ struct request {
 
 	uint32_t *answer;               /* [answer_tokens_max] in the arena */
 	uint32_t answer_tokens;         /* written by the executor only */
-	bool ended_by_stop_string;      /* its text is not part of the answer: the front cuts it */
 
 	struct arena arena;
-	void *owner;                    /* the front's connection */
 };
 
 /* Requests by handle, shared by front, core and executor; a slot is taken and given back by the front. */

@@ -224,7 +224,6 @@ struct batch *scheduler_plan(struct scheduler *s)
 	assert(b->row_count <= s->limits.rows_max);
 	b->id = s->batch_id_next++;
 	b->model = s->model;
-	b->steps_max = 1;
 	b->failed = false;
 	s->batch_count++;
 	return b;

@@ -121,12 +121,6 @@ uint32_t session_context_max(const struct session *s)
 	return s->context_max;
 }
 
-uint32_t session_length(const struct session *s, uint32_t sequence)
-{
-	assert(sequence < s->sequences);
-	return s->length[sequence];
-}
-
 void session_start(struct session *s, uint32_t sequence, const struct chip_sampling *sampling,
 	const uint32_t *prompt, uint32_t prompt_count)
 {

@@ -33,8 +33,6 @@ enum err session_open(struct session **out, struct model *model, const struct se
 void session_close(struct session *s);
 
 uint32_t session_context_max(const struct session *s);
-/* Tokens of the sequence in the cache. */
-uint32_t session_length(const struct session *s, uint32_t sequence);
 
 /* Empties the sequence and makes it ready; prompt are the tokens that penalties count. */
 void session_start(struct session *s, uint32_t sequence, const struct chip_sampling *sampling,

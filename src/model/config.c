@@ -167,13 +167,3 @@ void model_config_add_eos(struct model_config *c, uint32_t token)
 	if (c->eos_count < MODEL_EOS_MAX && !model_config_is_eos(c, token))
 		c->eos[c->eos_count++] = token;
 }
-
-uint32_t model_config_layer_rank(const struct model_config *c, uint32_t layer)
-{
-	uint32_t rank = 0;
-
-	assert(layer < c->layers);
-	for (uint32_t i = 0; i < layer; i++)
-		rank += c->layer_kind[i] == c->layer_kind[layer];
-	return rank;
-}

@@ -124,9 +124,6 @@ enum err model_config_set_vocab_used(struct model_config *c, uint32_t tokens,
 void model_config_add_eos(struct model_config *c, uint32_t token);
 bool model_config_is_eos(const struct model_config *c, uint32_t token);
 
-/* Index of a layer among the layers of its kind: the cache's layer. */
-uint32_t model_config_layer_rank(const struct model_config *c, uint32_t layer);
-
 /* Of the convolution: q and k of each key head, v of each value head. */
 static inline uint32_t model_config_delta_channels(const struct model_config *c)
 {

@@ -55,12 +55,6 @@ void jinja_output_init(struct jinja_output *out, size_t bytes_max)
 	buf_init(&out->spans, bytes_max * sizeof(struct text_span) + sizeof(struct text_span));
 }
 
-void jinja_output_clear(struct jinja_output *out)
-{
-	buf_clear(&out->text);
-	buf_clear(&out->spans);
-}
-
 void jinja_output_free(struct jinja_output *out)
 {
 	buf_free(&out->text);

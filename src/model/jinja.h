@@ -70,7 +70,6 @@ struct jinja_output {
 
 /* The text may grow to bytes_max; more is ERR_LIMIT. */
 void jinja_output_init(struct jinja_output *out, size_t bytes_max);
-void jinja_output_clear(struct jinja_output *out);
 void jinja_output_free(struct jinja_output *out);
 size_t jinja_output_span_count(const struct jinja_output *out);
 const struct text_span *jinja_output_spans(const struct jinja_output *out);

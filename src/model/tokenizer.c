@@ -304,15 +304,6 @@ struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id)
 	return tokenizer_is_special(t, id) ? (struct token_text){0} : tokenizer_text(t, id);
 }
 
-uint32_t tokenizer_find_added(const struct tokenizer *t, const char *text, size_t size)
-{
-	uint32_t id = TOKENIZER_ID_NONE;
-
-	return added_index_match(&t->added, text, size, &id) == size && size > 0
-		       ? id
-		       : TOKENIZER_ID_NONE;
-}
-
 uint32_t tokenizer_bos(const struct tokenizer *t)
 {
 	return t->bos_id;

@@ -134,8 +134,6 @@ struct token_text tokenizer_text(const struct tokenizer *t, uint32_t id);
  * looks for stop strings and whoever writes the text must agree on this. */
 struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
-/* The added token of exactly this text, or TOKENIZER_ID_NONE. */
-uint32_t tokenizer_find_added(const struct tokenizer *t, const char *text, size_t size);
 /* As the files say, or TOKENIZER_ID_NONE. A model's generation_config.json knows better when to
  * stop. */
 uint32_t tokenizer_bos(const struct tokenizer *t);

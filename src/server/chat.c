@@ -170,7 +170,6 @@ static bool request_fill(struct call *c, const struct server_model *model)
 	struct request *r = &c->request;
 	const uint32_t room = c->context_max - r->prompt_tokens;
 
-	memcpy(r->id, c->request_id, sizeof(r->id));
 	r->handle = c->handle;
 	r->model = c->chat.model;
 	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room ? (uint32_t)c->chat.max_tokens : room;
@@ -181,7 +180,6 @@ static bool request_fill(struct call *c, const struct server_model *model)
 	if (!c->chat.seed_given)
 		prng_system(&r->sampling.seed, sizeof(r->sampling.seed));
 	eos_set(r, model);
-	r->owner = c;
 	r->answer = arena_array(&r->arena, r->answer_tokens_max, sizeof(*r->answer));
 	c->detokenise = arena_alloc(&r->arena, sizeof(*c->detokenise));
 	if (!r->answer || !c->detokenise || !stops_copy(c))

@@ -188,11 +188,9 @@ static void load_counters(struct row *r, void *context)
 
 	l->event = (struct core_event){.kind = CORE_LOAD_COUNTERS};
 	l->event.u.load_counters.transaction_id_next = (uint64_t)row_int(r, 0, 1, INT64_MAX);
-	l->event.u.load_counters.tenant_id_next = (uint32_t)row_int(r, 1, 1, UINT32_MAX - 1);
-	l->event.u.load_counters.key_id_next = (uint32_t)row_int(r, 2, 1, UINT32_MAX - 1);
-	l->event.u.load_counters.price_version_next = (uint64_t)row_int(r, 3, 1, INT64_MAX);
-	l->event.u.load_counters.cash_nano = row_amount(r, 4);
-	l->event.u.load_counters.revenue_nano = row_amount(r, 5);
+	l->event.u.load_counters.price_version_next = (uint64_t)row_int(r, 1, 1, INT64_MAX);
+	l->event.u.load_counters.cash_nano = row_amount(r, 2);
+	l->event.u.load_counters.revenue_nano = row_amount(r, 3);
 	load_see(l, r);
 }
 
@@ -240,8 +238,7 @@ static const struct {
 	const char *sql;
 	void (*take)(struct row *r, void *context);
 } LOADS[] = {
-	{"meta", "SELECT (SELECT ifnull(max(id), 0) + 1 FROM ledger), (SELECT ifnull(max(id), 0) + 1 FROM tenant), "
-		"(SELECT ifnull(max(id), 0) + 1 FROM api_key), (SELECT ifnull(max(version), 0) + 1 FROM price), "
+	{"meta", "SELECT (SELECT ifnull(max(id), 0) + 1 FROM ledger), (SELECT ifnull(max(version), 0) + 1 FROM price), "
 		"(SELECT balance_nano FROM account WHERE id = 1), (SELECT balance_nano FROM account WHERE id = 2)",
 		load_counters},
 	{"tenant", "SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 * t.id + 1 "

@@ -114,17 +114,6 @@ static void a_cut_never_goes_through_a_character(void **state)
 	}
 }
 
-static void every_code_has_a_name_of_its_own(void **state)
-{
-	(void)state;
-	for (int a = ERR_NONE; a <= ERR_CANCELLED; a++) {
-		assert_string_not_equal(err_name((enum err)a), "unknown");
-		for (int b = ERR_NONE; b < a; b++)
-			assert_string_not_equal(err_name((enum err)a), err_name((enum err)b));
-	}
-	assert_string_equal(err_name(ERR_NOT_FOUND), "not_found");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,7 +124,6 @@ int main(void)
 		cmocka_unit_test(each_level_adds_where_it_was),
 		cmocka_unit_test(a_long_text_is_cut_and_still_ends),
 		cmocka_unit_test(a_cut_never_goes_through_a_character),
-		cmocka_unit_test(every_code_has_a_name_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,12 +72,6 @@ static void expf_keeps_two_ulp(void **state)
 	assert_true(worst_f32(math_expf, expl, -104.0F, 88.72F) < 2.0L);
 }
 
-static void logf_keeps_two_ulp(void **state)
-{
-	(void)state;
-	assert_true(worst_f32(math_logf, logl, 1e-45F, FLT_MAX) < 2.0L);
-}
-
 static void sigmoid_silu_and_softplus_keep_their_bounds(void **state)
 {
 	(void)state;
@@ -169,11 +163,10 @@ static void special_values_are_what_they_should_be(void **state)
 	assert_true(math_expf(INFINITY) == INFINITY && math_exp(INFINITY) == INFINITY);
 	assert_true(math_expf(1000.0F) == INFINITY && math_exp(1000.0) == INFINITY);
 	assert_true(isnan(math_expf(NAN)) && isnan(math_exp(NAN)));
-	assert_true(math_logf(1.0F) == 0.0F && math_log(1.0) == 0.0);
-	assert_true(math_logf(0.0F) == -INFINITY && math_log(-0.0) == -INFINITY);
-	assert_true(math_logf(INFINITY) == INFINITY && math_log(INFINITY) == INFINITY);
-	assert_true(isnan(math_logf(-1.0F)) && isnan(math_log(-1.0)) && isnan(math_logf(NAN)) &&
-		isnan(math_log(NAN)));
+	assert_true(math_log(1.0) == 0.0);
+	assert_true(math_log(-0.0) == -INFINITY);
+	assert_true(math_log(INFINITY) == INFINITY);
+	assert_true(isnan(math_log(-1.0)) && isnan(math_log(NAN)));
 	assert_true(math_sigmoidf(-INFINITY) == 0.0F && math_sigmoidf(INFINITY) == 1.0F &&
 		math_sigmoidf(0.0F) == 0.5F);
 	assert_true(isnan(math_sigmoidf(NAN)) && isnan(math_softplusf(NAN)) &&
@@ -202,14 +195,14 @@ static void the_same_bits_from_every_compiler(void **state)
 		double cosine;
 
 		math_sincos(unit * 1073741824.0, &sine, &cosine);
-		const float singles[] = {math_expf(x), math_logf(math_expf(x / 2)),
-			math_sigmoidf(x), math_siluf(x), math_softplusf(x)};
+		const float singles[] = {math_expf(x), math_sigmoidf(x), math_siluf(x),
+			math_softplusf(x)};
 		const double doubles[] = {math_exp(wide), math_log(unit + 0x1p-60), sine, cosine,
 			math_pow(1e7, -unit), math_pow(unit + 0x1p-60, wide)};
 		hash = hash_mix(hash, hash_bytes(singles, sizeof(singles), 0));
 		hash = hash_mix(hash, hash_bytes(doubles, sizeof(doubles), 0));
 	}
-	assert_int_equal(hash, 0x2119D144B1C9326FULL);
+	assert_int_equal(hash, 0x6F736DA81C7C65BCULL);
 }
 
 static void every_half_survives_the_way_to_float_and_back(void **state)
@@ -270,7 +263,6 @@ static void sums_and_products_that_do_not_fit_say_so_and_touch_nothing(void **st
 	assert_false(math_mul_i64(4000000000, 4000000000, &number));
 	assert_int_equal(number, 77);
 	assert_false(math_mul_size(SIZE_MAX, 2, &size));
-	assert_false(math_add_size(SIZE_MAX, 1, &size));
 	assert_int_equal(size, 77);
 	assert_true(math_add_i64(INT64_MAX, INT64_MIN, &number));
 	assert_int_equal(number, -1);
@@ -279,7 +271,6 @@ static void sums_and_products_that_do_not_fit_say_so_and_touch_nothing(void **st
 	assert_true(math_mul_i64(3037000499, 3037000499, &number));
 	assert_int_equal(number, 9223372030926249001);
 	assert_true(math_mul_size(SIZE_MAX / 3, 3, &size));
-	assert_true(math_add_size(SIZE_MAX - 1, 1, &size));
 	assert_int_equal(size, SIZE_MAX);
 }
 
@@ -287,7 +278,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(expf_keeps_two_ulp),
-		cmocka_unit_test(logf_keeps_two_ulp),
 		cmocka_unit_test(sigmoid_silu_and_softplus_keep_their_bounds),
 		cmocka_unit_test(exp_and_log_keep_two_ulp),
 		cmocka_unit_test(sine_and_cosine_keep_two_ulp_up_to_a_billion),

@@ -99,8 +99,7 @@ static inline void house_open(struct house *h, const struct core_limits *limits)
 {
 	house_raw(h, limits);
 	house_send(h, (struct core_event){.kind = CORE_LOAD_COUNTERS, .random = 7,
-		.u.load_counters = {.transaction_id_next = 1, .price_version_next = 1,
-			.tenant_id_next = 1, .key_id_next = 1}});
+		.u.load_counters = {.transaction_id_next = 1, .price_version_next = 1}});
 }
 
 /* Ready, with one model that is called "poet". */

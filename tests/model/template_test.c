@@ -61,7 +61,8 @@ static enum err run(struct fixture *f, const struct chat_template *c,
 	enum err code;
 
 	arena_reset(&f->scratch);
-	jinja_output_clear(&f->out);
+	buf_clear(&f->out.text);
+	buf_clear(&f->out.spans);
 	f->tokens = (struct token_list){.ids = f->ids, .count_max = TOKENS_MAX};
 	f->info = (struct err_info){0};
 	if ((code = chat_template_render(c, prompt, &f->scratch, &f->out, &f->info)))

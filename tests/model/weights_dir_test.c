@@ -76,7 +76,7 @@ static void check(const char *path, enum err wanted, const char *part)
 
 	const enum err code = weights_open(&w, path, &info);
 	if (code != wanted || !strstr(info.text, part))
-		fail_msg("%s, not %s: \"%s\" should say \"%s\"", err_name(code), err_name(wanted),
+		fail_msg("%d, not %d: \"%s\" should say \"%s\"", (int)code, (int)wanted,
 			info.text, part);
 	if (!code)
 		weights_close(&w);

@@ -269,7 +269,7 @@ static void check_texts(const char *config, const char *prefix,
 
 	const enum err code = open_texts(config, prefix, change, &w, &file, &info);
 	if (code != wanted)
-		fail_msg("%s, not %s: \"%s\"", err_name(code), err_name(wanted), info.text);
+		fail_msg("%d, not %d: \"%s\"", (int)code, (int)wanted, info.text);
 	if (!strstr(info.text, part))
 		fail_msg("\"%s\" does not say \"%s\"", info.text, part);
 	if (!code)
@@ -286,7 +286,7 @@ static void check_gguf(const char *config, uint32_t mtp_layers,
 
 	const enum err code = weights_open_memory(&w, file.data, file.size, "test.gguf", &info);
 	if (code != wanted)
-		fail_msg("%s, not %s: \"%s\"", err_name(code), err_name(wanted), info.text);
+		fail_msg("%d, not %d: \"%s\"", (int)code, (int)wanted, info.text);
 	if (!strstr(info.text, part))
 		fail_msg("\"%s\" does not say \"%s\"", info.text, part);
 	if (!code)
