@@ -197,8 +197,8 @@ struct core_event {
 		} tenant_topup;
 		struct {
 			char name[RECORD_NAME_BYTES];
-			int64_t credit_nano;
-			int64_t requests_per_min;
+			int64_t credit_nano;        /* of these three: below 0, as it is */
+			int64_t requests_per_min;   /* 0: no limit */
 			int64_t tokens_per_min;
 		} tenant_set;
 		struct { char name[RECORD_NAME_BYTES]; } tenant_show;

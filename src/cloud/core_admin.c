@@ -245,9 +245,12 @@ static enum core_result tenant_set(struct core *core, const struct core_event *e
 	struct ledger_account *account = &core->ledger.accounts[id - 1];
 	struct record_tenant row = tenant->row;
 
-	row.credit_nano = event->u.tenant_set.credit_nano;
-	row.requests_per_min = event->u.tenant_set.requests_per_min;
-	row.tokens_per_min = event->u.tenant_set.tokens_per_min;
+	if (event->u.tenant_set.credit_nano >= 0)
+		row.credit_nano = event->u.tenant_set.credit_nano;
+	if (event->u.tenant_set.requests_per_min >= 0)
+		row.requests_per_min = event->u.tenant_set.requests_per_min;
+	if (event->u.tenant_set.tokens_per_min >= 0)
+		row.tokens_per_min = event->u.tenant_set.tokens_per_min;
 	if (!tenant_row_valid(&row) || account->balance_nano < -row.credit_nano ||
 		(id == core->tenant_local_id) != (row.credit_nano == LEDGER_CREDIT_UNLIMITED))
 		return CORE_RESULT_INVALID;

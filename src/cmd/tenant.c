@@ -1,14 +1,29 @@
-/* cmd/tenant.c - `tongyun tenant create|list|show|topup`. */
+/* cmd/tenant.c - `tongyun tenant create|list|show|set|topup`. */
 #include <stdio.h>
 
+#include "cloud/bucket.h"
+#include "cloud/ledger.h"
 #include "cmd/cloud.h"
 #include "cmd/cmd.h"
 
+static void limit_print(const json_t *row, const char *key, const char *unit)
+{
+	const json_int_t limit = json_integer_value(json_object_get(row, key));
+
+	if (limit > 0)
+		printf("  at most %" JSON_INTEGER_FORMAT " %s/min", limit, unit);
+}
+
 static void tenant_print(const json_t *row)
 {
-	printf("%-24s balance %20s  held %16s  credit %16s %s\n", cloud_text(row, "name"),
-		cloud_money(row, "balance_nano"), cloud_money(row, "held_nano"), cloud_money(row, "credit_nano"),
-		cloud_text(row, "currency"));
+	const bool unlimited = json_integer_value(json_object_get(row, "credit_nano")) == LEDGER_CREDIT_UNLIMITED;
+
+	printf("%-24s balance %20s  held %16s  credit %16s %s", cloud_text(row, "name"),
+		cloud_money(row, "balance_nano"), cloud_money(row, "held_nano"),
+		unlimited ? "unlimited" : cloud_money(row, "credit_nano"), cloud_text(row, "currency"));
+	limit_print(row, "requests_per_min", "requests");
+	limit_print(row, "tokens_per_min", "tokens");
+	putchar('\n');
 }
 
 /* An amount option: NULL is 0. */
@@ -90,6 +105,36 @@ static int tenant_show(int argc, char **argv)
 	return cloud_ask(json_pack("{s:s, s:s}", "op", "tenant_show", "name", name), CLOUD_ONE, as_json, tenant_print);
 }
 
+static int tenant_set(int argc, char **argv)
+{
+	const char *credit = NULL, *name;
+	int64_t requests = -1, tokens = -1, credit_nano;
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"credit", 0, OPTION_STRING, &credit, 0, 0, "AMOUNT", "how far below zero the balance may go"},
+		{"requests-per-min", 0, OPTION_INT, &requests, 0, BUCKET_CAPACITY_MAX, "N", "requests a minute; 0: no limit"},
+		{"tokens-per-min", 0, OPTION_INT, &tokens, 0, BUCKET_CAPACITY_MAX, "N", "tokens a minute, prompt and answer; 0: no limit"},
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"tenant set", "NAME", "Changes a tenant's credit and limits; what is not named stays.", rows,
+		sizeof(rows) / sizeof(*rows), 1};
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+		return exit_code;
+	if (count != 1)
+		return options_wrong(&o, "which NAME?");
+	if (!credit && requests < 0 && tokens < 0)
+		return options_wrong(&o, "nothing to change; name --credit, --requests-per-min or --tokens-per-min");
+	if (!amount_of(&o, "--credit", credit, &credit_nano, &exit_code))
+		return exit_code;
+	return cloud_ask(json_pack("{s:s, s:s, s:o*, s:o*, s:o*}", "op", "tenant_set", "name", name,
+		"credit_nano", credit ? json_integer(credit_nano) : NULL,
+		"requests_per_min", requests >= 0 ? json_integer(requests) : NULL,
+		"tokens_per_min", tokens >= 0 ? json_integer(tokens) : NULL), CLOUD_ONE, as_json, tenant_print);
+}
+
 static int tenant_list(int argc, char **argv)
 {
 	bool as_json = false;
@@ -108,7 +153,7 @@ static int tenant_list(int argc, char **argv)
 int cmd_tenant(int argc, char **argv)
 {
 	static const struct cloud_subverb subverbs[] = {
-		{"create", tenant_create}, {"list", tenant_list}, {"show", tenant_show}, {"topup", tenant_topup}};
+		{"create", tenant_create}, {"list", tenant_list}, {"show", tenant_show}, {"set", tenant_set}, {"topup", tenant_topup}};
 
-	return cloud_dispatch(argc, argv, "Tenants and their money.", subverbs, 4);
+	return cloud_dispatch(argc, argv, "Tenants and their money.", subverbs, 5);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cloud/bucket.h"
 #include "cloud/price.h"
 #include "cloud/ledger.h"
 #include "engine/request.h"
@@ -71,6 +72,17 @@ static bool read_tenant_show(struct admin_command *c, const json_t *d, struct op
 	return read_text(d, "name", true, c->event.u.tenant_show.name, RECORD_NAME_BYTES, error);
 }
 
+static bool read_tenant_set(struct admin_command *c, const json_t *d, struct openai_error *error)
+{
+	c->event.kind = CORE_TENANT_SET;
+	c->event.u.tenant_set.credit_nano = c->event.u.tenant_set.requests_per_min =
+		c->event.u.tenant_set.tokens_per_min = -1;
+	return read_text(d, "name", true, c->event.u.tenant_set.name, RECORD_NAME_BYTES, error) &&
+		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX, &c->event.u.tenant_set.credit_nano, error) &&
+		read_nano(d, "requests_per_min", 0, BUCKET_CAPACITY_MAX, &c->event.u.tenant_set.requests_per_min, error) &&
+		read_nano(d, "tokens_per_min", 0, BUCKET_CAPACITY_MAX, &c->event.u.tenant_set.tokens_per_min, error);
+}
+
 static bool read_key_create(struct admin_command *c, const json_t *d, const uint8_t *secret, struct openai_error *error)
 {
 	struct record_key *key = &c->event.u.key_create.key;
@@ -127,7 +139,7 @@ static bool read_filter(struct admin_command *c, const json_t *d, struct openai_
 }
 
 static const char *const OP_NAMES[ADMIN_OPS] = {
-	"tenant_create", "tenant_topup", "tenant_show", "key_create", "key_revoke", "price_set", "tenant_list", "key_list",
+	"tenant_create", "tenant_topup", "tenant_show", "tenant_set", "key_create", "key_revoke", "price_set", "tenant_list", "key_list",
 	"price_list", "usage_list", "ledger_list", "ledger_check",
 };
 
@@ -161,6 +173,8 @@ bool admin_command_read(struct admin_command *c, const json_t *document, const u
 		return read_tenant_topup(c, document, error);
 	case ADMIN_TENANT_SHOW:
 		return read_tenant_show(c, document, error);
+	case ADMIN_TENANT_SET:
+		return read_tenant_set(c, document, error);
 	case ADMIN_KEY_CREATE:
 		return read_key_create(c, document, secret, error);
 	case ADMIN_KEY_REVOKE:
@@ -194,7 +208,8 @@ static void tenant_write(struct buf *out, const struct record_tenant *tenant, in
 	buf_add_char(out, '{');
 	add_text(out, "name", tenant->name);
 	buf_printf(out, ",\"currency\":\"%s\",\"balance_nano\":%" PRId64 ",\"held_nano\":%" PRId64
-		",\"credit_nano\":%" PRId64 "}", currency, balance_nano, held_nano, tenant->credit_nano);
+		",\"credit_nano\":%" PRId64 ",\"requests_per_min\":%" PRId64 ",\"tokens_per_min\":%" PRId64 "}",
+		currency, balance_nano, held_nano, tenant->credit_nano, tenant->requests_per_min, tenant->tokens_per_min);
 }
 
 static void price_write(struct buf *out, const struct record_price *p)

@@ -3,6 +3,7 @@
  *	{"op":"tenant_create","name":"a","balance_nano":0,"credit_nano":0}   -> {"name","currency","balance_nano",...}
  *	{"op":"tenant_topup","name":"a","amount_nano":1}                     -> the same
  *	{"op":"tenant_show","name":"a"}                                      -> the same
+ *	{"op":"tenant_set","name":"a","credit_nano":0,"requests_per_min":60} -> the same; what is absent stays
  *	{"op":"key_create","tenant":"a","name":"s"}                          -> {"id","tenant","prefix","key"}
  *	{"op":"key_revoke","id":1}                                           -> {"id"}
  *	{"op":"price_set","model":"m","input_nano":1,"output_nano":1,"cached_nano":1}  -> {"model","version",...}
@@ -28,6 +29,7 @@ enum admin_op {
 	ADMIN_TENANT_CREATE,
 	ADMIN_TENANT_TOPUP,
 	ADMIN_TENANT_SHOW,
+	ADMIN_TENANT_SET,
 	ADMIN_KEY_CREATE,
 	ADMIN_KEY_REVOKE,
 	ADMIN_PRICE_SET,

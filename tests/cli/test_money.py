@@ -8,7 +8,7 @@ import pytest
 
 from program import NANO, POET, Program
 
-TENANT = {"name", "currency", "balance_nano", "held_nano", "credit_nano"}
+TENANT = {"name", "currency", "balance_nano", "held_nano", "credit_nano", "requests_per_min", "tokens_per_min"}
 KEY = {"id", "tenant", "prefix", "key"}
 KEY_ROW = {"id", "tenant", "name", "prefix", "revoked"}
 PRICE = {"model", "version", "from_ns", "input_nano", "cached_nano", "output_nano"}
@@ -17,8 +17,9 @@ USAGE = {"request_id", "tenant", "key_id", "model", "at_ns", "input", "cached_in
 TRANSACTION = {"id", "at_ns", "kind", "request_id", "tenant", "entries"}
 
 
-def tenant(name, balance=0, credit=0, held=0):
-    return {"name": name, "currency": "CNY", "balance_nano": balance, "held_nano": held, "credit_nano": credit}
+def tenant(name, balance=0, credit=0, held=0, requests=0, tokens=0):
+    return {"name": name, "currency": "CNY", "balance_nano": balance, "held_nano": held, "credit_nano": credit,
+            "requests_per_min": requests, "tokens_per_min": tokens}
 
 
 def names(program):
@@ -40,6 +41,33 @@ def test_a_tenant_is_made_topped_up_and_shown(program):
     assert program.json("tenant", "list")[1] == program.json("tenant", "show", "lab")
     assert "10.000000001" in program.ok("tenant", "show", "lab") and "CNY" in program.ok("tenant", "list")
     program.ok("ledger", "check")
+
+
+def test_credit_and_limits_are_changed_one_by_one(program):
+    program.ok("tenant", "create", "lab", "--credit", "1.00")
+    assert program.json("tenant", "set", "lab", "--requests-per-min", 60) == tenant("lab", 0, NANO, requests=60)
+    assert program.json("tenant", "set", "lab", "--tokens-per-min", 5000) == tenant("lab", 0, NANO, 0, 60, 5000)
+    assert program.json("tenant", "set", "lab", "--credit", "0") == tenant("lab", requests=60, tokens=5000)
+    assert "at most 60 requests/min  at most 5000 tokens/min" in program.ok("tenant", "show", "lab")
+    assert program.json("tenant", "set", "lab", "--requests-per-min", 0) == tenant("lab", tokens=5000)
+    assert program.json("tenant", "show", "lab") == tenant("lab", tokens=5000)
+    assert "nothing to change" in program.wrong("tenant set", "lab")
+    assert "no such tenant" in program.fails("tenant", "set", "nobody", "--credit", "1")
+    assert "unlimited" in program.ok("tenant", "show", "local")
+
+
+def test_who_asks_more_often_than_the_limit_is_told_when_to_come_back(program):
+    program.ok("tenant", "create", "lab", "--balance", "1.00")
+    key = program.json("key", "create", "lab")["key"]
+    with program.serve() as server:
+        program.ok("tenant", "set", "lab", "--requests-per-min", 2)     # through the running server
+        assert [server.ask(key, max_tokens=1)[0] for _ in range(2)] == [200, 200]
+        response, answer = server.request("POST", "/v1/chat/completions", key, max_tokens=1,
+                                          messages=[{"role": "user", "content": "hello"}])
+        assert (response.status, answer["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert 1 <= int(response.headers["retry-after"]) <= 30
+        program.ok("tenant", "set", "lab", "--requests-per-min", 0)
+        assert server.ask(key, max_tokens=1)[0] == 200
 
 
 def test_amounts_reach_their_last_digit_and_no_further(program):

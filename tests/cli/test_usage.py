@@ -23,6 +23,7 @@ OPTIONS = {     # what cli.md promises
     "tenant create": "--balance --credit --json",
     "tenant list": "--json",
     "tenant show": "--json",
+    "tenant set": "--credit --requests-per-min --tokens-per-min --json",
     "tenant topup": "--json",
     "key create": "--name --json",
     "key list": "--json",
@@ -33,7 +34,7 @@ OPTIONS = {     # what cli.md promises
     "ledger list": "--tenant --request --json",
     "ledger check": "--json",
 }
-GROUPS = {"tenant": "create list show topup", "key": "create list revoke", "price": "set list", "usage": "list",
+GROUPS = {"tenant": "create list show set topup", "key": "create list revoke", "price": "set list", "usage": "list",
           "ledger": "list check", "fleet": "simulate"}
 MODEL_VERBS = ["run -p hello", "serve", "show", "tokenize", "detokenize", "template --messages /dev/null",
                "logits --tokens /dev/null --out /dev/null", "bench"]
