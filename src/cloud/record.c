@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "engine/request.h"
 
 #define REQUEST_PREFIX  "req_"
@@ -151,4 +152,23 @@ bool record_tenant_name_valid(const char *name)
 
 	return size > 0 && size < RECORD_NAME_BYTES &&
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
+}
+
+/* C0, DEL, C1, and the two separators that end a line. */
+static bool is_control(uint32_t code_point)
+{
+	return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) || code_point == 0x2028 || code_point == 0x2029;
+}
+
+bool record_label_valid(const char *label, size_t bytes)
+{
+	const size_t size = strnlen(label, bytes);
+
+	for (size_t at = 0, length = 0; at < size; at += length) {
+		uint32_t code_point = 0;
+
+		if (utf8_next(label + at, size - at, &length, &code_point) != UTF8_CHARACTER || is_control(code_point))
+			return false;
+	}
+	return size > 0 && size < bytes;
 }

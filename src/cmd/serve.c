@@ -104,6 +104,8 @@ static enum err id_check(const struct serve *s, uint32_t index, struct err_info 
 	if (!*id || strlen(id) >= RECORD_MODEL_BYTES)
 		return err_set(info, ERR_INPUT, "the id of a model has 1 to %d bytes, not %zu; give it an --alias",
 			RECORD_MODEL_BYTES - 1, strlen(id));
+	if (!record_label_valid(id, RECORD_MODEL_BYTES))
+		return err_set(info, ERR_INPUT, "the id of a model is text without control characters; give it an --alias");
 	for (uint32_t i = 0; i < index; i++)
 		if (strcmp(s->served[i].id, id) == 0)
 			return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias", id);

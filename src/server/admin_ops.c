@@ -35,6 +35,16 @@ static bool read_text(const json_t *document, const char *key, bool wanted, char
 	return true;
 }
 
+/* Of a model or a key. */
+static bool read_label(const json_t *document, const char *key, bool wanted, char *out, size_t size,
+	struct openai_error *error)
+{
+	if (!read_text(document, key, wanted, out, size, error))
+		return false;
+	return (!wanted && !out[0]) || record_label_valid(out, size) ||
+		invalid(error, key, "must be text without control characters");
+}
+
 static bool read_nano(const json_t *document, const char *key, int64_t min, int64_t max, int64_t *out,
 	struct openai_error *error)
 {
@@ -89,7 +99,7 @@ static bool read_key_create(struct admin_command *c, const json_t *d, const uint
 
 	c->event.kind = CORE_KEY_CREATE;
 	if (!read_text(d, "tenant", true, c->event.u.key_create.tenant, RECORD_NAME_BYTES, error) ||
-		!read_text(d, "name", false, key->name, sizeof(key->name), error))
+		!read_label(d, "name", false, key->name, sizeof(key->name), error))
 		return false;
 	key_make(c->key);
 	key_prefix(key->prefix, c->key);
@@ -114,7 +124,7 @@ static bool read_price_set(struct admin_command *c, const json_t *d, struct open
 
 	c->event.kind = CORE_PRICE_SET;
 	price->input_nano = price->output_nano = price->cached_nano = -1;
-	if (!read_text(d, "model", true, price->model, sizeof(price->model), error) ||
+	if (!read_label(d, "model", true, price->model, sizeof(price->model), error) ||
 		!read_nano(d, "input_nano", 0, PRICE_NANO_MAX, &price->input_nano, error) ||
 		!read_nano(d, "output_nano", 0, PRICE_NANO_MAX, &price->output_nano, error) ||
 		!read_nano(d, "cached_nano", 0, PRICE_NANO_MAX, &price->cached_nano, error))
@@ -123,7 +133,7 @@ static bool read_price_set(struct admin_command *c, const json_t *d, struct open
 		return invalid(error, price->input_nano < 0 ? "input_nano" : "output_nano", "must be given");
 	if (price->cached_nano < 0)
 		price->cached_nano = price->input_nano;  /* rules.md 17 */
-	return price->model[0] != '\0' || invalid(error, "model", "must be given");
+	return true;
 }
 
 static bool read_filter(struct admin_command *c, const json_t *d, struct openai_error *error)

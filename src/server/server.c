@@ -332,8 +332,9 @@ static enum err ids_check(const struct server_config *config, struct err_info *i
 	for (uint32_t i = 0; i < config->model_count; i++) {
 		const char *id = config->models[i].id;
 
-		if (!id[0] || strlen(id) >= RECORD_MODEL_BYTES)
-			return err_set(info, ERR_INPUT, "%.100s: a model's name has 1 to %d bytes", id, RECORD_MODEL_BYTES - 1);
+		if (!record_label_valid(id, RECORD_MODEL_BYTES))
+			return err_set(info, ERR_INPUT, "a model's name has 1 to %d bytes and no control characters",
+				RECORD_MODEL_BYTES - 1);
 	}
 	return ERR_NONE;
 }

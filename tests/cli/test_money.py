@@ -328,3 +328,9 @@ def test_a_database_that_is_damaged_is_told(used, program, damage):
     with open(path, "wb") as file:
         file.write(data)
     assert program.fails("ledger", "check")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\x9b31m"])
+def test_a_name_cannot_write_to_the_terminal_of_who_lists_it(program, name):
+    assert "control characters" in program.fails("price", "set", name, "--input", 1, "--output", 1)
+    assert "control characters" in program.fails("key", "create", "local", "--name", name)

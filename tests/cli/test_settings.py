@@ -53,7 +53,7 @@ def test_sequences_at_once_have_three_spellings(program, spelling):
 
 
 def test_an_id_that_no_price_could_name_is_refused(program):
-    for alias in ("", "x" * 128):
+    for alias in ("", "x" * 128, "a\nb", "m\x1b[31m"):
         assert "give it an --alias" in program.fails("serve", "--port", 0, "--executor", "sim", "--alias", alias)
     assert served_id(program, "--alias", "x" * 127) == "x" * 127
 

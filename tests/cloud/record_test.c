@@ -110,6 +110,19 @@ static void tenant_names_are_short_and_plain(void **state)
 	assert_false(record_tenant_name_valid(name));
 }
 
+static void labels_show_what_they_say(void **state)
+{
+	static const char *const bad[] = {"", "a\nb", "\x1b[31m", "a\x7f", "\xc2\x9b" "31m", "\xe2\x80\xa8", "\xff", "\xc3", "a\t"};
+
+	(void)state;
+	assert_true(record_label_valid("Qwen/Qwen3-0.6B:q8_0", RECORD_MODEL_BYTES));
+	assert_true(record_label_valid("\xe9\x80\x9a\xe4\xba\x91 1", RECORD_NAME_BYTES));
+	assert_true(record_label_valid("abc", 4));
+	assert_false(record_label_valid("abcd", 4));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(record_label_valid(bad[i], RECORD_NAME_BYTES));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +132,7 @@ int main(void)
 		cmocka_unit_test(accounts_are_named_by_server_and_tenant),
 		cmocka_unit_test(names_of_kinds_and_finishes_are_read_back),
 		cmocka_unit_test(tenant_names_are_short_and_plain),
+		cmocka_unit_test(labels_show_what_they_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
