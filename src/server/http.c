@@ -2,6 +2,7 @@
 #include "server/http.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 static void accept_again(struct http_server *s);
 static void reserve_open(struct http_server *s);
+static void descriptors_look(struct http_server *s);
 static void ahead_feed(struct http_conn *c);
 static void conn_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes);
 static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out);
@@ -388,6 +390,7 @@ void http_sweep(struct http_server *s)
 	const int64_t now_ns = s->config.now();
 
 	reserve_open(s);
+	descriptors_look(s);
 	accept_again(s);
 	for (struct http_conn *c = s->first, *next; c; c = next) {
 		next = c->next;
@@ -488,6 +491,28 @@ static void reserve_open(struct http_server *s)
 		s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void short_tell(struct http_server *s)
+{
+	const int64_t now_ns = s->config.now();
+
+	if (s->short_told_ns > 0 && now_ns - s->short_told_ns < HTTP_SHORT_TOLD_NS)
+		return;
+	s->short_told_ns = now_ns;
+	log_line(LOG_WARN, "server/http", "no file descriptor is free: new connections are closed unanswered; %u are open",
+		s->count);
+}
+
+/* libuv turns away who finds no descriptor without telling: so it is looked for now and then. */
+static void descriptors_look(struct http_server *s)
+{
+	const int fd = s->reserve_fd < 0 ? -1 : dup(s->reserve_fd);
+
+	if (fd >= 0)
+		close(fd);
+	else if (s->reserve_fd < 0 || errno == EMFILE || errno == ENFILE)
+		short_tell(s);
+}
+
 /* Who waits is turned away with the descriptor kept for it, or with that of the newest connection. The descriptor stays
  * free: libuv asks again until it is told that nobody waits, and without one it would be told something else for ever. */
 static void descriptors_short(struct http_server *s)
@@ -527,9 +552,12 @@ static void accepted(uv_stream_t *listener, int status)
 	struct http_server *s = listener->data;
 
 	if (status < 0) {
-		log_line(LOG_WARN, "server/http", "cannot accept a connection: %s", uv_strerror(status));
-		if (status == UV_EMFILE || status == UV_ENFILE)
+		if (status == UV_EMFILE || status == UV_ENFILE) {
+			short_tell(s);
 			descriptors_short(s);
+		} else {
+			log_line(LOG_WARN, "server/http", "cannot accept a connection: %s", uv_strerror(status));
+		}
 		return;
 	}
 	reserve_open(s);

@@ -10,6 +10,7 @@
 #define HTTP_REFUSALS_MAX 64    /* beyond connections_max, being told 503; further ones are closed without a word */
 #define HTTP_CROWDED_NS 2000000000LL    /* while no room is left for bodies: as body_ns and body_rate_min */
 #define HTTP_CROWDED_RATE (256 << 10)
+#define HTTP_SHORT_TOLD_NS 60000000000LL /* a lack of descriptors is logged this often */
 #define HTTP_LINGER_NS  2000000000LL    /* for the client to read the answer before the connection is reset */
 
 enum http_conn_state {
@@ -82,6 +83,7 @@ struct http_server {
 	bool unix_socket;
 	bool draining;
 	bool unaccepted;            /* libuv holds a connection that found no memory, and polls no more until it is taken */
+	int64_t short_told_ns;      /* when the lack of descriptors was last logged; 0: never */
 	int reserve_fd;             /* given up when the process has no descriptor left, until the next sweep; -1: it is */
 	uv_timer_t sweep;
 	bool closing;

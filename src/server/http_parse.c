@@ -157,6 +157,36 @@ static void values_trim(struct http_parse *p)
 	}
 }
 
+/* RFC 9112, 3.2. */
+static int host_check(struct http_parse *p)
+{
+	const uint32_t hosts = header_occurrences(p, "host");
+
+	if (hosts > 1)
+		return fail(p, 400, "the request has more than one Host header");
+	if (hosts == 0 && p->parser.http_minor > 0)
+		return fail(p, 400, "the request has no Host header");
+	return 0;
+}
+
+/* RFC 9112, 6.1: chunked, once, alone, and not from before there were chunks. */
+static int coding_check(struct http_parse *p)
+{
+	const char *coding = http_parse_header(p, "transfer-encoding");
+
+	if (!coding)
+		return 0;
+	if (header_occurrences(p, "transfer-encoding") > 1)
+		return fail(p, 400, "the request has more than one Transfer-Encoding header");
+	if (p->parser.http_minor == 0)
+		return fail(p, 400, "HTTP/1.0 has no Transfer-Encoding");
+	if (!(p->parser.flags & F_CHUNKED))
+		return fail(p, 400, "the request's last transfer coding is not chunked");
+	if (strcasecmp(coding, "chunked") != 0)
+		return fail(p, 501, "chunked is the only transfer coding that is spoken here");
+	return 0;
+}
+
 static int expectation_check(struct http_parse *p)
 {
 	const char *expect = http_parse_header(p, "expect");
@@ -185,9 +215,7 @@ static int on_headers_complete(http_parser *parser)
 	if (path_find(p))
 		return -1;
 	values_trim(p);
-	if (header_occurrences(p, "host") > 1)
-		return fail(p, 400, "the request has more than one Host header");
-	if (expectation_check(p))
+	if (host_check(p) || coding_check(p) || expectation_check(p))
 		return -1;
 	if ((parser->flags & F_CONTENTLENGTH) && parser->content_length > p->limits.body_bytes_max)
 		return fail(p, 413, "the request's body is too large");
@@ -208,8 +236,11 @@ static int framing_check(struct http_parse *p, const char *end)
 			return fail(p, 400, "a chunk does not end where it said");
 		if (p->after_cr && *at != '\n')
 			return fail(p, 400, "a line ends with CR but not with CR LF");
+		if (p->after_lf && (*at == ' ' || *at == '\t'))
+			return fail(p, 400, "a header goes on in a second line");
 		p->after_chunk = false;
 		p->after_cr = *at == '\r';
+		p->after_lf = *at == '\n';
 	}
 	return 0;
 }
@@ -345,6 +376,7 @@ void http_parse_next(struct http_parse *p)
 	p->raw_bytes = 0;
 	p->expects_continue = false;
 	p->after_cr = false;
+	p->after_lf = false;
 	p->after_chunk = false;
 	/* A request that asked for close leaves the parser dead; one that is followed by another starts clean. */
 	http_parser_init(&p->parser, HTTP_REQUEST);

@@ -54,6 +54,7 @@ struct http_parse {
 	size_t raw_bytes;           /* of this message, chunk framing included */
 	const char *framing_at;     /* during a feed: bytes before it are checked, or body */
 	bool after_cr;              /* the last framing byte was CR */
+	bool after_lf;              /* the last framing byte was LF */
 	bool after_chunk;           /* the next framing byte must be CR */
 	bool keep_alive;
 	bool expects_continue;      /* the client waits for "100 Continue" before it sends the body */

@@ -40,6 +40,8 @@ static const struct {
 		"Only 100-continue can be expected.", RETRY_UNSAID},
 	[OPENAI_HEADERS_TOO_LARGE] = {431, "invalid_request_error", "headers_too_large",
 		"The request's headers are too large.", RETRY_UNSAID},
+	[OPENAI_CODING] = {501, "invalid_request_error", "transfer_coding_not_supported",
+		"Chunked is the only transfer coding that is spoken here.", RETRY_NEVER},
 	[OPENAI_VERSION] = {505, "invalid_request_error", "http_version_not_supported",
 		"Only HTTP/1.0 and HTTP/1.1 are spoken here.", RETRY_NEVER},
 	[OPENAI_QUOTA] = {429, "insufficient_quota", "insufficient_quota",

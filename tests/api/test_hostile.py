@@ -19,7 +19,7 @@ def memory_mib(cloud):
 def healthy(cloud, within=0.5):
     start = time.monotonic()
     with cloud.connect() as s:
-        s.sendall(b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert Response(read_all(s)).status == 200
     assert time.monotonic() - start < within
 
@@ -30,7 +30,7 @@ def test_a_header_that_drips_is_cut_off(home):
         start = time.monotonic()
         s.settimeout(0.1)
         raw = b""
-        s.sendall(b"GET /health HTTP/1.1\r\n")
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n")
         while time.monotonic() - start < 5:
             try:
                 s.sendall(b"x: y\r\n")
@@ -60,7 +60,7 @@ def test_hundreds_of_silent_connections_do_not_keep_others_out(home):
 def test_a_body_larger_than_the_limit_is_refused_before_it_comes(home):
     home.start()
     with home.connect() as s:
-        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 17000000\r\nExpect: 100-continue\r\n\r\n")
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 17000000\r\nExpect: 100-continue\r\n\r\n")
         response = Response(read_all(s))
     assert response.status == 413
     response.error()
@@ -94,7 +94,7 @@ def test_a_get_with_a_body_is_answered_without_it(home):
 def test_a_chunked_body_without_end_is_refused_at_the_limit(home):
     home.start("--body-bytes", 1000000)
     with home.connect() as s:
-        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         sent = 0
         try:
             while sent < 5000000:
@@ -153,8 +153,8 @@ def test_pipelining_is_answered_in_order_and_bounded(home):
     home.start()
     with home.connect() as s:
         for _ in range(50):
-            s.sendall(b"GET /health HTTP/1.1\r\n\r\n" * 20)
-        s.sendall(b"GET /v1/models HTTP/1.1\r\nConnection: close\r\n\r\n")
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        s.sendall(b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         raw = read_all(s)
     assert raw.count(b"HTTP/1.1 200 OK") == 1001
     assert raw.rstrip().endswith(b'"max_model_len":4096}]}')
@@ -163,7 +163,7 @@ def test_pipelining_is_answered_in_order_and_bounded(home):
 def test_what_comes_behind_a_running_answer_waits_its_turn(home):
     home.start("--step-us", 2000)
     with home.connect() as s:
-        s.sendall(post(body(max_tokens=20, stream=True)) + b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        s.sendall(post(body(max_tokens=20, stream=True)) + b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         raw = read_all(s)
     first, _, second = raw.partition(b"data: [DONE]")
     assert b'"status":"ok"' in second and b'"status":"ok"' not in first

@@ -100,7 +100,8 @@ static void client_post(int fd, const char *body, size_t size)
 {
 	char head[200];
 	size_t sent = 0;
-	const int head_size = snprintf(head, sizeof(head), "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n",
+	const int head_size = snprintf(head, sizeof(head),
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
 		size);
 
 	assert_int_equal(send(fd, head, (size_t)head_size, MSG_NOSIGNAL), head_size);
@@ -309,7 +310,7 @@ static void report_fill(uint64_t steps)
 
 static void a_report_is_asked_for_when_the_one_before_was_taken(void **state)
 {
-	static const char get[] = "GET /metrics HTTP/1.1\r\n\r\n";
+	static const char get[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
 	(void)state;
 	const int a = client_open(), b = client_open();

@@ -103,7 +103,10 @@ static void requests_in_one_piece_are_taken_one_by_one(void **state)
 static void usual_and_odd_but_legal_requests_are_understood(void **state)
 {
 	(void)state;
-	expect_request("GET / HTTP/1.1\r\n\r\n", "GET", "/", "");
+	expect_request("GET / HTTP/1.0\r\n\r\n", "GET", "/", "");
+	expect_request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "POST", "/", "hi");
+	expect_request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\n x", "POST", "/", "\n x");
+	expect_request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n x\r\n0\r\n\r\n", "POST", "/", " x");
 	expect_request("GET http://host:80/v1/models HTTP/1.1\r\nHost: host\r\n\r\n", "GET", "/v1/models", "");
 	expect_request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS", "*", "");
 	expect_request("GET /v1/models/Qwen%2FQwen3%20x HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/v1/models/Qwen/Qwen3 x", "");
@@ -129,6 +132,12 @@ static void what_two_readers_could_frame_differently_is_refused(void **state)
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\n\rX", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400);
+	expect_failure("GET / HTTP/1.1\r\n\r\n", 400);
+	expect_failure("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501);
 }
 
 static void a_body_is_not_taken_before_its_header_has_been_seen(void **state)

@@ -215,7 +215,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "GET /a HTTP/1.1\r\n\r\nGET /hold HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
 	const char *text = client_hear(fd, &ended);
 	assert_non_null(strstr(text, "/a"));
 	assert_null(strstr(text, "/b"));
@@ -235,7 +235,7 @@ static void a_stream_is_chunked_and_head_has_no_body(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "POST /hold HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+	client_say(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
 	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "text/event-stream"});
 	http_stream_write(house.held, "data: x\n\n", 9, 1);
 	assert_int_equal(http_taken(house.held), 1);
@@ -243,7 +243,7 @@ static void a_stream_is_chunked_and_head_has_no_body(void **state)
 	const char *text = client_hear(fd, &ended);
 	assert_non_null(strstr(text, "Transfer-Encoding: chunked\r\n"));
 	assert_non_null(strstr(text, "\r\n\r\n9\r\ndata: x\n\n\r\n0\r\n\r\n"));
-	client_say(fd, "HEAD /long HTTP/1.1\r\n\r\n");
+	client_say(fd, "HEAD /long HTTP/1.1\r\nHost: a\r\n\r\n");
 	text = client_hear(fd, &ended);
 	assert_non_null(strstr(text, "Content-Length: 5\r\n"));
 	assert_null(strstr(text, "/long"));
@@ -279,7 +279,7 @@ static void a_client_that_leaves_is_seen_at_once(void **state)
 		const struct linger hard = {.l_onoff = reset, .l_linger = 0};
 
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-		client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+		client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 		assert_non_null(house.held);
 		close(fd);
 		run();
@@ -298,7 +298,7 @@ static void only_what_is_in_the_socket_counts_as_taken(void **state)
 	config.socket_send_bytes = 16384;
 	house_open(config);
 	const int fd = client_open();
-	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
 	uint32_t written = 0;
 	while (!http_full(house.held)) {
@@ -329,7 +329,7 @@ static void who_takes_nothing_for_too_long_is_dropped(void **state)
 	config.socket_send_bytes = 16384;
 	house_open(config);
 	const int fd = client_open();
-	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
 	for (uint32_t i = 1; !http_full(house.held); i++) {
 		http_stream_write(house.held, block, sizeof(block), i);
@@ -357,7 +357,7 @@ static void who_takes_a_little_now_and_then_is_seen_to_and_stays(void **state)
 	config.socket_send_bytes = 16384;
 	house_open(config);
 	const int fd = client_open();
-	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "t"});
 	for (uint32_t i = 1; !http_full(house.held) || i < 100; i++)
 		http_stream_write(house.held, block, sizeof(block), i);
@@ -392,7 +392,7 @@ static void who_takes_nothing_of_a_finished_answer_is_dropped_too(void **state)
 	config.socket_send_bytes = 16384;
 	house_open(config);
 	const int fd = client_open();
-	client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = block,
 		.size = sizeof(block)});
 	http_sweep(house.server);
@@ -439,11 +439,11 @@ static void an_idle_connection_waits_longer_but_not_for_ever(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	client_hear(fd, &ended);
 	now_ns += 74 * SECOND;
 	http_sweep(house.server);
-	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_non_null(strstr(client_hear(fd, &ended), "200"));
 	client_say(fd, "GET /");
 	now_ns += 10 * SECOND;  /* the second header has ten seconds from its first byte */
@@ -460,7 +460,7 @@ static void what_is_no_request_is_answered_and_closed(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\nxxxxxxxxxx");
+	client_say(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\nxxxxxxxxxx");
 	assert_non_null(strstr(client_hear(fd, &ended), "HTTP/1.1 413 "));
 	assert_true(ended);
 	assert_int_equal(house.bad_status, 413);
@@ -482,7 +482,7 @@ static void all_bodies_together_are_bounded(void **state)
 	memset(body, 'x', sizeof(body) - 1);
 	for (int i = 0; i < 4; i++) {
 		fds[i] = client_open();
-		client_say(fds[i], "POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n");
+		client_say(fds[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
 		client_say(fds[i], body);
 	}
 	assert_non_null(strstr(client_hear(fds[3], &ended), "HTTP/1.1 503 "));
@@ -616,7 +616,7 @@ static void a_client_that_asks_and_never_listens_does_not_fill_memory(void **sta
 	buf_add_str(&request, "GET /");
 	for (int i = 0; i < 5000; i++)
 		buf_add_char(&request, 'x');
-	buf_add_str(&request, " HTTP/1.1\r\n\r\n");
+	buf_add_str(&request, " HTTP/1.1\r\nHost: a\r\n\r\n");
 	const int fd = client_open();
 	for (int i = 0; i < 5000; i++) {
 		if (send(fd, request.data, request.size, MSG_NOSIGNAL) < (ssize_t)request.size)
@@ -639,7 +639,7 @@ static void a_waiting_client_is_told_to_continue(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "POST /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	client_say(fd, "POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
 	assert_string_equal(client_hear(fd, &ended), "HTTP/1.1 100 Continue\r\n\r\n");
 	client_say(fd, "abc");
 	assert_non_null(strstr(client_hear(fd, &ended), "/p"));
@@ -660,7 +660,7 @@ static void a_long_answer_leaves_no_memory_behind(void **state)
 	memset(body, 'x', sizeof(body));
 	const int fd = client_open();
 	for (int i = 0; i < 2; i++) {  /* the buffers change places */
-		client_say(fd, "GET /hold HTTP/1.1\r\n\r\n");
+		client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 		struct http_conn *c = house.held;
 		http_answer(c, &(struct http_answer){.status = 200, .content_type = "t", .body = body, .size = sizeof(body)});
 		for (got = 0; got < sizeof(body); run())
@@ -707,7 +707,7 @@ static void connections_beyond_the_limit_are_told_so(void **state)
 	house_open(config);
 	const int a = client_open(), b = client_open(), c = client_open();
 	assert_non_null(strstr(client_hear(c, &ended), "HTTP/1.1 503 "));
-	client_say(a, "GET /a HTTP/1.1\r\n\r\n");
+	client_say(a, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_non_null(strstr(client_hear(a, &ended), "200"));
 	close(a);
 	close(b);
@@ -720,7 +720,7 @@ static bool is_served(int fd)
 {
 	bool ended;
 
-	client_say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	return strstr(client_hear(fd, &ended), "HTTP/1.1 200 OK") != NULL;
 }
 
@@ -806,6 +806,10 @@ static void without_descriptors_clients_are_turned_away_and_later_served(void **
 		assert_true(is_served(first));
 		http_sweep(house.server);
 	}
+	assert_int_equal(house.server->short_told_ns, now_ns);
+	now_ns += 59 * SECOND;
+	http_sweep(house.server);
+	assert_int_not_equal(house.server->short_told_ns, now_ns);  /* one line a minute */
 	close(house.server->reserve_fd);
 	house.server->reserve_fd = -1;
 	fillers[filler_count++] = dup(0);
@@ -848,7 +852,7 @@ static void draining_closes_the_idle_and_finishes_the_busy(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int idle = client_open(), busy = client_open();
-	client_say(busy, "GET /hold HTTP/1.1\r\n\r\n");
+	client_say(busy, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 	http_server_drain(house.server);
 	assert_string_equal(client_hear(idle, &ended), "");
 	assert_true(ended);
