@@ -42,8 +42,9 @@ clang: $(BUILD)/clang/build.ninja
 bench: all
 	@test -e $(BUILD)/release/.bench || { $(call setup,release,--reconfigure -Dbench=true); }
 	@touch $(BUILD)/release/.bench
-	@$(NINJA) $(BUILD)/release bench/kernels
+	@$(NINJA) $(BUILD)/release bench/kernels bench/server_load
 	@$(BUILD)/release/bench/kernels
+	@$(BUILD)/release/bench/server_load
 	@$(BUILD)/tongyun bench
 
 fuzz: $(BUILD)/fuzz/build.ninja
@@ -63,7 +64,7 @@ help:
 	@echo "make unit    unit tests under ASan and UBSan, the threaded ones under TSan (clang)"
 	@echo "make clang   everything once more with clang, for its warnings"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) (clang)"
-	@echo "make bench   each operation and the model inside, as shares of this machine's bandwidth and peak"
+	@echo "make bench   operations and the model inside, as shares of bandwidth and peak; the server under load"
 	@echo "make ci      what CI does: both compilers, all tests, sanitizers"
 	@echo "make clean   removes $(BUILD)"
 
