@@ -27,6 +27,7 @@ PYTEST_FOLDERS = ["tests/api", "tests/cli", "tests/tools"]
 OUTPUT_LINES_MAX = 200      # of one failing program
 TAP_LINE = re.compile(r"^(not )?ok \d+ (# SKIP)?(?:- )?(.*)$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)$")
+NOTE = "# note: "            # what a reader should know of a program that passed; the same one is shown once
 EXIT_SKIPPED = 77           # as automake and Meson have it
 
 Result = collections.namedtuple("Result", "name passed failed skipped seconds output")
@@ -149,6 +150,7 @@ class Reporter:
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.notes = set()
 
     def __call__(self, result):
         self.passed += result.passed
@@ -157,6 +159,10 @@ class Reporter:
         word = "FAIL" if result.failed else "ok  "
         cases = result.passed + result.failed + result.skipped
         print(f"{word} {result.name:<32} {cases:4} cases {result.seconds:7.2f} s", flush=True)
+        for note in (line[2:] for line in result.output.splitlines() if line.startswith(NOTE)):
+            if note not in self.notes:
+                self.notes.add(note)
+                print("     " + note, flush=True)
         if result.failed:
             lines = result.output.splitlines()
             if len(lines) > OUTPUT_LINES_MAX:

@@ -18,6 +18,7 @@
 #include "chip/chip.h"
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
+#include "isa_note.h"
 
 /* ---- instruction sets --------------------------------------------------------------------------- */
 
@@ -34,15 +35,13 @@ extern const struct cpu_kernels cpu_kernels_avx512_emulated;
 extern const struct cpu_kernels cpu_kernels_avx512bf16_emulated;
 #endif
 
-static inline void rig_isa_add(struct rig_isa *isas, uint32_t *count, const struct cpu_kernels *kernels,
-	const char *how)
+static inline void rig_isa_add(struct rig_isa *isas, uint32_t *count, const struct cpu_kernels *kernels)
 {
 	struct rig_isa *isa = &isas[(*count)++];
 
 	isa->kernels = *kernels;
 	cpu_isa_complete(&isa->kernels);
 	(void)snprintf(isa->name, sizeof(isa->name), "%s", kernels->name);
-	print_message("[   ISA    ] %s: %s\n", isa->name, how);
 }
 
 /* What can be run here, the reference first. */
@@ -55,13 +54,14 @@ static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 		struct cpu_kernels kernels;
 
 		if (cpu_isa_find(names[i], &kernels))
-			rig_isa_add(isas, &count, &kernels, "native");
-		else
-			print_message("[   ISA    ] %s: not run, this machine has not got it\n", names[i]);
+			rig_isa_add(isas, &count, &kernels);
 	}
 #if defined(RIG_EMULATED)
-	rig_isa_add(isas, &count, &cpu_kernels_avx512_emulated, "emulated");
-	rig_isa_add(isas, &count, &cpu_kernels_avx512bf16_emulated, "emulated");
+	rig_isa_add(isas, &count, &cpu_kernels_avx512_emulated);
+	rig_isa_add(isas, &count, &cpu_kernels_avx512bf16_emulated);
+	isa_note("avx512 avx512bf16");
+#else
+	isa_note("");
 #endif
 	return count;
 }

@@ -177,6 +177,7 @@ int main(void)
 		fprintf(stderr, "%s\n", info.text);
 		return 1;
 	}
+	support_isas_note();
 	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
 	json_decref(index_json);

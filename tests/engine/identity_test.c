@@ -208,6 +208,7 @@ int main(void)
 	if (!mkdtemp(dir))
 		return 1;
 	snprintf(model_path, sizeof(model_path), "%s/model.gguf", dir);
+	support_isas_note();
 	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
 	unlink(model_path);

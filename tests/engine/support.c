@@ -15,6 +15,7 @@
 #include "base/prng.h"
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
+#include "isa_note.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
 
@@ -59,6 +60,15 @@ const char *const *support_isas(void)
 #endif
 	isas[count] = NULL;
 	return isas;
+}
+
+void support_isas_note(void)
+{
+#if defined(RIG_EMULATED)
+	isa_note("avx512");
+#else
+	isa_note("");
+#endif
 }
 
 static void open_chip(struct chip **out, const struct chip_config *config)

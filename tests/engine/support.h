@@ -21,6 +21,8 @@ void support_model_close(struct support_model *m);
 /* The instruction sets this machine can run, and the one that test programs can emulate; NULL terminated. */
 #define SUPPORT_EMULATED "avx512-emulated"
 const char *const *support_isas(void);
+/* Says in the output which these are. */
+void support_isas_note(void);
 
 /* Logits of every position of tokens, fed in chunks: [count, vocab rows]; mem_free it. */
 float *support_logits(struct support_model *m, const struct session_options *options, const uint32_t *tokens,

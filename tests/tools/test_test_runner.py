@@ -45,3 +45,12 @@ def test_output_of_both_streams_is_kept():
     code, output = RUNNER.run_bounded([sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr)"], 60)
     assert code == 0
     assert sorted(output.split()) == ["1", "2"]
+
+
+def test_a_note_is_shown_once(capsys):
+    report = RUNNER.Reporter()
+    for name in ("x", "y"):
+        report(RUNNER.judge(name, 0, "# note: emulated\n# other\n" + GOOD, 0.1))
+    shown = capsys.readouterr().out
+    assert shown.count("note: emulated") == 1
+    assert "other" not in shown
