@@ -353,6 +353,7 @@ void core_stats(const struct core *core, struct core_stats *out)
 		pool_stats(core->models[i].pool, &pool);
 		out->waiting += pool.waiting;
 		out->running += pool.running;
+		out->parked += pool.parked;
 		out->pages += pool.pages;
 		out->pages_used += pool.pages_used;
 		out->preemptions += pool.preemptions;

@@ -333,7 +333,7 @@ struct core_stats {
 	uint64_t batches, batches_failed, rows;
 	uint64_t commits_failed;
 	int64_t revenue_nano;           /* settled since start */
-	uint32_t waiting, running;      /* requests, all models */
+	uint32_t waiting, running, parked;  /* requests, all models */
 	uint32_t pages_used, pages;
 	bool store_failing, draining, keys_exist;
 };

@@ -18,6 +18,7 @@ enum plant {
 	/* a cancelled answer is charged by what was sampled, not written */
 	PLANT_CANCEL_CHARGED,
 	PLANT_DELIVERED_AFTER_END,  /* tokens of a sequence that was cancelled are delivered */
+	PLANT_PAUSED_HOLDS,         /* a paused sequence keeps what others wait for */
 	/* one more than was held is charged: an assertion of the core stops it, not a check */
 	PLANT_CHARGED_BEYOND_HOLD,
 	PLANT_BUGS

@@ -50,8 +50,9 @@ struct pool_request {
 };
 
 struct pool_stats {
-	uint32_t waiting;               /* not started, or preempted */
-	uint32_t running;
+	uint32_t waiting;               /* not started, or preempted, and not paused */
+	uint32_t running;               /* holding a slot */
+	uint32_t parked;                /* paused, holding nothing */
 	uint32_t pages;
 	uint32_t pages_used;
 	uint64_t preemptions;
@@ -91,7 +92,8 @@ static inline void pool_allow(struct pool *pool, uint32_t handle, uint32_t answe
 	pool->ops->allow(pool, handle, answer_tokens);
 }
 
-/* A paused request is not run but keeps what it has (rules.md 5). */
+/* A paused request is not run, and what it has goes to who needs it: later it is computed again,
+ * with the same tokens (rules.md 5). Not paused any more, it has the place of its arrival. */
 static inline void pool_pause(struct pool *pool, uint32_t handle, bool paused)
 {
 	pool->ops->pause(pool, handle, paused);

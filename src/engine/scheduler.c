@@ -197,17 +197,31 @@ void sequence_release(struct scheduler *s, uint32_t handle)
 	sequence_list_remove(s, &s->running, handle);
 }
 
+static void sequence_queue(struct scheduler *s, uint32_t handle)
+{
+	s->sequences[handle].state = SEQUENCE_WAITING;
+	sequence_list_add(s, &s->waiting, handle);
+}
+
+static void sequence_park(struct scheduler *s, uint32_t handle)
+{
+	s->sequences[handle].state = SEQUENCE_PARKED;
+	s->parked_count++;
+}
+
 void sequence_requeue(struct scheduler *s, uint32_t handle)
 {
 	struct sequence *q = &s->sequences[handle];
 
 	assert(q->state == SEQUENCE_RUNNING || q->state == SEQUENCE_LEAVING);
 	sequence_release(s, handle);
-	q->state = SEQUENCE_WAITING;
 	q->answer_planned = q->answer_tokens;
 	q->rows_planned = 0;
-	sequence_list_add(s, &s->waiting, handle);
 	s->stats.preemptions++;
+	if (q->paused)
+		sequence_park(s, handle);
+	else
+		sequence_queue(s, handle);
 }
 
 /* ---- the verbs ------------------------------------------------------------------------------- */
@@ -247,6 +261,13 @@ void scheduler_pause(struct scheduler *s, uint32_t handle, bool paused)
 
 	assert(q->state != SEQUENCE_FREE);
 	q->paused = paused;     /* of one that has ended by itself it says nothing */
+	if (paused && q->state == SEQUENCE_WAITING) {
+		sequence_list_remove(s, &s->waiting, handle);
+		sequence_park(s, handle);
+	} else if (!paused && q->state == SEQUENCE_PARKED) {
+		s->parked_count--;
+		sequence_queue(s, handle);
+	}
 }
 
 /* A sequence without batches in flight is over: its END is to be told. */
@@ -282,8 +303,11 @@ void scheduler_stop(struct scheduler *s, uint32_t handle, enum pool_end end)
 
 	assert(q->state != SEQUENCE_FREE);
 	assert(end == POOL_END_CANCELLED || end == POOL_END_LENGTH);
-	if (q->state == SEQUENCE_WAITING) {
-		sequence_list_remove(s, &s->waiting, handle);
+	if (q->state == SEQUENCE_WAITING || q->state == SEQUENCE_PARKED) {
+		if (q->state == SEQUENCE_WAITING)
+			sequence_list_remove(s, &s->waiting, handle);
+		else
+			s->parked_count--;
 		q->state = SEQUENCE_OVER;
 		q->end = end;
 		changed_add(s, handle);
@@ -381,6 +405,7 @@ void scheduler_stats(const struct scheduler *s, struct pool_stats *stats)
 	*stats = s->stats;
 	stats->waiting = s->waiting.count;
 	stats->running = s->running.count;
+	stats->parked = s->parked_count;
 	stats->pages = s->limits.pages;
 	stats->pages_used = s->limits.pages - s->pages.count;
 }

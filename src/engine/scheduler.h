@@ -7,10 +7,15 @@
  *	waiting (by order)      running (by order)          batches in flight, oldest first
  *	[7] [9] [12]      -->   [2] [5] [6]           -->   [2 5 6] [2 5 6]
  *	                  <--   preempted: recomputed
+ *	[4] [8] parked    <--   preempted while paused; back to waiting, by order, when it may run
  *
  * A sequence enters with a slot, a state and pages for all its tokens so far; then a page at a
  * time as it grows. When pages run out, the youngest gives all of its own back and is computed
  * again later.
+ *
+ * One that is paused (its client takes nothing) keeps what it has only while nobody else could use
+ * it: it is preempted, the youngest first, before anyone who may run waits for a slot, a state or
+ * pages. So whoever does not read holds up nobody.
  *
  * A batch is planned while the one before it still runs, so it counts on the most that can happen:
  * that every sampled row gives a token. If a sequence turns out to have ended, the executor drops

@@ -15,6 +15,9 @@ static const char *check_sequence(const struct scheduler *s, const struct sequen
 		return "a sequence that does not run has a state, or one that runs has none";
 	if (!owns && (q->page_count > 0 || q->batches > 0))
 		return "a sequence that does not run has pages or is named by a batch";
+	if ((q->state == SEQUENCE_WAITING && q->paused) ||
+		(q->state == SEQUENCE_PARKED && !q->paused))
+		return "a paused sequence waits, or one that is not is parked";
 	if (q->batches > s->batch_count)
 		return "a sequence is named by more batches than are in flight";
 	if (q->answer_tokens > q->answer_planned && q->state != SEQUENCE_ENDING &&
@@ -89,10 +92,13 @@ const char *scheduler_check(const struct scheduler *s)
 {
 	const char *text;
 	uint32_t leaving = 0;
+	uint32_t parked = 0;
 
-	for (uint32_t h = 0; h < s->requests_max; h++)
+	for (uint32_t h = 0; h < s->requests_max; h++) {
 		if ((text = check_sequence(s, &s->sequences[h])))
 			return text;
+		parked += s->sequences[h].state == SEQUENCE_PARKED;
+	}
 	if ((text = check_list(s, &s->waiting, true, &leaving)) ||
 		(text = check_list(s, &s->running, false, &leaving)) || (text = check_pages(s)))
 		return text;
@@ -104,5 +110,7 @@ const char *scheduler_check(const struct scheduler *s)
 		return "slots are lost or counted twice";
 	if (s->limits.states > 0 && s->running.count + s->states.count != s->limits.states)
 		return "states are lost or counted twice";
+	if (parked != s->parked_count)
+		return "parked sequences are miscounted";
 	return leaving == s->leaving_count ? NULL : "preempted sequences are miscounted";
 }

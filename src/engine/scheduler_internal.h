@@ -17,15 +17,22 @@
  *
  *	state      from               to                  in list
  *	FREE       OVER               WAITING             -
- *	WAITING    FREE LEAVING       RUNNING OVER        waiting
- *	RUNNING*   WAITING            LEAVING ENDING      running
- *	LEAVING*   RUNNING            WAITING ENDING      running     preempted, batches run still
+ *	WAITING    FREE RUNNING       RUNNING PARKED      waiting     not paused
+ *	           LEAVING PARKED     OVER
+ *	PARKED     WAITING RUNNING    WAITING OVER        -           paused, owns nothing
+ *	           LEAVING
+ *	RUNNING*   WAITING            WAITING PARKED      running     paused: as long as nobody waits
+ *	                              LEAVING ENDING
+ *	LEAVING*   RUNNING            WAITING PARKED      running     preempted, batches run still
+ *	                              ENDING
  *	ENDING*    RUNNING LEAVING    OVER                running     ended, batches run still
- *	OVER       WAITING ENDING     FREE                -           END is not told yet
+ *	OVER       WAITING PARKED     FREE                -           END is not told yet
+ *	           ENDING
  */
 enum sequence_state {
 	SEQUENCE_FREE,
 	SEQUENCE_WAITING,
+	SEQUENCE_PARKED,
 	SEQUENCE_RUNNING,
 	SEQUENCE_LEAVING,
 	SEQUENCE_ENDING,
@@ -89,6 +96,7 @@ struct scheduler {
 	uint32_t changed_first;
 	uint32_t changed_last;
 	uint32_t leaving_count;         /* of running: will give their pages back */
+	uint32_t parked_count;
 
 	struct batch *batches;          /* [EXECUTOR_BATCHES_MAX], a ring */
 	uint32_t batch_first;           /* oldest in flight */
@@ -104,7 +112,7 @@ void sequence_list_add(struct scheduler *s, struct sequence_list *list, uint32_t
 void sequence_list_remove(struct scheduler *s, struct sequence_list *list, uint32_t handle);
 /* Gives back slot, state and pages. No batch may name it. */
 void sequence_release(struct scheduler *s, uint32_t handle);
-/* RUNNING or LEAVING to WAITING: computed again later. */
+/* RUNNING or LEAVING to WAITING, or PARKED if it is paused: computed again later. */
 void sequence_requeue(struct scheduler *s, uint32_t handle);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "engine/plant.h"
 #include "engine/scheduler_internal.h"
 
 static uint32_t pages_for(const struct scheduler *s, uint32_t tokens)
@@ -44,16 +45,29 @@ static void pages_take(struct scheduler *s, uint32_t handle, uint32_t count)
 	}
 }
 
-/* The youngest that runs, is younger than q and not paused: rules.md 5 lets a paused one keep
- * its pages. */
+/* The youngest paused one: rules.md 5 leaves it what it has only while nobody needs it. */
+static uint32_t paused_victim(const struct scheduler *s)
+{
+	for (uint32_t h = s->running.last; h != SEQUENCE_NONE; h = s->sequences[h].previous)
+		if (s->sequences[h].state == SEQUENCE_RUNNING && s->sequences[h].paused &&
+			!PLANTED(PLANT_PAUSED_HOLDS))
+			return h;
+	return SEQUENCE_NONE;
+}
+
+/* Who gives its pages to q: one that is paused, else the youngest if it is younger than q. */
 static uint32_t victim_for(const struct scheduler *s, const struct sequence *q)
 {
+	const uint32_t paused = paused_victim(s);
+
+	if (paused != SEQUENCE_NONE)
+		return paused;
 	for (uint32_t h = s->running.last; h != SEQUENCE_NONE; h = s->sequences[h].previous) {
 		const struct sequence *v = &s->sequences[h];
 
 		if (v->order <= q->order)
 			break;
-		if (v->state == SEQUENCE_RUNNING && !v->paused)
+		if (v->state == SEQUENCE_RUNNING)
 			return h;
 	}
 	return SEQUENCE_NONE;
@@ -140,7 +154,7 @@ static void plan_decodes(struct scheduler *s, struct batch *b)
 			return;
 		if (may_run(q) && rows_left(q) == 1 && page_grow(s, h))
 			item_add(s, b, h, 1);
-		next = s->sequences[h].next;    /* only younger ones are preempted */
+		next = s->sequences[h].next;    /* whoever was preempted, it was not this one */
 	}
 }
 
@@ -172,6 +186,20 @@ static bool fits(const struct scheduler *s, const struct sequence *q)
 		pages_for(s, q->prompt_tokens + q->answer_tokens) <= s->pages.count;
 }
 
+/* Makes room for q by preempting paused ones; false: not enough, or not before their batches are
+ * back. */
+static bool room_make(struct scheduler *s, const struct sequence *q)
+{
+	while (!fits(s, q)) {
+		const uint32_t victim = paused_victim(s);
+
+		if (s->leaving_count > 0 || victim == SEQUENCE_NONE)
+			return false;
+		preempt(s, victim);
+	}
+	return true;
+}
+
 static void admit(struct scheduler *s, uint32_t handle)
 {
 	struct sequence *q = &s->sequences[handle];
@@ -187,8 +215,7 @@ static void admit(struct scheduler *s, uint32_t handle)
 }
 
 /* First come, first served: the first that does not fit stops the rest. One that could not run
- * anyway (preempted, and now paused or waiting for money) is passed over, or it would hold up all
- * others. */
+ * anyway (preempted, and now waiting for money) is passed over, or it would hold up all others. */
 static void plan_admissions(struct scheduler *s, struct batch *b)
 {
 	uint32_t next;
@@ -197,10 +224,10 @@ static void plan_admissions(struct scheduler *s, struct batch *b)
 		const struct sequence *q = &s->sequences[h];
 
 		next = q->next;
-		if (q->paused || q->answer_planned >= q->answer_tokens_allowed)
+		if (q->answer_planned >= q->answer_tokens_allowed)
 			continue;
-		if (!fits(s, q) ||
-			!batch_has_room(s, b, pages_for(s, q->prompt_tokens + q->answer_tokens)))
+		if (!batch_has_room(s, b, pages_for(s, q->prompt_tokens + q->answer_tokens)) ||
+			!room_make(s, q))
 			return;
 		admit(s, h);
 		plan_chunk(s, b, h);

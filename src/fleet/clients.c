@@ -45,6 +45,9 @@ static void sizes_choose(struct fleet *f, struct client *c)
 	c->read_ns = fleet_between_ns(f, 0, fleet_one_in(f, 4) ? 20 * FLEET_MS : FLEET_MS);
 	if (fleet_one_in(f, 16))
 		c->read_ns = FLEET_NEVER_NS;
+	c->trickles = fleet_one_in(f, 16);
+	if (c->trickles)
+		c->read_ns = fleet_between_ns(f, f->limits.stall_ns / 2, f->limits.stall_ns);
 }
 
 void fleet_client_arrive(struct fleet *f)
@@ -153,7 +156,7 @@ static void read(struct fleet *f, uint32_t handle)
 {
 	struct client *c = &f->clients[handle];
 
-	c->written += fleet_between_u32(f, 1, c->delivered - c->written);
+	c->written += c->trickles ? 1 : fleet_between_u32(f, 1, c->delivered - c->written);
 	if (!fleet_one_in(f, 4))
 		say(f, handle, CORE_WRITTEN);   /* CANCEL and FLUSHED say it too */
 	back_pressure(f, handle, true);

@@ -376,6 +376,7 @@ static void report_fill(struct fleet *f)
 	r->trace_hash = f->hash;
 	r->virtual_ns = f->now_ns;
 	r->tokens_billed = f->witness.tokens_billed;
+	r->parked = f->witness.parked;
 	r->revenue_nano = f->witness.given.revenue_nano;
 	fleet_replay_format(r->replay, f->options);
 }

@@ -48,6 +48,7 @@ struct fleet_report {
 	uint64_t tokens_sampled;
 	uint64_t tokens_billed;
 	uint64_t preemptions;
+	uint64_t parked;                /* events after which a request was parked */
 	uint64_t batches;
 	uint64_t batches_failed;
 	uint64_t commits;

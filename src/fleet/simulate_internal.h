@@ -39,6 +39,7 @@ struct client {
 	enum client_state state;
 	bool stream;
 	bool stalled;
+	bool trickles;                  /* a token just before it would be cut off */
 	uint32_t prompt_tokens;
 	uint32_t answer_tokens_asked;   /* 0: without max_tokens */
 	uint32_t delivered;

@@ -56,7 +56,9 @@ static void see_progress(struct witness *w, const struct core_event *e)
 		r->cancelled = true;
 		r->prompt_done = r->delivered > 0;
 	}
-	if (e->kind != CORE_STALL && e->kind != CORE_RESUME)
+	if (e->kind == CORE_STALL || e->kind == CORE_RESUME)
+		r->paused = r->cut || e->kind == CORE_STALL;
+	else
 		r->written = e->u.progress.tokens;
 	r->flushed = r->flushed || (e->kind == CORE_FLUSHED && r->phase == WITNESS_ANSWERED);
 	if (r->written > r->delivered)
@@ -384,6 +386,7 @@ void witness_action(struct witness *w, const struct core_action *a)
 	case CORE_CUT:
 		if (w->requests[a->u.cut.handle].phase == WITNESS_FREE)
 			witness_wrong(w, a->u.cut.handle, "is cut and is not there");
+		w->requests[a->u.cut.handle].cut = w->requests[a->u.cut.handle].paused = true;
 		return;
 	case CORE_STOPPED:
 	case CORE_ACTION_KINDS:
@@ -399,10 +402,31 @@ static void stats_check(struct witness *w, const struct core *core, uint32_t run
 	struct core_stats stats;
 
 	core_stats(core, &stats);
-	if (running == 0 && (stats.pages_used != 0 || stats.running + stats.waiting != 0))
+	if (running == 0 && (stats.pages_used != 0 || stats.running + stats.waiting + stats.parked != 0))
 		witness_wrong(w, WITNESS_NONE, "pages are in use and no request runs");
+	w->parked += stats.parked > 0;
 	if (stats.ended != w->ended)
 		witness_wrong(w, WITNESS_NONE, "requests ended that were not told, or the reverse");
+}
+
+/* Who does not read holds up nobody: a chip is idle only when no request of its model may run. One
+ * that waits for room among the records, to hold more money, keeps what it has. */
+static void idle_check(struct witness *w, uint32_t model)
+{
+	uint32_t may_run = WITNESS_NONE;
+
+	for (uint32_t h = 0; h < w->limits.requests_max; h++) {
+		const struct witness_request *r = &w->requests[h];
+
+		if (r->phase != WITNESS_RUNNING || r->model != model || r->cancelled)
+			continue;
+		if (!r->paused && r->sampled < r->covered)
+			may_run = h;
+		else if (!r->paused)
+			return;
+	}
+	if (may_run != WITNESS_NONE)
+		witness_wrong(w, may_run, "may run, and its chip is idle");
 }
 
 void witness_step_end(struct witness *w, const struct core *core)
@@ -425,6 +449,9 @@ void witness_step_end(struct witness *w, const struct core *core)
 	if (w->cut_off_due)
 		witness_wrong(w, WITNESS_NONE, "what a crash cut off was not released");
 	stats_check(w, core, running);
+	for (uint32_t i = 0; i < w->limits.models_max; i++)
+		if (w->flight_count[i] == 0)
+			idle_check(w, i);
 	witness_books_check(w);
 	for (uint32_t i = 0; i < w->command_count; i++)
 		if (w->commands[i].sequence == 0)

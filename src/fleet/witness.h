@@ -47,6 +47,8 @@ struct witness_request {
 	uint32_t delivered;
 	uint32_t written;
 	bool cancelled;
+	bool paused;            /* its client takes nothing, or it was cut */
+	bool cut;
 	bool over;              /* its end was sampled: what fails later is not its own */
 	bool broken;            /* a batch or its sequence failed before that */
 	bool prompt_done;       /* a token was sampled before the cancel */
@@ -109,6 +111,7 @@ struct witness {
 	uint64_t tokens_delivered;      /* written to clients whose request is over */
 	uint64_t tokens_lost;           /* of these: not billed, because of an error or a crash */
 	uint64_t ended;
+	uint64_t parked;                /* events after which a request was parked */
 	char text[WITNESS_TEXT_BYTES];  /* of the first contradiction; "" while there is none */
 };
 

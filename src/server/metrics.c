@@ -57,6 +57,8 @@ static const struct {
 } LIST[] = {
 	{"tongyun_requests_running", "vllm:num_requests_running", "gauge", "Requests in the batch.", REPORT_U32, STAT(running)},
 	{"tongyun_requests_waiting", "vllm:num_requests_waiting", "gauge", "Requests queued.", REPORT_U32, STAT(waiting)},
+	{"tongyun_requests_parked", NULL, "gauge", "Requests put aside while their clients take nothing.", REPORT_U32,
+		STAT(parked)},
 	{"tongyun_requests_asked_total", NULL, "counter", "Requests that asked to be admitted.", REPORT_U64, STAT(asked)},
 	{"tongyun_requests_admitted_total", NULL, "counter", "Requests admitted.", REPORT_U64, STAT(admitted)},
 	{"tongyun_requests_refused_total", NULL, "counter", "Requests refused.", REPORT_U64, STAT(refused)},

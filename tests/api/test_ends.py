@@ -212,6 +212,35 @@ def test_a_client_that_takes_a_little_now_and_then_keeps_its_answer(home):
     home.check()
 
 
+def text_of(raw):
+    """The answer in the bytes of a stream."""
+    return "".join(e["choices"][0]["delta"].get("content") or "" for e in events(raw) if e["choices"])
+
+
+def test_clients_that_do_not_read_hold_up_nobody(home):
+    """Both slots are taken by clients that read nothing; a third is answered while they are there. When they read at
+    last both have their whole answer, and the one whose slot was given away has it and its bill like the other."""
+    key = paid(home)
+    home.start("--slots", 2, "--step-us", 50, "--context", 60000, "--write-idle-ms", 600000)
+    request = post(body(**(STREAM | {"max_tokens": 5000, "seed": 7})), f"Authorization: Bearer {key}", "Connection: close")
+    with connect_narrow(home) as first, connect_narrow(home) as second:
+        first.sendall(request)
+        second.sendall(request)
+        home.wait_until(lambda: home.metrics()["tongyun_requests_running"] == 2)
+        answer = home.client(key).chat.completions.create(**hello(max_tokens=2, extra_body={"ignore_eos": True}))
+        assert answer.usage.completion_tokens == 2
+        assert [r["output"] for r in home.usage()] == [2]
+        now = home.metrics()
+        assert (now["tongyun_requests_parked"], now["tongyun_requests_waiting"]) == (1, 0)
+        assert now["tongyun_preemptions_total"] == 1
+        raws = [read_all(first), read_all(second)]
+    assert all(b"data: [DONE]" in raw and tokens_in(raw) == 5000 for raw in raws)
+    assert text_of(raws[0]) == text_of(raws[1])
+    rows = [r for r in home.usage() if r["output"] == 5000]
+    assert [r["amount_nano"] for r in rows] == [amount(rows[0]["input"], 5000)] * 2
+    home.check()
+
+
 def test_an_engine_error_costs_nothing(home):
     key = paid(home)
     home.start("--fail-per-million", 1000000)

@@ -638,6 +638,127 @@ static void a_byte_that_was_taken_starts_the_30_s_again(void **state)
 	house_close(&h);
 }
 
+static void start_with_one_slot(struct house *h)
+{
+	struct core_limits limits = house_limits;
+
+	limits.pool.slots = 1;
+	house_open(h, &limits);
+	house_ready(h);
+	house_tenant(h, "acme", 1000, 0);
+	house_key_create(h, "acme", 1);
+	house_price(h, 2, 3);
+}
+
+static void clients_that_take_nothing_hold_up_nobody(void **state)
+{
+	struct core_stats stats;
+	struct house h;
+
+	(void)state;
+	start_with_one_slot(&h);
+	h.length[1] = 5;
+	house_request(&h, 0, 1, 100, 50);
+	house_run(&h);
+	house_progress(&h, CORE_STALL, 0, 0);
+	house_run_all(&h);
+	house_request(&h, 1, 1, 10, 50);
+	house_run_all(&h);
+	assert_int_equal(house_last(&h, CORE_ANSWERED)->u.answered.handle, 1);
+	core_stats(h.core, &stats);
+	assert_int_equal(stats.parked, 1);
+	assert_int_equal(stats.running + stats.waiting + stats.pages_used, 0);
+	house_close(&h);
+}
+
+/* It may go on so for ever, and has nothing but its record. */
+static void one_that_takes_a_byte_now_and_then_stays_and_holds_nothing(void **state)
+{
+	struct core_stats stats;
+	struct house h;
+
+	(void)state;
+	start_with_one_slot(&h);
+	house_request(&h, 0, 1, 100, 50);
+	house_run(&h);
+	house_progress(&h, CORE_STALL, 0, 0);
+	house_run_all(&h);
+	h.length[1] = 5;
+	house_request(&h, 1, 1, 10, 50);
+	house_run_all(&h);
+	for (int i = 0; i < 100; i++) {
+		h.now_ns += 29 * HOUSE_S;
+		house_progress(&h, CORE_STALL, 0, 0);
+	}
+	assert_int_equal(house_count(&h, CORE_CUT), 0);
+	core_stats(h.core, &stats);
+	assert_int_equal(stats.parked, 1);
+	assert_int_equal(stats.running + stats.waiting + stats.pages_used, 0);
+	h.now_ns += 30 * HOUSE_S;
+	house_send(&h, (struct core_event){.kind = CORE_TICK});
+	assert_int_equal(house_last(&h, CORE_CUT)->u.cut.handle, 0);
+	house_close(&h);
+}
+
+static void what_is_computed_again_is_not_charged_again(void **state)
+{
+	struct core_stats stats;
+	struct house h;
+
+	(void)state;
+	start_with_one_slot(&h);
+	h.length[0] = 20;
+	h.length[1] = 5;
+	house_request(&h, 0, 1, 100, 50);
+	while (h.sampled[0] < 7)
+		house_run(&h);
+	house_progress(&h, CORE_STALL, 0, 3);
+	house_run_all(&h);
+	house_request(&h, 1, 1, 10, 50);
+	house_run_all(&h);
+	house_progress(&h, CORE_FLUSHED, 1, 5);
+	house_stored(&h);
+	house_progress(&h, CORE_RESUME, 0, 0);
+	house_run_all(&h);
+	house_progress(&h, CORE_FLUSHED, 0, 20);
+	house_stored(&h);
+	core_stats(h.core, &stats);
+	assert_int_equal(stats.preemptions, 1);
+	assert_int_equal(stats.tokens_sampled, 25);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.handle, 0);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.prompt_tokens, 100);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.completion_tokens, 20);
+	assert_int_equal(house_last(&h, CORE_END)->u.end.amount_nano, 2 * 100 + 3 * 20);
+	assert_int_equal(house_show(&h, "acme").balance_nano,
+		1000 - (2 * 100 + 3 * 20) - (2 * 10 + 3 * 5));
+	assert_int_equal(house_show(&h, "acme").held_nano, 0);
+	house_close(&h);
+}
+
+/* The queue is of those who may run. */
+static void who_is_parked_does_not_fill_the_queue(void **state)
+{
+	struct house h;
+
+	(void)state;
+	start_with_one_slot(&h);
+	for (uint32_t i = 0; i < 6; i++) {
+		h.length[i] = 5;
+		house_request(&h, i, 1, 10, 5);
+		while (h.sampled[i] < 1)
+			house_run(&h);
+		house_progress(&h, CORE_STALL, i, 0);
+		while (h.flight_count > 0)
+			house_run(&h);
+	}
+	assert_int_equal(house_count(&h, CORE_REFUSE), 0);
+	h.length[6] = 5;
+	house_request(&h, 6, 1, 10, 5);
+	house_run_all(&h);
+	assert_int_equal(house_last(&h, CORE_ANSWERED)->u.answered.handle, 6);
+	house_close(&h);
+}
+
 static void a_drained_core_refuses_new_ones_cuts_the_rest_and_stops(void **state)
 {
 	struct house h;
@@ -887,6 +1008,10 @@ int main(void)
 		cmocka_unit_test(a_command_is_answered_when_it_is_durable),
 		cmocka_unit_test(a_client_that_takes_nothing_is_not_run_and_after_30_s_cut_off),
 		cmocka_unit_test(a_byte_that_was_taken_starts_the_30_s_again),
+		cmocka_unit_test(clients_that_take_nothing_hold_up_nobody),
+		cmocka_unit_test(one_that_takes_a_byte_now_and_then_stays_and_holds_nothing),
+		cmocka_unit_test(what_is_computed_again_is_not_charged_again),
+		cmocka_unit_test(who_is_parked_does_not_fill_the_queue),
 		cmocka_unit_test(a_drained_core_refuses_new_ones_cuts_the_rest_and_stops),
 		cmocka_unit_test(a_second_drain_ends_at_once),
 		cmocka_unit_test(

@@ -111,8 +111,9 @@ static void bench_close(struct bench *b)
 	}
 }
 
-/* Rows first_token .. first_token + row_count of the request, the last one sampled. */
-static void step(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count)
+/* Rows first_token .. first_token + row_count of the request. */
+static void rows(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count,
+	bool sample)
 {
 	struct batch *batch = &b->batch[at];
 
@@ -122,9 +123,15 @@ static void step(struct bench *b, uint32_t at, uint32_t first_token, uint32_t ro
 	batch->page_count = 4;
 	memcpy(batch->pages, b->page, sizeof(b->page));
 	batch->items[0] = (struct batch_item){.first_token = first_token, .row_count = row_count,
-		.open = first_token == 0, .sample = true, .page_count = 4,
+		.open = first_token == 0, .sample = sample, .page_count = 4,
 		.state_read = BATCH_NONE, .state_write = BATCH_NONE};
 	executor_submit(b->e, batch);
+}
+
+/* The same, and the last one gives a token. */
+static void step(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count)
+{
+	rows(b, at, first_token, row_count, true);
 }
 
 static const struct batch *finish(struct bench *b)
@@ -207,6 +214,47 @@ static void rows_of_a_sequence_that_has_ended_are_dropped(void **state)
 	check_after_end(&b);
 }
 
+/* ---- preemption ------------------------------------------------------------------------------ */
+
+#define GOES_ON 20  /* tokens of the answer that is compared */
+
+/* The answer from its token `count` on, its first tokens given; cut: the last row of them alone. */
+static void answer_on(struct bench *b, uint32_t count, bool cut)
+{
+	b->request.answer_tokens = count;
+	if (cut) {
+		rows(b, 0, 0, PROMPT + count - 1, false);
+		finish(b);
+		step(b, 0, PROMPT + count - 1, 1);
+	} else {
+		step(b, 0, 0, PROMPT + count);
+	}
+	finish(b);
+	while (b->request.answer_tokens < GOES_ON) {
+		step(b, 0, PROMPT + b->request.answer_tokens - 1, 1);
+		finish(b);
+	}
+}
+
+static void an_answer_that_was_put_aside_goes_on_with_the_same_tokens(void **state)
+{
+	uint32_t whole[GOES_ON];
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b, false, 0);
+	b.request.sampling = (struct chip_sampling){.temperature = 1, .top_p = 0.95F, .seed = 5,
+		.repetition_penalty = 1.1F, .presence_penalty = 0.5F, .frequency_penalty = 0.2F};
+	answer_on(&b, 0, false);
+	memcpy(whole, b.answer, sizeof(whole));
+	for (uint32_t count = 1; count < GOES_ON; count++) {
+		memset(b.answer + count, 0, sizeof(whole) - count * sizeof(*whole));
+		answer_on(&b, count, count % 2 == 0);
+		assert_memory_equal(b.answer, whole, sizeof(whole));
+	}
+	bench_close(&b);
+}
+
 /* ---- stop strings (the chip's executor) ------------------------------------------------------ */
 
 /* An answer comes back after a preemption; what the next token is. */
@@ -250,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_of_a_sequence_whose_batch_failed_are_dropped),
 		cmocka_unit_test(rows_of_a_sequence_that_has_ended_are_dropped),
+		cmocka_unit_test(an_answer_that_was_put_aside_goes_on_with_the_same_tokens),
 		cmocka_unit_test(a_special_token_inside_a_stop_string_is_not_part_of_the_text),
 	};
 	char dir[] = "/tmp/tongyun-executor-XXXXXX";

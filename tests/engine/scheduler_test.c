@@ -233,7 +233,7 @@ static void preempts_the_youngest_when_pages_run_out_and_computes_it_again(void 
 	world_close(&w);
 }
 
-static void keeps_the_pages_of_a_paused_sequence_and_does_not_run_it(void **state)
+static void a_paused_sequence_is_not_run_and_keeps_its_pages_while_nobody_needs_them(void **state)
 {
 	struct pool_stats stats;
 	struct world w;
@@ -249,6 +249,202 @@ static void keeps_the_pages_of_a_paused_sequence_and_does_not_run_it(void **stat
 	scheduler_pause(w.s, 0, false);
 	run_all(&w);
 	assert_int_equal(w.outputs[0], 10);
+	world_close(&w);
+}
+
+static struct pool_stats stats_of(const struct world *w)
+{
+	struct pool_stats stats;
+
+	scheduler_stats(w->s, &stats);
+	return stats;
+}
+
+static void pause(struct world *w, uint32_t handle, bool paused)
+{
+	scheduler_pause(w->s, handle, paused);
+	assert_null(scheduler_check(w->s));
+}
+
+static const struct executor_limits two_slots = {
+	.context_max = 512, .slots = 2, .pages = 64, .states = 2, .rows_max = 64, .vocab = 100};
+
+static void paused_sequences_give_their_slots_to_who_waits(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_open(&w, &two_slots);
+	submit(&w, 0, 40, 20);
+	submit(&w, 1, 40, 20);
+	run(&w, plan(&w));
+	run(&w, plan(&w));
+	pause(&w, 0, true);
+	pause(&w, 1, true);
+	submit(&w, 2, 10, 20);
+	submit(&w, 3, 10, 20);
+	struct batch *b = plan(&w);
+
+	assert_int_equal(b->item_count, 2);
+	assert_int_equal(stats_of(&w).parked, 2);
+	assert_int_equal(stats_of(&w).waiting, 0);
+	assert_int_equal(stats_of(&w).pages_used, 2);
+	run(&w, b);
+	run_all(&w);
+	assert_int_equal(w.outputs[2], 10);
+	assert_int_equal(stats_of(&w).pages_used, 0);
+	pause(&w, 0, false);
+	pause(&w, 1, false);
+	run_all(&w);
+	assert_int_equal(w.outputs[0], 10);
+	assert_int_equal(w.sampled[0], 10);     /* computed again, not sampled again */
+	assert_int_equal(w.outputs[1], 10);
+	assert_int_equal(stats_of(&w).preemptions, 2);
+	world_close(&w);
+}
+
+static void a_paused_sequence_leaves_when_its_last_batch_is_back(void **state)
+{
+	const struct executor_limits narrow = {
+		.context_max = 512, .slots = 1, .pages = 64, .rows_max = 64, .vocab = 100};
+	struct world w;
+
+	(void)state;
+	world_open(&w, &narrow);
+	submit(&w, 0, 40, 20);
+	run(&w, plan(&w));
+	struct batch *first = plan(&w);
+
+	submit(&w, 1, 10, 20);
+	pause(&w, 0, true);
+	assert_null(plan(&w));
+	assert_int_equal(stats_of(&w).running, 1);
+	run(&w, first);
+	assert_int_equal(w.outputs[0], 2);      /* what was in flight still counts */
+	assert_int_equal(stats_of(&w).parked, 1);
+	struct batch *second = plan(&w);
+
+	assert_int_equal(second->items[0].request, 1);
+	pause(&w, 0, false);
+	run(&w, second);
+	run_all(&w);
+	assert_int_equal(w.outputs[0], 10);
+	assert_int_equal(w.outputs[1], 10);
+	world_close(&w);
+}
+
+static void only_as_many_paused_sequences_leave_as_are_in_the_way(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_open(&w, &two_slots);
+	submit(&w, 0, 40, 20);
+	submit(&w, 1, 40, 20);
+	run(&w, plan(&w));
+	run(&w, plan(&w));
+	pause(&w, 0, true);
+	pause(&w, 1, true);
+	submit(&w, 2, 10, 20);
+	struct batch *b = plan(&w);
+
+	assert_int_equal(b->item_count, 1);
+	assert_int_equal(stats_of(&w).parked, 1);
+	pause(&w, 0, false);
+	run(&w, b);
+	b = plan(&w);
+	assert_int_equal(b->items[0].request, 0);       /* the older one has kept its place */
+	assert_int_equal(b->items[0].row_count, 1);
+	run(&w, b);
+	pause(&w, 1, false);
+	run_all(&w);
+	world_close(&w);
+}
+
+static void a_paused_sequence_gives_its_pages_to_a_younger_one_that_grows(void **state)
+{
+	const struct executor_limits tight = {
+		.context_max = 128, .slots = 4, .pages = 4, .states = 4, .rows_max = 64,
+		.vocab = 100};
+	struct world w;
+
+	(void)state;
+	world_open(&w, &tight);
+	w.length[1] = 90;
+	submit(&w, 0, 60, 20);
+	run(&w, plan(&w));
+	pause(&w, 0, true);
+	submit(&w, 1, 30, 98);
+	run_all(&w);
+	assert_int_equal(w.outputs[1], 90);
+	assert_int_equal(stats_of(&w).preemptions, 1);
+	assert_int_equal(stats_of(&w).parked, 1);
+	pause(&w, 0, false);
+	run_all(&w);
+	assert_int_equal(w.outputs[0], 10);
+	world_close(&w);
+}
+
+static void one_that_moves_again_comes_before_who_arrived_later(void **state)
+{
+	const struct executor_limits narrow = {
+		.context_max = 512, .slots = 1, .pages = 16, .rows_max = 64, .vocab = 100};
+	struct world w;
+
+	(void)state;
+	world_open(&w, &narrow);
+	submit(&w, 0, 40, 20);
+	run(&w, plan(&w));
+	pause(&w, 0, true);
+	submit(&w, 1, 10, 20);
+	submit(&w, 2, 10, 20);
+	run(&w, plan(&w));
+	assert_int_equal(w.sampled[1], 1);
+	pause(&w, 0, false);
+	while (w.ends[0] == 0) {
+		assert_int_equal(w.sampled[2], 0);
+		run(&w, plan(&w));
+	}
+	assert_int_equal(w.ends[1], 1);         /* it runs, so it is not put back */
+	run_all(&w);
+	assert_int_equal(w.outputs[2], 10);
+	world_close(&w);
+}
+
+static void one_that_stalls_while_it_waits_holds_up_nobody(void **state)
+{
+	const struct executor_limits narrow = {
+		.context_max = 512, .slots = 1, .pages = 16, .rows_max = 64, .vocab = 100};
+	struct world w;
+
+	(void)state;
+	world_open(&w, &narrow);
+	submit(&w, 0, 40, 20);
+	submit(&w, 1, 40, 20);
+	pause(&w, 0, true);
+	assert_int_equal(stats_of(&w).parked, 1);
+	run_all(&w);
+	assert_int_equal(w.outputs[1], 10);
+	pause(&w, 0, false);
+	run_all(&w);
+	assert_int_equal(w.outputs[0], 10);
+	world_close(&w);
+}
+
+static void a_parked_sequence_that_is_stopped_ends_at_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_open(&w, &two_slots);
+	submit(&w, 0, 40, 20);
+	pause(&w, 0, true);
+	scheduler_stop(w.s, 0, POOL_END_CANCELLED);
+	assert_null(scheduler_check(w.s));
+	take_events(&w);
+	assert_int_equal(w.ends[0], 1);
+	assert_int_equal(w.end[0], POOL_END_CANCELLED);
+	assert_int_equal(stats_of(&w).parked, 0);
 	world_close(&w);
 }
 
@@ -340,7 +536,8 @@ static void a_model_without_attention_needs_no_pages(void **state)
 	world_close(&w);
 }
 
-/* Random submits, cancels and pauses in little memory; world_close and every step check. */
+/* Random submits, cancels and pauses in little memory; world_close and every step check. With
+ * nothing in flight and nothing to run, all that are left are paused: they hold up nobody. */
 static void everyone_ends_once_whatever_happens_in_between(void **state)
 {
 	struct prng p;
@@ -349,6 +546,7 @@ static void everyone_ends_once_whatever_happens_in_between(void **state)
 	for (uint64_t seed = 0; seed < 300; seed++) {
 		const struct executor_limits tiny = {.context_max = 128, .slots = 3, .pages = 7,
 			.states = (uint32_t)(seed % 2) * 3, .rows_max = 16, .vocab = 100};
+		bool paused[REQUESTS] = {false};
 		uint32_t submitted = 0;
 		struct world w;
 
@@ -364,16 +562,19 @@ static void everyone_ends_once_whatever_happens_in_between(void **state)
 				scheduler_stop(w.s, h, POOL_END_CANCELLED);
 				take_events(&w);
 			} else if (h < submitted && w.ends[h] == 0) {
-				scheduler_pause(w.s, h, prng_below(&p, 2) == 0);
+				paused[h] = prng_below(&p, 2) == 0;
+				pause(&w, h, paused[h]);
 			}
 			struct batch *b = plan(&w);
 
 			if (b)
 				run(&w, b);
+			for (uint32_t i = 0; !b && i < submitted; i++)
+				assert_true(w.ends[i] > 0 || paused[i]);
 		}
 		for (uint32_t h = 0; h < submitted; h++)
 			if (w.ends[h] == 0)
-				scheduler_pause(w.s, h, false);
+				pause(&w, h, false);
 		run_all(&w);
 		for (uint32_t h = 0; h < submitted; h++)
 			assert_int_equal(w.ends[h], 1);
@@ -389,7 +590,15 @@ int main(void)
 		cmocka_unit_test(answers_all_once_with_all_their_tokens),
 		cmocka_unit_test(starts_in_the_order_of_arrival),
 		cmocka_unit_test(preempts_the_youngest_when_pages_run_out_and_computes_it_again),
-		cmocka_unit_test(keeps_the_pages_of_a_paused_sequence_and_does_not_run_it),
+		cmocka_unit_test(
+			a_paused_sequence_is_not_run_and_keeps_its_pages_while_nobody_needs_them),
+		cmocka_unit_test(paused_sequences_give_their_slots_to_who_waits),
+		cmocka_unit_test(a_paused_sequence_leaves_when_its_last_batch_is_back),
+		cmocka_unit_test(only_as_many_paused_sequences_leave_as_are_in_the_way),
+		cmocka_unit_test(a_paused_sequence_gives_its_pages_to_a_younger_one_that_grows),
+		cmocka_unit_test(one_that_moves_again_comes_before_who_arrived_later),
+		cmocka_unit_test(one_that_stalls_while_it_waits_holds_up_nobody),
+		cmocka_unit_test(a_parked_sequence_that_is_stopped_ends_at_once),
 		cmocka_unit_test(stops_at_what_is_allowed_and_goes_on_when_more_is),
 		cmocka_unit_test(
 			a_cancelled_sequence_keeps_its_pages_while_a_batch_names_it),
