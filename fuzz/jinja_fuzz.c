@@ -74,10 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	if (!zero || json_parse(&context, zero + 1, size - source_size - 1, &CONTEXT_LIMITS, false,
-			     NULL))
+			     &(struct err_info){0}))
 		context = NULL;
 	if (!context &&
-		json_parse(&context, CONTEXT, sizeof(CONTEXT) - 1, &CONTEXT_LIMITS, true, NULL))
+		json_parse(&context, CONTEXT, sizeof(CONTEXT) - 1, &CONTEXT_LIMITS, true,
+			&(struct err_info){0}))
 		abort();
 	render(t, context);
 	json_decref(context);

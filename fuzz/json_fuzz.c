@@ -17,7 +17,7 @@ static void write_back(const char *text, size_t size)
 	buf_init(&out, LIMITS.bytes_max);
 	json_add_string(&out, text, size);
 	assert(!out.failed);  /* a byte takes six at most */
-	const enum err code = json_parse(&again, out.data, out.size, &LIMITS, true, NULL);
+	const enum err code = json_parse(&again, out.data, out.size, &LIMITS, true, &(struct err_info){0});
 	assert(code != ERR_INPUT || memchr(text, 0, size));
 	json_decref(again);
 	buf_free(&out);

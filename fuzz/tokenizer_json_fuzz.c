@@ -41,7 +41,7 @@ static void encode(const struct tokenizer *t, const char *text, size_t size, boo
 	for (size_t i = 0; i < size; i++)
 		ascii = ascii && (unsigned char)text[i] < 0x80;
 	arena_init(&scratch, 4096, SCRATCH_BYTES);
-	if (tokenizer_encode(t, text, size, special, &scratch, &list, NULL))
+	if (tokenizer_encode(t, text, size, special, &scratch, &list, &(struct err_info){0}))
 		abort();
 	if (ascii)
 		check_round_trip(t, &list, text, size);

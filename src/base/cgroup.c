@@ -35,10 +35,11 @@ struct hierarchy {
 static char *read_text(struct buf *text, const char *root, const char *dir, const char *name)
 {
 	char path[PATH_MAX];
+	struct err_info ignored = {0};
 
 	buf_init(text, TEXT_BYTES_MAX);
 	const int length = snprintf(path, sizeof(path), "%s%s/%s", root, dir, name);
-	if (length < 0 || (size_t)length >= sizeof(path) || file_read(text, path, NULL))
+	if (length < 0 || (size_t)length >= sizeof(path) || file_read(text, path, &ignored))
 		return NULL;
 	return text->data;
 }

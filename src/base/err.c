@@ -82,9 +82,7 @@ enum err err_set(struct err_info *info, enum err code, const char *format, ...)
 {
 	va_list arguments;
 
-	assert(code != ERR_NONE);
-	if (!info)
-		return code;
+	assert(info && code != ERR_NONE);
 	va_start(arguments, format);
 	text_format(info->text, sizeof(info->text), format, arguments);
 	va_end(arguments);
@@ -99,8 +97,7 @@ enum err err_set_errno(struct err_info *info, const char *format, ...)
 	char reason[128];
 	va_list arguments;
 
-	if (!info)
-		return code;
+	assert(info);
 	va_start(arguments, format);
 	text_format(info->text, sizeof(info->text), format, arguments);
 	va_end(arguments);

@@ -2,7 +2,8 @@
  *
  * A function that can fail for a reason outside the program returns enum err and fills the caller's
  * struct err_info; the text is printed only in cmd/ and answered only in server/. A broken
- * invariant of our own is not an error: it asserts, also in release.
+ * invariant of our own is not an error: it asserts, also in release. info is never NULL: who does
+ * not want the text has one all the same, and calls it ignored.
  *
  *	struct err_info info = {0};
  *	if (file_map(&map, path, &info))
@@ -36,7 +37,7 @@ struct err_info {
 	char text[ERR_TEXT_MAX];  /* always terminated, one line: controls become '?'; long texts are cut */
 };
 
-/* Sets code and text (printf) and returns code, so that "return err_set(...)" reads well. info may be NULL. */
+/* Sets code and text (printf) and returns code, so that "return err_set(...)" reads well. */
 enum err err_set(struct err_info *info, enum err code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* The same with ": <strerror(errno)>" appended; code ERR_IO, or NOT_FOUND, DENIED, EXISTS, MEMORY by errno. */

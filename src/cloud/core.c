@@ -89,9 +89,10 @@ size_t core_bytes(const struct core_limits *limits)
 struct core *core_init(void *memory, const struct core_limits *limits)
 {
 	struct core *core = memory;
+	struct err_info wrong = {0};
 	size_t used = lay_out(core, memory, limits);
 
-	assert(core_limits_check(limits, NULL) == ERR_NONE);
+	assert(core_limits_check(limits, &wrong) == ERR_NONE);
 	core->limits = *limits;
 	for (int link = 0; link < LINKS; link++)
 		core->lists[link] = (struct request_list){CORE_NONE, CORE_NONE};

@@ -89,11 +89,10 @@ enum err jinja_render(const struct jinja_template *t, const struct jinja_variabl
 	size_t variable_count, const struct jinja_options *options, struct arena *scratch,
 	struct jinja_output *out, struct err_info *info)
 {
-	struct err_info own = {0};
 	struct jinja_render r = {.t = t,
 		.arena = scratch,
 		.output = out,
-		.info = info ? info : &own,
+		.info = info,
 		.line = 1,
 		.limits = options ? options->limits : JINJA_LIMITS,
 		.now = options ? options->now : NULL};

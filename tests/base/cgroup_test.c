@@ -34,9 +34,9 @@ static void put(const char *path, const char *text)
 	snprintf(full, sizeof(full), "%s%s", root, path);
 	char *slash = strrchr(full, '/');
 	*slash = '\0';
-	assert_int_equal(file_mkdirs(full, NULL), ERR_NONE);
+	assert_int_equal(file_mkdirs(full, UNIT_IGNORED), ERR_NONE);
 	*slash = '/';
-	assert_int_equal(file_write_atomic(full, text, strlen(text), 0600, NULL), ERR_NONE);
+	assert_int_equal(file_write_atomic(full, text, strlen(text), 0600, UNIT_IGNORED), ERR_NONE);
 }
 
 static void nothing_mounted_is_no_limit(void **state)

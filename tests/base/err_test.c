@@ -25,14 +25,6 @@ static void names_from_outside_cannot_steer_a_terminal(void **state)
 	assert_string_equal(info.text, "tensor a?[2J??b? \xE6\x98\xA5");
 }
 
-static void nobody_has_to_listen(void **state)
-{
-	(void)state;
-	errno = EACCES;
-	assert_int_equal(err_set(NULL, ERR_LIMIT, "unheard"), ERR_LIMIT);
-	assert_int_equal(err_set_errno(NULL, "unheard"), ERR_DENIED);
-}
-
 static void errno_becomes_a_code_and_a_reason(void **state)
 {
 	static const struct {
@@ -119,7 +111,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_returns_the_code_and_keeps_the_text),
 		cmocka_unit_test(names_from_outside_cannot_steer_a_terminal),
-		cmocka_unit_test(nobody_has_to_listen),
 		cmocka_unit_test(errno_becomes_a_code_and_a_reason),
 		cmocka_unit_test(each_level_adds_where_it_was),
 		cmocka_unit_test(a_long_text_is_cut_and_still_ends),

@@ -55,7 +55,8 @@ static size_t entries_in_dir(void)
 
 static void put(const char *name, const char *text)
 {
-	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0600, NULL), ERR_NONE);
+	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0600, UNIT_IGNORED),
+		ERR_NONE);
 }
 
 static void assert_holds(const char *name, const char *text)
@@ -63,7 +64,7 @@ static void assert_holds(const char *name, const char *text)
 	struct buf b;
 
 	buf_init(&b, 1000);
-	assert_int_equal(file_read(&b, in_dir(name), NULL), ERR_NONE);
+	assert_int_equal(file_read(&b, in_dir(name), UNIT_IGNORED), ERR_NONE);
 	assert_string_equal(b.data, text);
 	buf_free(&b);
 }
@@ -75,7 +76,7 @@ static void what_was_written_is_read_and_mapped(void **state)
 	(void)state;
 	put("a", "hello");
 	assert_holds("a", "hello");
-	assert_int_equal(file_map_open(&map, in_dir("a"), NULL), ERR_NONE);
+	assert_int_equal(file_map_open(&map, in_dir("a"), UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(map.size, 5);
 	assert_memory_equal(map.data, "hello", 5);
 	file_map_close(&map);
@@ -90,8 +91,8 @@ static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void
 	pid_t child;
 
 	(void)state;
-	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, NULL), ERR_NONE);
-	assert_int_equal(file_map_open(&map, in_dir("shrinks"), NULL), ERR_NONE);
+	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_map_open(&map, in_dir("shrinks"), UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(truncate(in_dir("shrinks"), 0), 0);
 	assert_int_equal(pipe(ends), 0);
 	if ((child = fork()) == 0) {
@@ -115,7 +116,7 @@ static void an_empty_file_maps_to_nothing(void **state)
 
 	(void)state;
 	put("empty", "");
-	assert_int_equal(file_map_open(&map, in_dir("empty"), NULL), ERR_NONE);
+	assert_int_equal(file_map_open(&map, in_dir("empty"), UNIT_IGNORED), ERR_NONE);
 	assert_null(map.data);
 	assert_int_equal(map.size, 0);
 	file_map_close(&map);
@@ -143,7 +144,7 @@ static void a_pipe_without_a_writer_does_not_hang(void **state)
 
 	(void)state;
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
-	assert_int_equal(file_map_open(&map, in_dir("fifo"), NULL), ERR_INPUT);
+	assert_int_equal(file_map_open(&map, in_dir("fifo"), UNIT_IGNORED), ERR_INPUT);
 }
 
 static void a_file_over_the_limit_is_refused(void **state)
@@ -228,7 +229,7 @@ static void the_mode_is_kept_as_open_would(void **state)
 
 	(void)state;
 	const mode_t before = umask(022);
-	assert_int_equal(file_write_atomic(in_dir("public"), "x", 1, 0666, NULL), ERR_NONE);
+	assert_int_equal(file_write_atomic(in_dir("public"), "x", 1, 0666, UNIT_IGNORED), ERR_NONE);
 	umask(before);
 	assert_int_equal(stat(in_dir("public"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0644);

@@ -35,7 +35,7 @@ static void what_is_json_is_parsed_and_what_is_not_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		assert_int_equal(parse(good[i], &SMALL, NULL), ERR_NONE);
+		assert_int_equal(parse(good[i], &SMALL, UNIT_IGNORED), ERR_NONE);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct err_info info = {0};
 
@@ -162,7 +162,7 @@ static void every_allocation_may_fail(void **state)
 	int64_t n;
 
 	(void)state;
-	parse("{\"warm\":1}", &SMALL, NULL);
+	parse("{\"warm\":1}", &SMALL, UNIT_IGNORED);
 	for (n = 1; n < 1000; n++) {
 		struct err_info info = {0};
 
@@ -183,7 +183,8 @@ static void duplicates_are_an_error_only_when_strict(void **state)
 	json_t *value;
 
 	(void)state;
-	assert_int_equal(json_parse(&value, text, sizeof(text) - 1, &SMALL, false, NULL), ERR_NONE);
+	assert_int_equal(json_parse(&value, text, sizeof(text) - 1, &SMALL, false, UNIT_IGNORED),
+		ERR_NONE);
 	assert_int_equal(json_integer_value(json_object_get(value, "a")), 2);
 	json_decref(value);
 }
@@ -198,7 +199,7 @@ static void strings_are_escaped_and_come_back(void **state)
 	buf_init(&out, 1000);
 	json_add_string(&out, raw, sizeof(raw) - 1);
 	assert_string_equal(out.data, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f \x7f 诗 𠀀 /\"");
-	assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, NULL), ERR_NONE);
+	assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, UNIT_IGNORED), ERR_NONE);
 	assert_string_equal(json_string_value(value), raw);
 	json_decref(value);
 	buf_free(&out);
@@ -227,7 +228,7 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
 		buf_clear(&out);
 		json_add_string(&out, rows[i].raw, strlen(rows[i].raw));
 		assert_string_equal(out.data, rows[i].expected);
-		assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, NULL),
+		assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, UNIT_IGNORED),
 			ERR_NONE);
 		json_decref(value);
 	}

@@ -25,7 +25,7 @@ static void open_doublings(struct bpe *b)
 
 		merges[i] = (struct bpe_merge){.left = half, .right = half, .id = 100 + i};
 	}
-	assert_int_equal(bpe_open(b, byte_ids, merges, DOUBLINGS, NULL), ERR_NONE);
+	assert_int_equal(bpe_open(b, byte_ids, merges, DOUBLINGS, UNIT_IGNORED), ERR_NONE);
 }
 
 static void a_million_equal_letters_take_time_in_proportion(void **state)
@@ -43,7 +43,7 @@ static void a_million_equal_letters_take_time_in_proportion(void **state)
 		struct bpe_work work = {0};
 
 		arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
-		assert_int_equal(bpe_work_reserve(&work, &arena, size, NULL), ERR_NONE);
+		assert_int_equal(bpe_work_reserve(&work, &arena, size, UNIT_IGNORED), ERR_NONE);
 		assert_int_equal(bpe_encode(&b, &work, piece, size), size >> DOUBLINGS);
 		steps[i] = work.steps;
 		arena_reset(&arena);
@@ -62,8 +62,8 @@ static void memory_stays_within_its_limit_however_pieces_grow(void **state)
 	(void)state;
 	arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
 	for (size_t size = 1; size < BPE_PIECE_BYTES_MAX; size += size / 2 + 1)
-		assert_int_equal(bpe_work_reserve(&work, &arena, size, NULL), ERR_NONE);
-	assert_int_equal(bpe_work_reserve(&work, &arena, BPE_PIECE_BYTES_MAX, NULL), ERR_NONE);
+		assert_int_equal(bpe_work_reserve(&work, &arena, size, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(bpe_work_reserve(&work, &arena, BPE_PIECE_BYTES_MAX, UNIT_IGNORED), ERR_NONE);
 	arena_reset(&arena);
 }
 
@@ -129,9 +129,9 @@ static void equals_the_textbook_on_random_merges(void **state)
 			piece[i] = (char)('a' + prng_hash(seed + 1000, i) % 3);
 			plain[i] = byte_ids[(unsigned char)piece[i]];
 		}
-		assert_int_equal(bpe_open(&b, byte_ids, merges, merge_count, NULL), ERR_NONE);
+		assert_int_equal(bpe_open(&b, byte_ids, merges, merge_count, UNIT_IGNORED), ERR_NONE);
 		arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
-		assert_int_equal(bpe_work_reserve(&work, &arena, sizeof(piece), NULL), ERR_NONE);
+		assert_int_equal(bpe_work_reserve(&work, &arena, sizeof(piece), UNIT_IGNORED), ERR_NONE);
 		const size_t count = bpe_encode(&b, &work, piece, sizeof(piece));
 		assert_int_equal(count, encode_plainly(merges, merge_count, plain, sizeof(piece)));
 		assert_memory_equal(work.ids, plain, count * sizeof(*plain));

@@ -279,19 +279,19 @@ static void sources_are_bounded_in_nesting_names_and_size(void **state)
 	(void)state;
 	memset(source, '(', 100000);
 	memcpy(source, "{{", 2);
-	assert_int_equal(jinja_compile(&t, source, 100000, NULL), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, 100000, UNIT_IGNORED), ERR_LIMIT);
 	memset(source, '-', 100000);
 	memcpy(source, "{{ ", 3);
-	assert_int_equal(jinja_compile(&t, source, 100000, NULL), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, 100000, UNIT_IGNORED), ERR_LIMIT);
 	for (int i = 0; i < 5000; i++)
 		memcpy(source + 10 * (size_t)i, "{% if x %}", 10);
-	assert_int_equal(jinja_compile(&t, source, 50000, NULL), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, 50000, UNIT_IGNORED), ERR_LIMIT);
 	for (int i = 0; i < 5000; i++)
 		size += (size_t)snprintf(source + size, 32, "{{ v%d }}", i);
-	assert_int_equal(jinja_compile(&t, source, size, NULL), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, size, UNIT_IGNORED), ERR_LIMIT);
 	memset(source, 'x', JINJA_SOURCE_BYTES_MAX + 1);
-	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX + 1, NULL), ERR_LIMIT);
-	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX, NULL), ERR_NONE);
+	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX + 1, UNIT_IGNORED), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX, UNIT_IGNORED), ERR_NONE);
 	jinja_close(t);
 	mem_free(source);
 }
@@ -379,8 +379,8 @@ static void a_trusted_variable_counts_as_the_templates_own(void **state)
 	(void)state;
 	arena_init(&scratch, 4096, 65536);
 	jinja_output_init(&out, 1000);
-	assert_int_equal(jinja_compile(&t, "{{ u + eos_token }}", 19, NULL), ERR_NONE);
-	assert_int_equal(jinja_render(t, variables, 2, NULL, &scratch, &out, NULL), ERR_NONE);
+	assert_int_equal(jinja_compile(&t, "{{ u + eos_token }}", 19, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(jinja_render(t, variables, 2, NULL, &scratch, &out, UNIT_IGNORED), ERR_NONE);
 	assert_string_equal(out.text.data, "<eos><eos>");
 	assert_int_equal(jinja_output_span_count(&out), 1);
 	assert_int_equal(jinja_output_spans(&out)[0].begin, 5);

@@ -168,9 +168,9 @@ static void holes_and_tokens_spelled_alike_are_tolerated(void **state)
 	}
 	for (size_t i = 0; i < 4; i++)
 		tokens[390 + i] = (struct token_text){letters[i], strlen(letters[i])};
-	assert_int_equal(tokenizer_open(&t, &source, NULL), ERR_NONE);
+	assert_int_equal(tokenizer_open(&t, &source, UNIT_IGNORED), ERR_NONE);
 	arena_init(&scratch, 4096, 65536);
-	assert_int_equal(tokenizer_encode(t, "abba", 4, true, &scratch, &list, NULL), ERR_NONE);
+	assert_int_equal(tokenizer_encode(t, "abba", 4, true, &scratch, &list, UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(list.count, 3);
 	assert_int_equal(ids[0], 392);
 	assert_int_equal(ids[1], 100 + 'b');
@@ -234,7 +234,7 @@ static void an_open_survives_every_failed_allocation(void **state)
 
 		assert_true(n < 100000);
 		mem_fail_after(n, 1);
-		code = tokenizer_open_json(&t, text.data, text.size, NULL, 0, NULL);
+		code = tokenizer_open_json(&t, text.data, text.size, NULL, 0, UNIT_IGNORED);
 		mem_fail_after(0, 0);
 		assert_true((t == NULL) == (code != ERR_NONE));
 		tokenizer_close(t);
@@ -253,7 +253,7 @@ static void a_truncated_file_is_refused(void **state)
 		struct tokenizer *t;
 
 		assert_int_equal(
-			tokenizer_open_json(&t, text.data, size, NULL, 0, NULL), ERR_INPUT);
+			tokenizer_open_json(&t, text.data, size, NULL, 0, UNIT_IGNORED), ERR_INPUT);
 		assert_null(t);
 	}
 	buf_free(&text);
