@@ -79,7 +79,7 @@ void thread_join(struct thread *t)
 	mem_free(t);
 }
 
-int thread_pin_self(uint32_t core_index)
+bool thread_pin_self(uint32_t core_index)
 {
 	cpu_set_t one[CORE_SETS];
 	uint32_t seen = 0;

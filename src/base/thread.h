@@ -2,6 +2,7 @@
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -15,7 +16,7 @@ enum err thread_start(struct thread **out, const char *name, void (*run)(void *a
 void thread_join(struct thread *t);
 
 /* Pins the calling thread to the index-th core of those the process may use; false if refused. */
-int thread_pin_self(uint32_t core_index);
+bool thread_pin_self(uint32_t core_index);
 
 /* Cores this process may use: affinity mask and cgroup quota (v1 and v2), at least 1. */
 uint32_t thread_cores_available(void);

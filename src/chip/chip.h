@@ -9,10 +9,10 @@
  *	chip_open(&chip, "cpu", &config, &info);
  *	chip_weight_pack(chip, &w, &matrix, &info);           // once per matrix; the source may then go
  *	chip_cache_open(chip, &cache, &layout, &info);        // pages of keys and values, states, slots
- *	chip_program_open(chip, &program, &desc, &info);      // the ops, checked and planned
+ *	chip_program_open(chip, &program, &desc, &layout, &info);     // the ops, checked and planned
  *	chip_slot_open(chip, cache, slot, &sampling, prompt, n, NULL, 0);
- *	chip_submit(chip, program, cache, &step, &ticket);    // any number of sequences, prefill and decode
- *	chip_wait(chip, ticket, &output);                     // tokens; logits if wanted
+ *	chip_submit(chip, program, cache, &step, NULL, &ticket, &info);   // sequences, prefill and decode
+ *	chip_wait(chip, ticket, &output, &info);              // tokens; logits if wanted
  *
  * Nothing here assumes that chip memory is host memory: what crosses goes through these functions.
  * Threads: one thread (the executor) uses a chip; the chip has its own workers below it.

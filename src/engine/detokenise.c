@@ -24,6 +24,7 @@ void detokenise_init(struct detokenise *d, const struct request_stop *stops, uin
 	d->stops = stops;
 	d->stop_count = stop_count;
 	d->tokens_min = tokens_min;
+	stop_init(&d->stop, stops, stop_count);
 }
 
 /* Feeds the bytes from new_from on; where the stop string begins that they complete, held_bytes if none. */

@@ -69,7 +69,7 @@ static void slot_open(struct executor_chip *e, const struct batch_item *item, co
 	assert(item->first_token == 0);
 	slot->request = item->request;
 	slot->ended = false;
-	stop_init(&slot->stop);
+	stop_init(&slot->stop, r->stops, r->stop_count);
 	for (uint32_t i = 0; i < r->answer_tokens; i++) {
 		const struct token_text text =
 			tokenizer_answer_text(model_tokenizer(e->model), r->answer[i]);

@@ -1,37 +1,37 @@
-/* engine/stop.c - see stop.h. Knuth, Morris and Pratt without a table: stop strings are short (REQUEST_STOP_BYTES),
- * so the longest border is found again when a byte does not fit. */
+/* engine/stop.c - see stop.h. Knuth, Morris and Pratt.
+ *
+ *	stop string   a b a a b a
+ *	length m      1 2 3 4 5 6
+ *	border        0 0 1 1 2 3     how much of its beginning its first m bytes end with, not all m
+ *
+ * When a byte does not fit, the text still ends with the border of what had matched.
+ */
 #include "engine/stop.h"
 
 #include <assert.h>
 #include <string.h>
 
+static_assert(REQUEST_STOP_BYTES <= UINT8_MAX + 1, "a border is shorter than its stop string");
+
 /* The text ends with text[0..matched); with byte after it, how long is the longest beginning that it ends with? */
-static uint16_t stop_advance(const struct request_stop *stop, uint16_t matched, char byte)
+static uint16_t stop_advance(const struct request_stop *stop, const uint8_t *border, uint16_t matched, char byte)
 {
 	assert(matched < stop->size);
-	if (stop->text[matched] == byte)
-		return (uint16_t)(matched + 1);
-	for (uint16_t k = matched; k > 0; k--) {
-		/* candidate: the first k bytes, of which the last is the new one */
-		if (stop->text[k - 1] == byte
-			&& memcmp(stop->text, stop->text + matched - (k - 1), (size_t)(k - 1)) == 0)
-			return k;
-	}
-	return 0;
+	while (matched > 0 && stop->text[matched] != byte)
+		matched = border[matched];
+	return (uint16_t)(matched + (stop->text[matched] == byte));
 }
 
-/* The longest beginning, not the whole, that a complete stop string ends with. */
-static uint16_t stop_border(const struct request_stop *stop)
+void stop_init(struct stop_state *s, const struct request_stop *stops, uint32_t stop_count)
 {
-	for (uint32_t k = stop->size - 1; k > 0; k--)
-		if (memcmp(stop->text, stop->text + stop->size - k, k) == 0)
-			return (uint16_t)k;
-	return 0;
-}
-
-void stop_init(struct stop_state *s)
-{
+	assert(stop_count <= REQUEST_STOPS_MAX);
 	memset(s, 0, sizeof(*s));
+	for (uint32_t i = 0; i < stop_count; i++) {
+		assert(stops[i].size > 0 && stops[i].size <= REQUEST_STOP_BYTES);
+		for (uint32_t m = 1; m < stops[i].size; m++)
+			s->border[i][m + 1] = (uint8_t)stop_advance(&stops[i], s->border[i], s->border[i][m],
+				stops[i].text[m]);
+	}
 }
 
 bool stop_feed(struct stop_state *s, const struct request_stop *stops, uint32_t stop_count, bool armed,
@@ -40,10 +40,10 @@ bool stop_feed(struct stop_state *s, const struct request_stop *stops, uint32_t 
 	assert(stop_count <= REQUEST_STOPS_MAX);
 	for (size_t at = 0; at < size; at++) {
 		for (uint32_t i = 0; i < stop_count; i++) {
-			s->matched[i] = stop_advance(&stops[i], s->matched[i], bytes[at]);
+			s->matched[i] = stop_advance(&stops[i], s->border[i], s->matched[i], bytes[at]);
 			if (s->matched[i] < stops[i].size)
 				continue;
-			s->matched[i] = stop_border(&stops[i]);
+			s->matched[i] = s->border[i][stops[i].size];
 			if (!armed)
 				continue;
 			if (which)

@@ -21,7 +21,7 @@ static void a_stop_string_across_three_tokens_is_found(void **state)
 	size_t excess;
 
 	(void)state;
-	stop_init(&s);
+	stop_init(&s, stops, 3);
 	assert_false(feed(&s, "the E", &which, &excess));
 	assert_int_equal(stop_begun(&s, 3), 1);
 	assert_false(feed(&s, "N", &which, &excess));
@@ -37,7 +37,7 @@ static void a_false_start_falls_back_to_its_longest_border(void **state)
 	uint32_t which;
 
 	(void)state;
-	stop_init(&s);
+	stop_init(&s, stops, 3);
 	assert_true(feed(&s, "aaaab", &which, NULL));
 	assert_int_equal(which, 1);
 }
@@ -47,7 +47,7 @@ static void while_not_armed_a_complete_stop_string_is_passed_over(void **state)
 	struct stop_state s;
 
 	(void)state;
-	stop_init(&s);
+	stop_init(&s, stops, 3);
 	assert_false(stop_feed(&s, stops, 3, false, "END\n", 4, NULL, NULL));
 	assert_true(stop_feed(&s, stops, 3, true, "\n", 1, NULL, NULL));
 }
@@ -70,7 +70,7 @@ static void finds_what_a_plain_search_finds_wherever_tokens_end(void **state)
 			text[i] = (char)('a' + prng_below(&prng, 2));
 		const char *expected = strstr(text, needle);
 
-		stop_init(&s);
+		stop_init(&s, &one, 1);
 		while (at < 39 && !found) {
 			const size_t size = at + 5 < 39 ? 1 + prng_below(&prng, 5) : 39 - at;
 			size_t excess;
@@ -83,6 +83,41 @@ static void finds_what_a_plain_search_finds_wherever_tokens_end(void **state)
 	}
 }
 
+/* Strings that repeat themselves have many borders; the longest allowed, in texts made of their parts. */
+static void finds_the_longest_strings_with_the_most_borders(void **state)
+{
+	struct prng prng;
+
+	(void)state;
+	prng_init(&prng, 4);
+	for (int round = 0; round < 300; round++) {
+		static char needle[REQUEST_STOP_BYTES + 1], text[4096];
+		const uint32_t period = 1 + (uint32_t)prng_below(&prng, 9);
+		struct stop_state s;
+		size_t size = 0, found = 0;
+
+		for (uint32_t i = 0; i < REQUEST_STOP_BYTES; i++)
+			needle[i] = i < period || prng_below(&prng, 200) == 0 ? (char)('a' + prng_below(&prng, 2))
+				: needle[i - period];
+		while (size + 2 * REQUEST_STOP_BYTES < sizeof(text)) {
+			const size_t part = prng_below(&prng, REQUEST_STOP_BYTES + 1);
+
+			memcpy(text + size, needle, part);
+			size += part;
+			text[size++] = (char)('a' + prng_below(&prng, 2));
+		}
+		text[size] = '\0';
+		const struct request_stop one = {needle, REQUEST_STOP_BYTES};
+		const char *expected = strstr(text, needle);
+		size_t excess;
+
+		stop_init(&s, &one, 1);
+		if (stop_feed(&s, &one, 1, true, text, size, NULL, &excess))
+			found = size - excess;
+		assert_int_equal(found, expected ? (size_t)(expected - text) + REQUEST_STOP_BYTES : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +125,7 @@ int main(void)
 		cmocka_unit_test(a_false_start_falls_back_to_its_longest_border),
 		cmocka_unit_test(while_not_armed_a_complete_stop_string_is_passed_over),
 		cmocka_unit_test(finds_what_a_plain_search_finds_wherever_tokens_end),
+		cmocka_unit_test(finds_the_longest_strings_with_the_most_borders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* chip/cpu/kernels.h - the inner work of every operation, one table of functions per instruction set.
  *
- * A kernel does its share of an operation on plain arrays; who does which share is step.c's business.
+ * A kernel does its share of an operation on plain arrays; who does which share is ops.c's business.
  * The reference table is complete; the others leave out what they do no better (NULL) and, where a
  * kernel wants whole vectors, shapes that do not fit: those fall back to the reference.
  *
