@@ -60,6 +60,7 @@ enum chip_type {
 /* ---- the machine ------------------------------------------------------------------------------ */
 
 struct chip_config {
+	uint32_t device;        /* of its kind, as chip_list counts them; a CPU has only 0 */
 	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2", "avx512", "avx512bf16" */
 	uint32_t threads;       /* 0: one per available core */
 	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has free, less a tenth */
@@ -69,6 +70,7 @@ struct chip_config {
 struct chip_info {
 	char name[64];          /* "AMD EPYC", "NVIDIA H100" */
 	char kind[16];          /* "cpu" */
+	uint32_t device;        /* which of its kind */
 	char isa[64];           /* chosen: "avx2" */
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
 	char types[128];        /* weight types it can run */
@@ -158,7 +160,7 @@ enum err chip_cache_open(struct chip *chip, struct chip_cache **out, const struc
 	struct err_info *info) MUST_CHECK;
 void chip_cache_close(struct chip *chip, struct chip_cache *cache);
 
-/* Copies a state (snapshot, roll back, share a prefix). */
+/* Copies a state (snapshot, roll back, share a prefix): after the steps submitted before, ahead of those after. */
 void chip_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
 
 /* Below it the choice is greedy: logits that differ by 0.1 weigh e^-100 there, so nothing else could be drawn, and
@@ -188,7 +190,7 @@ struct chip_sampling {
 };
 
 /* Makes a slot ready for a sequence. Penalties count the prompt, and the answer so far of a sequence that
- * was preempted and comes back. */
+ * was preempted and comes back. No step in flight may name the slot. */
 void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot, const struct chip_sampling *sampling,
 	const uint32_t *prompt, uint32_t prompt_count, const uint32_t *answer, uint32_t answer_count);
 
@@ -356,7 +358,7 @@ struct chip_output {
 	bool not_finite;            /* a logit was NaN or infinite: the engine ends that request with an error */
 };
 
-/* Starts a step; its tables are copied. A broken step (index out of range) is the caller's bug and asserts;
+/* Starts a step; its tables are copied, embeddings and masks with them, before this returns. A broken step (index out of range) is the caller's bug and asserts;
  * ERR_BUSY when CHIP_STEPS_MAX steps of the program have not been waited for. */
 enum err chip_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket, struct err_info *info)

@@ -29,11 +29,13 @@ static void chip_print(const struct chip_info *chip, const struct chip_rates *ra
 	printf("  weights    %s\n", chip->types);
 }
 
-static enum err measure(const struct chip_info *listed, const struct chip_config *config, struct chip_info *about,
+static enum err measure(const struct chip_info *listed, struct chip_config config, struct chip_info *about,
 	struct chip_rates *rates, struct err_info *info)
 {
 	struct chip *chip;
-	enum err err = chip_open(&chip, listed->kind, config, info);
+
+	config.device = listed->device;
+	enum err err = chip_open(&chip, listed->kind, &config, info);
 
 	if (err)
 		return err;
@@ -70,7 +72,7 @@ int cmd_chips(int argc, char **argv)
 		struct chip_rates rates;
 		struct err_info info = {0};
 
-		if (measure(&chips[i], &config, &about, &rates, &info)) {
+		if (measure(&chips[i], config, &about, &rates, &info)) {
 			json_decref(all);
 			return cmd_fail(&info);
 		}

@@ -693,6 +693,7 @@ static void chips_are_listed_and_others_refused(void **state)
 {
 	const struct chip_config config = {.threads = 1};
 	const struct chip_config wrong = {.isa = "sse2", .threads = 1};
+	const struct chip_config second = {.device = 1, .threads = 1};
 	struct chip_info infos[2] = {0};
 	struct err_info info = {0};
 	struct chip *chip;
@@ -707,6 +708,7 @@ static void chips_are_listed_and_others_refused(void **state)
 	assert_int_equal(chip_open(&chip, "abacus", &config, &info), ERR_NOT_FOUND);
 	assert_null(chip);
 	assert_int_equal(chip_open(&chip, "cpu", &wrong, &info), ERR_UNSUPPORTED);
+	assert_int_equal(chip_open(&chip, "cpu", &second, &info), ERR_NOT_FOUND);
 	assert_int_equal(chip_open(&chip, "cpu", &config, &info), ERR_NONE);
 	chip_describe(chip, &infos[1]);
 	assert_string_equal(infos[1].isa, infos[0].isa);

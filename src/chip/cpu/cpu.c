@@ -177,6 +177,8 @@ static enum err cpu_open(struct chip **out, const struct chip_config *config, st
 	struct cpu_kernels kernels;
 	char names[128];
 
+	if (config->device != 0)
+		return err_set(info, ERR_NOT_FOUND, "there is one cpu, and no device %u of its kind", config->device);
 	if (!cpu_isa_find(config->isa, &kernels)) {
 		cpu_isa_names(names, sizeof(names));
 		return err_set(info, ERR_UNSUPPORTED, "this machine cannot run \"%s\"; it can run: %s",
