@@ -19,6 +19,11 @@ NOT_RUN = {
     "python3 -m venv": "downloads packages",
     "build/bench-venv/bin/python": "needs that venv",
     "build/tongyun chips": "measures for seconds; test_usage runs it",
+    "build/tongyun bench": "measures for a minute; test_usage runs it on the model inside",
+    "build/tongyun logits": "dumps every layer; tests/tools/test_compare_layers.py runs it, and what compares",
+    "build/venv/bin/python tools/goldens/compare_layers.py": "the same",
+    "build/golden-venv/bin/python": "needs PyTorch",
+    "build/release/bench/": "measures for a minute",
 }
 CHANGED = {"--port 8000": "--port 0"}    # a test must not take a port that somebody may be using
 
@@ -29,7 +34,7 @@ def commands():
         with open(os.path.join(ROOT, document), encoding="utf-8") as file:
             text = file.read()
         for line in re.findall(r"(?:^|\n)(?=    )((?:    .*\n)+)", text):
-            for command in line.splitlines():
+            for command in line.replace("\\\n", "").splitlines():
                 command = re.sub(r"\s+#.*", "", command).strip()
                 if command:
                     yield document, command
