@@ -96,6 +96,22 @@ int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*prin
 	return a.rows ? cmd_print_json(a.rows) : a.exit_code;
 }
 
+int cloud_list(int argc, char **argv, const char *verb, const char *op, const char *about,
+	void (*print)(const json_t *row))
+{
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {verb, "", about, rows, 1, 0};
+	uint32_t count;
+	int exit_code;
+
+	if (!cmd_parse(&o, argc, argv, NULL, &count, &exit_code))
+		return exit_code;
+	return cloud_ask(json_pack("{s:s}", "op", op), CLOUD_LIST, as_json, print);
+}
+
 const char *cloud_text(const json_t *row, const char *key)
 {
 	const char *text = json_string_value(json_object_get(row, key));

@@ -28,6 +28,10 @@ enum cloud_answer {
  * does. Prints the answer: as JSON as it is (the rows of a list as one array), else each row by print. Returns an exit code. */
 int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row));
 
+/* A verb that has nothing to ask but for all rows: `tenant list`. */
+int cloud_list(int argc, char **argv, const char *verb, const char *op, const char *about,
+	void (*print)(const json_t *row));
+
 /* Fields of an answer's row. */
 const char *cloud_text(const json_t *row, const char *key);
 long long cloud_int(const json_t *row, const char *key);

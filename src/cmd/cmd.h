@@ -42,6 +42,12 @@ int cmd_print_json(json_t *document);
 bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
 	int *exit_code) MUST_CHECK;
 
+/* The same for verbs with exactly one argument; which asks for it when it is missing: "which NAME?". */
+bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument, const char *which,
+	int *exit_code) MUST_CHECK;
+
+/* False, and said, when a MODEL is an argument and the value of --model (at value) too. */
+bool cmd_model_once(const struct options *o, const void *value, const char *positional, uint32_t count) MUST_CHECK;
 /* For verbs whose only argument is a MODEL: it goes to *path, the value of --model. False, and said, when both are there. */
 bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count) MUST_CHECK;
 

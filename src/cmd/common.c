@@ -1,4 +1,5 @@
 /* cmd/common.c - what the verbs share: errors, JSON, opening a model on a chip. */
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,19 @@ bool cmd_parse(const struct options *o, int argc, char **argv, const char **posi
 	return result == OPTIONS_OK;
 }
 
+bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument, const char *which,
+	int *exit_code)
+{
+	uint32_t count;
+
+	assert(o->positional_max == 1);
+	if (!cmd_parse(o, argc, argv, argument, &count, exit_code))
+		return false;
+	if (count == 0)
+		*exit_code = options_wrong(o, "%s", which);
+	return count == 1;
+}
+
 const struct tm *cmd_now(struct tm *out)
 {
 	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);
@@ -45,12 +59,18 @@ const struct tm *cmd_now(struct tm *out)
 	return localtime_r(&seconds, out);
 }
 
+bool cmd_model_once(const struct options *o, const void *value, const char *positional, uint32_t count)
+{
+	if (count == 0 || options_source(value) != OPTION_FLAGS)
+		return true;
+	options_wrong(o, "'%s' is too much: --model has named a MODEL already", positional);
+	return false;
+}
+
 bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count)
 {
-	if (count > 0 && options_source(path) == OPTION_FLAGS) {
-		options_wrong(o, "'%s' is too much: --model has named a MODEL already", positional);
+	if (!cmd_model_once(o, path, positional, count))
 		return false;
-	}
 	if (count > 0)
 		*path = positional;
 	return true;

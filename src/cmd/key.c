@@ -31,30 +31,17 @@ static int key_create(int argc, char **argv)
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"key create", "TENANT", "Makes a key for a tenant and prints it, once.", rows, 2, 1};
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&o, argc, argv, &tenant, &count, &exit_code))
+	if (!cmd_parse_one(&o, argc, argv, &tenant, "which TENANT?", &exit_code))
 		return exit_code;
-	if (count != 1)
-		return options_wrong(&o, "which TENANT?");
 	return cloud_ask(json_pack("{s:s, s:s, s:s}", "op", "key_create", "tenant", tenant, "name", name), CLOUD_ONE, as_json,
 		key_print_new);
 }
 
 static int key_list(int argc, char **argv)
 {
-	bool as_json = false;
-	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
-	};
-	const struct options o = {"key list", "", "Lists all keys, by their beginnings.", rows, 1, 0};
-	uint32_t count;
-	int exit_code;
-
-	if (!cmd_parse(&o, argc, argv, NULL, &count, &exit_code))
-		return exit_code;
-	return cloud_ask(json_pack("{s:s}", "op", "key_list"), CLOUD_LIST, as_json, key_print);
+	return cloud_list(argc, argv, "key list", "key_list", "Lists all keys, by their beginnings.", key_print);
 }
 
 static int key_revoke(int argc, char **argv)
@@ -65,14 +52,11 @@ static int key_revoke(int argc, char **argv)
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"key revoke", "ID", "Revokes a key: it fails on the next request.", rows, 1, 1};
-	uint32_t count;
 	int exit_code;
 	char *end;
 
-	if (!cmd_parse(&o, argc, argv, &id_text, &count, &exit_code))
+	if (!cmd_parse_one(&o, argc, argv, &id_text, "which ID? `tongyun key list` tells", &exit_code))
 		return exit_code;
-	if (count != 1)
-		return options_wrong(&o, "which ID? `tongyun key list` tells");
 	const unsigned long id = strtoul(id_text, &end, 10);
 
 	if (end == id_text || *end != '\0' || id == 0 || id > UINT32_MAX)

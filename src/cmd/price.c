@@ -44,17 +44,7 @@ static int price_set(int argc, char **argv)
 
 static int price_list(int argc, char **argv)
 {
-	bool as_json = false;
-	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
-	};
-	const struct options o = {"price list", "", "Lists all prices, old versions too.", rows, 1, 0};
-	uint32_t count;
-	int exit_code;
-
-	if (!cmd_parse(&o, argc, argv, NULL, &count, &exit_code))
-		return exit_code;
-	return cloud_ask(json_pack("{s:s}", "op", "price_list"), CLOUD_LIST, as_json, price_print);
+	return cloud_list(argc, argv, "price list", "price_list", "Lists all prices, old versions too.", price_print);
 }
 
 int cmd_price(int argc, char **argv)

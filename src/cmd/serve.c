@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "chip/cost.h"
-#include "cloud/record.h"
 #include "cmd/cmd.h"
 #include "engine/executor_chip.h"
 #include "engine/executor_sim.h"
@@ -96,22 +95,6 @@ static void served_defaults(struct server_model *served, const struct model_conf
 		served->eos[served->eos_count++] = config->eos[i];
 }
 
-/* A price and every record of a request are found by it. */
-static enum err id_check(const struct serve *s, uint32_t index, struct err_info *info)
-{
-	const char *id = s->served[index].id;
-
-	if (!*id || strlen(id) >= RECORD_MODEL_BYTES)
-		return err_set(info, ERR_INPUT, "the id of a model has 1 to %d bytes, not %zu; give it an --alias",
-			RECORD_MODEL_BYTES - 1, strlen(id));
-	if (!record_label_valid(id, RECORD_MODEL_BYTES))
-		return err_set(info, ERR_INPUT, "the id of a model is text without control characters; give it an --alias");
-	for (uint32_t i = 0; i < index; i++)
-		if (strcmp(s->served[i].id, id) == 0)
-			return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias", id);
-	return ERR_NONE;
-}
-
 static enum err model_add(struct serve *s, const char *path, struct err_info *info)
 {
 	const uint32_t index = s->model_count++;
@@ -137,7 +120,7 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 	served->simulated = strcmp(s->executor, "sim") == 0;
 	served->executor_open = served->simulated ? open_sim_executor : open_chip_executor;
 	served->executor_context = m;
-	return id_check(s, index, info);
+	return ERR_NONE;
 }
 
 static enum err models_add(struct serve *s, struct err_info *info)
@@ -173,10 +156,8 @@ static int serve_run(struct serve *s)
 /* MODELs as arguments stand in place of those of the file or the environment. False, and said, when wrong. */
 static bool models_named(struct serve *s, const struct options *o, const char **positionals, uint32_t count)
 {
-	if (count > 0 && options_source(&s->paths) == OPTION_FLAGS) {
-		options_wrong(o, "'%s' is too much: --model has named a MODEL already", positionals[0]);
+	if (!cmd_model_once(o, &s->paths, positionals[0], count))
 		return false;
-	}
 	if (count > 0) {
 		memcpy(s->paths.values, positionals, count * sizeof(*positionals));
 		s->paths.count = count;

@@ -49,13 +49,10 @@ static int tenant_create(int argc, char **argv)
 	const struct options o = {"tenant create", "NAME", "Makes a tenant; NAME is of a-z, 0-9 and -, at most 64.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	int64_t balance_nano, credit_nano;
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+	if (!cmd_parse_one(&o, argc, argv, &name, "which NAME?", &exit_code))
 		return exit_code;
-	if (count != 1)
-		return options_wrong(&o, "which NAME?");
 	if (!amount_of(&o, "--balance", balance, &balance_nano, &exit_code)
 		|| !amount_of(&o, "--credit", credit, &credit_nano, &exit_code))
 		return exit_code;
@@ -95,13 +92,10 @@ static int tenant_show(int argc, char **argv)
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"tenant show", "NAME", "Shows a tenant's money.", rows, 1, 1};
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+	if (!cmd_parse_one(&o, argc, argv, &name, "which NAME?", &exit_code))
 		return exit_code;
-	if (count != 1)
-		return options_wrong(&o, "which NAME?");
 	return cloud_ask(json_pack("{s:s, s:s}", "op", "tenant_show", "name", name), CLOUD_ONE, as_json, tenant_print);
 }
 
@@ -118,13 +112,10 @@ static int tenant_set(int argc, char **argv)
 	};
 	const struct options o = {"tenant set", "NAME", "Changes a tenant's credit and limits; what is not named stays.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&o, argc, argv, &name, &count, &exit_code))
+	if (!cmd_parse_one(&o, argc, argv, &name, "which NAME?", &exit_code))
 		return exit_code;
-	if (count != 1)
-		return options_wrong(&o, "which NAME?");
 	if (!credit && requests < 0 && tokens < 0)
 		return options_wrong(&o, "nothing to change; name --credit, --requests-per-min or --tokens-per-min");
 	if (!amount_of(&o, "--credit", credit, &credit_nano, &exit_code))
@@ -137,17 +128,7 @@ static int tenant_set(int argc, char **argv)
 
 static int tenant_list(int argc, char **argv)
 {
-	bool as_json = false;
-	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
-	};
-	const struct options o = {"tenant list", "", "Lists all tenants.", rows, 1, 0};
-	uint32_t count;
-	int exit_code;
-
-	if (!cmd_parse(&o, argc, argv, NULL, &count, &exit_code))
-		return exit_code;
-	return cloud_ask(json_pack("{s:s}", "op", "tenant_list"), CLOUD_LIST, as_json, tenant_print);
+	return cloud_list(argc, argv, "tenant list", "tenant_list", "Lists all tenants.", tenant_print);
 }
 
 int cmd_tenant(int argc, char **argv)

@@ -327,14 +327,18 @@ static void descriptors_allow(uint32_t *connections_max)
 		(unsigned long long)allowed, *connections_max);
 }
 
+/* A price and every record of a request are found by the id. */
 static enum err ids_check(const struct server_config *config, struct err_info *info)
 {
 	for (uint32_t i = 0; i < config->model_count; i++) {
 		const char *id = config->models[i].id;
 
 		if (!record_label_valid(id, RECORD_MODEL_BYTES))
-			return err_set(info, ERR_INPUT, "a model's name has 1 to %d bytes and no control characters",
-				RECORD_MODEL_BYTES - 1);
+			return err_set(info, ERR_INPUT, "the id of a model has 1 to %d bytes and no control characters; "
+				"give it an --alias", RECORD_MODEL_BYTES - 1);
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(config->models[j].id, id) == 0)
+				return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias", id);
 	}
 	return ERR_NONE;
 }
