@@ -25,13 +25,11 @@ const struct json_limits JSON_LIMITS_FILE = {
 	.memory_max = (size_t)4 << 30,
 };
 
-/* What this thread may still allocate while it parses; counted down only, freed blocks do not come back:
+/* What the parsing of this thread counts on; NULL: it does not parse. Counted up only, freed blocks do not come back:
  * jansson's growth by doubling costs at most twice the final size. */
-static _Thread_local size_t budget_bytes;
-static _Thread_local bool budget_active;
+static _Thread_local struct json_budget *budget;
 static _Thread_local bool budget_exceeded;
 static _Thread_local bool heap_exhausted;  /* jansson itself does not always say so */
-static _Thread_local struct json_budget *budget_owner;  /* beside budget_bytes; NULL: none */
 
 static bool pool_take(struct json_pool *pool, size_t bytes)
 {
@@ -44,7 +42,7 @@ static bool pool_take(struct json_pool *pool, size_t bytes)
 	return true;
 }
 
-static bool owner_take(struct json_budget *b, size_t size)
+static bool budget_take(struct json_budget *b, size_t size)
 {
 	if (size > b->bytes_max - b->used_bytes) {
 		budget_exceeded = true;
@@ -66,14 +64,8 @@ static bool owner_take(struct json_budget *b, size_t size)
 
 static void *budget_alloc(size_t size)
 {
-	if (budget_active && size > budget_bytes) {
-		budget_exceeded = true;
+	if (budget && !budget_take(budget, size))
 		return NULL;
-	}
-	if (budget_active && budget_owner && !owner_take(budget_owner, size))
-		return NULL;
-	if (budget_active)
-		budget_bytes -= size;
 	void *block = mem_resize(NULL, 1, size);
 	heap_exhausted = heap_exhausted || !block;
 	return block;
@@ -183,26 +175,28 @@ void json_pool_init(struct json_pool *pool, size_t bytes)
 	atomic_init(&pool->left_bytes, bytes);
 }
 
-void json_budget_init(struct json_budget *budget, struct json_pool *pool, size_t bytes_max)
+void json_budget_init(struct json_budget *b, struct json_pool *pool, size_t bytes_max)
 {
-	*budget = (struct json_budget){.pool = pool, .bytes_max = bytes_max};
+	*b = (struct json_budget){.pool = pool, .bytes_max = bytes_max};
 }
 
-void json_budget_end(struct json_budget *budget)
+void json_budget_end(struct json_budget *b)
 {
-	if (budget->pool)
-		atomic_fetch_add(&budget->pool->left_bytes, budget->taken_bytes);
-	budget->used_bytes = budget->taken_bytes = 0;
+	if (b->pool)
+		atomic_fetch_add(&b->pool->left_bytes, b->taken_bytes);
+	b->used_bytes = b->taken_bytes = 0;
 }
 
 enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
 	struct err_info *info)
 {
-	return json_parse_budget(out, text, size, limits, strict, NULL, info);
+	struct json_budget own = {.bytes_max = limits->memory_max > 0 ? limits->memory_max : SIZE_MAX};
+
+	return json_parse_budget(out, text, size, limits, strict, &own, info);
 }
 
 enum err json_parse_budget(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
-	struct json_budget *budget, struct err_info *info)
+	struct json_budget *b, struct err_info *info)
 {
 	json_error_t error = {0};
 	const size_t flags = JSON_DECODE_ANY | (strict ? JSON_REJECT_DUPLICATES : 0);
@@ -212,15 +206,12 @@ enum err json_parse_budget(json_t **out, const char *text, size_t size, const st
 	code = check_limits(text, size, limits, info);
 	if (code)
 		return code;
-	assert(!budget_active);
-	budget_active = limits->memory_max > 0 || budget;
-	budget_bytes = limits->memory_max > 0 ? limits->memory_max : SIZE_MAX;
-	budget_owner = budget;
+	assert(!budget);
+	budget = b;
 	budget_exceeded = false;
 	heap_exhausted = false;
 	*out = json_loadb(text ? text : "", size, flags, &error);
-	budget_active = false;
-	budget_owner = NULL;
+	budget = NULL;
 	return *out ? ERR_NONE : parse_error(&error, info);
 }
 

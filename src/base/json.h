@@ -50,7 +50,7 @@ struct json_budget {
 
 void json_pool_init(struct json_pool *pool, size_t bytes);
 void json_budget_init(struct json_budget *budget, struct json_pool *pool, size_t bytes_max);
-/* As json_parse, for one more document of an owner. ERR_LIMIT: bytes_max is reached; ERR_MEMORY: the pool is, or the
+/* As json_parse, for one more document of an owner, whose budget counts instead of limits->memory_max. ERR_LIMIT: bytes_max is reached; ERR_MEMORY: the pool is, or the
  * heap. Documents of one pool may be parsed by many threads. */
 enum err json_parse_budget(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
 	struct json_budget *budget, struct err_info *info) MUST_CHECK;

@@ -202,7 +202,7 @@ static void on_request(void *context, struct http_conn *conn)
 	struct openai_error error;
 
 	if (!c) {
-		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, NS_PER_S);
+		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, 0);
 		fail(a, conn, &error);
 	} else if (command_take(c, conn, &error)) {
 		c->conn = conn;

@@ -198,9 +198,7 @@ static void prompt_count(uv_work_t *work)
 	if (c->body_ok) {
 		c->request.prompt = prompt.tokens;
 		c->request.prompt_tokens = prompt.count;
-		c->body_ok = request_fill(c, model);
-		if (!c->body_ok)
-			openai_error_set(&c->error, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
+		c->body_ok = request_fill(c, model) || openai_error_no_memory(&c->error);
 	}
 	openai_chat_forget(&c->chat);  /* the tree may be large: it goes where it may take its time */
 }

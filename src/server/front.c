@@ -14,7 +14,6 @@
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
-#define RETRY_AFTER_NS   1000000000LL   /* of a call that found no place */
 #define REQUEST_CHUNK_SPARE 65536       /* stop strings and the detokeniser fit beside a short prompt */
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
 
@@ -309,7 +308,7 @@ static struct call *call_begin(struct front *f, struct http_conn *conn, const st
 	struct openai_error error;
 
 	if (!c) {
-		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, RETRY_AFTER_NS);
+		openai_error_refusal(&error, CORE_REFUSE_OVERLOADED, 0);
 		conn_fail(f, conn, &error, "");
 		return NULL;
 	}

@@ -37,6 +37,13 @@ enum err home_open(struct home *h, const char *path, struct err_info *info)
 	return ERR_NONE;
 }
 
+static bool exists(const struct home *h, const char *name)
+{
+	struct stat status;
+
+	return fstatat(h->dir_fd, name, &status, 0) == 0 || errno != ENOENT;
+}
+
 static bool has_bytes(const struct home *h, const char *name)
 {
 	struct stat status;
@@ -112,28 +119,39 @@ static enum err database_lost(const struct home *h, struct err_info *info)
 		h->path);
 }
 
+/* *size is 0 when there is none. */
+static enum err secret_read(const struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES], ssize_t *size,
+	struct err_info *info)
+{
+	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* it may be a pipe */
+	struct stat status;
+
+	*size = 0;
+	if (fd < 0)
+		return errno == ENOENT ? ERR_NONE : err_set_errno(info, "%.300s", path);
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		*size = read(fd, out, HOME_SECRET_BYTES);
+	else
+		err_set(info, ERR_INPUT, "%.300s: not a regular file", path);
+	close(fd);
+	return info->code;
+}
+
+/* A secret and a database, or neither: one without the other has lost it. */
 enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
 {
-	struct stat status;
 	char path[PATH_MAX];
+	ssize_t size;
 
 	if (home_file(h, SECRET_FILE, path, info))
 		return info->code;
 	const bool database = has_bytes(h, HOME_DATABASE);
 	if (!database && (has_bytes(h, HOME_JOURNAL) || has_bytes(h, HOME_JOURNAL_OLD)))
 		return database_lost(h, info);
-	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* it may be a pipe */
-	const bool missing = fd < 0 && errno == ENOENT;
-	if (missing && !database)
+	if (!database && !exists(h, SECRET_FILE))
 		return secret_make(h, path, out, info);
-	if (fd < 0 && !missing)
-		return err_set_errno(info, "%.300s", path);
-	const bool regular = missing || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
-	const ssize_t size = regular && !missing ? read(fd, out, HOME_SECRET_BYTES) : 0;
-	if (!missing)
-		close(fd);
-	if (!regular)
-		return err_set(info, ERR_INPUT, "%.300s: not a regular file", path);
+	if (secret_read(h, path, out, &size, info))
+		return info->code;
 	if (!database && !h->secret_made)
 		return database_lost(h, info);
 	if (size != HOME_SECRET_BYTES)

@@ -27,14 +27,14 @@ struct journal_file {
 /* A record that begins at; false ends the walk. */
 typedef bool entry_see(void *context, const struct journal_entry *entry, size_t at);
 
-/* Shows every whole record, and gives where the first that is not whole begins. */
+/* Shows every whole record (see NULL: to nobody), and gives where the first that is not whole begins. */
 static size_t journal_walk(const uint8_t *bytes, size_t size, entry_see *see, void *context)
 {
 	static _Thread_local struct journal_entry entry;
 	size_t at = 0, used;
 
 	while (at < size && journal_decode(&entry, bytes + at, size - at, &used) == JOURNAL_ENTRY &&
-		see(context, &entry, at))
+		(!see || see(context, &entry, at)))
 		at += used;
 	return at;
 }
@@ -221,14 +221,6 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 
 /* ---- writing -------------------------------------------------------------------------------------------------- */
 
-static bool any_see(void *context, const struct journal_entry *entry, size_t at)
-{
-	(void)context;
-	(void)entry;
-	(void)at;
-	return true;
-}
-
 /* A record that a crash tore would hide all behind it. */
 static enum err torn_end_cut(struct journal_file *j, const struct home *home, struct err_info *info)
 {
@@ -236,7 +228,7 @@ static enum err torn_end_cut(struct journal_file *j, const struct home *home, st
 
 	if (journal_map(&map, home, HOME_JOURNAL, info))
 		return info->code;
-	const size_t whole = journal_walk(map.data, map.size, any_see, NULL), size = map.size;
+	const size_t whole = journal_walk(map.data, map.size, NULL, NULL), size = map.size;
 	file_map_close(&map);
 	j->size_bytes = (int64_t)whole;
 	if (whole < size && ftruncate(j->fd, (off_t)whole))

@@ -58,15 +58,29 @@ static const struct {
 		"Something went wrong on this side. The request was not charged.", RETRY_UNSAID},
 };
 
+/* Who has been too much may come again, also where nobody has counted when. */
+static void retry_by_fault(struct openai_error *e)
+{
+	if (e->fault == OPENAI_OVERLOADED && e->retry_after_ns <= 0)
+		e->retry_after_ns = NS_PER_S;
+}
+
 void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
 {
 	va_list arguments;
 
-	*e = (struct openai_error){.fault = fault, .retry_after_ns = fault == OPENAI_OVERLOADED ? NS_PER_S : 0};
+	*e = (struct openai_error){.fault = fault};
+	retry_by_fault(e);
 	snprintf(e->param, sizeof(e->param), "%s", param ? param : "");
 	va_start(arguments, format);
 	vsnprintf(e->message, sizeof(e->message), format, arguments);
 	va_end(arguments);
+}
+
+bool openai_error_no_memory(struct openai_error *e)
+{
+	openai_error_set(e, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
+	return false;
 }
 
 void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_t retry_after_ns)
@@ -86,6 +100,7 @@ void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_
 	*e = (struct openai_error){.fault = faults[code], .retry_after_ns = retry_after_ns};
 	if (e->fault == OPENAI_MODEL_NOT_FOUND)
 		snprintf(e->param, sizeof(e->param), "model");
+	retry_by_fault(e);
 	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING || e->fault == OPENAI_STORE_DOWN))
 		e->retry_after_ns = NS_PER_S;
 }
@@ -98,8 +113,7 @@ void openai_error_http(struct openai_error *e, unsigned status, const char *prob
 			e->fault = (enum openai_fault)fault;
 			break;
 		}
-	if (e->fault == OPENAI_OVERLOADED)
-		e->retry_after_ns = NS_PER_S;
+	retry_by_fault(e);
 	snprintf(e->message, sizeof(e->message), "%s", problem);
 }
 

@@ -45,7 +45,9 @@ struct openai_error {
 /* Message by printf; long ones are cut. param may be NULL. OVERLOADED may be tried again after a second (rules.md 2). */
 void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
 	PRINTF_LIKE(4, 5);
-/* What a refusal of the core is called. */
+/* OVERLOADED, because the server's own memory did not suffice. Returns false. */
+bool openai_error_no_memory(struct openai_error *e);
+/* What a refusal of the core is called. retry_after_ns: 0 where the core has not counted one. */
 void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_t retry_after_ns);
 /* What the HTTP layer found; status as it gave it. */
 void openai_error_http(struct openai_error *e, unsigned status, const char *problem);

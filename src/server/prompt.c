@@ -18,12 +18,6 @@ static bool too_long(struct openai_error *error, uint32_t context_max)
 	return false;
 }
 
-static bool no_memory(struct openai_error *error)
-{
-	openai_error_set(error, OPENAI_OVERLOADED, NULL, "no memory is left for another request");
-	return false;
-}
-
 /* What went wrong with the prompt, in the client's terms. */
 static bool refuse(struct openai_error *error, enum err err, const struct token_list *list, uint32_t context_max,
 	const struct err_info *info)
@@ -31,7 +25,7 @@ static bool refuse(struct openai_error *error, enum err err, const struct token_
 	if (list->count >= context_max || (err == ERR_LIMIT && list->count == list->count_max))
 		return too_long(error, context_max);
 	if (err == ERR_MEMORY)
-		return no_memory(error);
+		return openai_error_no_memory(error);
 	openai_error_set(error, OPENAI_INVALID, "messages", "%s", info->text);
 	return false;
 }
@@ -57,7 +51,7 @@ bool prompt_make(struct prompt *out, const struct server_model *model, const str
 		return false;
 	}
 	if (!list.ids)
-		return no_memory(error);
+		return openai_error_no_memory(error);
 	arena_init(&scratch, PROMPT_SCRATCH_CHUNK, PROMPT_SCRATCH_BYTES_MAX);
 	enum err err = chat_template_encode(model->chat_template, model->tokenizer, &prompt, &scratch, &list, &info);
 
