@@ -118,6 +118,8 @@ enum line_result { LINE_READ, LINE_INTERRUPTED, LINE_END };
 static enum line_result terminal_read(struct terminal *t, struct buf *text)
 {
 	int size;
+
+	el_set(t->line, EL_PREP_TERM, 1);   /* before the prompt: what is typed at once is not echoed twice */
 	const char *line = el_gets(t->line, &size);
 
 	if (!line && interrupted)
