@@ -7,10 +7,10 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "cloud/core.h"
+#include "cpu_time.h"
 
 #define REQUESTS        4000
 #define PROMPT_TOKENS   8192
@@ -42,14 +42,6 @@ static const struct core_limits limits = {
 		.rows_max = 4096, .vocab = 1000},
 };
 
-static int64_t thread_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 static void take_actions(struct bench *b)
 {
 	for (uint32_t i = 0; i < b->actions.count; i++) {
@@ -69,10 +61,10 @@ static void send(struct bench *b, struct core_event event)
 
 	event.now_ns = ++b->now_ns;
 	for (const struct core_event *e = &event; more; e = NULL) {
-		const int64_t start_ns = thread_ns();
+		const int64_t start_ns = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID);
 
 		more = core_step(b->core, e, &b->actions);
-		const int64_t took_ns = thread_ns() - start_ns;
+		const int64_t took_ns = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns;
 
 		cost->sum_ns += took_ns;
 		cost->count++;

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/math.h"
@@ -20,6 +19,7 @@
 #include "chip/check.h"
 #include "chip/chip.h"
 #include "chip/cost.h"
+#include "cpu_time.h"
 
 #define REPEATS     5
 #define REPEAT_NS   20000000     /* one repeat takes at least this */
@@ -224,12 +224,7 @@ static int by_size(const void *x, const void *y)
 
 static int64_t now_ns(const struct bench *b)
 {
-	struct timespec t;
-
-	if (!b->cpu_clock)
-		return clock_monotonic_ns();
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return ((int64_t)t.tv_sec * 1000000000 + t.tv_nsec) / b->info.cores;
+	return b->cpu_clock ? cpu_time_ns(CLOCK_PROCESS_CPUTIME_ID) / b->info.cores : clock_monotonic_ns();
 }
 
 /* Nanoseconds of one step, the median of some repeats. */

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/core.h"
+#include "cpu_time.h"
 #include "server/byte_model.h"
 
 #define SLOTS 256
@@ -95,22 +96,14 @@ bool __real_core_step(
 bool __wrap_core_step(
 	struct core *core, const struct core_event *event, struct core_actions *actions);
 
-static int64_t thread_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 bool __wrap_core_step(
 	struct core *core, const struct core_event *event, struct core_actions *actions)
 {
 	if (!atomic_load(&diary->steps_wanted))
 		return __real_core_step(core, event, actions);
-	const int64_t start_ns = thread_ns();
+	const int64_t start_ns = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID);
 	const bool more = __real_core_step(core, event, actions);
-	const int64_t took_ns = thread_ns() - start_ns;
+	const int64_t took_ns = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns;
 
 	atomic_fetch_add(&diary->steps, 1);
 	atomic_fetch_add(&diary->step_ns_sum, took_ns);
@@ -197,11 +190,8 @@ void load_server_stop(struct load_server *s)
 int64_t load_server_cpu_ns(const struct load_server *s)
 {
 	clockid_t clock;
-	struct timespec t = {0};
 
-	if (clock_getcpuclockid(s->pid, &clock) == 0)
-		clock_gettime(clock, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
+	return clock_getcpuclockid(s->pid, &clock) ? 0 : cpu_time_ns(clock);
 }
 
 int64_t load_server_memory_kib(const struct load_server *s)

@@ -19,8 +19,7 @@
 #define CONNECTIONS 64
 #define SAMPLES (4 << 20)
 #define MS 1000000.0
-#define SECOND 1000000000LL
-#define PATIENCE (30 * SECOND)
+#define PATIENCE (30 * NS_PER_S)
 
 #define READERS 16 /* of the measurement with clients that do not read */
 #define SILENT 64
@@ -248,7 +247,7 @@ static void measure_leavers(int64_t for_ns)
 		atomic_store(&server.shared->traces[i].closed_ns, clock_monotonic_ns());
 		load_stream_close(&streams[i]);
 	}
-	load_streams_read(&streams[LEAVERS], 1, &server, NULL, UINT32_MAX, SECOND / 5);
+	load_streams_read(&streams[LEAVERS], 1, &server, NULL, UINT32_MAX, NS_PER_S / 5);
 	load_stream_close(&streams[LEAVERS]);
 	latency.count = 0;
 	for (uint32_t i = 0; i < LEAVERS; i++) {

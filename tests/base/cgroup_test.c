@@ -1,6 +1,6 @@
 /* tests/base/cgroup_test.c - quotas and limits are found in both versions, in containers, and in every group
  * above ours. */
-#include "unit.h"
+#include "scratch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,29 +9,11 @@
 #include "base/cgroup.h"
 #include "base/file.h"
 
-static char root[64];
-
-static int make_root(void **state)
-{
-	(void)state;
-	snprintf(root, sizeof(root), "/tmp/tongyun-cgroup-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", root);
-	return system(command);
-}
-
 static void put(const char *path, const char *text)
 {
 	char full[512];
 
-	snprintf(full, sizeof(full), "%s%s", root, path);
+	snprintf(full, sizeof(full), "%s%s", scratch, path);
 	char *slash = strrchr(full, '/');
 	*slash = '\0';
 	assert_int_equal(file_mkdirs(full, UNIT_IGNORED), ERR_NONE);
@@ -42,8 +24,8 @@ static void put(const char *path, const char *text)
 static void nothing_mounted_is_no_limit(void **state)
 {
 	(void)state;
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
-	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 0);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), INT64_MAX);
 }
 
 static void version_2_gives_its_least_quota_up_to_the_mount(void **state)
@@ -55,11 +37,11 @@ static void version_2_gives_its_least_quota_up_to_the_mount(void **state)
 		"rw,nsdelegate\n");
 	put("/proc/self/cgroup", "0::/a/b\n");
 	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 0);
 	put("/sys/fs/cgroup/a/cpu.max", "350000 100000\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 3500);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 3500);
 	put("/sys/fs/cgroup/a/b/cpu.max", "50000 20000\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 2500);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 2500);
 }
 
 static void version_1_is_read_through_the_group_its_mount_shows(void **state)
@@ -75,9 +57,9 @@ static void version_1_is_read_through_the_group_its_mount_shows(void **state)
 	put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 4000);
 	put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "150000\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 1500);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 1500);
 }
 
 static void a_group_the_mount_does_not_show_falls_back_to_the_mount(void **state)
@@ -87,7 +69,7 @@ static void a_group_the_mount_does_not_show_falls_back_to_the_mount(void **state
 		"32 20 0:2 /docker/1f /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
 		"rw,cpu,cpuacct\n");
 	put("/proc/self/cgroup", "3:cpu,cpuacct:/host/path/of/us\n");
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 4000);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 4000);
 }
 
 static void memory_of_version_2_is_what_the_tightest_group_leaves(void **state)
@@ -98,16 +80,16 @@ static void memory_of_version_2_is_what_the_tightest_group_leaves(void **state)
 	put("/proc/self/cgroup", "0::/m/job\n");
 	put("/sys/fs/cgroup/m/job/memory.max", "max\n");
 	put("/sys/fs/cgroup/m/job/memory.current", "900\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), INT64_MAX);
 	put("/sys/fs/cgroup/m/memory.max", "5000\n");
 	put("/sys/fs/cgroup/m/memory.current", "3000\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 2000);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 2000);
 	put("/sys/fs/cgroup/m/job/memory.max", "1000\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 100);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 100);
 	put("/sys/fs/cgroup/m/job/memory.stat", "anon 100\nfile 800\ninactive_file 700\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 800);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 800);
 	put("/sys/fs/cgroup/m/memory.current", "9000\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 0);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 0);
 }
 
 static void memory_of_version_1_is_read_through_the_group_its_mount_shows(void **state)
@@ -118,13 +100,13 @@ static void memory_of_version_1_is_read_through_the_group_its_mount_shows(void *
 	put("/proc/self/cgroup", "7:memory:/docker/1f/job\n0::/elsewhere\n");
 	put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9223372036854771712\n");
 	put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "4096\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), INT64_MAX);
 	put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "10000\n");
 	put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "4000\n");
 	put("/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 6500);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 6500);
 	put("/proc/self/cgroup", "7:memory:/docker/1f2/other\n");
-	assert_int_equal(cgroup_memory_free_bytes(root), 6500);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), 6500);
 }
 
 static void nonsense_does_not_limit(void **state)
@@ -137,8 +119,8 @@ static void nonsense_does_not_limit(void **state)
 	put("/sys/fs/cgroup/a/b/cpu.max", "many\n");
 	put("/sys/fs/cgroup/a/b/memory.max", "-1\n");
 	put("/sys/fs/cgroup/a/memory.max", "5\n");  /* and nobody says how much is used */
-	assert_int_equal(cgroup_cpu_quota_millicores(root), 0);
-	assert_int_equal(cgroup_memory_free_bytes(root), INT64_MAX);
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 0);
+	assert_int_equal(cgroup_memory_free_bytes(scratch), INT64_MAX);
 }
 
 int main(void)
@@ -153,5 +135,5 @@ int main(void)
 		cmocka_unit_test(nonsense_does_not_limit),
 	};
 
-	return cmocka_run_group_tests(tests, make_root, remove_root);
+	return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

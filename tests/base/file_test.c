@@ -1,6 +1,6 @@
 /* tests/base/file_test.c - files are read whole under a limit and replaced as old or new, whatever
  * fails. */
-#include "unit.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -13,37 +13,19 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-static char dir[64];
-
 static const char *in_dir(const char *name)
 {
 	static char path[4][256];
 	static unsigned turn;
 	char *out = path[turn++ % 4];
 
-	assert_int_equal(file_join(out, sizeof(path[0]), dir, name), ERR_NONE);
+	assert_int_equal(file_join(out, sizeof(path[0]), scratch, name), ERR_NONE);
 	return out;
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/tongyun-file-XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	return system(command);
 }
 
 static size_t entries_in_dir(void)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(scratch);
 	size_t count = 0;
 
 	assert_non_null(d);
@@ -132,7 +114,7 @@ static void errors_name_the_file_and_the_reason(void **state)
 	buf_init(&b, 1000);
 	assert_int_equal(file_read(&b, in_dir("missing"), &info), ERR_NOT_FOUND);
 	assert_non_null(strstr(info.text, "missing: No such file"));
-	assert_int_equal(file_map_open(&map, dir, &info), ERR_INPUT);
+	assert_int_equal(file_map_open(&map, scratch, &info), ERR_INPUT);
 	assert_non_null(strstr(info.text, "not a regular file"));
 	assert_null(map.data);
 	buf_free(&b);
@@ -311,5 +293,5 @@ int main(void)
 		cmocka_unit_test(home_follows_the_environment_in_its_order),
 	};
 
-	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+	return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

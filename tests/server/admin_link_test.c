@@ -1,5 +1,5 @@
 /* tests/server/admin_link_test.c - verbs without a server: the same core, one command at a time, durable each. */
-#include "unit.h"
+#include "scratch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,24 +9,6 @@
 #include "server/admin_link.h"
 #include "server/home.h"
 
-static char folder[64];
-
-static int folder_open(void **state)
-{
-	(void)state;
-	strcpy(folder, "/tmp/admin_link_test.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_close(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
-}
-
 /* One verb: opens, does it, closes. */
 static enum err verb(const char *document, json_t **reply, struct err_info *info)
 {
@@ -35,7 +17,7 @@ static enum err verb(const char *document, json_t **reply, struct err_info *info
 
 	assert_non_null(op);
 	*reply = NULL;
-	if (admin_link_open(&link, folder, info) == ERR_NONE)
+	if (admin_link_open(&link, scratch, info) == ERR_NONE)
 		(void)!admin_link_call(link, op, reply, info);
 	admin_link_close(link);
 	json_decref(op);
@@ -81,7 +63,7 @@ static int list_count(const char *document)
 	json_t *op = json_loads(document, 0, NULL);
 	int count = 0;
 
-	if (admin_link_open(&link, folder, &info) || admin_link_each(link, op, line_count, &count, &info))
+	if (admin_link_open(&link, scratch, &info) || admin_link_each(link, op, line_count, &count, &info))
 		fail_msg("%s", info.text);
 	admin_link_close(link);
 	json_decref(op);
@@ -130,8 +112,8 @@ static void wrong_commands_are_refused_and_change_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(commands_last_from_one_verb_to_the_next, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(wrong_commands_are_refused_and_change_nothing, folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(commands_last_from_one_verb_to_the_next, scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(wrong_commands_are_refused_and_change_nothing, scratch_open, scratch_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

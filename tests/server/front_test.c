@@ -3,25 +3,22 @@
  *
  * Client, front and core live in one thread; only libuv's helpers have their own.
  */
-#include "unit.h"
+#include "scratch.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "byte_model.h"
+#include "client.h"
 #include "server/front.h"
 
-#define SECOND       1000000000LL
 #define REQUESTS_MAX 4
 
-static char folder[64];
+static char scratch[64];
 static struct byte_model model;
 static struct server_config config;
 static struct home home;
@@ -38,8 +35,8 @@ static void config_fill(void)
 	config = (struct server_config){.host = "127.0.0.1", .any_port = true, .models = &model.served, .model_count = 1,
 		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20, .header_bytes_max = 65536,
 		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20, .trees_bytes_max = 64 << 20,
-		.unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND, .body_idle_ns = 30 * SECOND, .body_ns = 30 * SECOND,
-		.body_rate_min = 32768, .keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND};
+		.unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S, .body_idle_ns = 30 * NS_PER_S, .body_ns = 30 * NS_PER_S,
+		.body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S, .write_idle_ns = 30 * NS_PER_S};
 }
 
 static int front_start(void **state)
@@ -50,13 +47,12 @@ static int front_start(void **state)
 	struct err_info info = {0};
 
 	(void)state;
-	strcpy(folder, "/tmp/front_test.XXXXXX");
-	assert_non_null(mkdtemp(folder));
+	assert_int_equal(scratch_open(state), 0);
 	byte_model_open(&model);
 	model.served.id = "sim";
 	config_fill();
 	table = (struct request_table){.by_handle = by_handle, .capacity = REQUESTS_MAX};
-	if (home_open(&home, folder, &info) || home_lock(&home, "a test", &info) || wires_open(&wires, &limits, &info) ||
+	if (home_open(&home, scratch, &info) || home_lock(&home, "a test", &info) || wires_open(&wires, &limits, &info) ||
 		front_open(&front, &open, &info) || front_listen(&front, &port, &info))
 		fail_msg("%s", info.text);
 	return 0;
@@ -64,15 +60,11 @@ static int front_start(void **state)
 
 static int front_stop(void **state)
 {
-	char command[128];
-
-	(void)state;
 	front_close(&front);
 	wires_close(&wires);
 	home_close(&home);
 	byte_model_close(&model);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
+	return scratch_close(state);
 }
 
 static void run(void)
@@ -85,13 +77,8 @@ static void run(void)
 
 static int client_open(void)
 {
-	const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int fd = client_connect(port);
 
-	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	run();
 	return fd;
 }
@@ -345,7 +332,7 @@ static void a_name_that_does_not_fit_is_refused_not_cut(void **state)
 	memset(id, 'a', RECORD_MODEL_BYTES);
 	served.id = id;
 	with_id.models = &served;
-	with_id.home = folder;
+	with_id.home = scratch;
 	assert_int_equal(server_open(&server, &with_id, &info), ERR_INPUT);
 	assert_non_null(strstr(info.text, "1 to 127 bytes"));
 }

@@ -1,5 +1,5 @@
 /* tests/server/home_test.c - one holder at a time, secrets that stay, keys that are never kept. */
-#include "unit.h"
+#include "scratch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,24 +11,6 @@
 
 #include "server/home.h"
 #include "server/keys.h"
-
-static char folder[64];
-
-static int folder_open(void **state)
-{
-	(void)state;
-	strcpy(folder, "/tmp/home_test.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_close(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
-}
 
 static void opened(struct home *h, const char *path)
 {
@@ -44,8 +26,8 @@ static void a_second_holder_is_told_who_the_first_is(void **state)
 	struct home first, second;
 
 	(void)state;
-	opened(&first, folder);
-	opened(&second, folder);
+	opened(&first, scratch);
+	opened(&second, scratch);
 	assert_int_equal(home_lock(&first, "tongyun serve on 127.0.0.1 port 8000", &info), ERR_NONE);
 	assert_int_equal(home_lock(&second, "a verb", &info), ERR_BUSY);
 	assert_non_null(strstr(info.text, "tongyun serve on 127.0.0.1 port 8000 (process "));
@@ -61,7 +43,7 @@ static void it_is_made_with_its_parents_for_its_owner_alone(void **state)
 	struct home h;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/a/b", folder);
+	snprintf(path, sizeof(path), "%s/a/b", scratch);
 	opened(&h, path);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0700);
@@ -77,7 +59,7 @@ static void the_secret_is_made_once_and_read_by_none_but_its_owner(void **state)
 	struct home h;
 
 	(void)state;
-	opened(&h, folder);
+	opened(&h, scratch);
 	assert_int_equal(home_secret(&h, first, &info), ERR_NONE);
 	assert_int_equal(home_secret(&h, second, &info), ERR_NONE);
 	assert_memory_equal(first, second, sizeof(first));
@@ -114,7 +96,7 @@ static void a_secret_that_is_lost_is_not_replaced(void **state)
 	struct home h;
 
 	(void)state;
-	opened(&h, folder);
+	opened(&h, scratch);
 	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
 	put(&h, HOME_DATABASE, "SQLite");
 	assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
@@ -133,7 +115,7 @@ static void a_database_that_was_lost_is_not_begun_anew(void **state)
 	struct home h;
 
 	(void)state;
-	opened(&h, folder);
+	opened(&h, scratch);
 	for (int empty = 0; empty < 2; empty++)
 		for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
 			struct err_info info = {0};
@@ -163,7 +145,7 @@ static void a_start_that_fails_before_its_database_can_be_tried_again(void **sta
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		opened(&h, folder);
+		opened(&h, scratch);
 		assert_int_equal(home_secret(&h, secret, &info), ERR_NONE);
 		home_close(&h);
 	}
@@ -177,9 +159,9 @@ static void a_secret_that_is_a_pipe_is_refused_at_once(void **state)
 	struct home h;
 
 	(void)state;
-	opened(&h, folder);
+	opened(&h, scratch);
 	put(&h, "cloud.db", "SQLite");
-	snprintf(path, sizeof(path), "%s/secret", folder);
+	snprintf(path, sizeof(path), "%s/secret", scratch);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_int_equal(home_secret(&h, secret, &info), ERR_INPUT);
 	assert_non_null(strstr(info.text, "not a regular file"));
@@ -213,8 +195,8 @@ static void a_socket_is_reached_however_long_the_path(void **state)
 	char path[512];
 
 	(void)state;
-	socket_works_in(folder);
-	snprintf(path, sizeof(path), "%s/%0100d/%0100d", folder, 1, 2);
+	socket_works_in(scratch);
+	snprintf(path, sizeof(path), "%s/%0100d/%0100d", scratch, 1, 2);
 	socket_works_in(path);
 }
 
@@ -256,7 +238,7 @@ static void a_key_is_found_in_its_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
+#define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, scratch_open, scratch_close)
 		IN_A_FOLDER(a_second_holder_is_told_who_the_first_is),
 		IN_A_FOLDER(it_is_made_with_its_parents_for_its_owner_alone),
 		IN_A_FOLDER(the_secret_is_made_once_and_read_by_none_but_its_owner),

@@ -4,20 +4,18 @@
  */
 #include "unit.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/units.h"
+#include "client.h"
 #include "server/http_conn.h"
 
-#define SECOND 1000000000LL
 
 static int64_t now_ns;
 
@@ -104,7 +102,7 @@ static void house_open(struct http_config config)
 
 	memset(&house, 0, sizeof(house));
 	buf_init(&house.body, 1 << 20);
-	now_ns = 100 * SECOND;
+	now_ns = 100 * NS_PER_S;
 	config.now = now;
 	uv_loop_init(&house.loop);
 	assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info), 0);
@@ -113,8 +111,8 @@ static void house_open(struct http_config config)
 
 static const struct http_config PLAIN = {
 	.connections_max = 100, .parse = {.header_bytes_max = 65536, .body_bytes_max = 1 << 20},
-	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * SECOND, .body_idle_ns = 30 * SECOND,
-	.body_ns = 30 * SECOND, .body_rate_min = 32768, .keep_alive_ns = 75 * SECOND, .write_idle_ns = 30 * SECOND,
+	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S, .body_idle_ns = 30 * NS_PER_S,
+	.body_ns = 30 * NS_PER_S, .body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S, .write_idle_ns = 30 * NS_PER_S,
 };
 
 static void run(void)
@@ -134,13 +132,8 @@ static void house_close(void)
 
 static int client_open(void)
 {
-	const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(house.port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int fd = client_connect(house.port);
 
-	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	run();
 	return fd;
 }
@@ -336,10 +329,10 @@ static void who_takes_nothing_for_too_long_is_dropped(void **state)
 		run();
 	}
 	http_sweep(house.server);
-	now_ns += 29 * SECOND;
+	now_ns += 29 * NS_PER_S;
 	http_sweep(house.server);
 	assert_int_equal(house.gone, 0);
-	now_ns += 1 * SECOND;
+	now_ns += 1 * NS_PER_S;
 	http_sweep(house.server);
 	assert_int_equal(house.gone, 1);
 	assert_true(house.taken_when_gone > 0);
@@ -370,7 +363,7 @@ static void who_takes_a_little_now_and_then_is_seen_to_and_stays(void **state)
 
 		while (http_taken_bytes(house.held) == before)
 			client_take(fd);
-		now_ns += 29 * SECOND;
+		now_ns += 29 * NS_PER_S;
 		http_sweep(house.server);
 		assert_int_equal(house.progress, progress + 1);
 		assert_false(http_all_taken(house.held));
@@ -396,10 +389,10 @@ static void who_takes_nothing_of_a_finished_answer_is_dropped_too(void **state)
 	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = block,
 		.size = sizeof(block)});
 	http_sweep(house.server);
-	now_ns += 29 * SECOND;
+	now_ns += 29 * NS_PER_S;
 	http_sweep(house.server);
 	assert_int_equal(http_connections(house.server), 1);
-	now_ns += 1 * SECOND;
+	now_ns += 1 * NS_PER_S;
 	http_sweep(house.server);
 	assert_int_equal(http_connections(house.server), 0);
 	assert_int_equal(house.gone, 0);  /* its request had been answered */
@@ -416,12 +409,12 @@ static void a_header_that_drips_is_cut_off_after_ten_seconds(void **state)
 	const int drips = client_open(), silent = client_open();
 	for (int i = 0; i < 9; i++) {
 		client_say(drips, i == 0 ? "GET /" : "x");
-		now_ns += 1 * SECOND;
+		now_ns += 1 * NS_PER_S;
 		http_sweep(house.server);
 	}
 	assert_string_equal(client_hear(drips, &ended), "");
 	assert_false(ended);
-	now_ns += 1 * SECOND;
+	now_ns += 1 * NS_PER_S;
 	http_sweep(house.server);
 	assert_non_null(strstr(client_hear(drips, &ended), "HTTP/1.1 408 "));
 	assert_true(ended);
@@ -441,12 +434,12 @@ static void an_idle_connection_waits_longer_but_not_for_ever(void **state)
 	const int fd = client_open();
 	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	client_hear(fd, &ended);
-	now_ns += 74 * SECOND;
+	now_ns += 74 * NS_PER_S;
 	http_sweep(house.server);
 	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_non_null(strstr(client_hear(fd, &ended), "200"));
 	client_say(fd, "GET /");
-	now_ns += 10 * SECOND;  /* the second header has ten seconds from its first byte */
+	now_ns += 10 * NS_PER_S;  /* the second header has ten seconds from its first byte */
 	http_sweep(house.server);
 	assert_non_null(strstr(client_hear(fd, &ended), "408"));
 	close(fd);
@@ -509,7 +502,7 @@ static void a_body_that_drips_ends_however_often_it_moves(void **state)
 		assert_string_equal(client_hear(drips, &ended), "");
 		client_say(drips, "xx");
 		client_say(slow, block);
-		now_ns += 8 * SECOND;
+		now_ns += 8 * NS_PER_S;
 		http_sweep(house.server);
 	}
 	assert_non_null(strstr(client_hear(drips, &ended), "HTTP/1.1 408 "));
@@ -582,7 +575,7 @@ static void a_body_that_dawdles_makes_room_when_there_is_none(void **state)
 	const int slow = client_open(), next = client_open(), last = client_open();
 	client_say(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
 	client_say(slow, block);
-	now_ns += 3 * SECOND;
+	now_ns += 3 * NS_PER_S;
 	client_say(next, "POST /next HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
 	client_say(next, block);
 	assert_non_null(strstr(client_hear(next, &ended), "200"));
@@ -807,7 +800,7 @@ static void without_descriptors_clients_are_turned_away_and_later_served(void **
 		http_sweep(house.server);
 	}
 	assert_int_equal(house.server->short_told_ns, now_ns);
-	now_ns += 59 * SECOND;
+	now_ns += 59 * NS_PER_S;
 	http_sweep(house.server);
 	assert_int_not_equal(house.server->short_told_ns, now_ns);  /* one line a minute */
 	close(house.server->reserve_fd);

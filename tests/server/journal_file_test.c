@@ -1,5 +1,5 @@
 /* tests/server/journal_file_test.c - runs behind one another in a file that a crash may tear. */
-#include "unit.h"
+#include "scratch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,29 +11,23 @@
 
 #include "server/journal_file.h"
 
-static char folder[64], path[128];
+static char path[128];
 static struct home home;
 
 static int folder_open(void **state)
 {
 	struct err_info info = {0};
 
-	(void)state;
-	strcpy(folder, "/tmp/journal_file_test.XXXXXX");
-	if (!mkdtemp(folder))
+	if (scratch_open(state))
 		return -1;
-	snprintf(path, sizeof(path), "%s/journal", folder);
-	return home_open(&home, folder, &info) ? -1 : 0;
+	snprintf(path, sizeof(path), "%s/journal", scratch);
+	return home_open(&home, scratch, &info) ? -1 : 0;
 }
 
 static int folder_close(void **state)
 {
-	char command[128];
-
-	(void)state;
 	home_close(&home);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
+	return scratch_close(state);
 }
 
 static void add(struct journal_file *j, struct core_event event)
