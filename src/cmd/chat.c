@@ -19,11 +19,15 @@
 #define ROOM_SHARE       8      /* of the context, for an answer: with less, old turns are forgotten */
 
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t reading;       /* a line */
 
+/* One that comes before libedit waits for a key does not wake it: the alarm does so a second later. */
 static void on_interrupt(int signal_number)
 {
 	(void)signal_number;
 	interrupted = 1;
+	if (reading)
+		alarm(1);
 }
 
 /* ---- messages --------------------------------------------------------------------------------------------- */
@@ -120,8 +124,11 @@ static enum line_result terminal_read(struct terminal *t, struct buf *text)
 	int size;
 
 	el_set(t->line, EL_PREP_TERM, 1);   /* before the prompt: what is typed at once is not echoed twice */
+	reading = 1;
 	const char *line = el_gets(t->line, &size);
+	reading = 0;
 
+	alarm(0);
 	if (!line && interrupted)
 		return LINE_INTERRUPTED;
 	if (!line || size <= 0)
@@ -283,7 +290,7 @@ static void chat_loop(struct chat *c)
 enum err chat_run(struct answerer *a, struct err_info *info)
 {
 	const struct sigaction on = {.sa_handler = on_interrupt};
-	struct sigaction before;
+	struct sigaction before, alarm_before;
 	struct chat c = {.a = a, .first = a->settings.system ? 1 : 0};
 
 	if (a->settings.raw)
@@ -292,9 +299,11 @@ enum err chat_run(struct answerer *a, struct err_info *info)
 		printf("%s; /help tells more, Ctrl-D leaves\n", model_name(a->model));
 		a->stop = &interrupted;
 		sigaction(SIGINT, &on, &before);
+		sigaction(SIGALRM, &on, &alarm_before);
 		terminal_open(&c.terminal);
 		chat_loop(&c);
 		terminal_close(&c.terminal);
+		sigaction(SIGALRM, &alarm_before, NULL);
 		sigaction(SIGINT, &before, NULL);
 		a->stop = NULL;
 	}
