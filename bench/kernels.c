@@ -1,12 +1,14 @@
-/* bench/kernels.c - each operation alone, over numbers of rows, as shares of what the machine can do.
+/* bench/kernels.c - each operation alone, over numbers of rows, as shares of what
+ * the machine can do.
  *
  *	kernels [--isa NAME] [--threads N] [--clock cpu] [--only NAME]
  *
- * A case is a program that prepares its input and then runs one operation, a cheap one many times over. What
- * counts is the median time of a step less that of the same program without the operation. Matrices are
- * larger than the caches, so one row shows bandwidth and many rows show arithmetic. Rows that would take
- * seconds are left out. Without --isa every instruction set of the machine has its table, the best one last.
- * --clock cpu counts the processor time of this program instead, per thread: for machines that others use.
+ * A case is a program that prepares its input and then runs one operation, a cheap one many times
+ * over. What counts is the median time of a step less that of the same program without the
+ * operation. Matrices are larger than the caches, so one row shows bandwidth and many rows show
+ * arithmetic. Rows that would take seconds are left out. Without --isa every instruction set of the
+ * machine has its table, the best one last. --clock cpu counts the processor time of this program
+ * instead, per thread: for machines that others use.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,12 +89,15 @@ static void *memory(size_t count, size_t size)
 	return p;
 }
 
-/* ---- data --------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
-/* Random bytes with plausible scales: blocks begin with the f16 of about 0.01. The same 64 rows over and over. */
-static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows, uint32_t columns)
+/* Random bytes with plausible scales: blocks begin with the f16 of about 0.01. The same 64
+ * rows over and over. */
+static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows,
+	uint32_t columns)
 {
-	const size_t row_bytes = columns / chip_type_block_values(type) * chip_type_block_bytes(type);
+	const size_t row_blocks = columns / chip_type_block_values(type);
+	const size_t row_bytes = row_blocks * chip_type_block_bytes(type);
 	uint8_t *bytes = memory(row_bytes, 64);
 	struct chip_span *spans = memory(rows / 64 + 1, sizeof(*spans));
 	struct chip_weight **w = &b->weights[b->weight_count++];
@@ -104,7 +109,8 @@ static struct chip_weight *random_weight(struct bench *b, enum chip_type type, u
 
 		if (chip_type_block_values(type) > 1 && i % chip_type_block_bytes(type) == 0)
 			value = math_f16_from_f32(0.01F);
-		else if (chip_type_block_values(type) == 1)   /* of either half of an f32: magnitudes around one */
+		else if (chip_type_block_values(type) == 1)
+			/* of either half of an f32: magnitudes around one */
 			value = (uint16_t)((value & 0x80FF) | 0x3C00);
 		memcpy(bytes + i, &value, 2);
 	}
@@ -130,7 +136,7 @@ static struct chip_vector *constant_vector(struct bench *b, size_t count, float 
 	return *v;
 }
 
-/* ---- a case ------------------------------------------------------------------------------------- */
+/* ---- a case ---------------------------------------------------------------------------------- */
 
 static uint32_t add_buffer(struct bench *b, enum chip_space space, uint32_t columns)
 {
@@ -161,7 +167,8 @@ static uint32_t begin(struct bench *b, uint32_t columns)
 	b->desc.rows_max = ROWS_MAX;
 	b->desc.wanted_max = 1;
 	b->desc.logits = b->desc.hidden = CHIP_NONE;
-	b->layout = (struct chip_cache_layout){.slots = 1, .vocab = 1, .context_max = DEPTH + ROWS_MAX};
+	b->layout = (struct chip_cache_layout){.slots = 1, .vocab = 1,
+		.context_max = DEPTH + ROWS_MAX};
 	b->embeddings = memory((size_t)ROWS_MAX * columns, sizeof(float));
 	prng_init(&p, 2);
 	for (size_t i = 0; i < (size_t)ROWS_MAX * columns; i++)
@@ -189,7 +196,7 @@ static void repeat(struct bench *b, uint32_t copies)
 	}
 }
 
-/* ---- time --------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void step(struct bench *b, uint32_t rows, uint32_t depth)
 {
@@ -202,14 +209,16 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 		.page_count = b->layout.pages,
 		.state_read = b->layout.states ? 0 : CHIP_NONE,
 	};
-	const struct chip_step s = {table, rows, &sequence, 1, pages, b->layout.pages, b->embeddings};
+	const struct chip_step s = {table, rows, &sequence, 1, pages, b->layout.pages,
+		b->embeddings};
 	struct chip_output output = {.tokens = &token};
 	uint64_t ticket;
 
 	for (uint32_t i = 0; i < b->layout.pages; i++)
 		pages[i] = i;
 	for (uint32_t i = 0; i < rows; i++)
-		table[i] = (struct chip_row){.input = (uint8_t)b->input, .value = i, .position = {depth + i}};
+		table[i] = (struct chip_row){.input = (uint8_t)b->input, .value = i,
+			.position = {depth + i}};
 	table[rows - 1].want = (uint8_t)b->want;
 	must(chip_submit(b->chip, b->program, b->cache, &s, NULL, &ticket, &info));
 	must(chip_wait(b->chip, ticket, &output, &info));
@@ -224,7 +233,8 @@ static int by_size(const void *x, const void *y)
 
 static int64_t now_ns(const struct bench *b)
 {
-	return b->cpu_clock ? cpu_time_ns(CLOCK_PROCESS_CPUTIME_ID) / b->info.cores : clock_monotonic_ns();
+	return b->cpu_clock ? cpu_time_ns(CLOCK_PROCESS_CPUTIME_ID) / b->info.cores
+		: clock_monotonic_ns();
 }
 
 /* Nanoseconds of one step, the median of some repeats. */
@@ -248,7 +258,8 @@ static double time_step(struct bench *b, uint32_t rows, uint32_t depth)
 	return samples[REPEATS / 2];
 }
 
-/* The program with that many of its operations, for each number of rows; 0: not run, it would take too long. */
+/* The program with that many of its operations, for each number of rows; 0: not run, it
+ * would take too long. */
 static void time_program(struct bench *b, uint32_t op_count, uint32_t depth, double *ns)
 {
 	struct chip_program_desc desc = b->desc;
@@ -256,25 +267,30 @@ static void time_program(struct bench *b, uint32_t op_count, uint32_t depth, dou
 	desc.op_count = op_count;
 	must(chip_program_open(b->chip, &b->program, &desc, &b->layout, &info));
 	for (size_t i = 0; i < ROW_COUNTS; i++) {
-		const bool same = b->want != CHIP_WANT_NOTHING && i > 0;   /* one row is wanted, however many there are */
-		const double expected_ns = same ? 0 : i ? ns[i - 1] * row_counts[i] / row_counts[i - 1] : 1;
+		/* one row is wanted, however many there are */
+		const bool same = b->want != CHIP_WANT_NOTHING && i > 0;
+		const double expected_ns = same ? 0 : i
+			? ns[i - 1] * row_counts[i] / row_counts[i - 1] : 1;
 
-		ns[i] = expected_ns > 0 && expected_ns < STEP_NS_MAX ? time_step(b, row_counts[i], depth) : 0;
+		ns[i] = expected_ns > 0 && expected_ns < STEP_NS_MAX
+			? time_step(b, row_counts[i], depth) : 0;
 	}
 	chip_program_close(b->chip, b->program);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void print_share(double amount_per_s, int64_t limit_per_s)
 {
 	if (amount_per_s > 0 && limit_per_s > 0)
-		printf(" %9.2f %6.1f %%", amount_per_s / 1e9, 100 * amount_per_s / (double)limit_per_s);
+		printf(" %9.2f %6.1f %%", amount_per_s / 1e9,
+			100 * amount_per_s / (double)limit_per_s);
 	else
 		printf(" %9s %8s", "-", "-");
 }
 
-static void print_row(const struct bench *b, const char *name, double rows, double ns, const struct work *w)
+static void print_row(const struct bench *b, const char *name, double rows, double ns,
+	const struct work *w)
 {
 	const double bytes = w->bytes + w->bytes_per_row * rows;
 	const double ops = w->ops_per_row * rows + w->ops_per_pair * rows * (rows + 1) / 2;
@@ -307,7 +323,7 @@ static void run(struct bench *b, const char *name, uint32_t depth, const struct 
 	free(b->embeddings);
 }
 
-/* ---- matrices ----------------------------------------------------------------------------------- */
+/* ---- matrices -------------------------------------------------------------------------------- */
 
 static int64_t peak_of(const struct bench *b, enum chip_type type)
 {
@@ -335,7 +351,8 @@ static void bench_matmul(struct bench *b, enum chip_type type)
 
 	set_matmul(measured(b, CHIP_OP_MATMUL), in, w, add_buffer(b, CHIP_ROWS, outputs));
 	(void)snprintf(name, sizeof(name), "matmul %s", chip_type_name(type));
-	run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w), .ops_per_row = 2.0 * outputs * WIDTH,
+	run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w),
+		.ops_per_row = 2.0 * outputs * WIDTH,
 		.peak = peak_of(b, type)});
 }
 
@@ -353,7 +370,7 @@ static void bench_embed(struct bench *b)
 	run(b, "embed q8_0", 0, &(struct work){0});
 }
 
-/* ---- attention: 16 query heads on 8 key heads of 128 as in Qwen3-0.6B, keys and values f16 -------- */
+/* ---- attention: 16 query heads on 8 key heads of 128 as in Qwen3-0.6B, keys and values f16 --- */
 
 enum { HEADS = 16, KV_HEADS = 8, HEAD_DIM = 128 };
 
@@ -377,7 +394,8 @@ static struct chip_op qk_rope_op(struct bench *b)
 	return op;
 }
 
-/* Norm of 4 operations an element, rotation of 3; the angles are once for all layers and not measured. */
+/* Norm of 4 operations an element, rotation of 3; the angles are once for all layers
+ * and not measured. */
 static void bench_qk_rope(struct bench *b)
 {
 	const struct chip_op op = qk_rope_op(b);
@@ -406,11 +424,11 @@ static void bench_attend(struct bench *b, uint32_t depth)
 	op->u.attend.scale = 0.088F;
 	repeat(b, 4);
 	(void)snprintf(name, sizeof(name), "attend, %" PRIu32 " before", depth);
-	run(b, name, depth, &(struct work){token_bytes * depth, token_bytes, key_ops * depth, key_ops,
-		b->rates.f32_ops_per_s});
+	run(b, name, depth, &(struct work){token_bytes * depth, token_bytes, key_ops * depth,
+		key_ops, b->rates.f32_ops_per_s});
 }
 
-/* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------------- */
+/* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------- */
 
 enum { DELTA_HEADS = 16, DELTA_DIM = 128, CHANNELS = 3 * DELTA_HEADS * DELTA_DIM, TAPS = 4 };
 
@@ -460,13 +478,14 @@ static void bench_delta(struct bench *b)
 		.peak = b->rates.f32_ops_per_s});
 }
 
-/* ---- element by element: what they read lies in caches -------------------------------------------- */
+/* ---- element by element: what they read lies in caches --------------------------------------- */
 
 /* Operations an element as the plain code has them, a function of exp counted as 20. */
 static void bench_element(struct bench *b, enum chip_op_kind kind, const char *name, double ops)
 {
 	const uint32_t in = begin(b, WIDTH), out = add_buffer(b, CHIP_ROWS, WIDTH);
-	struct chip_vector *ones = constant_vector(b, WIDTH, 1.0F), *head = constant_vector(b, HEAD_DIM, 1.0F);
+	struct chip_vector *ones = constant_vector(b, WIDTH, 1.0F),
+		*head = constant_vector(b, HEAD_DIM, 1.0F);
 	struct chip_op norm = {.kind = CHIP_OP_NORM};
 
 	norm.u.norm.residual = in;
@@ -496,7 +515,7 @@ static void bench_element(struct bench *b, enum chip_op_kind kind, const char *n
 	run(b, name, 0, &(struct work){.ops_per_row = ops * WIDTH, .peak = b->rates.f32_ops_per_s});
 }
 
-/* ---- sampling: one row of logits ------------------------------------------------------------------ */
+/* ---- sampling: one row of logits ------------------------------------------------------------- */
 
 static void bench_sample(struct bench *b, const char *name, float temperature)
 {
@@ -507,7 +526,8 @@ static void bench_sample(struct bench *b, const char *name, float temperature)
 
 	op->u.gather.in = in;
 	op->u.gather.out = wanted;
-	set_matmul(add_op(b, CHIP_OP_MATMUL), wanted, random_weight(b, CHIP_Q8_0, VOCAB, SMALL), logits);
+	set_matmul(add_op(b, CHIP_OP_MATMUL), wanted, random_weight(b, CHIP_Q8_0, VOCAB, SMALL),
+		logits);
 	op = measured(b, CHIP_OP_SAMPLE);
 	op->u.sample.logits = logits;
 	op->u.sample.vocab = VOCAB;
@@ -520,7 +540,7 @@ static void bench_sample(struct bench *b, const char *name, float temperature)
 	run(b, name, 0, &(struct work){.bytes = 4.0 * VOCAB});
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------ */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static bool wanted(const struct bench *b, const char *name)
 {
@@ -563,11 +583,13 @@ static void bench_isa(struct bench *b, const struct chip_config *config)
 	must(chip_open(&b->chip, "cpu", config, &info));
 	chip_describe(b->chip, &b->info);
 	must(chip_measure(b->chip, &b->rates, &info));
-	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, bf16 %.1f, f32 %.1f GOP/s\n\n",
+	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, bf16 %.1f, f32 "
+		"%.1f GOP/s\n\n",
 		b->info.name, b->info.isa, b->info.cores, b->cpu_clock ? "processor" : "wall",
 		(double)b->rates.read_bytes_per_s / 1e9, (double)b->rates.int8_ops_per_s / 1e9,
 		(double)b->rates.bf16_ops_per_s / 1e9, (double)b->rates.f32_ops_per_s / 1e9);
-	printf("%-20s %5s %11s %9s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read", "GOP/s", "of peak");
+	printf("%-20s %5s %11s %9s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read",
+		"GOP/s", "of peak");
 	bench_all(b);
 	printf("\n");
 	chip_close(b->chip);

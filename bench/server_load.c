@@ -3,10 +3,10 @@
  *
  *	server_load [SECONDS [NAME]]
  *
- * SECONDS: of each measurement of small requests, 2 by default; a minute in all. NAME: one of small,
- * paced, fast, silent, leave, core. Server and client are two processes on one machine and share
- * its cores; the model is simulated (load_server.h). Of several runs the median is told. Figures
- * and what they mean are in docs/server.md.
+ * SECONDS: of each measurement of small requests, 2 by default; a minute in all. NAME: one of
+ * small, paced, fast, silent, leave, core. Server and client are two processes on one machine and
+ * share its cores; the model is simulated (load_server.h). Of several runs the median is told.
+ * Figures and what they mean are in docs/server.md.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* fuzz/http_fuzz.c - any bytes on a connection: never a crash, never past a limit, and the same requests however the
- * bytes are cut into pieces. */
+/* fuzz/http_fuzz.c - any bytes on a connection: never a crash, never past a limit, and the same
+ * requests however the bytes are cut into pieces. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +26,8 @@ static uint64_t request_hash(const struct http_parse *p, uint64_t hash)
 
 		assert(http_parse_header(p, name));
 		hash = hash_bytes(name, strlen(name), hash);
-		hash = hash_bytes(p->head.data + p->headers[i].value_at, strlen(p->head.data + p->headers[i].value_at), hash);
+		hash = hash_bytes(p->head.data + p->headers[i].value_at,
+			strlen(p->head.data + p->headers[i].value_at), hash);
 	}
 	hash = hash_mix(hash, p->keep_alive);
 	return p->body.size ? hash_bytes(p->body.data, p->body.size, hash) : hash;
@@ -40,8 +41,10 @@ static uint64_t connection_hash(const char *bytes, size_t size, size_t piece)
 	size_t at = 0;
 
 	http_parse_init(&p, &LIMITS);
-	for (uint32_t requests = 0; at < size && p.state != HTTP_PARSE_FAILED && requests < REQUESTS_MAX;) {
-		const size_t taken = http_parse_feed(&p, bytes + at, size - at < piece ? size - at : piece);
+	for (uint32_t requests = 0; at < size && p.state != HTTP_PARSE_FAILED &&
+		requests < REQUESTS_MAX;) {
+		const size_t taken = http_parse_feed(&p, bytes + at, size - at < piece ? size - at
+			: piece);
 
 		/* The parser stops before the header's last byte, to be asked again. */
 		assert(taken > 0 || p.state == HTTP_PARSE_FAILED || p.state == HTTP_PARSE_HEADED);
@@ -64,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *bytes = (const char *)data;
 	const uint64_t whole = connection_hash(bytes, size, size + 1);
 
-	/* Limits are seen at the end of a piece: a request that is too large may end in another piece than it began. */
+	/* Limits are seen at the end of a piece: a request that is too large may end in another
+	 * piece than it began. */
 	if (size < LIMITS.body_bytes_max) {
 		assert(connection_hash(bytes, size, 1) == whole);
 		assert(connection_hash(bytes, size, 7) == whole);

@@ -34,7 +34,8 @@ static void read_and_write(const uint8_t *bytes, size_t size)
 	if (entry.event.kind == CORE_BATCH_DONE)
 		return;     /* its batch is not the event's own */
 	const size_t written = entry.event.kind == CORE_EVENT_KINDS
-		? journal_encode_carried(again, &entry.carried) : journal_encode(again, &entry.event);
+		? journal_encode_carried(again, &entry.carried)
+		: journal_encode(again, &entry.event);
 
 	assert(written == used && memcmp(again, bytes, used) == 0);
 }

@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct json_limits LIMITS = {.bytes_max = 65536, .values_max = 1000, .depth_max = 16, .memory_max = 1 << 20};
+static const struct json_limits LIMITS = {.bytes_max = 65536, .values_max = 1000, .depth_max = 16,
+	.memory_max = 1 << 20};
 
 static void write_back(const char *text, size_t size)
 {
@@ -17,7 +18,8 @@ static void write_back(const char *text, size_t size)
 	buf_init(&out, LIMITS.bytes_max);
 	json_add_string(&out, text, size);
 	assert(!out.failed);  /* a byte takes six at most */
-	const enum err code = json_parse(&again, out.data, out.size, &LIMITS, true, &(struct err_info){0});
+	const enum err code = json_parse(&again, out.data, out.size, &LIMITS, true,
+		&(struct err_info){0});
 	assert(code != ERR_INPUT || memchr(text, 0, size));
 	json_decref(again);
 	buf_free(&out);

@@ -1,7 +1,8 @@
-/* fuzz/replay.c - runs a fuzz target over its corpus without libFuzzer, so that make test keeps what fuzzing found.
+/* fuzz/replay.c - runs a fuzz target over its corpus without libFuzzer, so that make test keeps
+ * what fuzzing found.
  *
- * Every file of the folders named is given to the target as it is, then cut short and with bytes changed, by a fixed
- * seed: the same inputs on every run and with every compiler.
+ * Every file of the folders named is given to the target as it is, then cut short and with bytes
+ * changed, by a fixed seed: the same inputs on every run and with every compiler.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -15,7 +16,8 @@
 #include "base/prng.h"
 
 #define INPUT_BYTES_MAX    ((size_t)16 << 20)
-#define CHANGED_BYTES_MAX  65536  /* of inputs that are also changed: a large one is tried as it is only */
+/* of inputs that are also changed: a large one is tried as it is only */
+#define CHANGED_BYTES_MAX  65536
 #define CHANGES_PER_INPUT  64
 #define CHANGES_AT_ONCE    4
 
@@ -42,7 +44,8 @@ static void run_changed(struct buf *input, struct prng *p)
 		struct buf changed;
 
 		buf_init(&changed, input->size);
-		buf_add(&changed, input->data, i % 2 ? input->size : (size_t)prng_below(p, input->size));
+		buf_add(&changed, input->data, i % 2 ? input->size
+			: (size_t)prng_below(p, input->size));
 		for (int j = 0; j < i % (CHANGES_AT_ONCE + 1) && changed.size > 0; j++)
 			changed.data[prng_below(p, changed.size)] = (char)prng_next(p);
 		run_once(changed.data, changed.size);
@@ -80,7 +83,8 @@ static int run_folder(const char *folder)
 		char path[PATH_MAX];
 
 		if (entries[i]->d_name[0] != '.' && files >= 0) {
-			const int failed = file_join(path, sizeof(path), folder, entries[i]->d_name) || run_file(path);
+			const int failed = file_join(path, sizeof(path), folder,
+				entries[i]->d_name) || run_file(path);
 
 			files = failed ? -1 : files + 1;
 		}

@@ -1,5 +1,5 @@
-/* tests/isa_note.h - says which instruction sets a test program runs, natively or emulated, and which not at
- * all. tools/test.py shows it also when everything has passed. */
+/* tests/isa_note.h - says which instruction sets a test program runs, natively or emulated, and
+ * which not at all. tools/test.py shows it also when everything has passed. */
 #ifndef TESTS_ISA_NOTE_H
 #define TESTS_ISA_NOTE_H
 
@@ -23,7 +23,8 @@ static inline void isa_note(const char *emulated)
 		if (!cpu_isa_find(names[i], &ignored))
 			(void)snprintf(missing + used, sizeof(missing) - used, " %s", names[i]);
 	}
-	print_message("# note: instruction sets run natively: %s; not on this machine:%s; emulated: %s\n", native,
+	print_message("# note: instruction sets run natively: %s; not on this machine:%s; "
+		"emulated: %s\n", native,
 		*missing ? missing : " none", *emulated ? emulated : "none");
 }
 

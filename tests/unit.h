@@ -1,4 +1,5 @@
-/* tests/unit.h - what every test program includes first: cmocka with the headers it forgets to ask for. */
+/* tests/unit.h - what every test program includes first: cmocka with the headers it
+ * forgets to ask for. */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H
 

@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
-"""Checks of src/ that no compiler makes: which way includes point, what the pure floors may touch, what nobody calls.
+"""Checks that no compiler makes: which way includes point, what the pure floors may touch, what nobody calls, and how
+wide a line is.
 
     tools/check_house.py [ROOT]
 
-Prints path:line: what is wrong; exit code 1 when there is anything. Comments and strings do not count. A line that has
-to break the rule about calls says why in a comment with "allowed:".
+Prints path:line: what is wrong; exit code 1 when there is anything. Comments and strings do not count for calls. A line
+that has to break the rule about calls says why in a comment with "allowed:". Rules about floors are for src/, the width
+also for the other C files.
 """
 import os
 import re
 import sys
+import unicodedata
 
 # Lower floors first; those of one row do not see each other.
 FLOORS = [["base"], ["chip"], ["model"], ["train"], ["engine"], ["cloud"], ["server", "fleet"], ["cmd"]]
 RANK = {floor: rank for rank, row in enumerate(FLOORS) for floor in row}
 
 LINES_MAX = 800
+COLUMNS_MAX = 100
+TAB_COLUMNS = 8
+ONLY_WIDTH = ("bench", "fuzz", "tests")     # C files there stand on no floor
 
 # name -> what to do instead
 FORBIDDEN_CALLS = {
@@ -88,6 +94,24 @@ def check_calls(path, code):
                 yield f"{name}(): {calls[name]}"
 
 
+def columns(line):
+    """An East Asian wide character takes two."""
+    count = 0
+    for character in line:
+        if character == "\t":
+            count += TAB_COLUMNS - count % TAB_COLUMNS
+        else:
+            count += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return count
+
+
+def check_width(text):
+    """A string is not cut: a line may be too wide from its first string on."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if columns(line) > COLUMNS_MAX and ('"' not in line or columns(line[:line.index('"')]) > COLUMNS_MAX):
+            yield number, f"{columns(line)} columns; at most {COLUMNS_MAX}"
+
+
 def check_file(path, text):
     """(line, message) for everything wrong with one file; path is relative to src."""
     original = text.split("\n")
@@ -110,27 +134,37 @@ def check_file(path, text):
             yield number, f"{word.group(0)}: pure code has no floating point and no randomness of its own"
 
 
-def sources(src):
-    for folder, _, names in sorted(os.walk(src)):
+def sources(folder):
+    for path, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             if name.endswith((".c", ".h")):
-                yield os.path.relpath(os.path.join(folder, name), src)
+                yield os.path.relpath(os.path.join(path, name), folder)
+
+
+def findings(root):
+    """(path, line, message) of every C file, the file's path and None first."""
+    for top in ("src", *ONLY_WIDTH):
+        for path in sources(os.path.join(root, top)):
+            yield f"{top}/{path}", None, None
+            if top == "src" and floor_of(path) not in RANK:
+                yield f"{top}/{path}", 1, "not on any floor"
+                continue
+            with open(os.path.join(root, top, path), encoding="utf-8") as file:
+                text = file.read()
+            wrong = [*check_width(text), *(check_file(path, text) if top == "src" else [])]
+            for line, message in sorted(wrong):
+                yield f"{top}/{path}", line, message
 
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    src = os.path.join(root, "src")
-    wrong = files = 0
-    for path in sources(src):
-        files += 1
-        if floor_of(path) not in RANK:
-            print(f"src/{path}:1: not on any floor")
+    files = wrong = 0
+    for path, line, message in findings(root):
+        if line is None:
+            files += 1
+        else:
+            print(f"{path}:{line}: {message}")
             wrong += 1
-            continue
-        with open(os.path.join(src, path), encoding="utf-8") as file:
-            for line, message in check_file(path, file.read()):
-                print(f"src/{path}:{line}: {message}")
-                wrong += 1
     print(f"{files} files, {wrong} findings")
     return 1 if wrong or not files else 0
 

@@ -1,5 +1,5 @@
-/* base/arena.c - see arena.h. The newest chunk is the one that is filled; a large allocation gets a chunk
- * of its own, put behind it. The pool is a stack of chunk numbers without a lock. */
+/* base/arena.c - see arena.h. The newest chunk is the one that is filled; a large allocation gets a
+ * chunk of its own, put behind it. The pool is a stack of chunk numbers without a lock. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -20,8 +20,8 @@ struct arena_chunk {
 	_Alignas(max_align_t) uint8_t bytes[];
 };
 
-/* top holds the number of the first free chunk + 1 (0: none) and above it a count of changes, so that a
- * compare-and-swap sees that a chunk went and came back meanwhile. */
+/* top holds the number of the first free chunk + 1 (0: none) and above it a count of changes, so
+ * that a compare-and-swap sees that a chunk went and came back meanwhile. */
 struct arena_pool {
 	uint8_t *memory;
 	_Atomic uint32_t *next;  /* [chunks], same form as the low half of top */
@@ -62,7 +62,8 @@ static struct arena_chunk *pool_pop(struct arena_pool *pool)
 		mine = ((top >> 32) + 1) << 32 | atomic_load(&pool->next[(uint32_t)top - 1]);
 	} while (!atomic_compare_exchange_weak(&pool->top, &top, mine));
 	atomic_fetch_sub(&pool->free_count, 1);
-	return (struct arena_chunk *)(void *)(pool->memory + ((uint32_t)top - 1) * pool->chunk_bytes);
+	return (struct arena_chunk *)(void *)(pool->memory +
+		((uint32_t)top - 1) * pool->chunk_bytes);
 }
 
 struct arena_pool *arena_pool_open(size_t chunks_max, size_t chunk_bytes)
@@ -84,7 +85,8 @@ struct arena_pool *arena_pool_open(size_t chunks_max, size_t chunk_bytes)
 		return NULL;
 	}
 	for (size_t i = chunks_max; i-- > 0;)
-		pool_push(pool, (struct arena_chunk *)(void *)(pool->memory + i * pool->chunk_bytes));
+		pool_push(pool, (struct arena_chunk *)(void *)(pool->memory +
+			i * pool->chunk_bytes));
 	return pool;
 }
 

@@ -3,8 +3,8 @@
  *	chunk            chunk            chunk
  *	|#####....|  ->  |########|  ->  |###.....|      # taken   . free
  *
- * An arena grows by chunks, from the heap or from a common pool, up to its limit. It is reset, never
- * freed piece by piece. Not thread-safe: one owner at a time; the pool is thread-safe.
+ * An arena grows by chunks, from the heap or from a common pool, up to its limit. It is reset,
+ * never freed piece by piece. Not thread-safe: one owner at a time; the pool is thread-safe.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -24,7 +24,8 @@ struct arena {
 	size_t chunk_bytes;
 	size_t used_bytes;           /* of all chunks, headers included */
 	size_t bytes_max;            /* full is an answer: arena_alloc returns NULL */
-	bool starved;                /* it did although the limit allowed more: heap or pool had nothing */
+	bool starved;                /* it did although the limit allowed more: heap or
+				      * pool had nothing */
 };
 
 /* chunks_max chunks of chunk_bytes, reserved at once; NULL if memory cannot be had. */

@@ -1,7 +1,8 @@
 /* base/buf.h - bytes that grow, up to a limit.
  *
- * After an append that did not fit, failed stays set and later appends do nothing: check once at the
- * end. data is always terminated by a zero byte that does not count (or NULL while empty and unused).
+ * After an append that did not fit, failed stays set and later appends do nothing: check once
+ * at the end. data is always terminated by a zero byte that does not count (or NULL while
+ * empty and unused).
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -1,6 +1,6 @@
 /* base/carve.h - one block of memory cut into arrays, whose sizes are known once and never change.
  *
- *	block | header | requests[n]   | tenants[m] |     each part begins on a cache line of the block
+ *   block | header | requests[n]   | tenants[m] |     each part begins on a cache line of the block
  *
  * The same function lays it out twice: without a block it counts, with one it hands out.
  *

@@ -1,5 +1,6 @@
-/* base/cgroup.c - see cgroup.h. /proc/self/mountinfo says where a controller is mounted and which group that mount
- * shows; /proc/self/cgroup says which group is ours. From there up to the mount, each may have a limit. */
+/* base/cgroup.c - see cgroup.h. /proc/self/mountinfo says where a controller is mounted and which
+ * group that mount shows; /proc/self/cgroup says which group is ours. From there up to the mount,
+ * each may have a limit. */
 #include "base/cgroup.h"
 
 #include <inttypes.h>
@@ -31,7 +32,8 @@ struct hierarchy {
 	char mount[PATH_MAX];
 };
 
-/* The text of root + dir + "/" + name; NULL if it cannot be read. Freed by the caller with buf_free. */
+/* The text of root + dir + "/" + name; NULL if it cannot be read. Freed by the
+ * caller with buf_free. */
 static char *read_text(struct buf *text, const char *root, const char *dir, const char *name)
 {
 	char path[PATH_MAX];
@@ -65,22 +67,26 @@ static bool parse_mount(char *line, const char *controller, struct hierarchy *h)
 	size_t count = 0;
 	size_t dash = 0;
 
-	for (char *word = strtok_r(line, " ", &rest); word && count < 64; word = strtok_r(NULL, " ", &rest)) {
+	for (char *word = strtok_r(line, " ", &rest); word && count < 64;
+		word = strtok_r(NULL, " ", &rest)) {
 		if (strcmp(word, "-") == 0)
 			dash = count;
 		words[count++] = word;
 	}
-	if (dash < 5 || dash + 3 >= count || strlen(words[3]) >= PATH_MAX || strlen(words[4]) >= PATH_MAX)
+	if (dash < 5 || dash + 3 >= count || strlen(words[3]) >= PATH_MAX ||
+		strlen(words[4]) >= PATH_MAX)
 		return false;
 	h->v2 = strcmp(words[dash + 1], "cgroup2") == 0;
-	if (!h->v2 && !(strcmp(words[dash + 1], "cgroup") == 0 && list_has(words[dash + 3], controller)))
+	if (!h->v2 && !(strcmp(words[dash + 1], "cgroup") == 0 &&
+		list_has(words[dash + 3], controller)))
 		return false;
 	memcpy(h->shown, words[3], strlen(words[3]) + 1);
 	memcpy(h->mount, words[4], strlen(words[4]) + 1);
 	return true;
 }
 
-/* Our group in the hierarchy, from lines "ID:CONTROLLERS:/path"; controllers are empty in version 2. */
+/* Our group in the hierarchy, from lines "ID:CONTROLLERS:/path"; controllers are
+ * empty in version 2. */
 static bool find_group(char *text, const char *controller, bool v2, char group[PATH_MAX])
 {
 	char *rest = NULL;
@@ -101,14 +107,16 @@ static bool find_group(char *text, const char *controller, bool v2, char group[P
 }
 
 /* The least limit from our group up to the mount point. */
-static int64_t limit_in(const char *root, const struct controller *c, const struct hierarchy *h, const char *group)
+static int64_t limit_in(const char *root, const struct controller *c, const struct hierarchy *h,
+	const char *group)
 {
 	const size_t shown_length = strcmp(h->shown, "/") == 0 ? 0 : strlen(h->shown);
 	const size_t mount_length = strlen(h->mount);
 	char dir[2 * PATH_MAX];
 	int64_t least = INT64_MAX;
 
-	/* A container may see a group path that its mount does not show: then the mount point is all there is. */
+	/* A container may see a group path that its mount does not show: then the mount point
+	 * is all there is. */
 	const bool inside = strncmp(group, h->shown, shown_length) == 0 &&
 		(group[shown_length] == '/' || group[shown_length] == '\0');
 	snprintf(dir, sizeof(dir), "%s%s", h->mount, inside ? group + shown_length : "");
@@ -144,13 +152,14 @@ static int64_t least_limit(const char *root, const struct controller *c)
 	int64_t least = INT64_MAX;
 
 	char *text = read_text(&mounts, root, "/proc/self", "mountinfo");
-	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
+	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+		line = strtok_r(NULL, "\n", &rest))
 		least = math_min_i64(least, limit_of_mount(root, c, line));
 	buf_free(&mounts);
 	return least;
 }
 
-/* ---- processor time ---------------------------------------------------------------------------------- */
+/* ---- processor time -------------------------------------------------------------------------- */
 
 /* Quota and period in microseconds of one group; false when it has none. */
 static bool read_quota(const char *root, const char *dir, bool v2, int64_t *quota, int64_t *period)
@@ -190,7 +199,7 @@ int64_t cgroup_cpu_quota_millicores(const char *root)
 	return least == INT64_MAX ? 0 : least;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* A number alone in a file, and not below 0; false otherwise ("max"). */
 static bool read_bytes(const char *root, const char *dir, const char *name, int64_t *bytes)
@@ -212,8 +221,10 @@ static int64_t reclaimable_bytes(const char *root, const char *dir, bool v2)
 	int64_t bytes = 0;
 
 	char *lines = read_text(&text, root, dir, "memory.stat");
-	for (char *line = lines ? strtok_r(lines, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
-		if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), "%" SCNd64, &bytes) != 1)
+	for (char *line = lines ? strtok_r(lines, "\n", &rest) : NULL; line;
+		line = strtok_r(NULL, "\n", &rest))
+		if (strncmp(line, key, strlen(key)) == 0 &&
+			sscanf(line + strlen(key), "%" SCNd64, &bytes) != 1)
 			bytes = 0;
 	buf_free(&text);
 	return bytes < 0 ? 0 : bytes;
@@ -224,8 +235,9 @@ static int64_t free_of_group(const char *root, const char *dir, bool v2)
 	int64_t limit;
 	int64_t used;
 
-	if (!read_bytes(root, dir, v2 ? "memory.max" : "memory.limit_in_bytes", &limit) || limit >= MEMORY_UNLIMITED ||
-		!read_bytes(root, dir, v2 ? "memory.current" : "memory.usage_in_bytes", &used))
+	if (!read_bytes(root, dir, v2 ? "memory.max" : "memory.limit_in_bytes", &limit) ||
+		limit >= MEMORY_UNLIMITED || !read_bytes(root, dir, v2 ? "memory.current"
+		: "memory.usage_in_bytes", &used))
 		return INT64_MAX;
 	used -= math_min_i64(used, reclaimable_bytes(root, dir, v2));
 	return limit > used ? limit - used : 0;

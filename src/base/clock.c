@@ -30,7 +30,8 @@ void clock_format(char out[31], int64_t wall_ns)
 {
 	int64_t seconds = wall_ns / NS_PER_S;
 	int64_t rest_ns = wall_ns % NS_PER_S;
-	char text[128];  /* the compiler cannot know that the years of 64 bits are from 1677 to 2262 */
+	char text[128];  /* the compiler cannot know that the years of 64 bits are
+			  * from 1677 to 2262 */
 	struct tm tm;
 
 	if (rest_ns < 0) {
@@ -40,8 +41,9 @@ void clock_format(char out[31], int64_t wall_ns)
 	const time_t when = (time_t)seconds;
 	const struct tm *filled = gmtime_r(&when, &tm);
 	assert(filled);
-	const int length = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ", tm.tm_year + 1900,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)rest_ns);
+	const int length = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ",
+		tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		(int)rest_ns);
 	assert(length == 30);
 	memcpy(out, text, 31);
 }

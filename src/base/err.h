@@ -34,13 +34,15 @@ enum err {
 
 struct err_info {
 	enum err code;
-	char text[ERR_TEXT_MAX];  /* always terminated, one line: controls become '?'; long texts are cut */
+	char text[ERR_TEXT_MAX];  /* always terminated, one line: controls become '?';
+				   * long texts are cut */
 };
 
 /* Sets code and text (printf) and returns code, so that "return err_set(...)" reads well. */
 enum err err_set(struct err_info *info, enum err code, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* The same with ": <strerror(errno)>" appended; code ERR_IO, or NOT_FOUND, DENIED, EXISTS, MEMORY by errno. */
+/* The same with ": <strerror(errno)>" appended; code ERR_IO, or NOT_FOUND, DENIED, EXISTS,
+ * MEMORY by errno. */
 enum err err_set_errno(struct err_info *info, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Puts "prefix: " before the text that is there: each level adds where it was. Returns info->code;

@@ -1,5 +1,6 @@
-/* base/fault.h - makes the n-th call of something fail: how tests reach the paths that a full disk or an
- * empty heap would take. Each module that can fail owns one countdown and asks it before the real call.
+/* base/fault.h - makes the n-th call of something fail: how tests reach the paths that a full
+ * disk or an empty heap would take. Each module that can fail owns one countdown and asks it
+ * before the real call.
  *
  *	static struct fault fault;
  *	if (fault_hits(&fault))
@@ -15,7 +16,8 @@
 #include <stdint.h>
 
 struct fault {
-	_Atomic int64_t remaining;  /* 0 off; n > 0: the n-th call from now fails; -1 every call fails */
+	_Atomic int64_t remaining;  /* 0 off; n > 0: the n-th call from now fails; -1
+				     * every call fails */
 	_Atomic bool sticky;        /* after the n-th call every later one fails too */
 };
 
@@ -34,7 +36,8 @@ static inline bool fault_hits(struct fault *f)
 	while (remaining > 0) {
 		const int64_t last = atomic_load(&f->sticky) ? -1 : 0;
 
-		if (atomic_compare_exchange_weak(&f->remaining, &remaining, remaining > 1 ? remaining - 1 : last))
+		if (atomic_compare_exchange_weak(&f->remaining, &remaining, remaining > 1
+			? remaining - 1 : last))
 			return remaining == 1;
 	}
 	return remaining < 0;

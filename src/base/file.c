@@ -1,4 +1,5 @@
-/* base/file.c - see file.h. Every system call that a test may want to fail goes through a wrapper here. */
+/* base/file.c - see file.h. Every system call that a test may want to fail goes
+ * through a wrapper here. */
 #include "base/file.h"
 
 #include <assert.h>
@@ -84,7 +85,8 @@ static enum err open_regular(const char *path, int *fd, size_t *size, struct err
 {
 	struct stat st;
 
-	*fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);  /* a pipe without a writer must not hang us */
+	/* O_NONBLOCK: a pipe without a writer must not hang us */
+	*fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
 	if (*fd < 0)
 		return err_set_errno(info, "%s", path);
 	if (fstat(*fd, &st) < 0) {
@@ -111,7 +113,8 @@ enum err file_map_open(struct file_map *map, const char *path, struct err_info *
 	if (code)
 		return code;
 	if (map->size > 0) {
-		void *data = fails() ? MAP_FAILED : mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, fd, 0);
+		void *data = fails() ? MAP_FAILED : mmap(NULL, map->size, PROT_READ, MAP_PRIVATE,
+			fd, 0);
 
 		if (data == MAP_FAILED) {
 			code = err_set_errno(info, "%s: mapping %zu bytes", path, map->size);
@@ -127,14 +130,16 @@ enum err file_map_open(struct file_map *map, const char *path, struct err_info *
 void file_map_close(struct file_map *map)
 {
 	if (map->data)
-		munmap((void *)(uintptr_t)map->data, map->size);  /* munmap wants what mmap gave: not const */
+		/* munmap wants what mmap gave: not const */
+		munmap((void *)(uintptr_t)map->data, map->size);
 	*map = (struct file_map){0};
 }
 
 /* Only what a signal handler may do. */
 static void map_fault(int signal_number)
 {
-	static const char text[] = "tongyun: error: a file in use became shorter, or could not be read from its disk\n";
+	static const char text[] = "tongyun: error: a file in use became shorter, or could not be "
+		"read from its disk\n";
 
 	(void)signal_number;
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -149,7 +154,8 @@ void file_map_guard(void)
 }
 
 /* Why an append failed: the limit, or memory. */
-static enum err append_error(const struct buf *out, size_t wanted, const char *path, struct err_info *info)
+static enum err append_error(const struct buf *out, size_t wanted, const char *path,
+	struct err_info *info)
 {
 	if (wanted > out->size_max - out->size)
 		return err_set(info, ERR_LIMIT, "%s: larger than %zu bytes", path, out->size_max);
@@ -230,13 +236,15 @@ static int write_synced(const char *temporary, const void *bytes, size_t size, u
 	return close(fd);
 }
 
-enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode, struct err_info *info)
+enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,
+	struct err_info *info)
 {
 	char temporary[PATH_MAX];
 	uint64_t suffix;
 
 	prng_system(&suffix, sizeof(suffix));
-	const int length = snprintf(temporary, sizeof(temporary), "%s.%016llx", path, (unsigned long long)suffix);
+	const int length = snprintf(temporary, sizeof(temporary), "%s.%016llx", path,
+		(unsigned long long)suffix);
 	if (length < 0 || (size_t)length >= sizeof(temporary))
 		return err_set(info, ERR_LIMIT, "%s: path too long", path);
 	if (write_synced(temporary, bytes, size, mode) || sys_rename(temporary, path)) {
@@ -245,7 +253,8 @@ enum err file_write_atomic(const char *path, const void *bytes, size_t size, uns
 		(void)unlink(temporary);
 		return code;
 	}
-	return sync_directory_of(path) ? err_set_errno(info, "syncing the directory of %s", path) : ERR_NONE;
+	return sync_directory_of(path) ? err_set_errno(info, "syncing the directory of %s", path)
+		: ERR_NONE;
 }
 
 enum err file_mkdirs(const char *path, struct err_info *info)

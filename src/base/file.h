@@ -1,4 +1,5 @@
-/* base/file.h - files: mapped to read, read whole under a limit, written so that a crash leaves old or new. */
+/* base/file.h - files: mapped to read, read whole under a limit, written so that a crash
+ * leaves old or new. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -18,11 +19,12 @@ struct file_map {
 enum err file_map_open(struct file_map *map, const char *path, struct err_info *info) MUST_CHECK;
 void file_map_close(struct file_map *map);
 
-/* From now on a mapped file that became shorter or cannot be read ends the program with exit code 1 and a
- * line that says so, where it would end by SIGBUS. Once, by main. */
+/* From now on a mapped file that became shorter or cannot be read ends the program with exit code 1
+ * and a line that says so, where it would end by SIGBUS. Once, by main. */
 void file_map_guard(void);
 
-/* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-" is standard input. */
+/* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-"
+ * is standard input. */
 enum err file_read(struct buf *out, const char *path, struct err_info *info) MUST_CHECK;
 
 /* Writes beside path, syncs, renames over it, syncs the directory. mode as in open(2). */
@@ -38,11 +40,12 @@ bool file_is_dir(const char *path);
 /* dir/name into out of size bytes; ERR_LIMIT when it does not fit. */
 enum err file_join(char *out, size_t size, const char *dir, const char *name) MUST_CHECK;
 
-/* Tests only: the n-th open, read, write, sync or rename of this module from now fails with EIO (1 is the next
- * one), and every later one too when sticky; 0 turns it off. */
+/* Tests only: the n-th open, read, write, sync or rename of this module from now fails with EIO (1
+ * is the next one), and every later one too when sticky; 0 turns it off. */
 void file_fail_after(int64_t n, int sticky);
 
-/* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md); not created here. */
+/* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md);
+ * not created here. */
 enum err file_home(char *out, size_t size, struct err_info *info) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
-/* base/hash.c - see hash.h. Sixteen bytes at a time through one 64 x 64 -> 128 bit multiplication, whose
- * halves are folded together; the running value is kept beside the product, so that a factor of zero
- * never forgets what came before. */
+/* base/hash.c - see hash.h. Sixteen bytes at a time through one 64 x 64 -> 128 bit multiplication,
+ * whose halves are folded together; the running value is kept beside the product, so that a factor
+ * of zero never forgets what came before. */
 #include "base/hash.h"
 
 #include <string.h>

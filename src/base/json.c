@@ -1,5 +1,6 @@
-/* base/json.c - see json.h. One pass over the bytes bounds what jansson may build before it builds anything;
- * its allocations are counted against a budget of the parsing thread, and can be made to fail like all others. */
+/* base/json.c - see json.h. One pass over the bytes bounds what jansson may build before it builds
+ * anything; its allocations are counted against a budget of the parsing thread, and can be made to
+ * fail like all others. */
 #include "base/json.h"
 
 #include <assert.h>
@@ -9,7 +10,8 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-#define POOL_PIECE_BYTES ((size_t)16384)  /* taken from a common pool at once: threads seldom meet there */
+/* taken from a common pool at once: threads seldom meet there */
+#define POOL_PIECE_BYTES ((size_t)16384)
 
 const struct json_limits JSON_LIMITS_REQUEST = {
 	.bytes_max = (size_t)16 << 20,
@@ -25,8 +27,8 @@ const struct json_limits JSON_LIMITS_FILE = {
 	.memory_max = (size_t)4 << 30,
 };
 
-/* What the parsing of this thread counts on; NULL: it does not parse. Counted up only, freed blocks do not come back:
- * jansson's growth by doubling costs at most twice the final size. */
+/* What the parsing of this thread counts on; NULL: it does not parse. Counted up only, freed blocks
+ * do not come back: jansson's growth by doubling costs at most twice the final size. */
 static _Thread_local struct json_budget *budget;
 static _Thread_local bool budget_exceeded;
 static _Thread_local bool heap_exhausted;  /* jansson itself does not always say so */
@@ -50,7 +52,8 @@ static bool budget_take(struct json_budget *b, size_t size)
 	}
 	const size_t used = b->used_bytes + size;
 	if (b->pool && used > b->taken_bytes) {
-		const size_t more = (used - b->taken_bytes + POOL_PIECE_BYTES - 1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
+		const size_t more = (used - b->taken_bytes + POOL_PIECE_BYTES -
+			1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
 
 		if (!pool_take(b->pool, more)) {
 			heap_exhausted = true;
@@ -99,7 +102,8 @@ static const char *type_name(const json_t *value)
 	return "unknown";
 }
 
-static enum err error_at(struct err_info *info, enum err code, const char *text, size_t at, const char *reason)
+static enum err error_at(struct err_info *info, enum err code, const char *text, size_t at,
+	const char *reason)
 {
 	size_t line = 1;
 	size_t column = 1;
@@ -129,16 +133,19 @@ static size_t skip_string(const char *text, size_t size, size_t at)
 	return at < size ? at + 1 : size;
 }
 
-/* Counts without checking the grammar: each value but the first stands after a comma or is the first of its
- * container, so commas + containers + 1 is never less than what a parser builds before it finds an error. */
-static enum err check_limits(const char *text, size_t size, const struct json_limits *limits, struct err_info *info)
+/* Counts without checking the grammar: each value but the first stands after a comma or is the
+ * first of its container, so commas + containers + 1 is never less than what a parser builds before
+ * it finds an error. */
+static enum err check_limits(const char *text, size_t size, const struct json_limits *limits,
+	struct err_info *info)
 {
 	uint32_t depth = 0;
 	uint32_t values = 1;
 	char before = '\0';  /* the last byte that was not blank */
 
 	if (size > limits->bytes_max)
-		return err_set(info, ERR_LIMIT, "JSON of %zu bytes; at most %zu are allowed", size, limits->bytes_max);
+		return err_set(info, ERR_LIMIT, "JSON of %zu bytes; at most %zu are allowed", size,
+			limits->bytes_max);
 	for (size_t i = 0; i < size;) {
 		const char c = text[i];
 
@@ -167,7 +174,8 @@ static enum err parse_error(const json_error_t *error, struct err_info *info)
 		return err_set(info, ERR_LIMIT, "JSON takes too much memory");
 	if (heap_exhausted)
 		return err_set(info, ERR_MEMORY, "out of memory for JSON");
-	return err_set(info, ERR_INPUT, "line %d, column %d: %s", error->line, error->column, error->text);
+	return err_set(info, ERR_INPUT, "line %d, column %d: %s", error->line, error->column,
+		error->text);
 }
 
 void json_pool_init(struct json_pool *pool, size_t bytes)
@@ -187,16 +195,17 @@ void json_budget_end(struct json_budget *b)
 	b->used_bytes = b->taken_bytes = 0;
 }
 
-enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
-	struct err_info *info)
+enum err json_parse(json_t **out, const char *text, size_t size, const struct json_limits *limits,
+	bool strict, struct err_info *info)
 {
-	struct json_budget own = {.bytes_max = limits->memory_max > 0 ? limits->memory_max : SIZE_MAX};
+	struct json_budget own = {.bytes_max = limits->memory_max > 0 ? limits->memory_max
+		: SIZE_MAX};
 
 	return json_parse_budget(out, text, size, limits, strict, &own, info);
 }
 
-enum err json_parse_budget(json_t **out, const char *text, size_t size, const struct json_limits *limits, bool strict,
-	struct json_budget *b, struct err_info *info)
+enum err json_parse_budget(json_t **out, const char *text, size_t size,
+	const struct json_limits *limits, bool strict, struct json_budget *b, struct err_info *info)
 {
 	json_error_t error = {0};
 	const size_t flags = JSON_DECODE_ANY | (strict ? JSON_REJECT_DUPLICATES : 0);
@@ -215,7 +224,8 @@ enum err json_parse_budget(json_t **out, const char *text, size_t size, const st
 	return *out ? ERR_NONE : parse_error(&error, info);
 }
 
-enum err json_read_file(json_t **out, const char *path, const struct json_limits *limits, struct err_info *info)
+enum err json_read_file(json_t **out, const char *path, const struct json_limits *limits,
+	struct err_info *info)
 {
 	struct buf text;
 	enum err code;
@@ -289,7 +299,8 @@ static const json_t *member(const json_t *object, const char *key)
 	return json_is_null(value) ? NULL : value;
 }
 
-static enum err wrong_type(struct err_info *info, const char *key, const char *wanted, const json_t *value)
+static enum err wrong_type(struct err_info *info, const char *key, const char *wanted,
+	const json_t *value)
 {
 	return err_set(info, ERR_INPUT, "%s: must be %s, not %s", key, wanted, type_name(value));
 }
@@ -304,7 +315,8 @@ enum err json_get_int(const json_t *object, const char *key, int64_t min, int64_
 		return ERR_NONE;
 	if (json_is_integer(value)) {
 		number = json_integer_value(value);
-	} else if (json_is_real(value)) {  /* 16.0 is 16 to a client that knows one kind of number */
+	} else if (json_is_real(value)) {
+		/* 16.0 is 16 to a client that knows one kind of number */
 		const double real = json_real_value(value);
 
 		if (!(real >= -0x1p53 && real <= 0x1p53) || (double)(int64_t)real != real)
@@ -314,8 +326,8 @@ enum err json_get_int(const json_t *object, const char *key, int64_t min, int64_
 		return wrong_type(info, key, "an integer", value);
 	}
 	if (number < min || number > max)
-		return err_set(info, ERR_INPUT, "%s: %lld is not from %lld to %lld", key, (long long)number,
-			(long long)min, (long long)max);
+		return err_set(info, ERR_INPUT, "%s: %lld is not from %lld to %lld", key,
+			(long long)number, (long long)min, (long long)max);
 	*out = number;
 	return ERR_NONE;
 }
@@ -331,7 +343,8 @@ enum err json_get_double(const json_t *object, const char *key, double min, doub
 		return wrong_type(info, key, "a number", value);
 	const double number = json_number_value(value);
 	if (!(number >= min && number <= max))
-		return err_set(info, ERR_INPUT, "%s: %g is not from %g to %g", key, number, min, max);
+		return err_set(info, ERR_INPUT, "%s: %g is not from %g to %g", key, number, min,
+			max);
 	*out = number;
 	return ERR_NONE;
 }
@@ -348,7 +361,8 @@ enum err json_get_bool(const json_t *object, const char *key, bool *out, struct 
 	return ERR_NONE;
 }
 
-enum err json_get_string(const json_t *object, const char *key, const char **out, struct err_info *info)
+enum err json_get_string(const json_t *object, const char *key, const char **out,
+	struct err_info *info)
 {
 	const json_t *value = member(object, key);
 

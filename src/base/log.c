@@ -62,7 +62,8 @@ void log_line(enum log_level level, const char *where, const char *format, ...)
 		return;
 	clock_format(when, clock_wall_ns());
 	const size_t room = sizeof(line) - 1;  /* the newline always fits */
-	size_t used = clip(snprintf(line, room, "%s %s %s: ", when, level_names[level], where), room);
+	size_t used = clip(snprintf(line, room, "%s %s %s: ", when, level_names[level], where),
+		room);
 	va_start(arguments, format);
 	used += clip(vsnprintf(line + used, room - used, format, arguments), room - used);
 	va_end(arguments);

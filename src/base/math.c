@@ -1,10 +1,10 @@
-/* base/math.c - see math.h. Elementary functions from the four operations alone, each rounded on its own
- * (-ffp-contract=off): the same bits from every compiler, on every machine. Straight lines of arithmetic
- * without tables or branches where speed matters, so that a SIMD twin that does the same operations in the
- * same order gives the same bits.
+/* base/math.c - see math.h. Elementary functions from the four operations alone, each rounded on
+ * its own (-ffp-contract=off): the same bits from every compiler, on every machine. Straight lines
+ * of arithmetic without tables or branches where speed matters, so that a SIMD twin that does the
+ * same operations in the same order gives the same bits.
  *
- * The coefficients are those of the Taylor series where these are short enough; only math_expf, the one
- * that kernels repeat for each element, has fitted ones.
+ * The coefficients are those of the Taylor series where these are short enough; only math_expf, the
+ * one that kernels repeat for each element, has fitted ones.
  */
 #include "base/math.h"
 
@@ -43,10 +43,11 @@ static double horner(const double *c, size_t count, double x)
 
 /* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2.
  *
- * For a twin: clamp with max(LOW, x), then min(HIGH, x), x as the operand that is kept when it is NaN;
- * round by adding and subtracting MAGIC (1.5 x 2^23: n then stands in its low bits); every product and
- * sum below is one instruction, in this order; scale in two factors, since 2^n itself may be subnormal or
- * infinite. The fit is minimax for the relative error (Remez, 40 digits): 3.1e-9, 0.05 ulp. */
+ * For a twin: clamp with max(LOW, x), then min(HIGH, x), x as the operand that is kept when it is
+ * NaN; round by adding and subtracting MAGIC (1.5 x 2^23: n then stands in its low bits); every
+ * product and sum below is one instruction, in this order; scale in two factors, since 2^n itself
+ * may be subnormal or infinite. The fit is minimax for the relative error (Remez, 40 digits):
+ * 3.1e-9, 0.05 ulp. */
 float math_expf(float x)
 {
 	const float low = -104.0F;   /* e^-104 rounds to 0 */
@@ -67,7 +68,8 @@ float math_expf(float x)
 	p = p * (r * r);
 	p = p + r;
 	p = p + 1.0F;
-	const uint32_t exponent = math_f32_bits(shifted) - math_f32_bits(magic);  /* two's complement */
+	/* two's complement */
+	const uint32_t exponent = math_f32_bits(shifted) - math_f32_bits(magic);
 	const uint32_t half = (exponent >> 1) | (exponent & 0x80000000U);
 	const float scale_a = math_f32_from_bits((half + 127U) << 23);
 	const float scale_b = math_f32_from_bits((exponent - half + 127U) << 23);
@@ -87,7 +89,8 @@ static double scale_by_power_of_2(double value, int64_t n)
 double math_exp(double x)
 {
 	static const double inverse_factorials[] = {
-		1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
+		1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+		1.0 / 362880,
 		1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
 	};
 	const double magic = 0x1.8p52;
@@ -127,7 +130,8 @@ static double split_exponent(double x, int64_t *k)
 double math_log(double x)
 {
 	static const double odd_parts[] = {
-		2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23,
+		2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17,
+		2.0 / 19, 2.0 / 21, 2.0 / 23,
 	};
 	int64_t k;
 
@@ -142,11 +146,12 @@ double math_log(double x)
 }
 
 /* x * 2/pi modulo 4 in integers, where nothing rounds: x is mantissa * 2^-shift, 2/pi has 192 bits.
- * Returns the quarter of the circle; *fraction of the quarter, minus one half to one half, as sign and
- * magnitude / 2^192 in words[0] (lowest) to words[2]. */
+ * Returns the quarter of the circle; *fraction of the quarter, minus one half to one half, as sign
+ * and magnitude / 2^192 in words[0] (lowest) to words[2]. */
 static unsigned quarter_of(uint64_t mantissa, unsigned shift, uint64_t words[3], bool *negative)
 {
-	static const uint64_t two_over_pi[3] = {0xDB6295993C439041ULL, 0xFC2757D1F534DDC0ULL, 0xA2F9836E4E441529ULL};
+	static const uint64_t two_over_pi[3] = {0xDB6295993C439041ULL, 0xFC2757D1F534DDC0ULL,
+		0xA2F9836E4E441529ULL};
 	uint64_t product[4];
 	uint64_t carry = 0;
 
@@ -170,7 +175,8 @@ static unsigned quarter_of(uint64_t mantissa, unsigned shift, uint64_t words[3],
 	return quarter & 3;
 }
 
-/* The top 64 bits of a number of three words, shifted up until the first one is set; *exponent counts how far. */
+/* The top 64 bits of a number of three words, shifted up until the first one is set;
+ * *exponent counts how far. */
 static uint64_t normalise(const uint64_t words[3], unsigned *exponent)
 {
 	unsigned top = 2;
@@ -196,10 +202,11 @@ static unsigned reduce_angle(double x, double *hi, double *lo)
 	bool negative;
 
 	assert(shift >= 22 && shift <= 53);
-	const unsigned quarter = quarter_of((bits & 0x000FFFFFFFFFFFFFULL) | 0x0010000000000000ULL, shift, words,
-		&negative);
+	const unsigned quarter = quarter_of((bits & 0x000FFFFFFFFFFFFFULL) | 0x0010000000000000ULL,
+		shift, words, &negative);
 	const math_u128 angle = (math_u128)normalise(words, &zeros) * pi_over_2;  /* times 2^-127 */
-	const uint64_t first = (uint64_t)(angle >> 64) & ~0x7FFULL;               /* 53 bits: exact */
+	/* 53 bits: exact */
+	const uint64_t first = (uint64_t)(angle >> 64) & ~0x7FFULL;
 	const uint64_t rest = (uint64_t)((angle - ((math_u128)first << 64)) >> 32);
 	const double scale = f64_from_bits((uint64_t)(1023 - 63 - zeros) << 52);
 
@@ -212,11 +219,13 @@ static unsigned reduce_angle(double x, double *hi, double *lo)
 static void sincos_reduced(double hi, double lo, double *sine, double *cosine)
 {
 	static const double sine_terms[] = {
-		-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800, -1.0 / 1307674368000,
+		-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800,
+		-1.0 / 1307674368000,
 		1.0 / 355687428096000,
 	};
 	static const double cosine_terms[] = {
-		1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200,
+		1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
+		-1.0 / 87178291200,
 		1.0 / 20922789888000,
 	};
 	const double z = hi * hi;
@@ -275,7 +284,8 @@ static struct pair pair_product(double a, double b)
 	const double b_lo = b - b_hi;
 	const double product = a * b;
 
-	return (struct pair){product, ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo};
+	return (struct pair){product, ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) +
+		a_lo * b_lo};
 }
 
 static struct pair pair_add(struct pair a, struct pair b)
@@ -312,7 +322,8 @@ static struct pair pair_log(double x)
 	struct pair sum = {0.0, 0.0};
 
 	for (int i = terms; i >= 0; i--) {
-		const struct pair term = pair_divide((struct pair){2.0, 0.0}, (struct pair){2 * i + 1, 0.0});
+		const struct pair term = pair_divide((struct pair){2.0, 0.0},
+			(struct pair){2 * i + 1, 0.0});
 
 		sum = pair_add(pair_multiply(sum, z), term);
 	}
@@ -374,7 +385,8 @@ uint16_t math_bf16_from_f32(float value)
 	const uint32_t bits = math_f32_bits(value);
 
 	if ((bits & 0x7FFFFFFFU) > 0x7F800000U)
-		return (uint16_t)(bits >> 16 | 0x0040U);  /* quiet: rounding could make it infinite */
+		/* quiet: rounding could make it infinite */
+		return (uint16_t)(bits >> 16 | 0x0040U);
 	return (uint16_t)((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
 }
 
@@ -405,7 +417,8 @@ uint16_t math_f16_from_f32(float value)
 		return (uint16_t)(sign | 0x7E00U | (magnitude >> 13 & 0x3FFU));
 	if (magnitude >= 0x477FF000U)  /* 65520 and above round to infinity */
 		return (uint16_t)(sign | 0x7C00U);
-	if (magnitude < 0x38800000U) {  /* below 2^-14: subnormal; adding 1/2 rounds to multiples of 2^-24 */
+	/* below 2^-14: subnormal; adding 1/2 rounds to multiples of 2^-24 */
+	if (magnitude < 0x38800000U) {
 		const float shifted = math_f32_from_bits(magnitude) + 0.5F;
 
 		return (uint16_t)(sign | (math_f32_bits(shifted) - 0x3F000000U));

@@ -1,5 +1,6 @@
-/* base/math.h - arithmetic with promises: elementary functions that give the same bits on every platform
- * (no libm, no contraction, round to nearest), number formats, and integer operations that tell when they overflow.
+/* base/math.h - arithmetic with promises: elementary functions that give the same bits on every
+ * platform (no libm, no contraction, round to nearest), number formats, and integer operations that
+ * tell when they overflow.
  *
  * Error bounds are stated per function and tested against long double on dense samples.
  */
@@ -14,13 +15,13 @@
 __extension__ typedef unsigned __int128 math_u128;  /* products of two 64-bit numbers */
 __extension__ typedef __int128 math_i128;          /* exact sums of such products */
 
-/* Correct to 2 ulp, NaN for NaN. exp(-inf) = 0, overflow gives inf; log(0) = -inf, below 0 NaN. math_expf says
- * in math.c how a SIMD twin gives the same bits. */
+/* Correct to 2 ulp, NaN for NaN. exp(-inf) = 0, overflow gives inf; log(0) = -inf, below 0 NaN.
+ * math_expf says in math.c how a SIMD twin gives the same bits. */
 float math_expf(float x);
 double math_exp(double x);
 double math_log(double x);
-/* 2 ulp for |x| <= 2^30, which is asserted (argument reduced in integers): rope angles up to the longest
- * contexts. NaN and infinities give NaN. */
+/* 2 ulp for |x| <= 2^30, which is asserted (argument reduced in integers): rope angles up to the
+ * longest contexts. NaN and infinities give NaN. */
 void math_sincos(double x, double *sine, double *cosine);
 /* base^exponent to 2 ulp, for finite base > 0. */
 double math_pow(double base, double exponent);

@@ -12,12 +12,14 @@
 /* count * size zeroed bytes, NULL when they cannot be had or the product overflows. */
 void *mem_alloc(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
 
-/* Grows or shrinks to count * size bytes (new bytes undefined); NULL leaves the old block as it was. */
+/* Grows or shrinks to count * size bytes (new bytes undefined); NULL leaves the old
+ * block as it was. */
 void *mem_resize(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
 
-/* count * size zeroed bytes aligned to align (a power of two, at least sizeof(void *)); huge pages are
- * asked for from 2 MiB on. Released with mem_free. */
-void *mem_alloc_aligned(size_t count, size_t size, size_t align) __attribute__((warn_unused_result));
+/* count * size zeroed bytes aligned to align (a power of two, at least sizeof(void *)); huge pages
+ * are asked for from 2 MiB on. Released with mem_free. */
+void *mem_alloc_aligned(size_t count, size_t size,
+	size_t align) __attribute__((warn_unused_result));
 
 void mem_free(void *block);
 

@@ -39,8 +39,8 @@ uint64_t prng_next(struct prng *p)
 	return result;
 }
 
-/* The high half of bound * random; a low half below 2^64 mod bound would make some results likelier, and
- * is drawn again (Lemire 2019). */
+/* The high half of bound * random; a low half below 2^64 mod bound would make some results
+ * likelier, and is drawn again (Lemire 2019). */
 uint64_t prng_below(struct prng *p, uint64_t bound)
 {
 	assert(bound > 0);

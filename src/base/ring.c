@@ -1,6 +1,6 @@
-/* base/ring.c - see ring.h. Each side owns one counter and keeps a copy of the other's, which it reads anew only
- * when the copy says full or empty: an undisturbed side touches no cache line of the other. The counters run
- * freely through 2^32; their difference is the count. */
+/* base/ring.c - see ring.h. Each side owns one counter and keeps a copy of the other's, which it
+ * reads anew only when the copy says full or empty: an undisturbed side touches no cache line of
+ * the other. The counters run freely through 2^32; their difference is the count. */
 #include "base/ring.h"
 
 #include <assert.h>
@@ -117,8 +117,9 @@ void wake_close(struct wake *w)
 	w->fd = -1;
 }
 
-/* Kept at every moment: while set is 1, the eventfd is readable, or a wake_set is about to make it so, or the
- * consumer is inside wake_take and about to clear set. So a poll on the eventfd misses nothing. */
+/* Kept at every moment: while set is 1, the eventfd is readable, or a wake_set is about to
+ * make it so, or the consumer is inside wake_take and about to clear set. So a poll on the
+ * eventfd misses nothing. */
 void wake_set(struct wake *w)
 {
 	const uint64_t one = 1;
@@ -132,8 +133,8 @@ void wake_set(struct wake *w)
 	assert(put == sizeof(one));
 }
 
-/* First the eventfd, then the flag: the other way round could drain the write of a wake_set in between and
- * leave the flag set over an eventfd that nothing makes readable any more. */
+/* First the eventfd, then the flag: the other way round could drain the write of a wake_set in
+ * between and leave the flag set over an eventfd that nothing makes readable any more. */
 bool wake_take(struct wake *w)
 {
 	uint64_t count;
@@ -151,7 +152,8 @@ bool wake_wait(struct wake *w, int64_t timeout_ns)
 	const int64_t deadline_ns = timeout_ns > 0 ? clock_monotonic_ns() + timeout_ns : 0;
 
 	while (!wake_take(w)) {
-		const int64_t left_ns = timeout_ns > 0 ? deadline_ns - clock_monotonic_ns() : timeout_ns;
+		const int64_t left_ns = timeout_ns > 0 ? deadline_ns - clock_monotonic_ns()
+			: timeout_ns;
 		const struct timespec left = {
 			.tv_sec = (time_t)(left_ns / NS_PER_S),
 			.tv_nsec = (long)(left_ns % NS_PER_S),

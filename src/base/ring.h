@@ -1,7 +1,8 @@
 /* base/ring.h - small messages from one thread to another, in order, without a lock.
  *
- * Single producer, single consumer, bounded. Messages have one fixed size and are copied. The consumer
- * sleeps on a wake (an eventfd), which many rings may share; it drains all its rings, then waits.
+ * Single producer, single consumer, bounded. Messages have one fixed size and are copied. The
+ * consumer sleeps on a wake (an eventfd), which many rings may share; it drains all its
+ * rings, then waits.
  *
  *	producer --> [ | | | |m|m|m| | ] --> consumer
  *	                  ^head   ^tail

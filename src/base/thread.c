@@ -23,7 +23,8 @@ struct thread {
 	void *argument;
 };
 
-/* The cores the process was given, as of the first question: later each thread may have narrowed its own. */
+/* The cores the process was given, as of the first question: later each thread may have
+ * narrowed its own. */
 static cpu_set_t process_cores[CORE_SETS];
 static pthread_once_t process_cores_once = PTHREAD_ONCE_INIT;
 
@@ -37,13 +38,14 @@ static void *thread_main(void *argument)
 {
 	struct thread *t = argument;
 
-	(void)pthread_setname_np(pthread_self(), t->name);  /* for ps and debuggers; nothing depends on it */
+	/* for ps and debuggers; nothing depends on it */
+	(void)pthread_setname_np(pthread_self(), t->name);
 	t->run(t->argument);
 	return NULL;
 }
 
-enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument), void *argument,
-	struct err_info *info)
+enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument),
+	void *argument, struct err_info *info)
 {
 	sigset_t all;
 	sigset_t before;

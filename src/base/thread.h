@@ -10,8 +10,8 @@
 struct thread;
 
 /* Starts run(argument) in a thread called name (at most 15 bytes), all signals blocked in it. */
-enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument), void *argument,
-	struct err_info *info) MUST_CHECK;
+enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument),
+	void *argument, struct err_info *info) MUST_CHECK;
 /* Waits for its end and frees it; NULL is legal. */
 void thread_join(struct thread *t);
 

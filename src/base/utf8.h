@@ -14,12 +14,13 @@
 
 enum utf8_unit {
 	UTF8_CHARACTER,
-	UTF8_BROKEN,        /* can be no character, whatever follows: one U+FFFD ("maximal subpart") */
+	UTF8_BROKEN,        /* can be no character, whatever follows: one U+FFFD
+			     * ("maximal subpart") */
 	UTF8_UNFINISHED,    /* all that is there begins a character, and its end is missing */
 };
 
-/* What text[0 .. size) begins with, size > 0. *length: its bytes, at least 1. *code_point, if not NULL: of a
- * character, else untouched. */
+/* What text[0 .. size) begins with, size > 0. *length: its bytes, at least 1. *code_point, if not
+ * NULL: of a character, else untouched. */
 enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t *code_point);
 
 #endif

@@ -1,4 +1,5 @@
-/* chip/check.c - see check.h. Programs: one function per kind of operation, each a list of claims. */
+/* chip/check.c - see check.h. Programs: one function per kind of operation, each
+ * a list of claims. */
 #include "chip/check.h"
 
 #include <assert.h>
@@ -58,7 +59,7 @@ const char *chip_op_name(enum chip_op_kind kind)
 	return (size_t)kind < OP_KINDS ? op_names[kind] : "unknown operation";
 }
 
-/* ---- matrices and layouts ----------------------------------------------------------------------- */
+/* ---- matrices and layouts -------------------------------------------------------------------- */
 
 enum err check_matrix(const struct chip_matrix *m, struct err_info *info)
 {
@@ -89,8 +90,8 @@ enum err check_layout(const struct chip_cache_layout *l, struct err_info *info)
 		return err_set(info, ERR_LIMIT, "a cache of %u and %u layers", l->attention_layers,
 			l->delta_layers);
 	if (l->slots == 0 || l->slots > SLOTS_MAX || l->states > STATES_MAX || l->pages > PAGES_MAX)
-		return err_set(info, ERR_LIMIT, "a cache of %u slots, %u states, %u pages", l->slots,
-			l->states, l->pages);
+		return err_set(info, ERR_LIMIT, "a cache of %u slots, %u states, %u pages",
+			l->slots, l->states, l->pages);
 	if (l->context_max > CONTEXT_MAX || l->vocab > CHIP_COLUMNS_MAX)
 		return err_set(info, ERR_LIMIT, "a context of %u tokens, a vocabulary of %u",
 			l->context_max, l->vocab);
@@ -110,7 +111,7 @@ enum err check_layout(const struct chip_cache_layout *l, struct err_info *info)
 	return ERR_NONE;
 }
 
-/* ---- what an operation touches ------------------------------------------------------------------ */
+/* ---- what an operation touches --------------------------------------------------------------- */
 
 enum { READS = 1, WRITES = 2, UPDATES = 3 };
 
@@ -199,7 +200,7 @@ uint32_t chip_op_result(const struct chip_op *op)
 	return CHIP_NONE;
 }
 
-/* ---- programs ----------------------------------------------------------------------------------- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 /* A check in progress: the first claim that does not hold is kept. */
 struct checker {
@@ -221,7 +222,8 @@ static bool claim(struct checker *c, bool holds, const char *what)
 }
 
 /* A buffer that is there, has that many columns (0: any) and lies in that space. */
-static bool claim_buffer(struct checker *c, uint32_t buffer, enum chip_space space, uint32_t columns)
+static bool claim_buffer(struct checker *c, uint32_t buffer, enum chip_space space,
+	uint32_t columns)
 {
 	return claim(c, buffer < c->desc->buffer_count, "no such buffer") &&
 	       claim(c, c->desc->buffers[buffer].space == space, "a buffer of the wrong space") &&
@@ -241,7 +243,8 @@ static void claim_heads(struct checker *c, const struct chip_heads *h, uint32_t 
 		return;
 	claim(c, h->count > 0 && h->count <= HEADS_MAX, "no heads, or too many");
 	claim(c, h->count < 2 || h->stride >= head_dim, "heads overlap");
-	const uint64_t last = (uint64_t)h->first + (uint64_t)(h->count ? h->count - 1 : 0) * h->stride;
+	const uint64_t last = (uint64_t)h->first + (uint64_t)(h->count ? h->count - 1
+		: 0) * h->stride;
 	claim(c, last + head_dim <= c->desc->buffers[h->buffer].columns, "heads beyond the buffer");
 }
 
@@ -511,7 +514,7 @@ enum err check_program(const struct chip_program_desc *d, const struct chip_cach
 	return err ? err : check_result(&c, d->hidden, "hidden states");
 }
 
-/* ---- slots and steps: ours, so they assert ------------------------------------------------------ */
+/* ---- slots and steps: ours, so they assert --------------------------------------------------- */
 
 void check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 	const struct chip_sampling *s)

@@ -1,7 +1,7 @@
 /* chip/check.h - what can be told from a description alone, for every kind of chip.
  *
- * Descriptions come from model files, so they are checked once here, with an error that says what is
- * wrong; steps come from our own executor, so a broken one asserts.
+ * Descriptions come from model files, so they are checked once here, with an error that says what
+ * is wrong; steps come from our own executor, so a broken one asserts.
  */
 #ifndef CHIP_CHECK_H
 #define CHIP_CHECK_H

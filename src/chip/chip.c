@@ -57,7 +57,7 @@ int64_t chip_memory_used(const struct chip *chip)
 	return chip->driver->memory_used(chip);
 }
 
-/* ---- weights ------------------------------------------------------------------------------------ */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 enum err chip_weight_pack(struct chip *chip, struct chip_weight **out, const struct chip_matrix *m,
 	struct err_info *info)
@@ -95,7 +95,7 @@ void chip_vector_close(struct chip *chip, struct chip_vector *v)
 		chip->driver->vector_close(chip, v);
 }
 
-/* ---- cache -------------------------------------------------------------------------------------- */
+/* ---- cache ----------------------------------------------------------------------------------- */
 
 int64_t chip_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *layout)
 {
@@ -136,10 +136,11 @@ void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
 {
 	check_slot(&cache->layout, slot, sampling);
 	assert((prompt_count == 0 || prompt) && (answer_count == 0 || answer));
-	chip->driver->slot_open(chip, cache, slot, sampling, prompt, prompt_count, answer, answer_count);
+	chip->driver->slot_open(chip, cache, slot, sampling, prompt, prompt_count, answer,
+		answer_count);
 }
 
-/* ---- programs and steps ------------------------------------------------------------------------- */
+/* ---- programs and steps ---------------------------------------------------------------------- */
 
 enum err chip_program_open(struct chip *chip, struct chip_program **out,
 	const struct chip_program_desc *desc, const struct chip_cache_layout *layout,

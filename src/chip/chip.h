@@ -1,27 +1,28 @@
 /* chip/chip.h - a machine that computes: memory, packed weights, and programs of operations.
  *
  * A chip here is a group of devices used as one (one CPU, one GPU, later tensor-parallel ranks). A
- * model records its forward pass once as a program: an array of fused operations over named buffers.
- * A step then says which rows of which sequences to run; everything that changes from step to step is
- * in the step's tables, never in an operation, so that a GPU can capture the program as a graph.
+ * model records its forward pass once as a program: an array of fused operations over named
+ * buffers. A step then says which rows of which sequences to run; everything that changes from
+ * step to step is in the step's tables, never in an operation, so that a GPU can capture the
+ * program as a graph.
  *
- *	struct chip *chip;                                    // once
- *	chip_open(&chip, "cpu", &config, &info);
- *	chip_weight_pack(chip, &w, &matrix, &info);           // once per matrix; the source may then go
- *	chip_cache_open(chip, &cache, &layout, &info);        // pages of keys and values, states, slots
- *	chip_program_open(chip, &program, &desc, &layout, &info);     // the ops, checked and planned
- *	chip_slot_open(chip, cache, slot, &sampling, prompt, n, NULL, 0);
- *	chip_submit(chip, program, cache, &step, NULL, &ticket, &info);   // sequences, prefill and decode
- *	chip_wait(chip, ticket, &output, &info);              // tokens; logits if wanted
+ *   struct chip *chip;                                    // once
+ *   chip_open(&chip, "cpu", &config, &info);
+ *   chip_weight_pack(chip, &w, &matrix, &info);           // once per matrix; the source may go
+ *   chip_cache_open(chip, &cache, &layout, &info);        // pages, states, slots
+ *   chip_program_open(chip, &program, &desc, &layout, &info);  // operations, checked and planned
+ *   chip_slot_open(chip, cache, slot, &sampling, prompt, n, NULL, 0);
+ *   chip_submit(chip, program, cache, &step, NULL, &ticket, &info);  // prefill and decode
+ *   chip_wait(chip, ticket, &output, &info);              // tokens; logits if wanted
  *
  * Nothing here assumes that chip memory is host memory: what crosses goes through these functions.
  * Threads: one thread (the executor) uses a chip; the chip has its own workers below it.
  *
  * Numbers that never move: the bits of a row's results depend on its own sequence, the weights and
- * the instruction set alone, not on which rows share the step, how a prompt was cut into steps, the number of
- * threads or which pages and slots were used. Each output element has one order of summation; keys are
- * taken in blocks of CHIP_PAGE_TOKENS counted from the start of the sequence; the DeltaNet state
- * advances token by token in prefill as in decode.
+ * the instruction set alone, not on which rows share the step, how a prompt was cut into steps, the
+ * number of threads or which pages and slots were used. Each output element has one order of
+ * summation; keys are taken in blocks of CHIP_PAGE_TOKENS counted from the start of the sequence;
+ * the DeltaNet state advances token by token in prefill as in decode.
  */
 #ifndef CHIP_CHIP_H
 #define CHIP_CHIP_H
@@ -32,7 +33,8 @@
 
 #include "base/err.h"
 
-#define CHIP_PAGE_TOKENS     32     /* tokens in a page of keys and values; also the key block of attention */
+/* tokens in a page of keys and values; also the key block of attention */
+#define CHIP_PAGE_TOKENS     32
 #define CHIP_OPS_MAX         8192   /* operations of a program */
 #define CHIP_BUFFERS_MAX     64     /* buffers of a program */
 #define CHIP_ROWS_MAX        4096   /* rows of a step */
@@ -57,13 +59,15 @@ enum chip_type {
 	CHIP_TYPES
 };
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 struct chip_config {
 	uint32_t device;        /* of its kind, as chip_list counts them; a CPU has only 0 */
-	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2", "avx512", "avx512bf16" */
+	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2",
+				 * "avx512", "avx512bf16" */
 	uint32_t threads;       /* 0: one per available core */
-	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has free, less a tenth */
+	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has
+				 * free, less a tenth */
 };
 
 /* One chip of this machine as `tongyun chips` lists it. */
@@ -80,9 +84,12 @@ struct chip_info {
 
 /* Measured, not from a data sheet: what `bench` divides by. */
 struct chip_rates {
-	int64_t read_bytes_per_s;   /* best of several read loops over at least 1 GiB, all threads */
-	int64_t int8_ops_per_s;     /* register-only loops of the widest multiply-accumulate, all threads; */
-	int64_t bf16_ops_per_s;     /* a multiply-accumulate is 2 operations; 0: no such instruction */
+	int64_t read_bytes_per_s;   /* best of several read loops over at least 1
+				     * GiB, all threads */
+	int64_t int8_ops_per_s;     /* register-only loops of the widest
+				     * multiply-accumulate, all threads; */
+	int64_t bf16_ops_per_s;     /* a multiply-accumulate is 2 operations; 0: no
+				     * such instruction */
 	int64_t f32_ops_per_s;
 };
 
@@ -90,7 +97,8 @@ struct chip;
 
 /* How many chips there are; fills the first infos_max. */
 uint32_t chip_list(struct chip_info *infos, uint32_t infos_max);
-enum err chip_open(struct chip **out, const char *kind, const struct chip_config *config, struct err_info *info)
+enum err chip_open(struct chip **out, const char *kind, const struct chip_config *config,
+	struct err_info *info)
 	MUST_CHECK;
 /* All weights, caches and programs must have been closed. NULL is legal. */
 void chip_close(struct chip *chip);
@@ -100,10 +108,11 @@ enum err chip_measure(struct chip *chip, struct chip_rates *out, struct err_info
 /* Bytes reserved now, for weights, caches and programs together. */
 int64_t chip_memory_used(const struct chip *chip);
 
-/* ---- weights: packed once, immutable ------------------------------------------------------------ */
+/* ---- weights: packed once, immutable --------------------------------------------------------- */
 
-/* A run of consecutive rows of a matrix as a file stores it (row-major [rows, columns]). A matrix is the
- * concatenation of its spans: so are rows taken in another order than the file's, without a copy. */
+/* A run of consecutive rows of a matrix as a file stores it (row-major [rows, columns]). A
+ * matrix is the concatenation of its spans: so are rows taken in another order than the
+ * file's, without a copy. */
 struct chip_span {
 	const void *rows;       /* first row, in the source type's block layout, any alignment */
 	uint32_t row_count;
@@ -126,27 +135,30 @@ void chip_weight_close(struct chip *chip, struct chip_weight *w);
 /* Bytes a step must read to use the whole matrix: for bandwidth shares. */
 int64_t chip_weight_bytes(const struct chip_weight *w);
 
-enum err chip_vector_open(struct chip *chip, struct chip_vector **out, const float *values, size_t count,
-	struct err_info *info) MUST_CHECK;
+enum err chip_vector_open(struct chip *chip, struct chip_vector **out, const float *values,
+	size_t count, struct err_info *info) MUST_CHECK;
 void chip_vector_close(struct chip *chip, struct chip_vector *v);
 
-/* ---- cache: what sequences leave behind ---------------------------------------------------------- */
+/* ---- cache: what sequences leave behind ------------------------------------------------------ */
 
-/* One model's: pages of keys and values for its attention layers, state slots for its DeltaNet layers,
- * sequence slots for what a running sequence carries. The layout inside a page or a state is the chip's. */
+/* One model's: pages of keys and values for its attention layers, state slots for its DeltaNet
+ * layers, sequence slots for what a running sequence carries. The layout inside a page or a
+ * state is the chip's. */
 struct chip_cache_layout {
 	enum chip_type kv_type;     /* CHIP_F32 or CHIP_F16 */
 	uint32_t attention_layers;
 	uint32_t kv_heads;
 	uint32_t head_dim;
-	uint32_t pages;             /* a page holds CHIP_PAGE_TOKENS tokens of all attention layers */
+	uint32_t pages;             /* a page holds CHIP_PAGE_TOKENS tokens of all
+				     * attention layers */
 	uint32_t delta_layers;
 	uint32_t conv_channels;     /* C = 2 k_heads k_dim + v_heads v_dim */
 	uint32_t conv_width;        /* taps, 4; the state keeps conv_width - 1 inputs */
 	uint32_t v_heads;
 	uint32_t k_dim;
 	uint32_t v_dim;
-	uint32_t states;            /* state slots: all delta layers' conv inputs and S [v_heads, k_dim, v_dim] */
+	uint32_t states;            /* state slots: all delta layers' conv inputs and S
+				     * [v_heads, k_dim, v_dim] */
 	uint32_t slots;             /* sequence slots */
 	uint32_t vocab;             /* for the slots' token counts */
 	uint32_t context_max;       /* tokens of one sequence */
@@ -156,16 +168,17 @@ struct chip_cache;
 
 int64_t chip_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
 int64_t chip_cache_state_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
-enum err chip_cache_open(struct chip *chip, struct chip_cache **out, const struct chip_cache_layout *layout,
-	struct err_info *info) MUST_CHECK;
+enum err chip_cache_open(struct chip *chip, struct chip_cache **out,
+	const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;
 void chip_cache_close(struct chip *chip, struct chip_cache *cache);
 
-/* Copies a state (snapshot, roll back, share a prefix): after the steps submitted before, ahead of those after. */
+/* Copies a state (snapshot, roll back, share a prefix): after the steps submitted before,
+ * ahead of those after. */
 void chip_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
 
-/* Below it the choice is greedy: logits that differ by 0.1 weigh e^-100 there, so nothing else could be drawn, and
- * far below it logits divided by it leave f32. vLLM, for the same reason, takes what is below 1e-5 as greedy and
- * raises what is below 0.01. */
+/* Below it the choice is greedy: logits that differ by 0.1 weigh e^-100 there, so nothing else
+ * could be drawn, and far below it logits divided by it leave f32. vLLM, for the same reason, takes
+ * what is below 1e-5 as greedy and raises what is below 0.01. */
 #define CHIP_TEMPERATURE_MIN 1e-3F
 
 /* What was asked for, as a sampling may have it. For whoever reads one from outside. */
@@ -174,27 +187,33 @@ static inline float chip_temperature(double asked)
 	return (float)asked < CHIP_TEMPERATURE_MIN ? 0.0F : (float)asked;
 }
 
-/* How a sequence's next token is chosen. The order is Hugging Face's: penalties, temperature, top_k, top_p, min_p. */
+/* How a sequence's next token is chosen. The order is Hugging Face's: penalties, temperature,
+ * top_k, top_p, min_p. */
 struct chip_sampling {
-	float temperature;          /* 0: greedy, ties to the lower id; else at least CHIP_TEMPERATURE_MIN */
+	float temperature;          /* 0: greedy, ties to the lower id; else at least
+				     * CHIP_TEMPERATURE_MIN */
 	float top_p;                /* 1: off */
 	float min_p;                /* 0: off */
 	uint32_t top_k;             /* 0: off */
 	float repetition_penalty;   /* 1: off; over prompt and answer */
 	float presence_penalty;     /* 0: off; over the answer */
 	float frequency_penalty;    /* 0: off; over the answer */
-	uint64_t seed;              /* the random number of a token is prng_hash(seed, its position) */
-	uint32_t banned[CHIP_BANNED_MAX];  /* never chosen before banned_until: min_tokens, ignore_eos */
+	uint64_t seed;              /* the random number of a token is
+				     * prng_hash(seed, its position) */
+	uint32_t banned[CHIP_BANNED_MAX];  /* never chosen before banned_until:
+					    * min_tokens, ignore_eos */
 	uint32_t banned_count;
-	uint32_t banned_until;      /* position of the sampled token, counted from the sequence's start */
+	uint32_t banned_until;      /* position of the sampled token, counted from the
+				     * sequence's start */
 };
 
-/* Makes a slot ready for a sequence. Penalties count the prompt, and the answer so far of a sequence that
- * was preempted and comes back. No step in flight may name the slot. */
-void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot, const struct chip_sampling *sampling,
-	const uint32_t *prompt, uint32_t prompt_count, const uint32_t *answer, uint32_t answer_count);
+/* Makes a slot ready for a sequence. Penalties count the prompt, and the answer so far of a
+ * sequence that was preempted and comes back. No step in flight may name the slot. */
+void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
+	const struct chip_sampling *sampling, const uint32_t *prompt, uint32_t prompt_count,
+	const uint32_t *answer, uint32_t answer_count);
 
-/* ---- programs ------------------------------------------------------------------------------------- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 /* Rows of a buffer: one per row of the step, or one per row that wants something. */
 enum chip_space { CHIP_ROWS, CHIP_WANTED };
@@ -207,17 +226,22 @@ struct chip_buffer {
 
 enum chip_op_kind {
 	CHIP_OP_EMBED,      /* out[r] = table[token of r], or the embedding row it names */
-	CHIP_OP_NORM,       /* residual += add (if any); out = residual * rsqrt(mean square + eps) * weight */
-	CHIP_OP_MATMUL,     /* out_i = W_i in, for up to CHIP_MATRICES_MAX matrices; the input is prepared once */
+	CHIP_OP_NORM,       /* residual += add (if any); out = residual * rsqrt(mean square
+			     * + eps) * weight */
+	CHIP_OP_MATMUL,     /* out_i = W_i in, for up to CHIP_MATRICES_MAX matrices; the input
+			     * is prepared once */
 	CHIP_OP_SWIGLU,     /* out = silu(gate) * up */
-	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go to their pages */
-	CHIP_OP_ATTEND,     /* causal attention of q over the pages, times sigmoid(gate) if there is one */
+	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go
+			     * to their pages */
+	CHIP_OP_ATTEND,     /* causal attention of q over the pages, times sigmoid(gate)
+			     * if there is one */
 	CHIP_OP_CONV,       /* causal depthwise convolution with its state, then silu; in place */
 	CHIP_OP_DELTA,      /* the gated delta rule with its state, spec qwen.md 2.7 steps 3 to 5 */
 	CHIP_OP_NORM_GATE,  /* per head: out = norm(in) * weight * silu(gate) */
 	CHIP_OP_ADD,        /* out += in */
 	CHIP_OP_GATHER,     /* rows that want something, in order: CHIP_ROWS to CHIP_WANTED */
-	CHIP_OP_SAMPLE,     /* logits to tokens by the slots' samplings; the token becomes its slot's last */
+	CHIP_OP_SAMPLE,     /* logits to tokens by the slots' samplings; the token becomes
+			     * its slot's last */
 };
 
 /* A head-major part of a buffer: head h at columns [first + h * stride, + head_dim). */
@@ -231,11 +255,16 @@ struct chip_heads {
 /* Buffers are named by their index in the program; CHIP_NONE where there is none. */
 struct chip_op {
 	enum chip_op_kind kind;
-	const char *tap;        /* NULL, or the name under which an observer sees this operation's result */
+	const char *tap;        /* NULL, or the name under which an observer sees this
+				 * operation's result */
 	uint32_t tap_layer;
 	union {
 		struct { uint32_t out; const struct chip_weight *table; } embed;
-		struct { uint32_t residual, add, out; const struct chip_vector *weight; float eps; } norm;
+		struct {
+			uint32_t residual, add, out;
+			const struct chip_vector *weight;
+			float eps;
+		} norm;
 		struct {
 			uint32_t in;
 			uint32_t count;
@@ -246,7 +275,8 @@ struct chip_op {
 		struct {
 			struct chip_heads q, k, v;
 			uint32_t head_dim;
-			uint32_t rotary_dim;        /* leading dims that rotate, pairs (i, i + rotary_dim / 2) */
+			uint32_t rotary_dim;        /* leading dims that rotate, pairs (i, i +
+						     * rotary_dim / 2) */
 			double theta;
 			const struct chip_vector *q_norm, *k_norm;   /* [head_dim], NULL: no norm */
 			float eps;
@@ -260,15 +290,21 @@ struct chip_op {
 			float scale;
 			uint32_t layer;
 		} attend;
-		struct { uint32_t data; const struct chip_vector *weight; /* [channels, width] */ uint32_t layer; } conv;
 		struct {
-			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim | v v_heads v_dim] */
+			uint32_t data;
+			const struct chip_vector *weight;   /* [channels, width] */
+			uint32_t layer;
+		} conv;
+		struct {
+			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim | v
+						     * v_heads v_dim] */
 			uint32_t a, b;              /* [v_heads] each */
 			uint32_t out;               /* [v_heads * v_dim] */
 			const struct chip_vector *decay;    /* -exp(A_log) [v_heads] */
 			const struct chip_vector *dt_bias;  /* [v_heads] */
 			uint32_t k_heads, v_heads, k_dim, v_dim;
-			bool tiled;                 /* v head j uses k head j mod k_heads, else j / (v_heads / k_heads) */
+			bool tiled;                 /* v head j uses k head j mod k_heads, else j /
+						     * (v_heads / k_heads) */
 			uint32_t layer;             /* of the cache's delta layers */
 		} delta;
 		struct {
@@ -279,7 +315,8 @@ struct chip_op {
 		} norm_gate;
 		struct { uint32_t out, in; } add;
 		struct { uint32_t in, out; } gather;
-		struct { uint32_t logits; uint32_t vocab; /* real tokens; rows above are padding */ } sample;
+		struct { uint32_t logits; uint32_t vocab;
+			/* real tokens; rows above are padding */ } sample;
 	} u;
 };
 
@@ -297,22 +334,25 @@ struct chip_program_desc {
 struct chip_program;
 
 /* Copies the description; checks every index, shape and limit. Buffers may share memory below. */
-enum err chip_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
-	const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;
+enum err chip_program_open(struct chip *chip, struct chip_program **out,
+	const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+	struct err_info *info) MUST_CHECK;
 void chip_program_close(struct chip *chip, struct chip_program *program);
 
-/* ---- steps ------------------------------------------------------------------------------------------ */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 enum chip_input {
 	CHIP_INPUT_TOKEN,       /* value is a token id */
-	CHIP_INPUT_LAST,        /* the last token of its slot, wherever that is by then; 0 before there is one */
+	CHIP_INPUT_LAST,        /* the last token of its slot, wherever that is by then; 0
+				 * before there is one */
 	CHIP_INPUT_EMBEDDING,   /* value is a row of the step's embeddings */
 };
 
 enum chip_want { CHIP_WANT_NOTHING, CHIP_WANT_TOKEN, CHIP_WANT_LOGITS, CHIP_WANT_HIDDEN };
 
 struct chip_row {
-	uint32_t sequence;      /* index into the step's sequences; rows of a sequence are consecutive, in order */
+	uint32_t sequence;      /* index into the step's sequences; rows of a sequence are
+				 * consecutive, in order */
 	uint8_t input;          /* enum chip_input */
 	uint8_t want;           /* enum chip_want */
 	uint32_t value;
@@ -323,10 +363,12 @@ struct chip_sequence {
 	uint32_t slot;
 	uint32_t row_count;         /* at least 1 */
 	uint32_t cached_tokens;     /* in its pages before this step */
-	uint32_t first_page;        /* index into the step's pages; enough for cached_tokens + row_count */
+	uint32_t first_page;        /* index into the step's pages; enough for
+				     * cached_tokens + row_count */
 	uint32_t page_count;
 	uint32_t state_read;        /* CHIP_NONE: starts from zero */
-	uint32_t state_write;       /* may equal state_read; CHIP_NONE where the model has no delta layers */
+	uint32_t state_write;       /* may equal state_read; CHIP_NONE where the model has
+				     * no delta layers */
 	const uint32_t *mask;       /* allowed tokens, a bit each, or NULL: all */
 };
 
@@ -340,30 +382,37 @@ struct chip_step {
 	const float *embeddings;    /* [n, hidden], or NULL */
 };
 
-/* Called after every operation that has a tap, with its result copied to the host: values [rows, columns].
- * Called in a thread of the chip's, before chip_wait returns for that step. */
+/* Called after every operation that has a tap, with its result copied to the host: values [rows,
+ * columns]. Called in a thread of the chip's, before chip_wait returns for that step. */
 struct chip_observer {
-	void (*see)(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
-		uint32_t columns);
+	void (*see)(void *context, const char *tap, uint32_t layer, const float *values,
+		uint32_t rows, uint32_t columns);
 	void *context;
 };
 
 /* What a step gave; arrays are the caller's, one entry per wanted row in order. */
 struct chip_output {
-	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others, and where no token can be chosen:
-	                             * not finite, or nothing allowed. NULL: not wanted */
-	float *logprobs;            /* of the chosen token before penalties and temperature; NULL: not wanted */
-	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS; NULL: not wanted */
+	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others, and where no
+				     * token can be chosen: not finite, or nothing allowed.
+				     * NULL: not wanted */
+	float *logprobs;            /* of the chosen token before penalties and temperature;
+				     * NULL: not wanted */
+	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS;
+				     * NULL: not wanted */
 	float *hidden;              /* [wanted, hidden] for CHIP_WANT_HIDDEN; NULL: not wanted */
-	bool not_finite;            /* a logit was NaN or infinite: the engine ends that request with an error */
+	bool not_finite;            /* a logit was NaN or infinite: the engine ends that
+				     * request with an error */
 };
 
-/* Starts a step; its tables are copied, embeddings and masks with them, before this returns. A broken step (index out of range) is the caller's bug and asserts;
- * ERR_BUSY when CHIP_STEPS_MAX steps of the program have not been waited for. */
+/* Starts a step; its tables are copied, embeddings and masks with them, before this returns. A
+ * broken step (index out of range) is the caller's bug and asserts; ERR_BUSY when CHIP_STEPS_MAX
+ * steps of the program have not been waited for. */
 enum err chip_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
-	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket, struct err_info *info)
+	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
+	struct err_info *info)
 	MUST_CHECK;
 /* Waits for a step; tickets end in the order they were given. */
-enum err chip_wait(struct chip *chip, uint64_t ticket, struct chip_output *output, struct err_info *info) MUST_CHECK;
+enum err chip_wait(struct chip *chip, uint64_t ticket, struct chip_output *output,
+	struct err_info *info) MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
-/* chip/cost.c - see cost.h. Sums saturate at CHIP_COST_MAX: a cost that large is "never" either way. */
+/* chip/cost.c - see cost.h. Sums saturate at CHIP_COST_MAX: a cost that large is
+ * "never" either way. */
 #include "chip/cost.h"
 
 #include <assert.h>
@@ -138,7 +139,8 @@ void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *s,
 static int64_t time_ns(int64_t amount, int64_t per_s)
 {
 	assert(amount >= 0 && per_s > 0);
-	const math_u128 scaled = (math_u128)(uint64_t)amount * (uint64_t)NS_PER_S + (uint64_t)per_s - 1;
+	const math_u128 scaled = (math_u128)(uint64_t)amount * (uint64_t)NS_PER_S +
+		(uint64_t)per_s - 1;
 	const math_u128 ns = scaled / (uint64_t)per_s;
 
 	return ns < CHIP_COST_MAX ? (int64_t)ns : CHIP_COST_MAX;

@@ -8,10 +8,10 @@
  *	chip_cost_step(&cost, &shape, &sum);                 // of one step
  *	ns = chip_cost_ns(&sum, &rates);
  *
- * Bytes are those that must come from memory once per step: packed weights, keys and values, states;
- * activations stay in caches. Operations are multiplications and additions: 2 per weight and row,
- * 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head and row of DeltaNet.
- * What takes longer, bytes or operations, is the step's time, plus a fixed part.
+ * Bytes are those that must come from memory once per step: packed weights, keys and values,
+ * states; activations stay in caches. Operations are multiplications and additions: 2 per weight
+ * and row, 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head and row of
+ * DeltaNet. What takes longer, bytes or operations, is the step's time, plus a fixed part.
  */
 #ifndef CHIP_COST_H
 #define CHIP_COST_H
@@ -20,7 +20,8 @@
 
 #define CHIP_COST_MAX (INT64_MAX / 4)  /* sums stop here instead of overflowing */
 
-/* Of a program, apart from the shape of a step. All fields may be summed and scaled by the caller. */
+/* Of a program, apart from the shape of a step. All fields may be summed and
+ * scaled by the caller. */
 struct chip_cost {
 	int64_t weight_bytes;         /* matrices that every row uses */
 	int64_t weight_ops_per_row;
@@ -53,7 +54,8 @@ struct chip_cost_rates {
 	int64_t step_ns;         /* what a step takes at least */
 };
 
-/* Adds the cost of one more matrix, attention layer or DeltaNet layer; for who has a config and no program. */
+/* Adds the cost of one more matrix, attention layer or DeltaNet layer; for who has a
+ * config and no program. */
 void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
 	uint32_t rows, uint32_t columns);
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,

@@ -1,8 +1,8 @@
 /* chip/driver.h - what a kind of chip implements: a table of functions, one folder per kind.
  *
  * chip.c dispatches through the table. Everything that can be decided without knowing the kind is
- * decided above it (check.h): drivers get descriptions and steps that are already known to be sound.
- * A driver's own structs begin with the ones here.
+ * decided above it (check.h): drivers get descriptions and steps that are already known to be
+ * sound. A driver's own structs begin with the ones here.
  */
 #ifndef CHIP_DRIVER_H
 #define CHIP_DRIVER_H
@@ -13,7 +13,8 @@ struct chip_driver {
 	const char *kind;   /* "cpu" */
 
 	uint32_t (*list)(struct chip_info *infos, uint32_t infos_max);
-	enum err (*open)(struct chip **out, const struct chip_config *config, struct err_info *info);
+	enum err (*open)(struct chip **out, const struct chip_config *config,
+		struct err_info *info);
 	void (*close)(struct chip *chip);
 	void (*describe)(const struct chip *chip, struct chip_info *out);
 	enum err (*measure)(struct chip *chip, struct chip_rates *out, struct err_info *info);
@@ -41,8 +42,9 @@ struct chip_driver {
 		struct err_info *info);
 	void (*program_close)(struct chip *chip, struct chip_program *program);
 
-	enum err (*submit)(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
-		const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
+	enum err (*submit)(struct chip *chip, struct chip_program *program,
+		struct chip_cache *cache, const struct chip_step *step,
+		const struct chip_observer *observer, uint64_t *ticket,
 		struct err_info *info);
 	enum err (*wait)(struct chip *chip, uint64_t ticket, struct chip_output *output,
 		struct err_info *info);

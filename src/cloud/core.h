@@ -134,7 +134,8 @@ struct core_event {
 	int64_t now_ns;         /* never goes back; what deadlines are compared with */
 	int64_t wall_ns;        /* what rows are dated with */
 	uint64_t random;        /* LOAD_COUNTERS: seed of the hash tables; else unused */
-	uint64_t token;         /* READY, MODEL, AUTHORISE, administration: comes back in the REPLY */
+	uint64_t token;         /* READY, MODEL, AUTHORISE, administration: comes
+				 * back in the REPLY */
 	union {
 		struct {
 			uint64_t transaction_id_next;

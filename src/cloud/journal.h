@@ -77,8 +77,8 @@ enum err journal_tally_open(struct journal_tally **out, uint32_t handles_max, jo
 void journal_tally_add(struct journal_tally *t, const struct journal_entry *entry);
 /* The tokens sampled at least for a request that was open at the end; 0 when it is not known. */
 int64_t journal_tally_tokens(const struct journal_tally *t, struct record_request request);
-/* Writes down the requests that are open: a file that begins with them needs no other. The front has
- * not said its last word on them; what it has said it on is billed by what was seen before. */
+/* Writes down the requests that are open: a file that begins with them needs no other. The front
+ * has not said its last word on them; what it has said it on is billed by what was seen before. */
 void journal_tally_carry(const struct journal_tally *t,
 	void (*take)(void *context, const struct journal_carried *carried), void *context);
 /* Tells the requests that were open at the end. */

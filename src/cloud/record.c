@@ -157,7 +157,8 @@ bool record_tenant_name_valid(const char *name)
 /* C0, DEL, C1, and the two separators that end a line. */
 static bool is_control(uint32_t code_point)
 {
-	return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) || code_point == 0x2028 || code_point == 0x2029;
+	return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) ||
+		code_point == 0x2028 || code_point == 0x2029;
 }
 
 bool record_label_valid(const char *label, size_t bytes)
@@ -167,7 +168,8 @@ bool record_label_valid(const char *label, size_t bytes)
 	for (size_t at = 0, length = 0; at < size; at += length) {
 		uint32_t code_point = 0;
 
-		if (utf8_next(label + at, size - at, &length, &code_point) != UTF8_CHARACTER || is_control(code_point))
+		if (utf8_next(label + at, size - at, &length, &code_point) != UTF8_CHARACTER ||
+			is_control(code_point))
 			return false;
 	}
 	return size > 0 && size < bytes;

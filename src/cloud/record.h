@@ -80,7 +80,8 @@ enum record_transaction_kind {
 	RECORD_HOLD,
 	RECORD_SETTLE,
 	RECORD_RELEASE,
-	RECORD_REFUND,          /* reserved, as the next: lists and checks know them, nothing makes them */
+	RECORD_REFUND,          /* reserved, as the next: lists and checks know them,
+				 * nothing makes them */
 	RECORD_ADJUST,
 };
 
@@ -182,8 +183,8 @@ bool record_transaction_kind_parse(enum record_transaction_kind *out, const char
 bool record_finish_parse(enum record_finish *out, const char *name) MUST_CHECK;
 /* [a-z0-9-]{1,64} */
 bool record_tenant_name_valid(const char *name);
-/* A name that people gave, of a model or a key: UTF-8 without control characters, so that a list of names shows what it
- * says in any terminal; 1 to bytes - 1 bytes. */
+/* A name that people gave, of a model or a key: UTF-8 without control characters, so that a list of
+ * names shows what it says in any terminal; 1 to bytes - 1 bytes. */
 bool record_label_valid(const char *label, size_t bytes);
 
 #endif

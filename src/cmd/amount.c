@@ -17,7 +17,8 @@ bool amount_parse(const char *text, int64_t *nano)
 	value *= 1000000000;
 	if (*text == '.') {
 		text++;
-		for (digits = 0; *text >= '0' && *text <= '9' && digits <= AMOUNT_DIGITS_MAX; text++, digits++) {
+		for (digits = 0; *text >= '0' && *text <= '9' && digits <= AMOUNT_DIGITS_MAX;
+			text++, digits++) {
 			value += scale * (*text - '0');
 			scale /= 10;
 		}

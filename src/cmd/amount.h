@@ -1,4 +1,5 @@
-/* cmd/amount.h - money as people write it: units of the currency with up to nine decimals (rules.md 17). */
+/* cmd/amount.h - money as people write it: units of the currency with up to nine
+ * decimals (rules.md 17). */
 #ifndef CMD_AMOUNT_H
 #define CMD_AMOUNT_H
 

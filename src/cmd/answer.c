@@ -18,10 +18,11 @@
 #define SCRATCH_CHUNK     ((size_t)64 << 10)
 #define SCRATCH_BYTES_MAX ((size_t)1 << 30)
 #define ANSWER_BYTES_MAX  ((size_t)64 << 20)
-#define PIECE_TOKENS      512   /* of a prompt, between two looks at whether the answer is still wanted */
+/* of a prompt, between two looks at whether the answer is still wanted */
+#define PIECE_TOKENS      512
 
-enum err answerer_open(struct answerer *a, struct model *model, const struct answer_settings *settings,
-	struct err_info *info)
+enum err answerer_open(struct answerer *a, struct model *model,
+	const struct answer_settings *settings, struct err_info *info)
 {
 	const uint32_t own_max = model_config(model)->context_max;
 	const struct session_options options = {.sequences = 1, .kv_type = CHIP_F16,
@@ -80,7 +81,8 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 		stats->answer_tokens++;
 		if (model_config_is_eos(config, token))
 			break;
-		const struct token_text piece = tokenizer_answer_text(model_tokenizer(a->model), token);
+		const struct token_text piece = tokenizer_answer_text(model_tokenizer(a->model),
+			token);
 
 		detokenise_add(&d, piece.bytes, piece.size, &text);
 		put(&text, answer);
@@ -97,14 +99,15 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 }
 
 /* In pieces, so that a long prompt can be stopped too; *read is false then. */
-static enum err prompt_read(struct answerer *a, uint32_t count, uint32_t *token, bool *read, struct err_info *info)
+static enum err prompt_read(struct answerer *a, uint32_t count, uint32_t *token, bool *read,
+	struct err_info *info)
 {
 	*read = false;
 	session_start(a->session, 0, &a->settings.sampling, a->tokens, count);
 	for (uint32_t at = 0; at < count && !answer_unwanted(a); at += PIECE_TOKENS) {
 		const bool last = count - at <= PIECE_TOKENS;
-		const enum err err = session_prefill(a->session, 0, a->tokens + at, last ? count - at : PIECE_TOKENS,
-			last ? token : NULL, info);
+		const enum err err = session_prefill(a->session, 0, a->tokens + at,
+			last ? count - at : PIECE_TOKENS, last ? token : NULL, info);
 
 		if (err)
 			return err;
@@ -113,8 +116,8 @@ static enum err prompt_read(struct answerer *a, uint32_t count, uint32_t *token,
 	return ERR_NONE;
 }
 
-enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *text, struct answer_stats *stats,
-	struct err_info *info)
+enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *text,
+	struct answer_stats *stats, struct err_info *info)
 {
 	uint32_t tokens_max = a->context_max - prompt_tokens;
 	const int64_t start_ns = clock_monotonic_ns();
@@ -140,36 +143,41 @@ static enum err prompt_check(const struct answerer *a, enum err err, const struc
 	uint32_t *prompt_tokens, struct err_info *info)
 {
 	if (list->count >= a->context_max || (err == ERR_LIMIT && list->count == list->count_max))
-		return err_set(info, ERR_LIMIT, "the prompt does not fit into the context of %u tokens", a->context_max);
+		return err_set(info, ERR_LIMIT,
+			"the prompt does not fit into the context of %u tokens", a->context_max);
 	if (!err && list->count == 0)
 		return err_set(info, ERR_INPUT, "the prompt is empty");
 	*prompt_tokens = (uint32_t)list->count;
 	return err;
 }
 
-enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens, struct err_info *info)
+enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens,
+	struct err_info *info)
 {
 	struct tm now;
 	struct token_list list = {.ids = a->tokens, .count_max = a->context_max};
-	struct chat_prompt prompt = {.messages = messages, .generation_prompt = true, .now = cmd_now(&now)};
+	struct chat_prompt prompt = {.messages = messages, .generation_prompt = true,
+		.now = cmd_now(&now)};
 	json_t *kwargs = NULL;
 	struct arena scratch;
 	enum err err;
 
 	if (!model_template(a->model))
-		return err_set(info, ERR_UNSUPPORTED, "%s has no chat template; use --raw", model_name(a->model));
+		return err_set(info, ERR_UNSUPPORTED, "%s has no chat template; use --raw",
+			model_name(a->model));
 	if (a->settings.think >= 0)
 		kwargs = json_pack("{s:b}", "enable_thinking", a->settings.think);
 	prompt.kwargs = kwargs;
 	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
-	err = chat_template_encode(model_template(a->model), model_tokenizer(a->model), &prompt, &scratch, &list, info);
+	err = chat_template_encode(model_template(a->model), model_tokenizer(a->model), &prompt,
+		&scratch, &list, info);
 	arena_reset(&scratch);
 	json_decref(kwargs);
 	return prompt_check(a, err, &list, prompt_tokens, info);
 }
 
-enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size, uint32_t *prompt_tokens,
-	struct err_info *info)
+enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
+	uint32_t *prompt_tokens, struct err_info *info)
 {
 	struct token_list list = {.ids = a->tokens, .count_max = a->context_max};
 	struct arena scratch;
@@ -183,7 +191,8 @@ enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size, 
 
 void answer_stats_print(const struct answer_stats *s)
 {
-	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n", s->prompt_tokens,
+	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f "
+		"tokens/s\n", s->prompt_tokens,
 		(double)s->first_ns / 1e6, s->answer_tokens,
 		s->answer_tokens > 1 ? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0);
 }

@@ -44,21 +44,22 @@ struct answerer {
 	volatile sig_atomic_t *stop;    /* set: the answer ends at the next step; may be NULL */
 };
 
-enum err answerer_open(struct answerer *a, struct model *model, const struct answer_settings *settings,
-	struct err_info *info) MUST_CHECK;
+enum err answerer_open(struct answerer *a, struct model *model,
+	const struct answer_settings *settings, struct err_info *info) MUST_CHECK;
 void answerer_close(struct answerer *a);
 
-/* A prompt into a->tokens: messages (an array of {role, content}) by the template, or a text as it is. ERR_LIMIT when
- * it does not leave room for one token of an answer. */
-enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens, struct err_info *info)
+/* A prompt into a->tokens: messages (an array of {role, content}) by the template, or a text as it
+ * is. ERR_LIMIT when it does not leave room for one token of an answer. */
+enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens,
+	struct err_info *info)
 	MUST_CHECK;
-enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size, uint32_t *prompt_tokens,
-	struct err_info *info) MUST_CHECK;
+enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
+	uint32_t *prompt_tokens, struct err_info *info) MUST_CHECK;
 
-/* Answers the prompt, streaming to stdout; the text also goes to answer if not NULL. Ends early, and well, when *stop is
- * set or nobody can read what is printed. */
-enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *answer, struct answer_stats *stats,
-	struct err_info *info) MUST_CHECK;
+/* Answers the prompt, streaming to stdout; the text also goes to answer if not NULL. Ends early,
+ * and well, when *stop is set or nobody can read what is printed. */
+enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *answer,
+	struct answer_stats *stats, struct err_info *info) MUST_CHECK;
 
 /* For --stats: on stderr. */
 void answer_stats_print(const struct answer_stats *s);

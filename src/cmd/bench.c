@@ -1,5 +1,5 @@
-/* cmd/bench.c - `tongyun bench`: prefill and decode rates, and what share of this machine's measured
- * bandwidth and peak each used. Field names of the JSON are llama-bench's. */
+/* cmd/bench.c - `tongyun bench`: prefill and decode rates, and what share of this machine's
+ * measured bandwidth and peak each used. Field names of the JSON are llama-bench's. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +47,8 @@ static enum err bench_start(struct bench *b, struct err_info *info)
 	for (uint32_t s = 0; s < b->batch; s++) {
 		session_start(b->session, s, &greedy, b->tokens, 1);
 		if (b->depth > 0) {
-			const enum err err = session_prefill(b->session, s, b->tokens, b->depth, NULL, info);
+			const enum err err = session_prefill(b->session, s, b->tokens, b->depth,
+				NULL, info);
 
 			if (err)
 				return err;
@@ -60,7 +61,8 @@ static enum err bench_prompt(struct bench *b, uint32_t count, struct err_info *i
 {
 	for (uint32_t s = 0; s < b->batch; s++) {
 		uint32_t token;
-		const enum err err = session_prefill(b->session, s, b->tokens + b->depth, count, &token, info);
+		const enum err err = session_prefill(b->session, s, b->tokens + b->depth, count,
+			&token, info);
 
 		if (err)
 			return err;
@@ -96,7 +98,8 @@ static enum err bench_measure(struct bench *b, struct bench_row *row, struct err
 		if (err)
 			return err;
 		const int64_t start_ns = clock_monotonic_ns();
-		err = row->prompt ? bench_prompt(b, row->prompt, info) : bench_generate(b, row->generate, info);
+		err = row->prompt ? bench_prompt(b, row->prompt, info)
+			: bench_generate(b, row->generate, info);
 		if (err)
 			return err;
 		if (round > 0)
@@ -106,7 +109,8 @@ static enum err bench_measure(struct bench *b, struct bench_row *row, struct err
 }
 
 /* Bytes and operations of a measured part: the sum over its steps, by the formulas of chip/cost. */
-static void bench_cost(const struct bench *b, const struct bench_row *row, double *bytes, double *ops)
+static void bench_cost(const struct bench *b, const struct bench_row *row, double *bytes,
+	double *ops)
 {
 	*bytes = *ops = 0;
 	for (uint32_t at = 0; at < row->prompt + row->generate;) {
@@ -146,7 +150,8 @@ static double median_of(const int64_t *values, uint32_t count)
 	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
-static void bench_figures(const struct bench *b, const struct bench_row *row, struct bench_figures *f)
+static void bench_figures(const struct bench *b, const struct bench_row *row,
+	struct bench_figures *f)
 {
 	const double tokens = (double)(row->prompt + row->generate) * b->batch;
 	double sum_ns = 0, sum_ts = 0, square_ns = 0, square_ts = 0, bytes, ops;
@@ -170,7 +175,8 @@ static void bench_figures(const struct bench *b, const struct bench_row *row, st
 	f->compute_ratio = ops / f->median_ns * 1e9 / (double)b->rates.int8_ops_per_s;
 }
 
-static json_t *row_json(const struct bench *b, const struct bench_row *row, const struct bench_figures *f)
+static json_t *row_json(const struct bench *b, const struct bench_row *row,
+	const struct bench_figures *f)
 {
 	struct chip_info chip;
 	json_t *samples_ns = json_array();
@@ -180,27 +186,36 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row, cons
 	chip_describe(b->loaded.chip, &chip);
 	for (uint32_t i = 0; i < b->rounds; i++) {
 		json_array_append_new(samples_ns, json_integer(row->samples_ns[i]));
-		json_array_append_new(samples_ts, json_real(tokens / (double)row->samples_ns[i] * 1e9));
+		json_array_append_new(samples_ts,
+			json_real(tokens / (double)row->samples_ns[i] * 1e9));
 	}
-	return json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:f}",
-		"model_type", model_name(b->loaded.model), "model_size", (json_int_t)b->cost.weight_bytes, "isa",
-		chip.isa, "n_threads", (int)chip.cores, "n_prompt", (int)row->prompt, "n_gen", (int)row->generate,
-		"n_depth", (int)b->depth, "n_batch", (int)b->batch, "avg_ns", f->avg_ns, "stddev_ns", f->stddev_ns,
-		"avg_ts", f->avg_ts, "stddev_ts", f->stddev_ts, "samples_ns", samples_ns, "samples_ts", samples_ts,
+	return json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, "
+		"s:f, s:f}",
+		"model_type", model_name(b->loaded.model), "model_size",
+		(json_int_t)b->cost.weight_bytes, "isa",
+		chip.isa, "n_threads", (int)chip.cores, "n_prompt", (int)row->prompt, "n_gen",
+		(int)row->generate,
+		"n_depth", (int)b->depth, "n_batch", (int)b->batch, "avg_ns", f->avg_ns,
+		"stddev_ns", f->stddev_ns,
+		"avg_ts", f->avg_ts, "stddev_ts", f->stddev_ts, "samples_ns", samples_ns,
+		"samples_ts", samples_ts,
 		"bandwidth_ratio", f->bandwidth_ratio, "compute_ratio", f->compute_ratio);
 }
 
-static void row_print(const struct bench *b, const struct bench_row *row, const struct bench_figures *f)
+static void row_print(const struct bench *b, const struct bench_row *row,
+	const struct bench_figures *f)
 {
 	char test[48];
 
 	snprintf(test, sizeof(test), "%s%u @ d%u", row->prompt ? "pp" : "tg",
 		row->prompt ? row->prompt : row->generate, b->depth);
-	printf("| %-24.24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n", model_name(b->loaded.model),
-		b->batch, test, f->avg_ts, f->stddev_ts, 100 * f->bandwidth_ratio, 100 * f->compute_ratio);
+	printf("| %-24.24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n",
+		model_name(b->loaded.model), b->batch, test, f->avg_ts, f->stddev_ts,
+		100 * f->bandwidth_ratio, 100 * f->compute_ratio);
 }
 
-static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, json_t *all, struct err_info *info)
+static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, json_t *all,
+	struct err_info *info)
 {
 	static struct bench_row rows[2];
 	uint32_t count = 0;
@@ -210,7 +225,8 @@ static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, j
 	if (generate > 0)
 		rows[count++] = (struct bench_row){.generate = generate};
 	if (!b->as_json)
-		printf("| model                    |   b | test             |               tokens/s  | bandwidth  |"
+		printf("| model                    |   b | test             |               "
+			"tokens/s  | bandwidth  |"
 		       " int8 peak  |\n|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < count; i++) {
 		struct bench_figures figures;
@@ -227,10 +243,11 @@ static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, j
 	return ERR_NONE;
 }
 
-static enum err bench_open(struct bench *b, const struct cmd_model_options *load, uint32_t tokens_max,
-	struct err_info *info)
+static enum err bench_open(struct bench *b, const struct cmd_model_options *load,
+	uint32_t tokens_max, struct err_info *info)
 {
-	struct session_options options = {.sequences = b->batch, .kv_type = CHIP_F16, .chunk = b->chunk};
+	struct session_options options = {.sequences = b->batch, .kv_type = CHIP_F16,
+		.chunk = b->chunk};
 	struct chip_cache_layout layout;
 	struct prng prng;
 	enum err err;
@@ -245,7 +262,8 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 		return err_set(info, ERR_MEMORY, "out of memory for %u tokens", tokens_max);
 	prng_init(&prng, TOKENS_SEED);
 	for (uint32_t i = 0; i < tokens_max; i++)
-		b->tokens[i] = (uint32_t)prng_below(&prng, model_config(b->loaded.model)->vocab_used);
+		b->tokens[i] = (uint32_t)prng_below(&prng,
+			model_config(b->loaded.model)->vocab_used);
 	model_cache_layout(b->loaded.model, CHIP_F16, &layout);
 	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
 	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
@@ -259,19 +277,28 @@ int cmd_bench(int argc, char **argv)
 	struct cmd_model_options load = {.kv_type = CHIP_F16};
 	int64_t prompt = 512, generate = 128, batch = 1, rounds = 5, depth = 0, chunk = 512;
 	const struct option_row rows[] = {
-		{"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N", "prompt tokens (512); 0: no such row"},
-		{"n-gen", 'n', OPTION_INT, &generate, 0, 1 << 20, "N", "generated tokens (128); 0: no such row"},
+		{"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N",
+			"prompt tokens (512); 0: no such row"},
+		{"n-gen", 'n', OPTION_INT, &generate, 0, 1 << 20, "N",
+		"generated tokens (128); 0: no such row"},
 		{"batch", 'b', OPTION_INT, &batch, 1, 256, "N", "sequences decoded together (1)"},
-		{"repetitions", 'r', OPTION_INT, &rounds, 1, ROUNDS_MAX, "N", "measured rounds (5)"},
-		{"depth", 'd', OPTION_INT, &depth, 0, 1 << 20, "N", "tokens in the cache before (0)"},
-		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N", "rows of a prefill step (512)"},
-		{"threads", 't', OPTION_INT, &load.threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"repetitions", 'r', OPTION_INT, &rounds, 1, ROUNDS_MAX, "N",
+		"measured rounds (5)"},
+		{"depth", 'd', OPTION_INT, &depth, 0, 1 << 20, "N",
+		"tokens in the cache before (0)"},
+		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N",
+		"rows of a prefill step (512)"},
+		{"threads", 't', OPTION_INT, &load.threads, 0, 1024, "N",
+		"worker threads (default: one per core)"},
 		{"isa", 0, OPTION_STRING, &load.isa, 0, 0, "NAME", "force an instruction set"},
-		{"model", 'm', OPTION_STRING, &load.path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"model", 'm', OPTION_STRING, &load.path, 0, 0, "MODEL",
+		"the model (also as argument)"},
 		{"json", 0, OPTION_FLAG, &b.as_json, 0, 0, NULL, "one JSON document"},
 	};
-	const struct options options = {"bench", "[MODEL]", "Measures prefill and decode with random tokens; shares "
-		"are of this machine's measured read bandwidth and int8 peak.", rows, sizeof(rows) / sizeof(*rows), 1};
+	const struct options options = {"bench", "[MODEL]",
+		"Measures prefill and decode with random tokens; shares "
+		"are of this machine's measured read bandwidth and int8 peak.", rows,
+		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	const char *positional = NULL;
 	uint32_t positional_count;

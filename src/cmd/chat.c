@@ -16,12 +16,14 @@
 
 #define HISTORY_LINES    500
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
-#define ROOM_SHARE       8      /* of the context, for an answer: with less, old turns are forgotten */
+/* of the context, for an answer: with less, old turns are forgotten */
+#define ROOM_SHARE       8
 
 static volatile sig_atomic_t interrupted;
 static volatile sig_atomic_t reading;       /* a line */
 
-/* One that comes before libedit waits for a key does not wake it: the alarm does so a second later. */
+/* One that comes before libedit waits for a key does not wake it: the alarm does
+ * so a second later. */
 static void on_interrupt(int signal_number)
 {
 	(void)signal_number;
@@ -30,9 +32,10 @@ static void on_interrupt(int signal_number)
 		alarm(1);
 }
 
-/* ---- messages --------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
-enum err chat_add(json_t *messages, const char *role, const char *content, size_t size, struct err_info *info)
+enum err chat_add(json_t *messages, const char *role, const char *content, size_t size,
+	struct err_info *info)
 {
 	json_t *message = json_pack("{s:s, s:s%}", "role", role, "content", content, size);
 
@@ -49,7 +52,7 @@ enum err chat_begin(json_t **messages, const char *system, struct err_info *info
 	return system ? chat_add(*messages, "system", system, strlen(system), info) : ERR_NONE;
 }
 
-/* ---- the terminal ------------------------------------------------------------------------------------------- */
+/* ---- the terminal ---------------------------------------------------------------------------- */
 
 struct terminal {
 	EditLine *line;
@@ -65,7 +68,8 @@ static char *prompt_text(EditLine *line)
 	return text;
 }
 
-/* libedit edits characters of the locale; one that is not UTF-8 could not take in a Chinese line. */
+/* libedit edits characters of the locale; one that is not UTF-8 could not take
+ * in a Chinese line. */
 static void locale_set(void)
 {
 	if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
@@ -83,8 +87,8 @@ static void terminal_history(struct terminal *t)
 	history(t->history, &event, H_SETUNIQUE, 1);
 	el_set(t->line, EL_HIST, history, t->history);
 	t->history_path[0] = '\0';
-	if (!file_home(home, sizeof(home), &info) && !file_mkdirs(home, &info)
-		&& !file_join(t->history_path, sizeof(t->history_path), home, "history"))
+	if (!file_home(home, sizeof(home), &info) && !file_mkdirs(home, &info) &&
+		!file_join(t->history_path, sizeof(t->history_path), home, "history"))
 		history(t->history, &event, H_LOAD, t->history_path);
 }
 
@@ -106,7 +110,8 @@ static void terminal_close(struct terminal *t)
 	history_end(t->history);
 }
 
-/* Saved at once, so that a killed chat loses nothing; the file is its owner's alone (libedit makes it 0600). */
+/* Saved at once, so that a killed chat loses nothing; the file is its owner's alone
+ * (libedit makes it 0600). */
 static void terminal_remember(struct terminal *t, const char *text)
 {
 	HistEvent event;
@@ -123,7 +128,8 @@ static enum line_result terminal_read(struct terminal *t, struct buf *text)
 {
 	int size;
 
-	el_set(t->line, EL_PREP_TERM, 1);   /* before the prompt: what is typed at once is not echoed twice */
+	/* before the prompt: what is typed at once is not echoed twice */
+	el_set(t->line, EL_PREP_TERM, 1);
 	reading = 1;
 	const char *line = el_gets(t->line, &size);
 	reading = 0;
@@ -144,7 +150,7 @@ static enum line_result terminal_read(struct terminal *t, struct buf *text)
 	return LINE_READ;
 }
 
-/* ---- turns ---------------------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 struct chat {
 	struct answerer *a;
@@ -181,12 +187,14 @@ static enum err chat_prompt(struct chat *c, uint32_t *prompt_tokens, struct err_
 		forgot = true;
 	}
 	if (forgot && !err)
-		fprintf(stderr, "(the context of %u tokens is full: the oldest turns are forgotten)\n",
+		fprintf(stderr, "(the context of %u tokens is full: the oldest turns are "
+			"forgotten)\n",
 			c->a->context_max);
 	return err;
 }
 
-/* One turn; what the model said becomes part of the conversation. After an error it is as before the question. */
+/* One turn; what the model said becomes part of the conversation. After an error it is as
+ * before the question. */
 static enum err turn(struct chat *c, const struct buf *text, struct err_info *info)
 {
 	struct answer_stats stats;
@@ -198,9 +206,10 @@ static enum err turn(struct chat *c, const struct buf *text, struct err_info *in
 		return err;
 	buf_init(&answer, ANSWER_BYTES_MAX);
 	interrupted = 0;
-	if (!(err = chat_prompt(c, &prompt_tokens, info))
-		&& !(err = answerer_answer(c->a, prompt_tokens, &answer, &stats, info)))
-		err = chat_add(c->messages, "assistant", answer.data ? answer.data : "", answer.size, info);
+	if (!(err = chat_prompt(c, &prompt_tokens, info)) &&
+		!(err = answerer_answer(c->a, prompt_tokens, &answer, &stats, info)))
+		err = chat_add(c->messages, "assistant", answer.data ? answer.data : "",
+		answer.size, info);
 	buf_free(&answer);
 	if (err)
 		json_array_remove(c->messages, json_array_size(c->messages) - 1);
@@ -215,7 +224,8 @@ static void command_help(struct chat *c)
 	puts("/clear  begins a new conversation\n"
 	     "/help   shows this\n"
 	     "/bye    leaves, as Ctrl-D does\n"
-	     "Ctrl-C stops an answer, or clears the line; the arrow keys bring earlier lines back, Ctrl-R searches them.");
+	     "Ctrl-C stops an answer, or clears the line; the arrow keys bring earlier lines back, "
+	     "Ctrl-R searches them.");
 }
 
 static void command_clear(struct chat *c)
@@ -234,7 +244,8 @@ static const struct {
 	const char *name;
 	void (*run)(struct chat *c);
 } commands[] = {
-	{"/clear", command_clear}, {"/help", command_help}, {"/?", command_help}, {"/bye", command_bye},
+	{"/clear", command_clear}, {"/help", command_help}, {"/?", command_help},
+	{"/bye", command_bye},
 	{"/exit", command_bye}, {"/quit", command_bye},
 };
 
@@ -294,7 +305,8 @@ enum err chat_run(struct answerer *a, struct err_info *info)
 	struct chat c = {.a = a, .first = a->settings.system ? 1 : 0};
 
 	if (a->settings.raw)
-		return err_set(info, ERR_INPUT, "--raw continues one text: give it as argument, or pipe it in");
+		return err_set(info, ERR_INPUT,
+			"--raw continues one text: give it as argument, or pipe it in");
 	if (!chat_begin(&c.messages, a->settings.system, info)) {
 		printf("%s; /help tells more, Ctrl-D leaves\n", model_name(a->model));
 		a->stop = &interrupted;

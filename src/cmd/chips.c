@@ -7,10 +7,12 @@
 
 static json_t *chip_json(const struct chip_info *chip, const struct chip_rates *rates)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name", chip->name, "kind",
-		chip->kind, "isa", chip->isa, "isas", chip->isas, "types", chip->types, "cores", (int)chip->cores,
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
+		chip->name, "kind", chip->kind, "isa", chip->isa, "isas", chip->isas, "types",
+		chip->types, "cores", (int)chip->cores,
 		"memory_bytes", (json_int_t)chip->memory_bytes, "read_bytes_per_s",
-		(json_int_t)rates->read_bytes_per_s, "int8_ops_per_s", (json_int_t)rates->int8_ops_per_s,
+		(json_int_t)rates->read_bytes_per_s, "int8_ops_per_s",
+		(json_int_t)rates->int8_ops_per_s,
 		"bf16_ops_per_s", (json_int_t)rates->bf16_ops_per_s, "f32_ops_per_s",
 		(json_int_t)rates->f32_ops_per_s);
 }
@@ -29,8 +31,8 @@ static void chip_print(const struct chip_info *chip, const struct chip_rates *ra
 	printf("  weights    %s\n", chip->types);
 }
 
-static enum err measure(const struct chip_info *listed, struct chip_config config, struct chip_info *about,
-	struct chip_rates *rates, struct err_info *info)
+static enum err measure(const struct chip_info *listed, struct chip_config config,
+	struct chip_info *about, struct chip_rates *rates, struct err_info *info)
 {
 	struct chip *chip;
 
@@ -52,10 +54,12 @@ int cmd_chips(int argc, char **argv)
 	int64_t threads = 0;
 	const struct option_row rows[] = {
 		{"isa", 0, OPTION_STRING, &isa, 0, 0, "NAME", "force an instruction set"},
-		{"threads", 't', OPTION_INT, &threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"threads", 't', OPTION_INT, &threads, 0, 1024, "N",
+		"worker threads (default: one per core)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
-	const struct options options = {"chips", "", "Lists the chips of this machine with the measured read "
+	const struct options options = {"chips", "",
+		"Lists the chips of this machine with the measured read "
 		"bandwidth and arithmetic peaks.", rows, sizeof(rows) / sizeof(*rows), 0};
 	struct chip_info chips[CHIPS_MAX];
 	uint32_t positional_count;

@@ -8,9 +8,11 @@
 #include "cmd/cmd.h"
 #include "server/admin_link.h"
 
-int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs, uint32_t count)
+int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs,
+	uint32_t count)
 {
-	const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+	const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 ||
+		strcmp(argv[1], "-h") == 0);
 
 	for (uint32_t i = 0; argc > 1 && i < count; i++)
 		if (strcmp(argv[1], subverbs[i].name) == 0)
@@ -54,7 +56,8 @@ static void answer_line(void *context, const char *line)
 /* A refusal says what it is about: the server's own text only says why. */
 static enum err answer_refused(const json_t *request, struct err_info *info)
 {
-	static const char *const subjects[] = {"tenant", "name", "model"};   /* a key's name is not its tenant's */
+	/* a key's name is not its tenant's */
+	static const char *const subjects[] = {"tenant", "name", "model"};
 	const json_t *id = json_object_get(request, "id");
 
 	if (json_is_integer(id))
@@ -68,7 +71,8 @@ static enum err answer_refused(const json_t *request, struct err_info *info)
 	return info->code;
 }
 
-int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row))
+int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json,
+	void (*print)(const json_t *row))
 {
 	struct answer a = {.as_json = as_json, .print = print};
 	struct err_info info = {0};

@@ -15,7 +15,8 @@ struct cloud_subverb {
 	const char *name;
 	int (*run)(int argc, char **argv);
 };
-int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs, uint32_t count);
+int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs,
+	uint32_t count);
 
 enum cloud_answer {
 	CLOUD_ONE,      /* a document */
@@ -24,9 +25,11 @@ enum cloud_answer {
 	CLOUD_CHECK,    /* the one row of a check */
 };
 
-/* Sends the request (released here) to the server that runs on $TONGYUN_HOME, or carries it out on the database when none
- * does. Prints the answer: as JSON as it is (the rows of a list as one array), else each row by print. Returns an exit code. */
-int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json, void (*print)(const json_t *row));
+/* Sends the request (released here) to the server that runs on $TONGYUN_HOME, or carries it out on
+ * the database when none does. Prints the answer: as JSON as it is (the rows of a list as one
+ * array), else each row by print. Returns an exit code. */
+int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json,
+	void (*print)(const json_t *row));
 
 /* A verb that has nothing to ask but for all rows: `tenant list`. */
 int cloud_list(int argc, char **argv, const char *verb, const char *op, const char *about,

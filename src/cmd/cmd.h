@@ -1,4 +1,5 @@
-/* cmd/cmd.h - what the verbs share. A verb is one file: arguments in, printing out, exit code back. */
+/* cmd/cmd.h - what the verbs share. A verb is one file: arguments in, printing
+ * out, exit code back. */
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
@@ -38,18 +39,23 @@ int cmd_fail(const struct err_info *info);
 /* Prints one JSON document on stdout and releases it. */
 int cmd_print_json(json_t *document);
 
-/* Parses, and turns help and wrong usage into an exit code: true to go on, else *exit_code is final. */
-bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
-	int *exit_code) MUST_CHECK;
+/* Parses, and turns help and wrong usage into an exit code: true to go on, else
+ * *exit_code is final. */
+bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals,
+	uint32_t *positional_count, int *exit_code) MUST_CHECK;
 
-/* The same for verbs with exactly one argument; which asks for it when it is missing: "which NAME?". */
-bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument, const char *which,
-	int *exit_code) MUST_CHECK;
+/* The same for verbs with exactly one argument; which asks for it when it is
+ * missing: "which NAME?". */
+bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument,
+	const char *which, int *exit_code) MUST_CHECK;
 
 /* False, and said, when a MODEL is an argument and the value of --model (at value) too. */
-bool cmd_model_once(const struct options *o, const void *value, const char *positional, uint32_t count) MUST_CHECK;
-/* For verbs whose only argument is a MODEL: it goes to *path, the value of --model. False, and said, when both are there. */
-bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count) MUST_CHECK;
+bool cmd_model_once(const struct options *o, const void *value, const char *positional,
+	uint32_t count) MUST_CHECK;
+/* For verbs whose only argument is a MODEL: it goes to *path, the value of --model. False, and
+ * said, when both are there. */
+bool cmd_model_argument(const struct options *o, const char **path, const char *positional,
+	uint32_t count) MUST_CHECK;
 
 /* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
 bool cmd_looks_like_model(const char *text);
@@ -76,7 +82,8 @@ struct cmd_model_options {
 /* Opens the model without a chip: for verbs that only read it. */
 enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info) MUST_CHECK;
 /* Opens chip and model and packs the weights. */
-enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options, struct err_info *info) MUST_CHECK;
+enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options,
+	struct err_info *info) MUST_CHECK;
 void cmd_model_close(struct cmd_model *m);
 
 #endif

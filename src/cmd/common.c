@@ -19,7 +19,8 @@ int cmd_fail(const struct err_info *info)
 
 int cmd_print_json(json_t *document)
 {
-	const bool good = document && json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
+	const bool good = document && json_dumpf(document, stdout,
+		JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
 
 	json_decref(document);
 	if (!good) {
@@ -30,17 +31,18 @@ int cmd_print_json(json_t *document)
 	return CMD_DONE;
 }
 
-bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals, uint32_t *positional_count,
-	int *exit_code)
+bool cmd_parse(const struct options *o, int argc, char **argv, const char **positionals,
+	uint32_t *positional_count, int *exit_code)
 {
-	const enum options_result result = options_parse(o, argc, argv, positionals, positional_count);
+	const enum options_result result = options_parse(o, argc, argv, positionals,
+		positional_count);
 
 	*exit_code = result == OPTIONS_WRONG ? CMD_WRONG : CMD_DONE;
 	return result == OPTIONS_OK;
 }
 
-bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument, const char *which,
-	int *exit_code)
+bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument,
+	const char *which, int *exit_code)
 {
 	uint32_t count;
 
@@ -59,7 +61,8 @@ const struct tm *cmd_now(struct tm *out)
 	return localtime_r(&seconds, out);
 }
 
-bool cmd_model_once(const struct options *o, const void *value, const char *positional, uint32_t count)
+bool cmd_model_once(const struct options *o, const void *value, const char *positional,
+	uint32_t count)
 {
 	if (count == 0 || options_source(value) != OPTION_FLAGS)
 		return true;
@@ -67,7 +70,8 @@ bool cmd_model_once(const struct options *o, const void *value, const char *posi
 	return false;
 }
 
-bool cmd_model_argument(const struct options *o, const char **path, const char *positional, uint32_t count)
+bool cmd_model_argument(const struct options *o, const char **path, const char *positional,
+	uint32_t count)
 {
 	if (!cmd_model_once(o, path, positional, count))
 		return false;
@@ -102,21 +106,25 @@ bool cmd_looks_like_model(const char *text)
 {
 	const size_t size = strlen(text);
 
-	return file_exists(text) || is_store_name(text) || (size > 5 && strcmp(text + size - 5, ".gguf") == 0);
+	return file_exists(text) || is_store_name(text) ||
+		(size > 5 && strcmp(text + size - 5, ".gguf") == 0);
 }
 
 enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info)
 {
 	*m = (struct cmd_model){0};
 	if (path && !file_exists(path))
-		return err_set(info, ERR_NOT_FOUND, "%s: no such model; give a directory, a .gguf file, or nothing for "
+		return err_set(info, ERR_NOT_FOUND,
+			"%s: no such model; give a directory, a .gguf file, or nothing for "
 			"the model inside", path);
 	return model_open(&m->model, path, info);
 }
 
-enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options, struct err_info *info)
+enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options,
+	struct err_info *info)
 {
-	const struct chip_config config = {.isa = options->isa, .threads = (uint32_t)options->threads};
+	const struct chip_config config = {.isa = options->isa,
+		.threads = (uint32_t)options->threads};
 	const struct model_load_options load = {
 		.rows_max = options->rows_max ? options->rows_max : ROWS_DEFAULT,
 		.wanted_max = options->wanted_max ? options->wanted_max : 1,
@@ -125,8 +133,9 @@ enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *opt
 	};
 	enum err err;
 
-	if ((err = cmd_model_open(m, options->path, info)) || (err = chip_open(&m->chip, "cpu", &config, info))
-		|| (err = model_load(m->model, m->chip, &load, info)))
+	if ((err = cmd_model_open(m, options->path, info)) ||
+		(err = chip_open(&m->chip, "cpu", &config, info)) ||
+		(err = model_load(m->model, m->chip, &load, info)))
 		cmd_model_close(m);
 	return err;
 }

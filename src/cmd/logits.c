@@ -1,5 +1,5 @@
-/* cmd/logits.c - `tongyun logits`: the model's logits at every position as a NumPy array, and on demand every
- * intermediate result, for comparing with a reference. */
+/* cmd/logits.c - `tongyun logits`: the model's logits at every position as a NumPy array, and on
+ * demand every intermediate result, for comparing with a reference. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static bool npy_begin(FILE *out, uint32_t rows, uint32_t columns)
 	char shape[96];
 	int size;
 
-	snprintf(shape, sizeof(shape), "{'descr': '<f4', 'fortran_order': False, 'shape': (%u, %u), }", rows, columns);
+	snprintf(shape, sizeof(shape),
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (%u, %u), }", rows, columns);
 	memcpy(header, "\x93NUMPY\x01\x00", 8);
 	header[8] = 118;   /* 128 - 10 */
 	header[9] = 0;
@@ -56,7 +57,8 @@ static enum err tokens_read(const char *path, uint32_t vocab, uint32_t **tokens,
 		const unsigned long id = strtoul(at, &end, 10);
 
 		if (end == at || id >= vocab) {
-			err = err_set(info, ERR_INPUT, "%s: token %u is not an id below %u", path, *count, vocab);
+			err = err_set(info, ERR_INPUT, "%s: token %u is not an id below %u", path,
+				*count, vocab);
 			goto done;
 		}
 		(*tokens)[(*count)++] = (uint32_t)id;
@@ -71,13 +73,14 @@ done:
 struct layer_dump {
 	const char *dir;
 	uint32_t rows;      /* of all chunks together */
-	bool started;       /* this is not the first chunk: its rows come behind those that are there */
+	bool started;       /* this is not the first chunk: its rows come behind those
+			     * that are there */
 	bool failed;
 };
 
 /* DIR/layer.NN.name.npy, of every row however the prompt was cut. */
-static void layer_see(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
-	uint32_t columns)
+static void layer_see(void *context, const char *tap, uint32_t layer, const float *values,
+	uint32_t rows, uint32_t columns)
 {
 	struct layer_dump *dump = context;
 	char path[1024];
@@ -95,8 +98,8 @@ static void layer_see(void *context, const char *tap, uint32_t layer, const floa
 		dump->failed = true;
 }
 
-static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *tokens, uint32_t count,
-	uint32_t vocab, FILE *out, struct layer_dump *dump, struct err_info *info)
+static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *tokens,
+	uint32_t count, uint32_t vocab, FILE *out, struct layer_dump *dump, struct err_info *info)
 {
 	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 	float *logits = mem_alloc((size_t)chunk * vocab, sizeof(*logits));
@@ -104,12 +107,14 @@ static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *
 	enum err err = ERR_NONE;
 
 	if (!logits)
-		return err_set(info, ERR_MEMORY, "out of memory for %u rows of logits; use a smaller --chunk", chunk);
+		return err_set(info, ERR_MEMORY,
+			"out of memory for %u rows of logits; use a smaller --chunk", chunk);
 	session_start(s, 0, &greedy, tokens, 1);
 	for (uint32_t at = 0; at < count && !err;) {
 		const uint32_t rows = count - at < chunk ? count - at : chunk;
 		const struct session_item item = {
-			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS, .want_all = true};
+			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS,
+			.want_all = true};
 
 		err = session_step(s, &item, 1, &output, info);
 		if (!err && fwrite(logits, (size_t)vocab * 4, rows, out) != rows)
@@ -175,18 +180,25 @@ int cmd_logits(int argc, char **argv)
 	int64_t chunk = CHUNK_DEFAULT;
 	bool exact_cache = false;
 	const struct option_row rows[] = {
-		{"tokens", 0, OPTION_STRING, &a.tokens_path, 0, 0, "F", "file of ids, blank separated; -: stdin"},
-		{"out", 'o', OPTION_STRING, &a.out_path, 0, 0, "O.npy", "float32 array [tokens, vocab]"},
-		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N", "rows of a prefill step (64)"},
-		{"threads", 't', OPTION_INT, &a.load.threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"tokens", 0, OPTION_STRING, &a.tokens_path, 0, 0, "F",
+			"file of ids, blank separated; -: stdin"},
+		{"out", 'o', OPTION_STRING, &a.out_path, 0, 0, "O.npy",
+		"float32 array [tokens, vocab]"},
+		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N",
+		"rows of a prefill step (64)"},
+		{"threads", 't', OPTION_INT, &a.load.threads, 0, 1024, "N",
+		"worker threads (default: one per core)"},
 		{"isa", 0, OPTION_STRING, &a.load.isa, 0, 0, "NAME", "force an instruction set"},
-		{"kv-f32", 0, OPTION_FLAG, &exact_cache, 0, 0, NULL, "keep keys and values in float32"},
+		{"kv-f32", 0, OPTION_FLAG, &exact_cache, 0, 0, NULL,
+		"keep keys and values in float32"},
 		{"dump-layers", 0, OPTION_STRING, &a.dump_dir, 0, 0, "DIR",
 			"also write every intermediate result as DIR/layer.NN.name.npy"},
-		{"model", 'm', OPTION_STRING, &a.load.path, 0, 0, "MODEL", "the model (also as argument)"},
+		{"model", 'm', OPTION_STRING, &a.load.path, 0, 0, "MODEL",
+		"the model (also as argument)"},
 	};
 	const struct options options = {"logits", "[MODEL] --tokens F --out O.npy",
-		"Writes the logits of every position of a token sequence.", rows, sizeof(rows) / sizeof(*rows), 1};
+		"Writes the logits of every position of a token sequence.", rows,
+		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	const char *positional = NULL;
 	uint32_t positional_count;

@@ -33,13 +33,15 @@ static const struct verb verbs[] = {
 
 static void print_usage(FILE *out)
 {
-	fprintf(out, "usage: tongyun VERB [options] ...\n\nA metered Qwen cloud on the chips you own.\n\n");
+	fprintf(out, "usage: tongyun VERB [options] ...\n\nA metered Qwen cloud on the chips you "
+		"own.\n\n");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
 		fprintf(out, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
 	fprintf(out, "\n`tongyun VERB --help` tells more; `tongyun --version` the version.\n");
 }
 
-/* What could not be printed is a failure. (A reader that leaves ends the program by SIGPIPE, as it ends others.) */
+/* What could not be printed is a failure. (A reader that leaves ends the program by SIGPIPE, as
+ * it ends others.) */
 static int finish(int code)
 {
 	const bool failed_before = ferror(stdout);
@@ -47,7 +49,8 @@ static int finish(int code)
 	errno = 0;
 	if (fflush(stdout) == 0 && !failed_before)
 		return code;
-	fprintf(stderr, "tongyun: error: standard output: %s\n", errno ? strerror(errno) : "not all could be written");
+	fprintf(stderr, "tongyun: error: standard output: %s\n", errno ? strerror(errno)
+		: "not all could be written");
 	return CMD_FAILED;
 }
 
@@ -58,7 +61,8 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return CMD_WRONG;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
 		print_usage(stdout);
 		return finish(CMD_DONE);
 	}

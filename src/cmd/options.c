@@ -55,7 +55,8 @@ static bool parse_number(const struct option_row *row, const char *text, double 
 
 	errno = 0;
 	*out = strtod(text, &end);
-	return end != text && *end == '\0' && errno == 0 && isfinite(*out) && *out >= row->min && *out <= row->max;
+	return end != text && *end == '\0' && errno == 0 && isfinite(*out) && *out >= row->min &&
+		*out <= row->max;
 }
 
 static bool parse_int(const struct option_row *row, const char *text, int64_t *out)
@@ -64,7 +65,8 @@ static bool parse_int(const struct option_row *row, const char *text, int64_t *o
 
 	errno = 0;
 	*out = strtoll(text, &end, 10);
-	return end != text && *end == '\0' && errno == 0 && (double)*out >= row->min && (double)*out <= row->max;
+	return end != text && *end == '\0' && errno == 0 && (double)*out >= row->min &&
+		(double)*out <= row->max;
 }
 
 static bool parse_bool(const char *text, bool *out)
@@ -83,9 +85,10 @@ static bool parse_bool(const char *text, bool *out)
 	return false;
 }
 
-/* Sets a row from text (NULL for a bare flag); says what was expected on failure. fresh: the first value from its source,
- * which replaces those of an earlier source. */
-static bool row_set(const struct option_row *row, const char *text, bool fresh, const char **expected)
+/* Sets a row from text (NULL for a bare flag); says what was expected on failure. fresh: the first
+ * value from its source, which replaces those of an earlier source. */
+static bool row_set(const struct option_row *row, const char *text, bool fresh,
+	const char **expected)
 {
 	switch (row->kind) {
 	case OPTION_FLAG:
@@ -123,8 +126,8 @@ static bool row_set(const struct option_row *row, const char *text, bool fresh, 
 }
 
 /* where: how the user called it, for the error. */
-static bool row_set_from(const struct options *o, const struct option_row *row, enum option_source source,
-	const char *where, const char *text)
+static bool row_set_from(const struct options *o, const struct option_row *row,
+	enum option_source source, const char *where, const char *text)
 {
 	enum option_source *said = &sources[row - o->rows];
 	const char *expected = "";
@@ -135,9 +138,11 @@ static bool row_set_from(const struct options *o, const struct option_row *row, 
 		return true;
 	}
 	if (row->kind == OPTION_INT)
-		options_wrong(o, "%s: '%s' is not %s from %.0f to %.0f", where, text, expected, row->min, row->max);
+		options_wrong(o, "%s: '%s' is not %s from %.0f to %.0f", where, text, expected,
+			row->min, row->max);
 	else if (row->kind == OPTION_NUMBER)
-		options_wrong(o, "%s: '%s' is not %s from %g to %g", where, text, expected, row->min, row->max);
+		options_wrong(o, "%s: '%s' is not %s from %g to %g", where, text, expected,
+			row->min, row->max);
 	else
 		options_wrong(o, "%s: '%s': expected %s", where, text ? text : "", expected);
 	return false;
@@ -181,7 +186,8 @@ static bool options_from_environment(const struct options *o)
 			environment_name(variable, name);
 			const char *text = getenv(variable);
 
-			if (text && *text && !row_set_from(o, &o->rows[i], OPTION_ENVIRONMENT, variable, text))
+			if (text && *text && !row_set_from(o, &o->rows[i], OPTION_ENVIRONMENT,
+				variable, text))
 				return false;
 		}
 	}
@@ -202,7 +208,8 @@ static const struct option_row *row_find(const struct options *o, const char *wa
 }
 
 /* One `key: value` or one item of `key: [a, b]`; keys may use _ for -. */
-static bool config_value(const struct options *o, const char *path, const char *key, const char *value)
+static bool config_value(const struct options *o, const char *path, const char *key,
+	const char *value)
 {
 	char name[NAME_MAX_BYTES];
 	size_t size = strlen(key);
@@ -241,7 +248,8 @@ static bool config_events(const struct options *o, const char *path, yaml_parser
 		bool good = true;
 
 		if (!yaml_parser_parse(parser, &event)) {
-			options_wrong(o, "%s: line %zu: %s", path, parser->problem_mark.line + 1, parser->problem);
+			options_wrong(o, "%s: line %zu: %s", path, parser->problem_mark.line + 1,
+				parser->problem);
 			return false;
 		}
 		if (event.type == YAML_SCALAR_EVENT) {
@@ -315,7 +323,8 @@ static void spellings_make(struct spellings *s, const struct options *o)
 
 		assert(count < SPELLINGS_MAX);
 		while (next_word(&rest, s->names[count])) {
-			s->longs[count] = (struct option){s->names[count], argument, NULL, 256 + (int)i};
+			s->longs[count] = (struct option){s->names[count], argument, NULL,
+				256 + (int)i};
 			assert(count + 1 < SPELLINGS_MAX);
 			count++;
 		}
@@ -357,7 +366,8 @@ static void flag_wrong(const struct options *o, int code, char **argv)
 }
 
 /* In the first pass only --config and --help count, in the second the rest. */
-static enum options_result options_from_flags(const struct options *o, int argc, char **argv, bool first_pass)
+static enum options_result options_from_flags(const struct options *o, int argc, char **argv,
+	bool first_pass)
 {
 	static struct spellings spellings;
 	int code;
@@ -380,14 +390,15 @@ static enum options_result options_from_flags(const struct options *o, int argc,
 		if ((strcmp(row->name, "config") == 0) != first_pass)
 			continue;
 		rest = row->name;
-		if (next_word(&rest, where + 2) && !row_set_from(o, row, OPTION_FLAGS, where, optarg))
+		if (next_word(&rest, where + 2) &&
+			!row_set_from(o, row, OPTION_FLAGS, where, optarg))
 			return OPTIONS_WRONG;
 	}
 	return OPTIONS_OK;
 }
 
-enum options_result options_parse(const struct options *o, int argc, char **argv, const char **positionals,
-	uint32_t *positional_count)
+enum options_result options_parse(const struct options *o, int argc, char **argv,
+	const char **positionals, uint32_t *positional_count)
 {
 	const struct option_row *config = row_find(o, "config");
 	enum options_result result;
@@ -424,8 +435,8 @@ enum options_result options_parse(const struct options *o, int argc, char **argv
 
 void options_help(const struct options *o, FILE *out)
 {
-	fprintf(out, "usage: tongyun %s %s%s\n\n%s\n\n", o->verb, o->row_count ? "[options] " : "", o->arguments,
-		o->about);
+	fprintf(out, "usage: tongyun %s %s%s\n\n%s\n\n", o->verb, o->row_count ? "[options] " : "",
+		o->arguments, o->about);
 	for (uint32_t i = 0; i < o->row_count; i++) {
 		const struct option_row *row = &o->rows[i];
 		const char *rest = row->name;
@@ -439,8 +450,8 @@ void options_help(const struct options *o, FILE *out)
 				at > 2 || row->letter ? ", " : "  ", name);
 		if (row->argument)
 			snprintf(left + at, sizeof(left) - (size_t)at, " %s", row->argument);
-		fprintf(out, strlen(left) < 30 ? "  %-30s %s\n" : "  %s\n                                 %s\n", left,
-			row->help);
+		fprintf(out, strlen(left) < 30 ? "  %-30s %s\n"
+			: "  %s\n                                 %s\n", left, row->help);
 	}
 	fprintf(out, "  -h, --help                     show this text\n");
 }

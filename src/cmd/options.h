@@ -1,7 +1,8 @@
-/* cmd/options.h - one table per verb says what can be set; config file, environment and flags all fill it.
+/* cmd/options.h - one table per verb says what can be set; config file, environment and
+ * flags all fill it.
  *
- * The later one wins: config file (`--config F.yaml`, key `max-model-len`), TONGYUN_MAX_MODEL_LEN, --max-model-len.
- * The table also prints --help. Wrong usage is the caller's exit 2.
+ * The later one wins: config file (`--config F.yaml`, key `max-model-len`), TONGYUN_MAX_MODEL_LEN,
+ * --max-model-len. The table also prints --help. Wrong usage is the caller's exit 2.
  */
 #ifndef CMD_OPTIONS_H
 #define CMD_OPTIONS_H
@@ -21,7 +22,8 @@ enum option_kind {
 	OPTION_STRING,  /* const char * */
 	OPTION_INT,     /* int64_t in [min, max] */
 	OPTION_NUMBER,  /* double in [min, max] */
-	OPTION_LIST,    /* struct option_list: values of one source add up, those of a later one replace them */
+	OPTION_LIST,    /* struct option_list: values of one source add up, those of a later
+			 * one replace them */
 };
 
 struct option_list {
@@ -30,7 +32,8 @@ struct option_list {
 };
 
 struct option_row {
-	const char *name;       /* long name without dashes; several spellings blank separated, the first is shown */
+	const char *name;       /* long name without dashes; several spellings blank separated, the
+				 * first is shown */
 	char letter;            /* 0: none */
 	enum option_kind kind;
 	void *value;
@@ -51,12 +54,14 @@ struct options {
 /* Where a setting came from; the later one wins. */
 enum option_source { OPTION_UNSAID, OPTION_FILE, OPTION_ENVIRONMENT, OPTION_FLAGS };
 
-enum options_result { OPTIONS_OK, OPTIONS_HELP /* printed, exit 0 */, OPTIONS_WRONG /* said, exit 2 */ };
+enum options_result { OPTIONS_OK, OPTIONS_HELP /* printed, exit 0 */,
+	OPTIONS_WRONG /* said, exit 2 */ };
 
-/* Config file (when the table has a row "config"), environment, flags; positionals (pointers into argv) go to out.
- * argv[0] is the verb. Options may stand anywhere before "--". o must stay while options_source is asked. */
-enum options_result options_parse(const struct options *o, int argc, char **argv, const char **positionals,
-	uint32_t *positional_count) MUST_CHECK;
+/* Config file (when the table has a row "config"), environment, flags; positionals (pointers into
+ * argv) go to out. argv[0] is the verb. Options may stand anywhere before "--". o must stay while
+ * options_source is asked. */
+enum options_result options_parse(const struct options *o, int argc, char **argv,
+	const char **positionals, uint32_t *positional_count) MUST_CHECK;
 
 /* Who said the value that row->value == value now has. */
 enum option_source options_source(const void *value);

@@ -67,12 +67,13 @@ static enum err answer_once(struct answerer *a, const struct run *r, struct err_
 	if (r->settings.raw) {
 		err = answerer_prompt_raw(a, r->prompt, r->prompt_bytes, &prompt_tokens, info);
 	} else {
-		if (!(err = chat_begin(&messages, r->settings.system, info))
-			&& !(err = chat_add(messages, "user", r->prompt, r->prompt_bytes, info)))
+		if (!(err = chat_begin(&messages, r->settings.system, info)) &&
+			!(err = chat_add(messages, "user", r->prompt, r->prompt_bytes, info)))
 			err = answerer_prompt_chat(a, messages, &prompt_tokens, info);
 		json_decref(messages);
 	}
-	if (!err && !(err = answerer_answer(a, prompt_tokens, NULL, &stats, info)) && r->settings.stats)
+	if (!err && !(err = answerer_answer(a, prompt_tokens, NULL, &stats, info)) &&
+		r->settings.stats)
 		answer_stats_print(&stats);
 	return err;
 }
@@ -88,13 +89,15 @@ static enum err prompt_take(struct run *r, struct err_info *info)
 			return info->code;
 		r->prompt = r->piped.data ? r->piped.data : "";
 		r->prompt_bytes = r->piped.size;
-		if (!r->settings.raw && r->prompt_bytes > 0 && r->prompt[r->prompt_bytes - 1] == '\n')
+		if (!r->settings.raw && r->prompt_bytes > 0 &&
+			r->prompt[r->prompt_bytes - 1] == '\n')
 			r->prompt_bytes--;
 	} else {
 		return ERR_NONE;
 	}
 	if (r->prompt_bytes == 0)
-		return err_set(info, ERR_INPUT, "the prompt is empty: give one as argument, or pipe one in");
+		return err_set(info, ERR_INPUT,
+			"the prompt is empty: give one as argument, or pipe one in");
 	return ERR_NONE;
 }
 
@@ -119,21 +122,24 @@ static int run(struct run *r)
 	return err ? cmd_fail(&info) : CMD_DONE;
 }
 
-/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one. What -m or -p has said
- * is not an argument any more. */
-static bool arguments_take(struct run *r, const struct options *o, const char **positionals, uint32_t count)
+/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one.
+ * What -m or -p has said is not an argument any more. */
+static bool arguments_take(struct run *r, const struct options *o, const char **positionals,
+	uint32_t count)
 {
 	const bool model_said = options_source(&r->load.path) == OPTION_FLAGS;
 	const bool prompt_said = options_source(&r->prompt) == OPTION_FLAGS;
 
 	if (count + model_said + prompt_said > 2) {
-		options_wrong(o, "'%s' is too much: there is a MODEL and a PROMPT already", positionals[count - 1]);
+		options_wrong(o, "'%s' is too much: there is a MODEL and a PROMPT already",
+			positionals[count - 1]);
 		return false;
 	}
 	if (count == 2) {
 		r->load.path = positionals[0];
 		r->prompt = positionals[1];
-	} else if (count == 1 && !model_said && (prompt_said || cmd_looks_like_model(positionals[0]))) {
+	} else if (count == 1 && !model_said &&
+		(prompt_said || cmd_looks_like_model(positionals[0]))) {
 		r->load.path = positionals[0];
 	} else if (count == 1) {
 		r->prompt = positionals[0];
@@ -148,11 +154,14 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 
 int cmd_run(int argc, char **argv)
 {
-	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET, .min_p = UNSET,
+	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET,
+		.min_p = UNSET,
 		.repetition_penalty = UNSET, .presence_penalty = UNSET, .top_k = -1, .seed = -1};
 	const struct option_row rows[] = {
-		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL", "the model (also as argument)"},
-		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT", "the prompt (also as argument, or piped)"},
+		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL",
+			"the model (also as argument)"},
+		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT",
+		"the prompt (also as argument, or piped)"},
 		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
 		{"think", 0, OPTION_FLAG, &r.think, 0, 0, NULL, "think before answering"},
 		{"no-think", 0, OPTION_NO_FLAG, &r.think, 0, 0, NULL, "answer at once"},
@@ -160,20 +169,29 @@ int cmd_run(int argc, char **argv)
 		{"top-p", 0, OPTION_NUMBER, &r.top_p, 1e-9, 1, "X", "1: off"},
 		{"top-k", 0, OPTION_INT, &r.top_k, 0, 1 << 20, "N", "0: off"},
 		{"min-p", 0, OPTION_NUMBER, &r.min_p, 0, 1, "X", "0: off"},
-		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X", "1: off"},
-		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X", "0: off"},
-		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N", "the same seed gives the same answer"},
-		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N", "tokens of the answer at most (0: what the context allows)"},
+		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X",
+		"1: off"},
+		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X",
+		"0: off"},
+		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N",
+		"the same seed gives the same answer"},
+		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N",
+		"tokens of the answer at most (0: what the context allows)"},
 		{"max-model-len ctx-size", 'c', OPTION_INT, &r.context_max, 0, 1 << 24, "N",
 			"tokens of prompt and answer together (0: the model's, at most 4096)"},
-		{"stop", 0, OPTION_LIST, &r.stops, 0, 0, "TEXT", "ends the answer; may be given several times"},
+		{"stop", 0, OPTION_LIST, &r.stops, 0, 0, "TEXT",
+		"ends the answer; may be given several times"},
 		{"raw", 0, OPTION_FLAG, &r.settings.raw, 0, 0, NULL, "no chat template"},
-		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL, "time to first token and tokens/s on stderr"},
-		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N", "worker threads (default: one per core)"},
+		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL,
+		"time to first token and tokens/s on stderr"},
+		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N",
+		"worker threads (default: one per core)"},
 		{"isa", 0, OPTION_STRING, &r.load.isa, 0, 0, "NAME", "force an instruction set"},
 	};
-	const struct options o = {"run", "[MODEL] [PROMPT]", "Answers a prompt, streaming; without one, chats in the "
-		"terminal. Without MODEL the model inside the program is used.", rows, sizeof(rows) / sizeof(*rows), 2};
+	const struct options o = {"run", "[MODEL] [PROMPT]",
+		"Answers a prompt, streaming; without one, chats in the "
+		"terminal. Without MODEL the model inside the program is used.", rows,
+		sizeof(rows) / sizeof(*rows), 2};
 	const char *positionals[2];
 	uint32_t count;
 	int exit_code;

@@ -1,4 +1,5 @@
-/* cmd/serve.c - `tongyun serve`: models, each on a chip of its own over the same cores, behind the server. */
+/* cmd/serve.c - `tongyun serve`: models, each on a chip of its own over the same cores,
+ * behind the server. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@
 
 #define SEQUENCES_DEFAULT 16
 #define ROWS_DEFAULT      512
-#define SIM_PAGES_EACH    4     /* of the simulated executor: contexts per slot, as a share of the whole */
+/* of the simulated executor: contexts per slot, as a share of the whole */
+#define SIM_PAGES_EACH    4
 
 struct serve_model {
 	const struct serve *serve;
@@ -31,13 +33,14 @@ struct serve {
 	const char *isa;
 
 	struct serve_model models[SERVER_MODELS_MAX];
-	struct server_model served[SERVER_MODELS_MAX];   /* the same ones, as the server sees them */
+	struct server_model served[SERVER_MODELS_MAX];   /* the same ones, as the server sees
+							  * them */
 	uint32_t model_count;
 	struct server *server;
 };
 
-static enum err open_chip_executor(void *context, struct executor **out, const struct request_table *table,
-	struct wake *wake, struct err_info *info)
+static enum err open_chip_executor(void *context, struct executor **out,
+	const struct request_table *table, struct wake *wake, struct err_info *info)
 {
 	const struct serve_model *m = context;
 	const struct serve *s = m->serve;
@@ -52,9 +55,10 @@ static enum err open_chip_executor(void *context, struct executor **out, const s
 	return executor_chip_open(out, m->loaded.model, table, &config, wake, info);
 }
 
-/* Time as if the program ran on this chip at half of nominal rates: for trying the cloud without its arithmetic. */
-static enum err open_sim_executor(void *context, struct executor **out, const struct request_table *table,
-	struct wake *wake, struct err_info *info)
+/* Time as if the program ran on this chip at half of nominal rates: for trying the cloud
+ * without its arithmetic. */
+static enum err open_sim_executor(void *context, struct executor **out,
+	const struct request_table *table, struct wake *wake, struct err_info *info)
 {
 	static const struct chip_cost_rates rates = {
 		.bytes_per_s = 20000000000, .ops_per_s = 500000000000, .step_ns = 200000};
@@ -74,7 +78,8 @@ static enum err open_sim_executor(void *context, struct executor **out, const st
 	(void)wake;
 	if (s->context_max > 0 && (uint32_t)s->context_max < limits.context_max)
 		limits.context_max = (uint32_t)s->context_max;
-	limits.pages = (limits.context_max / CHIP_PAGE_TOKENS + 1) * limits.slots / SIM_PAGES_EACH + 1;
+	limits.pages = (limits.context_max / CHIP_PAGE_TOKENS + 1) * limits.slots / SIM_PAGES_EACH +
+		1;
 	model_cache_layout(m->loaded.model, CHIP_F16, &layout);
 	chip_cost_program(&cost, model_program_desc(m->loaded.model), &layout);
 	return executor_sim_open(out, &limits, table, &cost, &rates, NULL, info);
@@ -113,7 +118,8 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 	if (err)
 		return err;
 	m->serve = s;
-	served->id = index < s->aliases.count ? s->aliases.values[index] : model_name(m->loaded.model);
+	served->id = index < s->aliases.count ? s->aliases.values[index]
+		: model_name(m->loaded.model);
 	served->tokenizer = model_tokenizer(m->loaded.model);
 	served->chat_template = model_template(m->loaded.model);
 	served_defaults(served, model_config(m->loaded.model));
@@ -153,8 +159,10 @@ static int serve_run(struct serve *s)
 	return err ? cmd_fail(&info) : CMD_DONE;
 }
 
-/* MODELs as arguments stand in place of those of the file or the environment. False, and said, when wrong. */
-static bool models_named(struct serve *s, const struct options *o, const char **positionals, uint32_t count)
+/* MODELs as arguments stand in place of those of the file or the environment. False, and
+ * said, when wrong. */
+static bool models_named(struct serve *s, const struct options *o, const char **positionals,
+	uint32_t count)
 {
 	if (!cmd_model_once(o, &s->paths, positionals[0], count))
 		return false;
@@ -181,31 +189,44 @@ static void llama_spellings(int argc, char **argv)
 
 int cmd_serve(int argc, char **argv)
 {
-	static struct serve s = {.executor = "chip", .port = 8000, .sequences = SEQUENCES_DEFAULT, .rows = ROWS_DEFAULT,
+	static struct serve s = {.executor = "chip", .port = 8000, .sequences = SEQUENCES_DEFAULT,
+		.rows = ROWS_DEFAULT,
 		.grace_s = 30};
 	const struct option_row rows[] = {
-		{"config", 0, OPTION_STRING, &s.config_path, 0, 0, "F.yaml", "settings by the names below"},
-		{"host", 0, OPTION_STRING, &s.config.host, 0, 0, "ADDRESS", "where to listen (127.0.0.1)"},
+		{"config", 0, OPTION_STRING, &s.config_path, 0, 0, "F.yaml",
+			"settings by the names below"},
+		{"host", 0, OPTION_STRING, &s.config.host, 0, 0, "ADDRESS",
+		"where to listen (127.0.0.1)"},
 		{"port", 0, OPTION_INT, &s.port, 0, 65535, "N", "port (8000); 0: any free one"},
 		{"alias served-model-name", 'a', OPTION_LIST, &s.aliases, 0, 0, "NAME",
 			"the model's id in the API; one for each MODEL, in order"},
-		{"model", 'm', OPTION_LIST, &s.paths, 0, 0, "MODEL", "a model (also as argument); repeat for several"},
+		{"model", 'm', OPTION_LIST, &s.paths, 0, 0, "MODEL",
+		"a model (also as argument); repeat for several"},
 		{"max-model-len ctx-size", 'c', OPTION_INT, &s.context_max, 0, 1 << 24, "N",
 			"tokens of prompt and answer together (0: the model's)"},
-		{"max-num-seqs parallel", 0, OPTION_INT, &s.sequences, 1, 256, "N", "sequences at once (16); also -np"},
-		{"max-num-batched-tokens", 0, OPTION_INT, &s.rows, 16, CHIP_ROWS_MAX, "N", "tokens of a step (512)"},
-		{"kv-cache-mib", 0, OPTION_INT, &s.cache_mib, 0, 1 << 24, "N", "memory for each model's cache (0: by rule)"},
-		{"threads", 't', OPTION_INT, &s.threads, 0, 1024, "N", "worker threads (one per core)"},
+		{"max-num-seqs parallel", 0, OPTION_INT, &s.sequences, 1, 256, "N",
+		"sequences at once (16); also -np"},
+		{"max-num-batched-tokens", 0, OPTION_INT, &s.rows, 16, CHIP_ROWS_MAX, "N",
+		"tokens of a step (512)"},
+		{"kv-cache-mib", 0, OPTION_INT, &s.cache_mib, 0, 1 << 24, "N",
+		"memory for each model's cache (0: by rule)"},
+		{"threads", 't', OPTION_INT, &s.threads, 0, 1024, "N",
+		"worker threads (one per core)"},
 		{"isa", 0, OPTION_STRING, &s.isa, 0, 0, "NAME", "force an instruction set"},
-		{"api-key", 0, OPTION_STRING, &s.config.api_key, 0, 0, "KEY", "a valid key; belongs to tenant local"},
+		{"api-key", 0, OPTION_STRING, &s.config.api_key, 0, 0, "KEY",
+		"a valid key; belongs to tenant local"},
 		{"allow-anonymous", 0, OPTION_FLAG, &s.config.allow_anonymous, 0, 0, NULL,
 			"listen beyond loopback without any key"},
-		{"currency", 0, OPTION_STRING, &s.config.currency, 0, 0, "CODE", "of a new database (CNY)"},
-		{"grace", 0, OPTION_INT, &s.grace_s, 0, 86400, "SECONDS", "for running requests at SIGTERM (30)"},
-		{"executor", 0, OPTION_STRING, &s.executor, 0, 0, "chip|sim", "sim: no arithmetic, tokens by rule"},
+		{"currency", 0, OPTION_STRING, &s.config.currency, 0, 0, "CODE",
+		"of a new database (CNY)"},
+		{"grace", 0, OPTION_INT, &s.grace_s, 0, 86400, "SECONDS",
+		"for running requests at SIGTERM (30)"},
+		{"executor", 0, OPTION_STRING, &s.executor, 0, 0, "chip|sim",
+		"sim: no arithmetic, tokens by rule"},
 	};
 	const struct options o = {"serve", "[MODEL...]",
-		"Serves models by the OpenAI API, metered and billed to tenants.", rows, sizeof(rows) / sizeof(*rows),
+		"Serves models by the OpenAI API, metered and billed to tenants.", rows,
+		sizeof(rows) / sizeof(*rows),
 		SERVER_MODELS_MAX};
 	const char *positionals[SERVER_MODELS_MAX] = {0};
 	uint32_t count;

@@ -24,7 +24,8 @@ static int64_t kv_bytes_per_token(const struct model_config *c)
 static int64_t state_bytes(const struct model_config *c)
 {
 	const int64_t recurrent = (int64_t)c->delta_v_heads * c->delta_k_dim * c->delta_v_dim * 4;
-	const int64_t conv = (int64_t)model_config_delta_channels(c) * (c->delta_layers ? c->delta_conv - 1 : 0) * 4;
+	const int64_t conv = (int64_t)model_config_delta_channels(c) * (c->delta_layers
+		? c->delta_conv - 1 : 0) * 4;
 
 	return c->delta_layers * (recurrent + conv);
 }
@@ -54,8 +55,10 @@ static void licence_find(const struct model *m, const char *path, char out[LICEN
 
 	out[0] = '\0';
 	if (gguf && !gguf_get_string(gguf, "general.license", &said, &info) && said.size > 0)
-		snprintf(out, LICENCE_BYTES, "%.*s", (int)(said.size < LICENCE_BYTES ? said.size : LICENCE_BYTES), said.data);
-	if (gguf || !path || file_join(card_path, sizeof(card_path), path, "README.md") || !file_exists(card_path))
+		snprintf(out, LICENCE_BYTES, "%.*s",
+			(int)(said.size < LICENCE_BYTES ? said.size : LICENCE_BYTES), said.data);
+	if (gguf || !path || file_join(card_path, sizeof(card_path), path, "README.md") ||
+		!file_exists(card_path))
 		return;
 	buf_init(&card, CARD_BYTES_MAX);
 	if (!file_read(&card, card_path, &info) && card.data)
@@ -69,11 +72,16 @@ static json_t *show_json(const struct model *m, const char *licence)
 	const struct weights *w = model_weights(m);
 
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:i, s:s?}", "name",
-		model_name(m), "architecture", model_arch_name(c->arch), "parameters", (json_int_t)w->parameters,
-		"size_bytes", (json_int_t)w->size_bytes, "type", dtype_of_chip(w->type)->name, "context_max",
-		(int)c->context_max, "layers", (int)c->layers, "attention_layers", (int)c->attention_layers,
-		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn, "vocab",
-		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c), "state_bytes",
+		model_name(m), "architecture", model_arch_name(c->arch), "parameters",
+		(json_int_t)w->parameters,
+		"size_bytes", (json_int_t)w->size_bytes, "type", dtype_of_chip(w->type)->name,
+		"context_max",
+		(int)c->context_max, "layers", (int)c->layers, "attention_layers",
+		(int)c->attention_layers,
+		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn,
+		"vocab",
+		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
+		"state_bytes",
 		(json_int_t)state_bytes(c), "chat_template", w->chat_template != NULL, "tokens",
 		(int)tokenizer_count(model_tokenizer(m)), "licence", *licence ? licence : NULL);
 }
@@ -88,13 +96,15 @@ static void show_print(const struct model *m, const char *licence)
 	printf("  parameters    %llu\n", (unsigned long long)w->parameters);
 	printf("  weights       %llu bytes, mostly %s\n", (unsigned long long)w->size_bytes,
 		dtype_of_chip(w->type)->name);
-	printf("  layers        %u: %u attention, %u DeltaNet\n", c->layers, c->attention_layers, c->delta_layers);
+	printf("  layers        %u: %u attention, %u DeltaNet\n", c->layers, c->attention_layers,
+		c->delta_layers);
 	printf("  hidden, ffn   %u, %u\n", c->hidden, c->ffn);
-	printf("  heads         %u of %u, %u for keys and values\n", c->heads, c->head_dim, c->kv_heads);
+	printf("  heads         %u of %u, %u for keys and values\n", c->heads, c->head_dim,
+		c->kv_heads);
 	printf("  vocabulary    %u tokens\n", c->vocab_used);
 	printf("  context       %u tokens at most\n", c->context_max);
-	printf("  memory        %lld bytes a token, %lld bytes a sequence\n", (long long)kv_bytes_per_token(c),
-		(long long)state_bytes(c));
+	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
+		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
 	printf("  template      %s\n", w->chat_template ? "yes" : "none: raw prompts only");
 	printf("  licence       %s\n", *licence ? licence : "not said");
 	if (*w->note)
@@ -109,8 +119,8 @@ int cmd_show(int argc, char **argv)
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
-	const struct options options = {"show", "[MODEL]", "Tells what a model is and what it needs.", rows,
-		sizeof(rows) / sizeof(*rows), 1};
+	const struct options options = {"show", "[MODEL]",
+		"Tells what a model is and what it needs.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	char licence[LICENCE_BYTES];
 	struct cmd_model m;

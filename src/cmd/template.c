@@ -1,4 +1,5 @@
-/* cmd/template.c - `tongyun template`: the prompt that a model's chat template makes of messages. */
+/* cmd/template.c - `tongyun template`: the prompt that a model's chat template
+ * makes of messages. */
 #include <stdio.h>
 
 #include "base/arena.h"
@@ -11,7 +12,8 @@
 #define SCRATCH_CHUNK     ((size_t)64 << 10)
 #define SCRATCH_BYTES_MAX ((size_t)1 << 30)
 
-static enum err render(const struct model *m, const char *path, bool generation_prompt, struct err_info *info)
+static enum err render(const struct model *m, const char *path, bool generation_prompt,
+	struct err_info *info)
 {
 	struct jinja_output text;
 	struct arena scratch;
@@ -48,11 +50,14 @@ int cmd_template(int argc, char **argv)
 	bool generation_prompt = true;
 	const struct option_row rows[] = {
 		{"messages", 0, OPTION_STRING, &messages, 0, 0, "F.json",
-			"{\"messages\":[...],\"tools\":[...],\"chat_template_kwargs\":{...}}; -: stdin"},
-		{"no-generation-prompt", 0, OPTION_NO_FLAG, &generation_prompt, 0, 0, NULL, "end after the last message"},
+			"{\"messages\":[...],\"tools\":[...],\"chat_template_kwargs\":{...}}; -: "
+			"stdin"},
+		{"no-generation-prompt", 0, OPTION_NO_FLAG, &generation_prompt, 0, 0, NULL,
+		"end after the last message"},
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 	};
-	const struct options o = {"template", "[MODEL] --messages F.json", "Prints the prompt that the model's chat template "
+	const struct options o = {"template", "[MODEL] --messages F.json",
+		"Prints the prompt that the model's chat template "
 		"makes of messages.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;

@@ -1,4 +1,5 @@
-/* cmd/tokenize.c - `tongyun tokenize` and `tongyun detokenize`: standard input to standard output. */
+/* cmd/tokenize.c - `tongyun tokenize` and `tongyun detokenize`: standard input to
+ * standard output. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@ static void print_ids(const struct token_list *list, bool as_json)
 	puts(as_json ? "]" : "");
 }
 
-static enum err tokenize(const struct tokenizer *t, bool special, bool as_json, struct err_info *info)
+static enum err tokenize(const struct tokenizer *t, bool special, bool as_json,
+	struct err_info *info)
 {
 	struct token_list list = {0};
 	struct arena scratch;
@@ -42,7 +44,8 @@ static enum err tokenize(const struct tokenizer *t, bool special, bool as_json, 
 		err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text", text.size);
 		goto done;
 	}
-	if (!(err = tokenizer_encode(t, text.data ? text.data : "", text.size, special, &scratch, &list, info)))
+	if (!(err = tokenizer_encode(t, text.data ? text.data : "", text.size, special, &scratch,
+		&list, info)))
 		print_ids(&list, as_json);
 done:
 	mem_free(list.ids);
@@ -56,11 +59,13 @@ int cmd_tokenize(int argc, char **argv)
 	bool special = false, as_json = false;
 	const char *path = NULL, *positional = NULL;
 	const struct option_row rows[] = {
-		{"special", 0, OPTION_FLAG, &special, 0, 0, NULL, "text such as <|im_end|> becomes its special token"},
+		{"special", 0, OPTION_FLAG, &special, 0, 0, NULL,
+			"text such as <|im_end|> becomes its special token"},
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON array"},
 	};
-	const struct options options = {"tokenize", "[MODEL] < TEXT", "Prints the token ids of the text on standard "
+	const struct options options = {"tokenize", "[MODEL] < TEXT",
+		"Prints the token ids of the text on standard "
 		"input.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;
@@ -96,7 +101,8 @@ static enum err detokenize(const struct tokenizer *t, struct err_info *info)
 		const unsigned long id = strtoul(at, &end, 10);
 
 		if (end == at || id >= tokenizer_count(t)) {
-			err = err_set(info, ERR_INPUT, "standard input: '%.16s' is not a token id below %zu", at,
+			err = err_set(info, ERR_INPUT,
+				"standard input: '%.16s' is not a token id below %zu", at,
 				tokenizer_count(t));
 			goto done;
 		}
@@ -115,7 +121,8 @@ int cmd_detokenize(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 	};
-	const struct options options = {"detokenize", "[MODEL] < IDS", "Prints the text of the token ids on standard "
+	const struct options options = {"detokenize", "[MODEL] < IDS",
+		"Prints the text of the token ids on standard "
 		"input, blank separated or a JSON array.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;

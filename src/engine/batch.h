@@ -1,8 +1,8 @@
 /* engine/batch.h - what the scheduler asks of an executor in one step, and what comes back.
  *
- * Plain data. A batch names sequences by slot and requests by handle; it is owned by the core until a
- * RUN action gives it away, by the executor until DONE gives it back. Token values never pass here:
- * the executor writes them into the request's answer, the core sees counts.
+ * Plain data. A batch names sequences by slot and requests by handle; it is owned by the core until
+ * a RUN action gives it away, by the executor until DONE gives it back. Token values never pass
+ * here: the executor writes them into the request's answer, the core sees counts.
  *
  *	items     | prefill slot 3, rows 0..511 | decode slot 1, row 97 | decode slot 7, row 12 |
  *	pages     | 5 9 2 ...                   | 11 4 8 1              | 3                      |
@@ -38,7 +38,8 @@ enum batch_end {
 };
 
 struct batch_result {
-	uint32_t token_count;   /* sampled for the item: 0 or 1; 0 when its sequence had ended before */
+	uint32_t token_count;   /* sampled for the item: 0 or 1; 0 when its sequence
+				 * had ended before */
 	enum batch_end end;
 	uint64_t token_hash;    /* of the sampled tokens: for the journal */
 };

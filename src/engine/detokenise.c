@@ -27,13 +27,15 @@ void detokenise_init(struct detokenise *d, const struct request_stop *stops, uin
 	stop_init(&d->stop, stops, stop_count);
 }
 
-/* Feeds the bytes from new_from on; where the stop string begins that they complete, held_bytes if none. */
+/* Feeds the bytes from new_from on; where the stop string begins that they complete,
+ * held_bytes if none. */
 static uint32_t stop_find(struct detokenise *d, uint32_t new_from)
 {
 	uint32_t which;
 	size_t excess;
 
-	if (!stop_feed(&d->stop, d->stops, d->stop_count, d->tokens > d->tokens_min, d->held + new_from,
+	if (!stop_feed(&d->stop, d->stops, d->stop_count, d->tokens > d->tokens_min,
+		d->held + new_from,
 		    d->held_bytes - new_from, &which, &excess))
 		return d->held_bytes;
 	const uint32_t from_end = (uint32_t)excess + d->stops[which].size;
@@ -74,7 +76,8 @@ static uint32_t held_release(struct detokenise *d, uint32_t cut, struct buf *tex
 	return tokens;
 }
 
-/* The text before the stop string goes out with every held token: those of the stop string have no text of their own. */
+/* The text before the stop string goes out with every held token: those of the stop string have no
+ * text of their own. */
 static uint32_t stopped_release(struct detokenise *d, uint32_t stop_at, struct buf *text)
 {
 	const uint32_t tokens = d->held_tokens;
@@ -88,7 +91,8 @@ static uint32_t stopped_release(struct detokenise *d, uint32_t stop_at, struct b
 
 uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, struct buf *text)
 {
-	const uint32_t kept = (uint32_t)(size < DETOKENISE_TOKEN_BYTES_MAX ? size : DETOKENISE_TOKEN_BYTES_MAX);
+	const uint32_t kept = (uint32_t)(size < DETOKENISE_TOKEN_BYTES_MAX ? size
+		: DETOKENISE_TOKEN_BYTES_MAX);
 	uint32_t tokens = 0;
 
 	d->tokens++;

@@ -1,4 +1,5 @@
-/* engine/detokenise.h - tokens become text that may go out: whole tokens, whole characters, no part of a stop string.
+/* engine/detokenise.h - tokens become text that may go out: whole tokens, whole characters, no part
+ * of a stop string.
  *
  * Pure. Fed the bytes of one token after another; what may not go out yet is held back:
  *
@@ -20,32 +21,37 @@
 #include "engine/request.h"
 #include "engine/stop.h"
 
-/* A token's bytes beyond this many are dropped: no tokenizer that the model floor accepts has one. */
+/* A token's bytes beyond this many are dropped: no tokenizer that the model floor
+ * accepts has one. */
 #define DETOKENISE_TOKEN_BYTES_MAX 1024
-/* Room for a stop string that is almost complete, an unfinished character and one more token. Only an answer whose
- * tokens and characters never end together for this long is cut inside a character. */
+/* Room for a stop string that is almost complete, an unfinished character and one more
+ * token. Only an answer whose tokens and characters never end together for this long is cut
+ * inside a character. */
 #define DETOKENISE_HELD_MAX        2048
 
 struct detokenise {
 	const struct request_stop *stops;    /* the caller's, must outlive this */
 	uint32_t stop_count;
-	uint32_t tokens_min;                 /* a stop string completed by an earlier token does not count */
+	uint32_t tokens_min;                 /* a stop string completed by an earlier token
+					      * does not count */
 
 	uint32_t tokens;                     /* added so far */
 	struct stop_state stop;              /* over all text so far */
-	bool stopped;                        /* a stop string is complete; text from it on never goes out */
+	bool stopped;                        /* a stop string is complete; text from it on
+					      * never goes out */
 	uint32_t held_bytes;
 	uint32_t held_tokens;
-	uint32_t ends[DETOKENISE_HELD_MAX + 1];  /* [i]: how many held tokens end after byte i; 0: before any byte */
+	/* [i]: how many held tokens end after byte i; 0: before any byte */
+	uint32_t ends[DETOKENISE_HELD_MAX + 1];
 	char held[DETOKENISE_HELD_MAX];
 };
 
 void detokenise_init(struct detokenise *d, const struct request_stop *stops, uint32_t stop_count,
 	uint32_t tokens_min);
 
-/* The next token of the answer; size 0 for one that has no text (special tokens). Appends what may go out to *text and
- * returns of how many tokens that is; 0 may still come with stopped set. After stopped all tokens count and have no
- * text. */
+/* The next token of the answer; size 0 for one that has no text (special tokens). Appends what may
+ * go out to *text and returns of how many tokens that is; 0 may still come with stopped set. After
+ * stopped all tokens count and have no text. */
 uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, struct buf *text);
 
 /* The answer is over: what is still held goes out. Returns of how many tokens that is. */

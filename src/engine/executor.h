@@ -1,12 +1,12 @@
 /* engine/executor.h - the seam between the core that decides and whatever runs a batch.
  *
- * Real (executor_chip.h): its own thread runs the model's program on a chip. Simulated (executor_sim.h): charges
- * time from chip/cost on whatever clock it is given, and returns tokens by rule. Up to EXECUTOR_BATCHES_MAX
- * batches are in flight; they end in order.
+ * Real (executor_chip.h): its own thread runs the model's program on a chip. Simulated
+ * (executor_sim.h): charges time from chip/cost on whatever clock it is given, and returns tokens
+ * by rule. Up to EXECUTOR_BATCHES_MAX batches are in flight; they end in order.
  *
  * Slots belong to the executor: last token, true length, sampler state, stop matching. A batch may
- * have been planned before the one ahead of it ended a sequence: rows of a sequence that is over are
- * dropped, and their result has token_count 0.
+ * have been planned before the one ahead of it ended a sequence: rows of a sequence that is over
+ * are dropped, and their result has token_count 0.
  */
 #ifndef ENGINE_EXECUTOR_H
 #define ENGINE_EXECUTOR_H
@@ -25,7 +25,8 @@
 struct executor_limits {
 	uint32_t context_max;   /* tokens of prompt and answer together */
 	uint32_t slots;
-	uint32_t pages;         /* of CHIP_PAGE_TOKENS tokens; 0: the model has no attention layers */
+	uint32_t pages;         /* of CHIP_PAGE_TOKENS tokens; 0: the model has no
+				 * attention layers */
 	uint32_t states;        /* state slots; 0: none needed */
 	uint32_t rows_max;      /* of a batch */
 	uint32_t vocab;         /* real tokens */

@@ -1,5 +1,5 @@
-/* engine/executor_chip.c - see executor_chip.h. Two rings and a thread: a batch comes in, becomes the tables of
- * a step, and goes back with a token for each item that sampled. */
+/* engine/executor_chip.c - see executor_chip.h. Two rings and a thread: a batch comes in, becomes
+ * the tables of a step, and goes back with a token for each item that sampled. */
 #include "engine/executor_chip.h"
 
 #include <assert.h>
@@ -15,7 +15,8 @@
 #include "model/model.h"
 #include "model/tokenizer.h"
 
-#define CACHE_SHARE 4   /* by default the caches of all models take at most a quarter of the chip's memory */
+/* by default the caches of all models take at most a quarter of the chip's memory */
+#define CACHE_SHARE 4
 
 /* A running sequence, as the executor knows it. */
 struct slot {
@@ -46,7 +47,8 @@ struct executor_chip {
 };
 
 /* Where the token of row `index` of a sequence comes from. */
-static void row_input(struct chip_row *row, const struct request *r, const struct batch_item *item, uint32_t index)
+static void row_input(struct chip_row *row, const struct request *r, const struct batch_item *item,
+	uint32_t index)
 {
 	if (index < r->prompt_tokens) {
 		row->input = CHIP_INPUT_TOKEN;
@@ -62,7 +64,8 @@ static void row_input(struct chip_row *row, const struct request *r, const struc
 	}
 }
 
-static void slot_open(struct executor_chip *e, const struct batch_item *item, const struct request *r)
+static void slot_open(struct executor_chip *e, const struct batch_item *item,
+	const struct request *r)
 {
 	struct slot *slot = &e->slots[item->slot];
 
@@ -78,11 +81,12 @@ static void slot_open(struct executor_chip *e, const struct batch_item *item, co
 
 		assert(!complete);
 	}
-	chip_slot_open(e->chip, e->cache, item->slot, &r->sampling, r->prompt, r->prompt_tokens, r->answer,
-		r->answer_tokens);
+	chip_slot_open(e->chip, e->cache, item->slot, &r->sampling, r->prompt, r->prompt_tokens,
+		r->answer, r->answer_tokens);
 }
 
-static void step_add_item(struct executor_chip *e, struct chip_step *step, const struct batch *batch, uint32_t at)
+static void step_add_item(struct executor_chip *e, struct chip_step *step,
+	const struct batch *batch, uint32_t at)
 {
 	const struct batch_item *item = &batch->items[at];
 	const struct request *r = e->table->by_handle[item->request];
@@ -101,7 +105,8 @@ static void step_add_item(struct executor_chip *e, struct chip_step *step, const
 		const uint32_t index = item->first_token + i;
 		struct chip_row *row = &e->rows[step->row_count + i];
 
-		*row = (struct chip_row){.sequence = step->sequence_count, .position = {index, index, index}};
+		*row = (struct chip_row){.sequence = step->sequence_count,
+			.position = {index, index, index}};
 		row_input(row, r, item, index);
 	}
 	step->row_count += item->row_count;
@@ -142,7 +147,8 @@ static bool is_eos(const struct request *r, uint32_t token)
 }
 
 /* Appends the token to the answer and says whether the answer is over with it (rules.md 7). */
-static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, struct request *r, uint32_t token)
+static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, struct request *r,
+	uint32_t token)
 {
 	assert(r->answer_tokens < r->answer_tokens_max);
 	r->answer[r->answer_tokens++] = token;
@@ -151,7 +157,8 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 
 	const struct token_text text = tokenizer_answer_text(model_tokenizer(e->model), token);
 
-	if (stop_feed(&slot->stop, r->stops, r->stop_count, r->answer_tokens > r->answer_tokens_min, text.bytes,
+	if (stop_feed(&slot->stop, r->stops, r->stop_count, r->answer_tokens > r->answer_tokens_min,
+		text.bytes,
 		    text.size, NULL, NULL))
 		return BATCH_END_STOP;
 	return r->answer_tokens == r->answer_tokens_max ? BATCH_END_LENGTH : BATCH_END_NOT;
@@ -172,7 +179,8 @@ static void step_results(struct executor_chip *e, const struct chip_step *step, 
 		if (token == CHIP_NONE) {
 			result->end = BATCH_END_ERROR;
 		} else {
-			result->end = answer_add(e, slot, e->table->by_handle[item->request], token);
+			result->end = answer_add(e, slot, e->table->by_handle[item->request],
+				token);
 			result->token_count = 1;
 			result->token_hash = hash_mix(0, token);
 		}
@@ -180,11 +188,12 @@ static void step_results(struct executor_chip *e, const struct chip_step *step, 
 	}
 }
 
-/* Nothing of the step counts: its sequences are over, and rows already planned for them are dropped. */
+/* Nothing of the step counts: its sequences are over, and rows already planned for
+ * them are dropped. */
 static void batch_fail(struct executor_chip *e, struct batch *batch, const struct err_info *info)
 {
-	log_line(LOG_ERROR, "engine/executor", "batch %llu of %u rows failed: %s", (unsigned long long)batch->id,
-		batch->row_count, info->text);
+	log_line(LOG_ERROR, "engine/executor", "batch %llu of %u rows failed: %s",
+		(unsigned long long)batch->id, batch->row_count, info->text);
 	batch->failed = true;
 	for (uint32_t i = 0; i < batch->item_count; i++)
 		e->slots[batch->items[i].slot].ended = true;
@@ -201,8 +210,8 @@ static void batch_run(struct executor_chip *e, struct batch *batch)
 	step_build(e, &step, batch);
 	if (step.row_count == 0)
 		return;
-	if (chip_submit(e->chip, model_program(e->model), e->cache, &step, NULL, &ticket, &info)
-		|| chip_wait(e->chip, ticket, &output, &info))
+	if (chip_submit(e->chip, model_program(e->model), e->cache, &step, NULL, &ticket, &info) ||
+		chip_wait(e->chip, ticket, &output, &info))
 		batch_fail(e, batch, &info);
 	else
 		step_results(e, &step, batch);
@@ -270,7 +279,8 @@ static const struct executor_ops executor_chip_ops = {
 	.close = executor_chip_close,
 };
 
-/* Pages for every slot's whole context if memory has it, else as many as fit; states one per slot. */
+/* Pages for every slot's whole context if memory has it, else as many as fit;
+ * states one per slot. */
 static enum err cache_plan(struct executor_chip *e, const struct executor_chip_config *config,
 	struct chip_cache_layout *layout, struct err_info *info)
 {
@@ -289,11 +299,13 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 	limits->states = layout->delta_layers > 0 ? config->slots : 0;
 
 	const int64_t budget = config->cache_bytes > 0 ? config->cache_bytes
-						       : about.memory_bytes / CACHE_SHARE / (config->neighbours + 1);
-	const int64_t left = budget - (int64_t)limits->states * chip_cache_state_bytes(e->chip, layout);
+		: about.memory_bytes / CACHE_SHARE / (config->neighbours + 1);
+	const int64_t left = budget - (int64_t)limits->states * chip_cache_state_bytes(e->chip,
+		layout);
 	if (layout->attention_layers > 0 && left > 0) {
 		const int64_t fit = left / chip_cache_page_bytes(e->chip, layout);
-		const int64_t per_slot = (limits->context_max + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
+		const int64_t per_slot = (limits->context_max + CHIP_PAGE_TOKENS -
+			1) / CHIP_PAGE_TOKENS;
 		int64_t want = per_slot * config->slots;
 
 		if (want > BATCH_PAGES_MAX)
@@ -304,7 +316,8 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 	}
 	if (left <= 0 || (layout->attention_layers > 0 && limits->pages == 0))
 		return err_set(info, ERR_MEMORY,
-			"the cache needs more than the %lld bytes it may use; lower --parallel or raise the limit",
+			"the cache needs more than the %lld bytes it may use; lower --parallel or "
+			"raise the limit",
 			(long long)budget);
 	layout->pages = limits->pages;
 	layout->states = limits->states;
@@ -322,15 +335,17 @@ static enum err buffers_open(struct executor_chip *e, struct err_info *info)
 	e->tokens = mem_alloc(BATCH_ITEMS_MAX, sizeof(*e->tokens));
 	e->in = ring_open(EXECUTOR_BATCHES_MAX, sizeof(struct batch *));
 	e->out = ring_open(EXECUTOR_BATCHES_MAX, sizeof(struct batch *));
-	if (!e->slots || !e->rows || !e->sequences || !e->item_of || !e->tokens || !e->in || !e->out)
+	if (!e->slots || !e->rows || !e->sequences || !e->item_of || !e->tokens || !e->in ||
+		!e->out)
 		return err_set(info, ERR_MEMORY, "out of memory for the executor");
 	for (uint32_t i = 0; i < e->base.limits.slots; i++)
 		e->slots[i].request = BATCH_NONE;
 	return ERR_NONE;
 }
 
-enum err executor_chip_open(struct executor **out, struct model *model, const struct request_table *table,
-	const struct executor_chip_config *config, struct wake *wake, struct err_info *info)
+enum err executor_chip_open(struct executor **out, struct model *model,
+	const struct request_table *table, const struct executor_chip_config *config,
+	struct wake *wake, struct err_info *info)
 {
 	struct chip_cache_layout layout = {0};
 	struct executor_chip *e = mem_alloc(1, sizeof(*e));
@@ -353,8 +368,8 @@ enum err executor_chip_open(struct executor **out, struct model *model, const st
 		err = err_set_errno(info, "executor wake-up");
 		goto failed;
 	}
-	if ((err = chip_cache_open(e->chip, &e->cache, &layout, info))
-		|| (err = thread_start(&e->thread, "ty-executor", executor_main, e, info)))
+	if ((err = chip_cache_open(e->chip, &e->cache, &layout, info)) ||
+		(err = thread_start(&e->thread, "ty-executor", executor_main, e, info)))
 		goto failed;
 	*out = &e->base;
 	return ERR_NONE;

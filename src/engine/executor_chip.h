@@ -11,12 +11,14 @@ struct executor_chip_config {
 	uint32_t slots;         /* sequences at once */
 	uint32_t rows_max;      /* rows of a batch: the token budget */
 	int64_t cache_bytes;    /* for pages and states together; 0: by rule from free memory */
-	uint32_t neighbours;    /* other models on the same machine, which get caches by the same rule */
+	uint32_t neighbours;    /* other models on the same machine, which get caches
+				 * by the same rule */
 };
 
-/* model (and its chip) stay the caller's and must outlive it; requests are found by handle in table. wake is set when
- * a batch is finished. */
-enum err executor_chip_open(struct executor **out, struct model *model, const struct request_table *table,
-	const struct executor_chip_config *config, struct wake *wake, struct err_info *info) MUST_CHECK;
+/* model (and its chip) stay the caller's and must outlive it; requests are found by handle in
+ * table. wake is set when a batch is finished. */
+enum err executor_chip_open(struct executor **out, struct model *model,
+	const struct request_table *table, const struct executor_chip_config *config,
+	struct wake *wake, struct err_info *info) MUST_CHECK;
 
 #endif

@@ -1,8 +1,9 @@
 /* engine/request.h - one request on its way: what was asked, in tokens, and the answer as it grows.
  *
- * Made by the front in the request's own arena, then immutable but for the answer. The executor alone
- * appends to answer; others read the first n tokens after a message told them n. The front frees it
- * after the core has said END, which it says only when no batch in flight names the request.
+ * Made by the front in the request's own arena, then immutable but for the answer. The
+ * executor alone appends to answer; others read the first n tokens after a message told them
+ * n. The front frees it after the core has said END, which it says only when no batch in
+ * flight names the request.
  */
 #ifndef ENGINE_REQUEST_H
 #define ENGINE_REQUEST_H
@@ -25,7 +26,8 @@ struct request_stop {
 };
 
 struct request {
-	uint32_t handle;                /* index in the table of requests; what small messages carry */
+	uint32_t handle;                /* index in the table of requests; what small
+					 * messages carry */
 	uint32_t model;                 /* index of the pool */
 
 	const uint32_t *prompt;
@@ -45,7 +47,8 @@ struct request {
 	struct arena arena;
 };
 
-/* Requests by handle, shared by front, core and executor; a slot is taken and given back by the front. */
+/* Requests by handle, shared by front, core and executor; a slot is taken and given
+ * back by the front. */
 struct request_table {
 	struct request **by_handle;
 	uint32_t capacity;

@@ -15,19 +15,19 @@
 /* Life of a sequence; it owns a slot, a state and pages in the states marked *, and those are
  * given back when it leaves them, which it does only while no batch names it.
  *
- *	state      from               to                  in list
- *	FREE       OVER               WAITING             -
- *	WAITING    FREE RUNNING       RUNNING PARKED      waiting     not paused
- *	           LEAVING PARKED     OVER
- *	PARKED     WAITING RUNNING    WAITING OVER        -           paused, owns nothing
- *	           LEAVING
- *	RUNNING*   WAITING            WAITING PARKED      running     paused: as long as nobody waits
- *	                              LEAVING ENDING
- *	LEAVING*   RUNNING            WAITING PARKED      running     preempted, batches run still
- *	                              ENDING
- *	ENDING*    RUNNING LEAVING    OVER                running     ended, batches run still
- *	OVER       WAITING PARKED     FREE                -           END is not told yet
- *	           ENDING
+ *   state      from               to                  in list
+ *   FREE       OVER               WAITING             -
+ *   WAITING    FREE RUNNING       RUNNING PARKED      waiting     not paused
+ *              LEAVING PARKED     OVER
+ *   PARKED     WAITING RUNNING    WAITING OVER        -           paused, owns nothing
+ *              LEAVING
+ *   RUNNING*   WAITING            WAITING PARKED      running     paused: as long as nobody waits
+ *                                 LEAVING ENDING
+ *   LEAVING*   RUNNING            WAITING PARKED      running     preempted, batches run still
+ *                                 ENDING
+ *   ENDING*    RUNNING LEAVING    OVER                running     ended, batches run still
+ *   OVER       WAITING PARKED     FREE                -           END is not told yet
+ *              ENDING
  */
 enum sequence_state {
 	SEQUENCE_FREE,

@@ -1,4 +1,5 @@
-/* engine/session.c - see session.h. Every sequence owns its pages, its state and its slot for life. */
+/* engine/session.c - see session.h. Every sequence owns its pages, its state and
+ * its slot for life. */
 #include "engine/session.h"
 
 #include <assert.h>
@@ -47,7 +48,8 @@ static void deal(uint32_t *values, uint32_t count, uint64_t seed)
 	}
 }
 
-static enum err session_buffers(struct session *s, const struct session_options *options, struct err_info *info)
+static enum err session_buffers(struct session *s, const struct session_options *options,
+	struct err_info *info)
 {
 	const uint32_t page_count = s->sequences * s->pages_each;
 
@@ -64,8 +66,8 @@ static enum err session_buffers(struct session *s, const struct session_options 
 	return ERR_NONE;
 }
 
-enum err session_open(struct session **out, struct model *model, const struct session_options *options,
-	struct err_info *info)
+enum err session_open(struct session **out, struct model *model,
+	const struct session_options *options, struct err_info *info)
 {
 	const struct model_config *config = model_config(model);
 	struct chip_cache_layout layout;
@@ -82,7 +84,8 @@ enum err session_open(struct session **out, struct model *model, const struct se
 	s->sequences = options->sequences;
 	s->context_max = options->context_max;
 	if (s->context_max == 0)
-		s->context_max = config->context_max < CONTEXT_DEFAULT ? config->context_max : CONTEXT_DEFAULT;
+		s->context_max = config->context_max < CONTEXT_DEFAULT ? config->context_max
+			: CONTEXT_DEFAULT;
 	s->chunk = options->chunk;
 	if (s->chunk == 0 || s->chunk > model_program_desc(model)->rows_max)
 		s->chunk = model_program_desc(model)->rows_max;
@@ -93,8 +96,8 @@ enum err session_open(struct session **out, struct model *model, const struct se
 	layout.states = s->has_states ? s->sequences : 0;
 	layout.slots = s->sequences;
 	layout.context_max = s->context_max;
-	if ((err = session_buffers(s, options, info))
-		|| (err = chip_cache_open(s->chip, &s->cache, &layout, info))) {
+	if ((err = session_buffers(s, options, info)) ||
+		(err = chip_cache_open(s->chip, &s->cache, &layout, info))) {
 		session_close(s);
 		return err;
 	}
@@ -126,10 +129,12 @@ void session_start(struct session *s, uint32_t sequence, const struct chip_sampl
 {
 	assert(sequence < s->sequences);
 	s->length[sequence] = 0;
-	chip_slot_open(s->chip, s->cache, s->slot[sequence], sampling, prompt, prompt_count, NULL, 0);
+	chip_slot_open(s->chip, s->cache, s->slot[sequence], sampling, prompt, prompt_count, NULL,
+		0);
 }
 
-static void step_add_item(struct session *s, struct chip_step *step, const struct session_item *item)
+static void step_add_item(struct session *s, struct chip_step *step,
+	const struct session_item *item)
 {
 	const uint32_t row_count = item->tokens ? item->token_count : 1;
 	const uint32_t length = s->length[item->sequence];
@@ -166,7 +171,8 @@ static void step_add_item(struct session *s, struct chip_step *step, const struc
 enum err session_step(struct session *s, const struct session_item *items, uint32_t item_count,
 	struct chip_output *output, struct err_info *info)
 {
-	struct chip_step step = {.rows = s->rows, .sequences = s->step_sequences, .pages = s->step_pages};
+	struct chip_step step = {.rows = s->rows, .sequences = s->step_sequences,
+		.pages = s->step_pages};
 	uint64_t ticket;
 	enum err err;
 
@@ -175,11 +181,13 @@ enum err session_step(struct session *s, const struct session_item *items, uint3
 
 		assert(items[i].sequence < s->sequences);
 		if (s->length[items[i].sequence] + row_count > s->context_max)
-			return err_set(info, ERR_LIMIT, "the context of %u tokens is full", s->context_max);
+			return err_set(info, ERR_LIMIT, "the context of %u tokens is full",
+				s->context_max);
 		step_add_item(s, &step, &items[i]);
 	}
-	if ((err = chip_submit(s->chip, model_program(s->model), s->cache, &step, s->observer, &ticket, info))
-		|| (err = chip_wait(s->chip, ticket, output, info)))
+	if ((err = chip_submit(s->chip, model_program(s->model), s->cache, &step, s->observer,
+		&ticket, info)) ||
+		(err = chip_wait(s->chip, ticket, output, info)))
 		return err;
 	for (uint32_t i = 0; i < item_count; i++)
 		s->length[items[i].sequence] += items[i].tokens ? items[i].token_count : 1;
@@ -195,12 +203,13 @@ static enum err step_token(struct session *s, const struct session_item *item, u
 	if (err)
 		return err;
 	if (token && *token == CHIP_NONE)
-		return err_set(info, ERR_INPUT, "the model's logits are not finite: its weights are damaged");
+		return err_set(info, ERR_INPUT,
+			"the model's logits are not finite: its weights are damaged");
 	return ERR_NONE;
 }
 
-enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *tokens, uint32_t token_count,
-	uint32_t *token, struct err_info *info)
+enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *tokens,
+	uint32_t token_count, uint32_t *token, struct err_info *info)
 {
 	assert(token_count > 0);
 	for (uint32_t at = 0; at < token_count;) {

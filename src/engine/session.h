@@ -1,10 +1,11 @@
-/* engine/session.h - sequences driven by hand, in the caller's thread: what `run`, `logits`, `bench` and the
- * identity tests use. Serving does not: there the core schedules and an executor runs.
+/* engine/session.h - sequences driven by hand, in the caller's thread: what `run`,
+ * `logits`, `bench` and the identity tests use. Serving does not: there the core schedules
+ * and an executor runs.
  *
- *	session_open(&s, model, &options, &info);
- *	session_start(s, 0, &sampling, prompt, prompt_count);
- *	session_prefill(s, 0, prompt, prompt_count, &token, &info);   // token: the first of the answer
- *	session_next(s, 0, &token, &info);                            // and the next, ...
+ *   session_open(&s, model, &options, &info);
+ *   session_start(s, 0, &sampling, prompt, prompt_count);
+ *   session_prefill(s, 0, prompt, prompt_count, &token, &info);   // token: the first of the answer
+ *   session_next(s, 0, &token, &info);                            // and the next, ...
  */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
@@ -23,13 +24,14 @@ struct session_options {
 	uint32_t context_max;       /* tokens of each; 0: the model's, at most 4096 */
 	uint32_t chunk;             /* rows of a step, at most the model's rows_max; 0: that */
 	enum chip_type kv_type;
-	uint64_t page_seed;         /* not 0: pages and slots are dealt in this random order (tests) */
+	uint64_t page_seed;         /* not 0: pages and slots are dealt in this
+				     * random order (tests) */
 	const struct chip_observer *observer;
 };
 
 /* model must be loaded and outlive the session. */
-enum err session_open(struct session **out, struct model *model, const struct session_options *options,
-	struct err_info *info) MUST_CHECK;
+enum err session_open(struct session **out, struct model *model,
+	const struct session_options *options, struct err_info *info) MUST_CHECK;
 void session_close(struct session *s);
 
 uint32_t session_context_max(const struct session *s);
@@ -38,7 +40,8 @@ uint32_t session_context_max(const struct session *s);
 void session_start(struct session *s, uint32_t sequence, const struct chip_sampling *sampling,
 	const uint32_t *prompt, uint32_t prompt_count);
 
-/* One step over several sequences. Rows in the order of items; outputs of wanted rows in that order. */
+/* One step over several sequences. Rows in the order of items; outputs of wanted
+ * rows in that order. */
 struct session_item {
 	uint32_t sequence;
 	const uint32_t *tokens;     /* NULL: one row, the slot's last token */
@@ -50,9 +53,11 @@ enum err session_step(struct session *s, const struct session_item *items, uint3
 	struct chip_output *output, struct err_info *info) MUST_CHECK;
 
 /* All tokens in chunks; *token is sampled after the last one, or token is NULL. */
-enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *tokens, uint32_t token_count,
-	uint32_t *token, struct err_info *info) MUST_CHECK;
-/* The token after the last one. ERR_LIMIT when the context is full, ERR_INPUT when logits are not finite. */
-enum err session_next(struct session *s, uint32_t sequence, uint32_t *token, struct err_info *info) MUST_CHECK;
+enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *tokens,
+	uint32_t token_count, uint32_t *token, struct err_info *info) MUST_CHECK;
+/* The token after the last one. ERR_LIMIT when the context is full, ERR_INPUT when
+ * logits are not finite. */
+enum err session_next(struct session *s, uint32_t sequence, uint32_t *token,
+	struct err_info *info) MUST_CHECK;
 
 #endif

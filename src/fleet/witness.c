@@ -402,7 +402,8 @@ static void stats_check(struct witness *w, const struct core *core, uint32_t run
 	struct core_stats stats;
 
 	core_stats(core, &stats);
-	if (running == 0 && (stats.pages_used != 0 || stats.running + stats.waiting + stats.parked != 0))
+	if (running == 0 && (stats.pages_used != 0 ||
+		stats.running + stats.waiting + stats.parked != 0))
 		witness_wrong(w, WITNESS_NONE, "pages are in use and no request runs");
 	w->parked += stats.parked > 0;
 	if (stats.ended != w->ended)

@@ -90,8 +90,8 @@ enum err model_open(struct model **out, const char *path, struct err_info *info)
 	*out = NULL;
 	if (!m)
 		return err_set(info, ERR_MEMORY, "out of memory for a model");
-	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info))
-		|| (err = template_for(m, info))) {
+	if ((err = weights_for(m, path, info)) || (err = tokenizer_for(m, path, info)) ||
+		(err = template_for(m, info))) {
 		model_close(m);
 		return err;
 	}

@@ -13,9 +13,11 @@
 #include "server/front.h"
 #include "server/store_sqlite.h"
 
-#define ADMIN_CALLS_MAX   64        /* at once; the core keeps more replies than that (replies_max) */
+/* at once; the core keeps more replies than that (replies_max) */
+#define ADMIN_CALLS_MAX   64
 #define ADMIN_BODY_BYTES  65536
-#define ADMIN_SLICE_BYTES 65536     /* of a list, between two looks at whether the reader keeps up */
+/* of a list, between two looks at whether the reader keeps up */
+#define ADMIN_SLICE_BYTES 65536
 
 static const struct json_limits ADMIN_JSON = {
 	.bytes_max = ADMIN_BODY_BYTES, .values_max = 1000, .depth_max = 8, .memory_max = 1 << 20,
@@ -40,12 +42,14 @@ struct admin {
 	struct admin_call calls[ADMIN_CALLS_MAX];
 };
 
-/* ---- answers ----------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
-static void answer(struct http_conn *conn, unsigned status, const char *type, const struct buf *body)
+static void answer(struct http_conn *conn, unsigned status, const char *type,
+	const struct buf *body)
 {
 	http_set_owner(conn, NULL);
-	http_answer(conn, &(struct http_answer){.status = status, .content_type = type, .body = body->data,
+	http_answer(conn, &(struct http_answer){.status = status, .content_type = type,
+		.body = body->data,
 		.size = body->size});
 }
 
@@ -87,7 +91,7 @@ void admin_reply(struct admin *a, const struct core_reply *reply)
 	call_end(c);
 }
 
-/* ---- lists --------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static void list_read(uv_work_t *work)
 {
@@ -101,8 +105,8 @@ static void list_read(uv_work_t *work)
 	}
 	if (store_sqlite_reader(&reader, c->admin->database, &c->info))
 		return;
-	(void)!admin_list_write(c->list, &c->command, reader, c->admin->front->currency, c->admin->front->home,
-		false, &c->info);
+	(void)!admin_list_write(c->list, &c->command, reader, c->admin->front->currency,
+		c->admin->front->home, false, &c->info);
 	store_close(reader);
 	rewind(c->list);
 }
@@ -140,17 +144,19 @@ static void list_was_read(uv_work_t *work, int status)
 	if (!conn) {
 		call_end(c);
 	} else if (c->info.code) {
-		openai_error_set(&error, c->info.code == ERR_INPUT ? OPENAI_INVALID : OPENAI_INTERNAL, NULL, "%s", c->info.text);
+		openai_error_set(&error, c->info.code == ERR_INPUT ? OPENAI_INVALID
+			: OPENAI_INTERNAL, NULL, "%s", c->info.text);
 		fail(c->admin, conn, &error);
 		call_end(c);
 	} else {
 		c->streaming = true;
-		http_stream_open(conn, &(struct http_answer){.status = 200, .content_type = "application/x-ndjson"});
+		http_stream_open(conn, &(struct http_answer){.status = 200,
+			.content_type = "application/x-ndjson"});
 		list_send(c);
 	}
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static struct admin_call *call_take(struct admin *a)
 {
@@ -182,7 +188,8 @@ static bool command_take(struct admin_call *c, struct http_conn *conn, struct op
 	struct err_info info = {0};
 	json_t *document = NULL;
 
-	if (strcmp(http_parse_path(p), "/admin") != 0 || strcmp(http_parse_method(p), "POST") != 0) {
+	if (strcmp(http_parse_path(p), "/admin") != 0 ||
+		strcmp(http_parse_method(p), "POST") != 0) {
 		openai_error_set(error, OPENAI_NOT_FOUND, NULL, "POST /admin is all there is");
 		return false;
 	}
@@ -242,9 +249,10 @@ static void on_gone(void *context, struct http_conn *conn)
 		call_end(c);
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
-enum err admin_open(struct admin **out, struct front *front, const char *database, struct err_info *info)
+enum err admin_open(struct admin **out, struct front *front, const char *database,
+	struct err_info *info)
 {
 	const struct http_config config = {
 		.connections_max = ADMIN_CALLS_MAX,

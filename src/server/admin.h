@@ -1,7 +1,9 @@
-/* server/admin.h - the administration socket of a running server: POST /admin with a document of admin_ops.h.
+/* server/admin.h - the administration socket of a running server: POST /admin with a
+ * document of admin_ops.h.
  *
- * Commands go through the core like everything else. Lists and checks are read by another thread, on a connection to the
- * database of its own, into a file without a name, and are sent from there as fast as the reader takes them.
+ * Commands go through the core like everything else. Lists and checks are read by another thread,
+ * on a connection to the database of its own, into a file without a name, and are sent from there
+ * as fast as the reader takes them.
  */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
@@ -12,7 +14,8 @@ struct admin;
 struct front;
 
 /* database: its path. */
-enum err admin_open(struct admin **out, struct front *front, const char *database, struct err_info *info) MUST_CHECK;
+enum err admin_open(struct admin **out, struct front *front, const char *database,
+	struct err_info *info) MUST_CHECK;
 enum err admin_listen(struct admin *a, struct err_info *info) MUST_CHECK;
 /* The core answered a command. */
 void admin_reply(struct admin *a, const struct core_reply *reply);

@@ -37,13 +37,14 @@ struct admin_link {
 	char database[PATH_MAX];
 	struct store *store;                /* local only, and below */
 	struct core_local core;
-	struct err_info no_core;            /* why none could start on what the database holds: then it can only be read */
+	struct err_info no_core;            /* why none could start on what the database holds: then
+					     * it can only be read */
 	struct core_local_hooks hooks;
 	struct journal_facts facts;
 	struct journal_file *journal;
 };
 
-/* ---- without a server --------------------------------------------------------------------------------------- */
+/* ---- without a server ------------------------------------------------------------------------ */
 
 static int64_t cut_off_tokens(void *context, const struct record_request *request)
 {
@@ -64,16 +65,20 @@ static void event_note(void *context, const struct core_event *event)
 
 static enum err local_open(struct admin_link *l, struct err_info *info)
 {
-	const struct store_sqlite_config store = {.path = l->database, .records_max = SERVER_RECORDS_MAX};
+	const struct store_sqlite_config store = {.path = l->database,
+		.records_max = SERVER_RECORDS_MAX};
 	struct core_limits limits;
 
 	server_core_limits(&limits);
 	if (home_secret(&l->home, l->secret, info) || store_sqlite_open(&l->store, &store, info))
 		return info->code;
-	if (journal_facts_read(&l->facts, &l->home, info) || journal_file_open(&l->journal, &l->home, info))
+	if (journal_facts_read(&l->facts, &l->home, info) ||
+		journal_file_open(&l->journal, &l->home, info))
 		return info->code;
-	l->hooks = (struct core_local_hooks){.context = l, .tokens = cut_off_tokens, .event = event_note};
-	if (core_local_open(&l->core, &limits, l->store, &l->hooks, &l->no_core) && l->no_core.code != ERR_INPUT)
+	l->hooks = (struct core_local_hooks){.context = l, .tokens = cut_off_tokens,
+		.event = event_note};
+	if (core_local_open(&l->core, &limits, l->store, &l->hooks, &l->no_core) &&
+		l->no_core.code != ERR_INPUT)
 		*info = l->no_core;
 	return info->code;
 }
@@ -81,7 +86,8 @@ static enum err local_open(struct admin_link *l, struct err_info *info)
 static enum err refused(const struct openai_error *error, struct err_info *info)
 {
 	static const struct { enum openai_fault fault; enum err err; } codes[] = {
-		{OPENAI_NOT_FOUND, ERR_NOT_FOUND}, {OPENAI_OVERLOADED, ERR_LIMIT}, {OPENAI_STORE_DOWN, ERR_IO},
+		{OPENAI_NOT_FOUND, ERR_NOT_FOUND}, {OPENAI_OVERLOADED, ERR_LIMIT},
+		{OPENAI_STORE_DOWN, ERR_IO},
 		{OPENAI_INTERNAL, ERR_IO},
 	};
 	enum err code = ERR_INPUT;
@@ -92,7 +98,8 @@ static enum err refused(const struct openai_error *error, struct err_info *info)
 	return err_set(info, code, "%s", error->message);
 }
 
-static enum err local_call(struct admin_link *l, struct admin_command *command, json_t **reply, struct err_info *info)
+static enum err local_call(struct admin_link *l, struct admin_command *command, json_t **reply,
+	struct err_info *info)
 {
 	struct openai_error error;
 	struct buf out;
@@ -104,7 +111,8 @@ static enum err local_call(struct admin_link *l, struct admin_command *command, 
 	if (core_local_step(&l->core, &command->event, info))
 		return info->code;
 	buf_init(&out, LINE_BYTES_MAX);
-	if (admin_reply_write(&out, command, &l->core.reply, store_sqlite_currency(l->store), &error))
+	if (admin_reply_write(&out, command, &l->core.reply, store_sqlite_currency(l->store),
+		&error))
 		(void)!json_parse(reply, out.data, out.size, &REPLY_JSON, true, info);
 	else
 		refused(&error, info);
@@ -113,7 +121,8 @@ static enum err local_call(struct admin_link *l, struct admin_command *command, 
 	return info->code;
 }
 
-static enum err lines_see(FILE *file, void (*see)(void *context, const char *line), void *context, struct err_info *info)
+static enum err lines_see(FILE *file, void (*see)(void *context, const char *line), void *context,
+	struct err_info *info)
 {
 	char *line = NULL;
 	size_t capacity = 0;
@@ -137,7 +146,8 @@ static enum err local_each(struct admin_link *l, const struct admin_command *com
 
 	if (!file)
 		return err_set_errno(info, "no file for the list");
-	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home, true, info) == ERR_NONE)
+	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home,
+		true, info) == ERR_NONE)
 		(void)!lines_see(file, see, context, info);
 	if (!info->code && command->op == ADMIN_LEDGER_CHECK && l->no_core.code)
 		*info = l->no_core;
@@ -145,7 +155,7 @@ static enum err local_each(struct admin_link *l, const struct admin_command *com
 	return info->code;
 }
 
-/* ---- through a server ------------------------------------------------------------------------------------------ */
+/* ---- through a server ------------------------------------------------------------------------ */
 
 /* An answer as it comes in: its lines are told one by one, or kept. */
 struct remote {
@@ -186,11 +196,13 @@ static enum err remote_send(int fd, const json_t *op, struct err_info *info)
 	if (!text)
 		return err_set(info, ERR_MEMORY, "no memory for the command");
 	buf_init(&request, LINE_BYTES_MAX);
-	buf_printf(&request, "POST /admin HTTP/1.1\r\nHost: local\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+	buf_printf(&request, "POST /admin HTTP/1.1\r\nHost: local\r\nConnection: "
+		"close\r\nContent-Length: %zu\r\n\r\n%s",
 		strlen(text), text);
 	mem_free(text);
 	for (size_t sent = 0; !info->code && sent < request.size;) {
-		const ssize_t put = send(fd, request.data + sent, request.size - sent, MSG_NOSIGNAL);
+		const ssize_t put = send(fd, request.data + sent, request.size - sent,
+			MSG_NOSIGNAL);
 
 		if (put < 0)
 			err_set_errno(info, "the server's administration socket");
@@ -205,7 +217,8 @@ static enum err remote_send(int fd, const json_t *op, struct err_info *info)
 
 static enum err remote_receive(struct remote *r, struct err_info *info)
 {
-	const http_parser_settings settings = {.on_body = remote_body, .on_message_complete = remote_complete};
+	const http_parser_settings settings = {.on_body = remote_body,
+		.on_message_complete = remote_complete};
 	char bytes[16384];
 
 	http_parser_init(&r->parser, HTTP_RESPONSE);
@@ -218,7 +231,8 @@ static enum err remote_receive(struct remote *r, struct err_info *info)
 		const ssize_t got = recv(r->fd, bytes, sizeof(bytes), 0);
 		if (got < 0)
 			return err_set_errno(info, "the server's administration socket");
-		if (http_parser_execute(&r->parser, &settings, bytes, (size_t)got) != (size_t)got || (got == 0 && !r->complete))
+		if (http_parser_execute(&r->parser, &settings, bytes, (size_t)got) != (size_t)got ||
+			(got == 0 && !r->complete))
 			return err_set(info, ERR_IO, "the server's answer broke off");
 	}
 	return ERR_NONE;
@@ -229,27 +243,32 @@ static enum err remote_error(const struct remote *r, struct err_info *info)
 	json_t *document = NULL;
 	struct err_info ignored = {0};
 	const char *message = NULL;
-	const enum err code = r->parser.status_code == 404 ? ERR_NOT_FOUND : r->parser.status_code < 500 ? ERR_INPUT : ERR_IO;
+	const enum err code = r->parser.status_code == 404 ? ERR_NOT_FOUND
+		: r->parser.status_code < 500 ? ERR_INPUT : ERR_IO;
 
-	if (json_parse(&document, r->line.data, r->line.size, &REPLY_JSON, true, &ignored) == ERR_NONE)
-		message = json_string_value(json_object_get(json_object_get(document, "error"), "message"));
+	if (json_parse(&document, r->line.data, r->line.size, &REPLY_JSON, true,
+		&ignored) == ERR_NONE)
+		message = json_string_value(json_object_get(json_object_get(document, "error"),
+		"message"));
 	err_set(info, code, "%s", message ? message : "the server gave an error that says nothing");
 	json_decref(document);
 	return info->code;
 }
 
-static enum err remote_run(struct admin_link *l, const json_t *op, struct remote *r, struct err_info *info)
+static enum err remote_run(struct admin_link *l, const json_t *op, struct remote *r,
+	struct err_info *info)
 {
 	if (home_socket_connect(&l->home, &r->fd, info))
 		return info->code;
 	buf_init(&r->line, LINE_BYTES_MAX);
-	if (remote_send(r->fd, op, info) == ERR_NONE && remote_receive(r, info) == ERR_NONE && r->parser.status_code != 200)
+	if (remote_send(r->fd, op, info) == ERR_NONE && remote_receive(r, info) == ERR_NONE &&
+		r->parser.status_code != 200)
 		remote_error(r, info);
 	close(r->fd);
 	return info->code;
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 /* A server that starts or stops holds the lock and does not listen: it is asked again. */
 static enum err side_find(struct admin_link *l, struct err_info *info)
@@ -311,7 +330,8 @@ void admin_link_close(struct admin_link *l)
 	mem_free(l);
 }
 
-enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply, struct err_info *info)
+enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply,
+	struct err_info *info)
 {
 	struct remote remote = {.fd = -1};
 	struct admin_command command;
@@ -327,13 +347,14 @@ enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply,
 		return info->code;
 	}
 	if (remote_run(l, op, &remote, info) == ERR_NONE)
-		(void)!json_parse(reply, remote.line.data, remote.line.size, &REPLY_JSON, true, info);
+		(void)!json_parse(reply, remote.line.data, remote.line.size, &REPLY_JSON, true,
+			info);
 	buf_free(&remote.line);
 	return info->code;
 }
 
-enum err admin_link_each(struct admin_link *l, const json_t *op, void (*see)(void *context, const char *line),
-	void *context, struct err_info *info)
+enum err admin_link_each(struct admin_link *l, const json_t *op,
+	void (*see)(void *context, const char *line), void *context, struct err_info *info)
 {
 	struct remote remote = {.fd = -1, .see = see, .context = context};
 	struct admin_command command;

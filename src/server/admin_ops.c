@@ -13,7 +13,7 @@
 #include "server/journal_file.h"
 #include "server/store_sqlite.h"
 
-/* ---- commands ------------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static bool invalid(struct openai_error *error, const char *param, const char *why)
 {
@@ -45,8 +45,8 @@ static bool read_label(const json_t *document, const char *key, bool wanted, cha
 		invalid(error, key, "must be text without control characters");
 }
 
-static bool read_nano(const json_t *document, const char *key, int64_t min, int64_t max, int64_t *out,
-	struct openai_error *error)
+static bool read_nano(const json_t *document, const char *key, int64_t min, int64_t max,
+	int64_t *out, struct openai_error *error)
 {
 	struct err_info info = {0};
 
@@ -63,8 +63,10 @@ static bool read_tenant_create(struct admin_command *c, const json_t *d, struct 
 
 	c->event.kind = CORE_TENANT_CREATE;
 	return read_text(d, "name", true, tenant->name, sizeof(tenant->name), error) &&
-		(record_tenant_name_valid(tenant->name) || invalid(error, "name", "must be [a-z0-9-]{1,64}")) &&
-		read_nano(d, "balance_nano", 0, LEDGER_AMOUNT_MAX, &c->event.u.tenant_create.topup_nano, error) &&
+		(record_tenant_name_valid(tenant->name) ||
+		invalid(error, "name", "must be [a-z0-9-]{1,64}")) &&
+		read_nano(d, "balance_nano", 0, LEDGER_AMOUNT_MAX,
+		&c->event.u.tenant_create.topup_nano, error) &&
 		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX, &tenant->credit_nano, error);
 }
 
@@ -72,8 +74,10 @@ static bool read_tenant_topup(struct admin_command *c, const json_t *d, struct o
 {
 	c->event.kind = CORE_TENANT_TOPUP;
 	return read_text(d, "name", true, c->event.u.tenant_topup.name, RECORD_NAME_BYTES, error) &&
-		read_nano(d, "amount_nano", 1, LEDGER_AMOUNT_MAX, &c->event.u.tenant_topup.amount_nano, error) &&
-		(c->event.u.tenant_topup.amount_nano > 0 || invalid(error, "amount_nano", "must be given"));
+		read_nano(d, "amount_nano", 1, LEDGER_AMOUNT_MAX,
+		&c->event.u.tenant_topup.amount_nano, error) &&
+		(c->event.u.tenant_topup.amount_nano > 0 ||
+		invalid(error, "amount_nano", "must be given"));
 }
 
 static bool read_tenant_show(struct admin_command *c, const json_t *d, struct openai_error *error)
@@ -88,12 +92,16 @@ static bool read_tenant_set(struct admin_command *c, const json_t *d, struct ope
 	c->event.u.tenant_set.credit_nano = c->event.u.tenant_set.requests_per_min =
 		c->event.u.tenant_set.tokens_per_min = -1;
 	return read_text(d, "name", true, c->event.u.tenant_set.name, RECORD_NAME_BYTES, error) &&
-		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX, &c->event.u.tenant_set.credit_nano, error) &&
-		read_nano(d, "requests_per_min", 0, BUCKET_CAPACITY_MAX, &c->event.u.tenant_set.requests_per_min, error) &&
-		read_nano(d, "tokens_per_min", 0, BUCKET_CAPACITY_MAX, &c->event.u.tenant_set.tokens_per_min, error);
+		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX,
+		&c->event.u.tenant_set.credit_nano, error) &&
+		read_nano(d, "requests_per_min", 0, BUCKET_CAPACITY_MAX,
+		&c->event.u.tenant_set.requests_per_min, error) &&
+		read_nano(d, "tokens_per_min", 0, BUCKET_CAPACITY_MAX,
+		&c->event.u.tenant_set.tokens_per_min, error);
 }
 
-static bool read_key_create(struct admin_command *c, const json_t *d, const uint8_t *secret, struct openai_error *error)
+static bool read_key_create(struct admin_command *c, const json_t *d, const uint8_t *secret,
+	struct openai_error *error)
 {
 	struct record_key *key = &c->event.u.key_create.key;
 
@@ -130,7 +138,8 @@ static bool read_price_set(struct admin_command *c, const json_t *d, struct open
 		!read_nano(d, "cached_nano", 0, PRICE_NANO_MAX, &price->cached_nano, error))
 		return false;
 	if (price->input_nano < 0 || price->output_nano < 0)
-		return invalid(error, price->input_nano < 0 ? "input_nano" : "output_nano", "must be given");
+		return invalid(error, price->input_nano < 0 ? "input_nano" : "output_nano",
+			"must be given");
 	if (price->cached_nano < 0)
 		price->cached_nano = price->input_nano;  /* rules.md 17 */
 	return true;
@@ -149,7 +158,8 @@ static bool read_filter(struct admin_command *c, const json_t *d, struct openai_
 }
 
 static const char *const OP_NAMES[ADMIN_OPS] = {
-	"tenant_create", "tenant_topup", "tenant_show", "tenant_set", "key_create", "key_revoke", "price_set", "tenant_list", "key_list",
+	"tenant_create", "tenant_topup", "tenant_show", "tenant_set", "key_create", "key_revoke",
+	"price_set", "tenant_list", "key_list",
 	"price_list", "usage_list", "ledger_list", "ledger_check",
 };
 
@@ -170,8 +180,8 @@ static bool op_read(struct admin_command *c, const json_t *document, struct open
 	return invalid(error, "op", "is none that this server knows");
 }
 
-bool admin_command_read(struct admin_command *c, const json_t *document, const uint8_t secret[HOME_SECRET_BYTES],
-	struct openai_error *error)
+bool admin_command_read(struct admin_command *c, const json_t *document,
+	const uint8_t secret[HOME_SECRET_BYTES], struct openai_error *error)
 {
 	memset(c, 0, sizeof(*c));
 	if (!op_read(c, document, error))
@@ -204,7 +214,7 @@ bool admin_command_read(struct admin_command *c, const json_t *document, const u
 	return false;
 }
 
-/* ---- replies ---------------------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static void add_text(struct buf *out, const char *name, const char *text)
 {
@@ -212,14 +222,15 @@ static void add_text(struct buf *out, const char *name, const char *text)
 	json_add_string(out, text, strlen(text));
 }
 
-static void tenant_write(struct buf *out, const struct record_tenant *tenant, int64_t balance_nano, int64_t held_nano,
-	const char *currency)
+static void tenant_write(struct buf *out, const struct record_tenant *tenant, int64_t balance_nano,
+	int64_t held_nano, const char *currency)
 {
 	buf_add_char(out, '{');
 	add_text(out, "name", tenant->name);
 	buf_printf(out, ",\"currency\":\"%s\",\"balance_nano\":%" PRId64 ",\"held_nano\":%" PRId64
 		",\"credit_nano\":%" PRId64 ",\"requests_per_min\":%" PRId64 ",\"tokens_per_min\":%" PRId64 "}",
-		currency, balance_nano, held_nano, tenant->credit_nano, tenant->requests_per_min, tenant->tokens_per_min);
+		currency, balance_nano, held_nano, tenant->credit_nano, tenant->requests_per_min,
+		tenant->tokens_per_min);
 }
 
 static void price_write(struct buf *out, const struct record_price *p)
@@ -227,11 +238,12 @@ static void price_write(struct buf *out, const struct record_price *p)
 	buf_add_char(out, '{');
 	add_text(out, "model", p->model);
 	buf_printf(out, ",\"version\":%" PRIu64 ",\"from_ns\":%" PRId64 ",\"input_nano\":%" PRId64
-		",\"cached_nano\":%" PRId64 ",\"output_nano\":%" PRId64 "}", p->version, p->from_ns, p->input_nano,
-		p->cached_nano, p->output_nano);
+		",\"cached_nano\":%" PRId64 ",\"output_nano\":%" PRId64 "}", p->version, p->from_ns,
+		p->input_nano, p->cached_nano, p->output_nano);
 }
 
-static bool result_good(const struct admin_command *c, const struct core_reply *reply, struct openai_error *error)
+static bool result_good(const struct admin_command *c, const struct core_reply *reply,
+	struct openai_error *error)
 {
 	const bool about_key = c->op == ADMIN_KEY_REVOKE;
 
@@ -239,30 +251,35 @@ static bool result_good(const struct admin_command *c, const struct core_reply *
 	case CORE_RESULT_DONE:
 		return true;
 	case CORE_RESULT_NOT_FOUND:
-		openai_error_set(error, OPENAI_NOT_FOUND, NULL, about_key ? "there is no such key" : "there is no such tenant");
+		openai_error_set(error, OPENAI_NOT_FOUND, NULL, about_key ? "there is no such key"
+			: "there is no such tenant");
 		return false;
 	case CORE_RESULT_EXISTS:
 		openai_error_set(error, OPENAI_INVALID, NULL, "it exists already");
 		return false;
 	case CORE_RESULT_INVALID:
-		openai_error_set(error, OPENAI_INVALID, NULL, "a name or a number is out of its bounds");
+		openai_error_set(error, OPENAI_INVALID, NULL,
+			"a name or a number is out of its bounds");
 		return false;
 	case CORE_RESULT_FULL:
-		openai_error_set(error, OPENAI_OVERLOADED, NULL, "a limit of the server is reached");
+		openai_error_set(error, OPENAI_OVERLOADED, NULL,
+			"a limit of the server is reached");
 		return false;
 	case CORE_RESULT_STORE_DOWN:
-		openai_error_set(error, OPENAI_STORE_DOWN, NULL, "it could not be written to the database");
+		openai_error_set(error, OPENAI_STORE_DOWN, NULL,
+			"it could not be written to the database");
 		return false;
 	case CORE_RESULT_CONTRADICTION:
 	case CORE_RESULT_INVALID_KEY:
 		break;
 	}
-	openai_error_set(error, OPENAI_INTERNAL, NULL, "an answer that does not belong to this command");
+	openai_error_set(error, OPENAI_INTERNAL, NULL,
+		"an answer that does not belong to this command");
 	return false;
 }
 
-bool admin_reply_write(struct buf *out, const struct admin_command *c, const struct core_reply *reply,
-	const char *currency, struct openai_error *error)
+bool admin_reply_write(struct buf *out, const struct admin_command *c,
+	const struct core_reply *reply, const char *currency, struct openai_error *error)
 {
 	struct record_price price;
 
@@ -271,7 +288,8 @@ bool admin_reply_write(struct buf *out, const struct admin_command *c, const str
 	if (c->op == ADMIN_KEY_CREATE) {
 		buf_printf(out, "{\"id\":%u,", reply->key_id);
 		add_text(out, "tenant", c->event.u.key_create.tenant);
-		buf_printf(out, ",\"prefix\":\"%s\",\"key\":\"%s\"}", c->event.u.key_create.key.prefix, c->key);
+		buf_printf(out, ",\"prefix\":\"%s\",\"key\":\"%s\"}",
+			c->event.u.key_create.key.prefix, c->key);
 	} else if (c->op == ADMIN_KEY_REVOKE) {
 		buf_printf(out, "{\"id\":%u}", reply->key_id);
 	} else if (c->op == ADMIN_PRICE_SET) {
@@ -285,7 +303,7 @@ bool admin_reply_write(struct buf *out, const struct admin_command *c, const str
 	return true;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------------ */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct list {
 	FILE *file;
@@ -296,7 +314,8 @@ struct list {
 static void line_write(struct list *l)
 {
 	buf_add_char(&l->line, '\n');
-	fwrite(l->line.data, 1, l->line.size, l->file);  /* what fails is seen by ferror at the end */
+	/* what fails is seen by ferror at the end */
+	fwrite(l->line.data, 1, l->line.size, l->file);
 	buf_clear(&l->line);
 }
 
@@ -344,12 +363,14 @@ static void list_usage(void *context, const struct record_usage *row, const char
 		buf_printf(&l->line, ",\"key_id\":%u,", row->key_id);
 	add_text(&l->line, "model", row->model);
 	buf_printf(&l->line, ",\"at_ns\":%" PRId64 ",\"input\":%" PRId64 ",\"cached_input\":%" PRId64 ",\"output\":%" PRId64
-		",\"reasoning\":%" PRId64 ",\"finish\":\"%s\",\"amount_nano\":%" PRId64 "}", row->at_ns, row->input,
-		row->cached_input, row->output, row->reasoning, record_finish_name(row->finish), row->amount_nano);
+		",\"reasoning\":%" PRId64 ",\"finish\":\"%s\",\"amount_nano\":%" PRId64 "}",
+		row->at_ns, row->input, row->cached_input, row->output, row->reasoning,
+		record_finish_name(row->finish), row->amount_nano);
 	line_write(l);
 }
 
-static void list_transaction(void *context, const struct record_transaction *row, const char *tenant)
+static void list_transaction(void *context, const struct record_transaction *row,
+	const char *tenant)
 {
 	struct list *l = context;
 	char request[REQUEST_ID_BYTES], account[RECORD_TEXT_BYTES];
@@ -362,15 +383,15 @@ static void list_transaction(void *context, const struct record_transaction *row
 	buf_add_str(&l->line, ",\"entries\":[");
 	for (uint32_t i = 0; i < row->entry_count; i++) {
 		record_account_format(account, row->entries[i].account, STORE_SERVER_ID, tenant);
-		buf_printf(&l->line, "%s{\"account\":\"%s\",\"amount_nano\":%" PRId64 "}", i > 0 ? "," : "", account,
-			row->entries[i].amount_nano);
+		buf_printf(&l->line, "%s{\"account\":\"%s\",\"amount_nano\":%" PRId64 "}",
+			i > 0 ? "," : "", account, row->entries[i].amount_nano);
 	}
 	buf_add_str(&l->line, "]}");
 	line_write(l);
 }
 
-static enum err check_write(struct list *l, struct store *reader, const struct home *home, bool idle,
-	struct err_info *info)
+static enum err check_write(struct list *l, struct store *reader, const struct home *home,
+	bool idle, struct err_info *info)
 {
 	struct journal_facts facts = {0};
 
@@ -386,8 +407,8 @@ static enum err check_write(struct list *l, struct store *reader, const struct h
 	return ERR_NONE;
 }
 
-enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader, const char *currency,
-	const struct home *home, bool idle, struct err_info *info)
+enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader,
+	const char *currency, const struct home *home, bool idle, struct err_info *info)
 {
 	struct list list = {.file = out, .currency = currency};
 	const struct store_filter filter = {

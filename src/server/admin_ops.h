@@ -1,15 +1,16 @@
-/* server/admin_ops.h - administration as JSON documents: one form for the socket and for verbs without a server.
+/* server/admin_ops.h - administration as JSON documents: one form for the socket and for verbs
+ * without a server.
  *
- *	{"op":"tenant_create","name":"a","balance_nano":0,"credit_nano":0}   -> {"name","currency","balance_nano",...}
- *	{"op":"tenant_topup","name":"a","amount_nano":1}                     -> the same
- *	{"op":"tenant_show","name":"a"}                                      -> the same
- *	{"op":"tenant_set","name":"a","credit_nano":0,"requests_per_min":60} -> the same; what is absent stays
- *	{"op":"key_create","tenant":"a","name":"s"}                          -> {"id","tenant","prefix","key"}
- *	{"op":"key_revoke","id":1}                                           -> {"id"}
- *	{"op":"price_set","model":"m","input_nano":1,"output_nano":1,"cached_nano":1}  -> {"model","version",...}
- *	{"op":"tenant_list"} key_list price_list usage_list ledger_list      -> a line of JSON for each row
- *		with "tenant" and "request" where cli.md has such filters
- *	{"op":"ledger_check"}                                                -> {"ok":true}, or the first contradiction
+ *   {"op":"tenant_create","name":"a","balance_nano":0,"credit_nano":0}   -> {"name","currency","balance_nano",...}
+ *   {"op":"tenant_topup","name":"a","amount_nano":1}                     -> the same
+ *   {"op":"tenant_show","name":"a"}                                      -> the same
+ *   {"op":"tenant_set","name":"a","credit_nano":0,"requests_per_min":60} -> the same; what is absent stays
+ *   {"op":"key_create","tenant":"a","name":"s"}                          -> {"id","tenant","prefix","key"}
+ *   {"op":"key_revoke","id":1}                                           -> {"id"}
+ *   {"op":"price_set","model":"m","input_nano":1,"output_nano":1,"cached_nano":1}  -> {"model","version",...}
+ *   {"op":"tenant_list"} key_list price_list usage_list ledger_list      -> a line of JSON for each row
+ *   	with "tenant" and "request" where cli.md has such filters
+ *   {"op":"ledger_check"}                                                -> {"ok":true}, or the first contradiction
  *
  * Errors are {"error":{"message","type","param","code"}} with the status of openai_error.h.
  */
@@ -45,7 +46,8 @@ enum admin_op {
 /* A command: an event for the core, or a list. */
 struct admin_command {
 	enum admin_op op;
-	struct core_event event;            /* without its token; kind set for ops up to PRICE_SET */
+	struct core_event event;            /* without its token; kind set for ops
+					     * up to PRICE_SET */
 	char key[KEY_BYTES];                /* KEY_CREATE: in clear, to be shown once */
 	char tenant[RECORD_NAME_BYTES];     /* lists: "": all */
 	bool has_request;
@@ -55,16 +57,17 @@ struct admin_command {
 bool admin_is_list(enum admin_op op);
 
 /* False: error says why. */
-bool admin_command_read(struct admin_command *c, const json_t *document, const uint8_t secret[HOME_SECRET_BYTES],
-	struct openai_error *error) MUST_CHECK;
+bool admin_command_read(struct admin_command *c, const json_t *document,
+	const uint8_t secret[HOME_SECRET_BYTES], struct openai_error *error) MUST_CHECK;
 
 /* What the core answered, as JSON. False: error. */
-bool admin_reply_write(struct buf *out, const struct admin_command *c, const struct core_reply *reply,
-	const char *currency, struct openai_error *error) MUST_CHECK;
+bool admin_reply_write(struct buf *out, const struct admin_command *c,
+	const struct core_reply *reply, const char *currency,
+	struct openai_error *error) MUST_CHECK;
 
-/* Rows of a list, a line each, or the result of a check. May take long; any thread, own connection. idle: no server
- * runs, so the check finds it wrong when a request is open. */
-enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader, const char *currency,
-	const struct home *home, bool idle, struct err_info *info) MUST_CHECK;
+/* Rows of a list, a line each, or the result of a check. May take long; any thread, own connection.
+ * idle: no server runs, so the check finds it wrong when a request is open. */
+enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader,
+	const char *currency, const struct home *home, bool idle, struct err_info *info) MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
-/* server/chat.c - POST /v1/chat/completions, from the body to the last chunk: what the front does between the core's
- * answers. The states are in front.h; what is charged, and when, is the core's (cloud/core.h).
+/* server/chat.c - POST /v1/chat/completions, from the body to the last chunk: what the front
+ * does between the core's answers. The states are in front.h; what is charged, and when, is the
+ * core's (cloud/core.h).
  */
 #include <assert.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "server/front.h"
 #include "server/prompt.h"
 
-/* ---- to the core -------------------------------------------------------------------------------------------- */
+/* ---- to the core ----------------------------------------------------------------------------- */
 
 static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t tokens)
 {
@@ -97,15 +98,15 @@ void chat_gone(struct call *c)
 	}
 }
 
-/* ---- the body ------------------------------------------------------------------------------------------------ */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static void body_read(uv_work_t *work)
 {
 	struct call *c = work->data;
 	struct front *f = c->front;
 
-	c->body_ok = openai_chat_parse(&c->chat, c->body.data ? c->body.data : "", c->body.size, f->models,
-		f->config->model_count, &f->trees, &c->error);
+	c->body_ok = openai_chat_parse(&c->chat, c->body.data ? c->body.data : "", c->body.size,
+		f->models, f->config->model_count, &f->trees, &c->error);
 	buf_free(&c->body);
 }
 
@@ -139,7 +140,7 @@ void chat_serve(struct call *c)
 	call_work(c, c->body_bytes, body_read, body_was_read);
 }
 
-/* ---- the prompt ---------------------------------------------------------------------------------------------- */
+/* ---- the prompt ------------------------------------------------------------------------------ */
 
 static bool stops_copy(struct call *c)
 {
@@ -147,7 +148,8 @@ static bool stops_copy(struct call *c)
 
 	for (uint32_t i = 0; i < c->chat.stop_count; i++) {
 		r->stops[i] = c->chat.stops[i];
-		r->stops[i].text = arena_strndup(&r->arena, c->chat.stops[i].text, c->chat.stops[i].size);
+		r->stops[i].text = arena_strndup(&r->arena, c->chat.stops[i].text,
+			c->chat.stops[i].size);
 		if (!r->stops[i].text)
 			return false;
 	}
@@ -161,7 +163,8 @@ static void eos_set(struct request *r, const struct server_model *model)
 		r->eos[i] = r->sampling.banned[i] = model->eos[i];
 	r->eos_count = model->eos_count;
 	r->sampling.banned_count = model->eos_count;
-	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX : r->prompt_tokens + r->answer_tokens_min;
+	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX : r->prompt_tokens +
+		r->answer_tokens_min;
 }
 
 /* Room is what the prompt leaves (rules.md 3). */
@@ -172,8 +175,10 @@ static bool request_fill(struct call *c, const struct server_model *model)
 
 	r->handle = c->handle;
 	r->model = c->chat.model;
-	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room ? (uint32_t)c->chat.max_tokens : room;
-	r->answer_tokens_min = c->chat.min_tokens < r->answer_tokens_max ? (uint32_t)c->chat.min_tokens
+	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room
+		? (uint32_t)c->chat.max_tokens : room;
+	r->answer_tokens_min = c->chat.min_tokens < r->answer_tokens_max
+		? (uint32_t)c->chat.min_tokens
 		: r->answer_tokens_max;
 	r->ignore_eos = c->chat.ignore_eos;
 	r->sampling = c->chat.sampling;
@@ -194,13 +199,15 @@ static void prompt_count(uv_work_t *work)
 	const struct server_model *model = &c->front->config->models[c->chat.model];
 	struct prompt prompt = {0};
 
-	c->body_ok = prompt_make(&prompt, model, &c->chat, c->context_max, &c->request.arena, &c->error);
+	c->body_ok = prompt_make(&prompt, model, &c->chat, c->context_max, &c->request.arena,
+		&c->error);
 	if (c->body_ok) {
 		c->request.prompt = prompt.tokens;
 		c->request.prompt_tokens = prompt.count;
 		c->body_ok = request_fill(c, model) || openai_error_no_memory(&c->error);
 	}
-	openai_chat_forget(&c->chat);  /* the tree may be large: it goes where it may take its time */
+	/* the tree may be large: it goes where it may take its time */
+	openai_chat_forget(&c->chat);
 }
 
 static void prompt_was_counted(uv_work_t *work, int status)
@@ -239,11 +246,12 @@ static void admitted(struct call *c, const struct core_action *action)
 	call_work(c, c->body_bytes, prompt_count, prompt_was_counted);
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------------------ */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static struct openai_usage usage_so_far(const struct call *c)
 {
-	return (struct openai_usage){.prompt_tokens = c->request.prompt_tokens, .completion_tokens = c->tokens_out};
+	return (struct openai_usage){.prompt_tokens = c->request.prompt_tokens,
+		.completion_tokens = c->tokens_out};
 }
 
 static void accepted(struct call *c)
@@ -268,7 +276,8 @@ static bool stream_ready(struct call *c)
 		return true;
 	c->streaming = true;
 	buf_clear(&f->headers);
-	buf_printf(&f->headers, "x-request-id: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n", c->request_id);
+	buf_printf(&f->headers, "x-request-id: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: "
+		"no\r\n", c->request_id);
 	metrics_answer(&f->metrics, c->route->path, http_parse_method(http_request(c->conn)), 200);
 	http_stream_open(c->conn, &(struct http_answer){.status = 200,
 		.content_type = "text/event-stream; charset=utf-8", .headers = f->headers.data});
@@ -288,8 +297,9 @@ static void delta_measure(struct call *c, uint32_t tokens)
 	c->delta_ns = now_ns;
 }
 
-/* One chunk for everything that may go out now. Tokens without text wait for company; at the end they have a chunk of
- * their own, so that no token is charged that was in none. False: it found no memory, and nothing went out. */
+/* One chunk for everything that may go out now. Tokens without text wait for company; at the end
+ * they have a chunk of their own, so that no token is charged that was in none. False: it found no
+ * memory, and nothing went out. */
 static bool delta_stream(struct call *c, const struct buf *text, uint32_t tokens)
 {
 	struct front *f = c->front;
@@ -327,7 +337,8 @@ static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 	return tokens;
 }
 
-/* A client that does not take what is queued must not get it later: it will not have been charged. */
+/* A client that does not take what is queued must not get it later: it will not
+ * have been charged. */
 static void unsent_forget(struct call *c)
 {
 	struct http_conn *conn = c->conn;
@@ -389,11 +400,13 @@ static void answered(struct call *c, uint32_t answer_tokens)
 	}
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
-static void fault_of_end(const struct call *c, const struct core_action *action, struct openai_error *error)
+static void fault_of_end(const struct call *c, const struct core_action *action,
+	struct openai_error *error)
 {
-	const enum openai_fault fault = action->u.end.finish == RECORD_FINISH_CANCELLED ? OPENAI_CANCELLED
+	const enum openai_fault fault = action->u.end.finish == RECORD_FINISH_CANCELLED
+		? OPENAI_CANCELLED
 		: OPENAI_INTERNAL;
 
 	*error = (struct openai_error){.fault = fault};
@@ -403,16 +416,19 @@ static void fault_of_end(const struct call *c, const struct core_action *action,
 		openai_error_set(error, OPENAI_INTERNAL, NULL,
 			"The usage of this request could not be recorded. It was not charged.");
 	else if (c->lost)
-		openai_error_set(error, OPENAI_INTERNAL, NULL, "No memory was left for the rest of this answer.");
+		openai_error_set(error, OPENAI_INTERNAL, NULL,
+			"No memory was left for the rest of this answer.");
 }
 
 static bool end_is_good(const struct core_action *action)
 {
-	return action->u.end.recorded && !action->u.end.store_failed && action->u.end.finish != RECORD_FINISH_ERROR &&
+	return action->u.end.recorded && !action->u.end.store_failed &&
+		action->u.end.finish != RECORD_FINISH_ERROR &&
 		action->u.end.finish != RECORD_FINISH_CANCELLED;
 }
 
-static void stream_finish(struct call *c, const struct core_action *action, const struct openai_usage *usage)
+static void stream_finish(struct call *c, const struct core_action *action,
+	const struct openai_usage *usage)
 {
 	struct front *f = c->front;
 	struct openai_error error;
@@ -421,7 +437,8 @@ static void stream_finish(struct call *c, const struct core_action *action, cons
 	if (end_is_good(action)) {
 		if (!stream_ready(c))
 			return;
-		openai_chunk_finish(&f->out, &c->answer, action->u.end.finish, c->chat.usage_in_each_chunk ? usage : NULL);
+		openai_chunk_finish(&f->out, &c->answer, action->u.end.finish,
+			c->chat.usage_in_each_chunk ? usage : NULL);
 		if (c->chat.include_usage)
 			openai_chunk_usage(&f->out, &c->answer, usage);
 		openai_chunk_done(&f->out);
@@ -442,7 +459,8 @@ static void stream_finish(struct call *c, const struct core_action *action, cons
 		http_stream_close(conn);
 }
 
-static void whole_finish(struct call *c, const struct core_action *action, const struct openai_usage *usage)
+static void whole_finish(struct call *c, const struct core_action *action,
+	const struct openai_usage *usage)
 {
 	struct front *f = c->front;
 	struct openai_error error;
@@ -453,7 +471,8 @@ static void whole_finish(struct call *c, const struct core_action *action, const
 		return;
 	}
 	buf_clear(&f->out);
-	openai_completion(&f->out, &c->answer, c->text.data ? c->text.data : "", c->text.size, action->u.end.finish, usage);
+	openai_completion(&f->out, &c->answer, c->text.data ? c->text.data : "", c->text.size,
+		action->u.end.finish, usage);
 	call_answer(c, 200, "application/json", &f->out);
 }
 
@@ -482,7 +501,8 @@ static void refused(struct call *c, const struct core_action *action)
 	struct openai_error error;
 
 	if (c->conn) {
-		openai_error_refusal(&error, action->u.refuse.code, action->u.refuse.retry_after_ns);
+		openai_error_refusal(&error, action->u.refuse.code,
+			action->u.refuse.retry_after_ns);
 		call_fail(c, &error);
 	}
 	call_free(c);

@@ -64,7 +64,7 @@ enum err core_local_step(struct core_local *l, struct core_event *event, struct 
 	return durable_make(l, info);
 }
 
-/* ---- boot -------------------------------------------------------------------------------------------- */
+/* ---- boot ------------------------------------------------------------------------------------ */
 
 static void cut_off_keep(struct core_local *l, const struct core_event *row)
 {
@@ -104,7 +104,8 @@ static enum err cut_off_all(struct core_local *l, struct err_info *info)
 		struct core_event *event = &l->cut_off[i];
 
 		if (l->hooks && l->hooks->tokens)
-			event->u.cut_off.tokens = l->hooks->tokens(l->hooks->context, &event->u.cut_off.usage.request);
+			event->u.cut_off.tokens = l->hooks->tokens(l->hooks->context,
+				&event->u.cut_off.usage.request);
 		if (core_local_step(l, event, info))
 			return info->code;
 	}
@@ -118,9 +119,11 @@ static enum err ready(struct core_local *l, struct err_info *info)
 	if (core_local_step(l, &event, info))
 		return info->code;
 	if (l->reply.result == CORE_RESULT_FULL)
-		return err_set(info, ERR_LIMIT, "the database holds more tenants, keys or prices than the limits allow");
+		return err_set(info, ERR_LIMIT,
+			"the database holds more tenants, keys or prices than the limits allow");
 	if (l->reply.result != CORE_RESULT_DONE)
-		return err_set(info, ERR_INPUT, "the database contradicts itself; tongyun ledger check tells where");
+		return err_set(info, ERR_INPUT,
+			"the database contradicts itself; tongyun ledger check tells where");
 	return ERR_NONE;
 }
 
@@ -131,15 +134,16 @@ static enum err boot(struct core_local *l, struct err_info *info)
 	return ready(l, info);
 }
 
-enum err core_local_open(struct core_local *l, const struct core_limits *limits, struct store *store,
-	const struct core_local_hooks *hooks, struct err_info *info)
+enum err core_local_open(struct core_local *l, const struct core_limits *limits,
+	struct store *store, const struct core_local_hooks *hooks, struct err_info *info)
 {
 	*l = (struct core_local){.store = store, .hooks = hooks};
 	if (core_limits_check(limits, info))
 		return info->code;
 	l->memory = mem_alloc_aligned(1, core_bytes(limits), 64);
 	if (!l->memory)
-		return err_set(info, ERR_MEMORY, "no memory for %zu bytes of state", core_bytes(limits));
+		return err_set(info, ERR_MEMORY, "no memory for %zu bytes of state",
+			core_bytes(limits));
 	l->core = core_init(l->memory, limits);
 	const enum err err = boot(l, info);
 	mem_free(l->cut_off);

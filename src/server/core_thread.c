@@ -22,13 +22,14 @@ struct core_thread {
 	uint64_t steps;
 	int64_t step_ns_max, step_ns_sum;
 
-	/* DELIVERs that found the front's ring nearly full: only the newest count of each request matters. */
+	/* DELIVERs that found the front's ring nearly full: only the newest count of each
+	 * request matters. */
 	uint32_t *late_tokens;              /* [requests_max], 0: none */
 	uint32_t *late;                     /* [requests_max] handles */
 	uint32_t late_count;
 };
 
-/* ---- the journal --------------------------------------------------------------------------------------- */
+/* ---- the journal ----------------------------------------------------------------------------- */
 
 static void journal_pass(struct core_thread *t)
 {
@@ -57,7 +58,7 @@ static void journal_event(struct core_thread *t, const struct core_event *event)
 	assert(t->chunk->size <= JOURNAL_CHUNK_BYTES);
 }
 
-/* ---- actions ------------------------------------------------------------------------------------------- */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static void front_send(struct core_thread *t, const struct core_action *action)
 {
@@ -161,7 +162,7 @@ static void action_take(struct core_thread *t, const struct core_action *action)
 	front_send(t, action);
 }
 
-/* ---- events -------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static bool timed_step(struct core_thread *t, const struct core_event *event)
 {
@@ -195,7 +196,8 @@ static bool front_take(struct core_thread *t)
 	struct core_event event;
 	uint32_t taken = 0;
 
-	while (taken < EVENTS_IN_A_ROW && journal_ready(t) && ring_pop(t->config.wires->events, &event)) {
+	while (taken < EVENTS_IN_A_ROW && journal_ready(t) &&
+		ring_pop(t->config.wires->events, &event)) {
 		step(t, &event);
 		taken++;
 	}
@@ -240,7 +242,8 @@ static bool tick(struct core_thread *t)
 {
 	struct core_event event = {.kind = CORE_TICK};
 
-	if (t->deadline_ns == CORE_NEVER_NS || clock_monotonic_ns() < t->deadline_ns || !journal_ready(t))
+	if (t->deadline_ns == CORE_NEVER_NS || clock_monotonic_ns() < t->deadline_ns ||
+		!journal_ready(t))
 		return false;
 	step(t, &event);
 	return true;
@@ -259,7 +262,7 @@ static bool round_take(struct core_thread *t)
 	return any;
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void report(struct core_thread *t)
 {
@@ -294,7 +297,8 @@ static int64_t sleep_ns(const struct core_thread *t)
 	int64_t until_ns = t->deadline_ns;
 
 	for (uint32_t i = 0; i < t->config.model_count; i++) {
-		const int64_t due_ns = t->config.simulated[i] ? executor_sim_due_ns(t->config.executors[i]) : INT64_MAX;
+		const int64_t due_ns = t->config.simulated[i]
+			? executor_sim_due_ns(t->config.executors[i]) : INT64_MAX;
 
 		if (due_ns < until_ns)
 			until_ns = due_ns;
@@ -329,7 +333,8 @@ static void core_thread_free(struct core_thread *t)
 	mem_free(t);
 }
 
-enum err core_thread_start(struct core_thread **out, const struct core_thread_config *config, struct err_info *info)
+enum err core_thread_start(struct core_thread **out, const struct core_thread_config *config,
+	struct err_info *info)
 {
 	struct core_thread *t = mem_alloc(1, sizeof(*t));
 

@@ -14,10 +14,11 @@
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
-#define REQUEST_CHUNK_SPARE 65536       /* stop strings and the detokeniser fit beside a short prompt */
+/* stop strings and the detokeniser fit beside a short prompt */
+#define REQUEST_CHUNK_SPARE 65536
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
 
-/* ---- to and from the core ---------------------------------------------------------------------------------- */
+/* ---- to and from the core -------------------------------------------------------------------- */
 
 void front_tell(struct front *f, const struct core_event *event)
 {
@@ -127,7 +128,8 @@ static void report_take(struct front *f)
 
 	if (!atomic_exchange(&f->wires->report_there, false))
 		return;
-	f->report = f->wires->report;  /* the core may write there as soon as another is asked for */
+	/* the core may write there as soon as another is asked for */
+	f->report = f->wires->report;
 	f->reporting = NULL;
 	f->metrics.connections = http_connections(f->http);
 	while (c) {
@@ -163,13 +165,15 @@ static void woken(uv_poll_t *poll, int status, int events)
 	late_tell(f);
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static struct call *call_take(struct front *f, bool makes_request)
 {
 	if (makes_request)
-		return f->free_request_count == 0 ? NULL : &f->calls[f->free_requests[--f->free_request_count]];
-	return f->free_service_count == 0 ? NULL : &f->calls[f->free_services[--f->free_service_count]];
+		return f->free_request_count == 0 ? NULL
+			: &f->calls[f->free_requests[--f->free_request_count]];
+	return f->free_service_count == 0 ? NULL
+		: &f->calls[f->free_services[--f->free_service_count]];
 }
 
 void call_free(struct call *c)
@@ -199,23 +203,25 @@ static void headers_start(struct front *f, const char *request_id)
 }
 
 /* An answer that found no memory, or whose headers did, is not sent in part. */
-static void conn_answer(struct front *f, struct http_conn *conn, const struct route *route, unsigned status,
-	const char *content_type, const struct buf *body)
+static void conn_answer(struct front *f, struct http_conn *conn, const struct route *route,
+	unsigned status, const char *content_type, const struct buf *body)
 {
 	const bool lost = body->failed || f->headers.failed;
 	const struct http_answer answer = {.status = lost ? 500 : status,
 		.content_type = lost ? "application/json" : content_type,
 		.headers = f->headers.failed ? NULL : f->headers.data,
-		.body = lost ? f->no_memory.data : body->data, .size = lost ? f->no_memory.size : body->size};
+		.body = lost ? f->no_memory.data : body->data, .size = lost ? f->no_memory.size
+		: body->size};
 	const bool parsed = http_parse_headed(http_request(conn));
 
-	metrics_answer(&f->metrics, route ? route->path : "none", parsed ? http_parse_method(http_request(conn)) : "none",
-		answer.status);
+	metrics_answer(&f->metrics, route ? route->path : "none",
+		parsed ? http_parse_method(http_request(conn)) : "none", answer.status);
 	http_set_owner(conn, NULL);
 	http_answer(conn, &answer);
 }
 
-static void conn_fail(struct front *f, struct http_conn *conn, const struct openai_error *error, const char *more_headers)
+static void conn_fail(struct front *f, struct http_conn *conn, const struct openai_error *error,
+	const char *more_headers)
 {
 	struct record_request id;
 	char request_id[REQUEST_ID_BYTES];
@@ -276,13 +282,14 @@ void call_work(struct call *c, size_t bytes, uv_work_cb work, uv_after_work_cb d
 	done(&c->work, 0);
 }
 
-/* ---- what connections say ------------------------------------------------------------------------------- */
+/* ---- what connections say -------------------------------------------------------------------- */
 
 static void caller_read(struct call *c)
 {
 	const struct front *f = c->front;
 	size_t size = 0;
-	const char *key = key_of_authorization(http_parse_header(http_request(c->conn), "authorization"), &size);
+	const char *key = key_of_authorization(http_parse_header(http_request(c->conn),
+		"authorization"), &size);
 
 	c->caller = (struct core_caller){
 		.trusted = http_from_loopback(c->conn) || f->config->allow_anonymous,
@@ -302,7 +309,8 @@ static void call_authorise(struct call *c)
 }
 
 /* NULL: there is no place for it, and the client knows. */
-static struct call *call_begin(struct front *f, struct http_conn *conn, const struct route *route, bool makes_request)
+static struct call *call_begin(struct front *f, struct http_conn *conn, const struct route *route,
+	bool makes_request)
 {
 	struct call *c = call_take(f, makes_request);
 	struct openai_error error;
@@ -330,10 +338,12 @@ static struct call *call_begin(struct front *f, struct http_conn *conn, const st
 
 static bool needs_key(const struct http_conn *conn, const struct route *route)
 {
-	return route->access == ROUTE_KEY || (route->access == ROUTE_OPEN_ON_LOOPBACK && !http_from_loopback(conn));
+	return route->access == ROUTE_KEY || (route->access == ROUTE_OPEN_ON_LOOPBACK &&
+		!http_from_loopback(conn));
 }
 
-/* A body that was allowed came with a key that was good then; what costs money asks the core again, which looks anew. */
+/* A body that was allowed came with a key that was good then; what costs money asks the core again,
+ * which looks anew. */
 static void call_start(struct front *f, struct http_conn *conn, const struct route *route)
 {
 	struct call *c = call_begin(f, conn, route, route->makes_request);
@@ -346,8 +356,8 @@ static void call_start(struct front *f, struct http_conn *conn, const struct rou
 		route->serve(c);
 }
 
-/* Before its body is taken: a client without a key must not make the server hold bytes. Who only gets something is
- * answered without it. */
+/* Before its body is taken: a client without a key must not make the server hold bytes. Who only
+ * gets something is answered without it. */
 static void call_ask(struct front *f, struct http_conn *conn, const struct route *route)
 {
 	if (strcmp(route->method, "GET") == 0) {
@@ -362,7 +372,8 @@ static void call_ask(struct front *f, struct http_conn *conn, const struct route
 	call_authorise(c);
 }
 
-static void no_route(struct front *f, struct http_conn *conn, const char *method, bool path_known, struct buf *allow)
+static void no_route(struct front *f, struct http_conn *conn, const char *method, bool path_known,
+	struct buf *allow)
 {
 	const struct buf empty = {0};
 	struct openai_error error;
@@ -380,7 +391,8 @@ static void no_route(struct front *f, struct http_conn *conn, const char *method
 		return;
 	}
 	openai_error_set(&error, path_known ? OPENAI_METHOD : OPENAI_NOT_FOUND, NULL, path_known
-		? "%s is not allowed here." : "Unknown request URL: %s %.200s.", method, http_parse_path(http_request(conn)));
+		? "%s is not allowed here." : "Unknown request URL: %s %.200s.", method,
+		http_parse_path(http_request(conn)));
 	conn_fail(f, conn, &error, path_known ? line : "");
 }
 
@@ -393,7 +405,8 @@ static void route_take(struct front *f, struct http_conn *conn,
 	bool path_known = false;
 
 	buf_init(&allow, 64);
-	const struct route *route = route_find(method, http_parse_path(http_request(conn)), &path_known, &allow);
+	const struct route *route = route_find(method, http_parse_path(http_request(conn)),
+		&path_known, &allow);
 	if (route)
 		take(f, conn, route);
 	else
@@ -440,7 +453,7 @@ static void on_gone(void *context, struct http_conn *conn)
 	/* AUTHORISING, REPORTING, in_work: whoever it waits for will find nobody there. */
 }
 
-/* ---- signals and the end ----------------------------------------------------------------------------------- */
+/* ---- signals and the end --------------------------------------------------------------------- */
 
 static void loop_end(uv_timer_t *timer)
 {
@@ -473,8 +486,10 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	f->signals++;
 	event.u.drain.grace_ns = f->signals == 1 ? f->config->grace_ns : 0;
-	log_line(LOG_INFO, "server/front", f->signals == 1 ? "%s: no new requests, those that run have %.1f s"
-		: "%s again: ending at once", number == SIGTERM ? "SIGTERM" : "SIGINT", (double)f->config->grace_ns / 1e9);
+	log_line(LOG_INFO, "server/front", f->signals == 1
+		? "%s: no new requests, those that run have %.1f s"
+		: "%s again: ending at once", number == SIGTERM ? "SIGTERM" : "SIGINT",
+		(double)f->config->grace_ns / 1e9);
 	front_tell(f, &event);
 	if (f->signals > 2)
 		uv_stop(&f->loop);
@@ -491,7 +506,7 @@ void front_run(struct front *f)
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 }
 
-/* ---- open and close ------------------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* The longest prompt of any model is one allocation, and so is the longest answer. */
 static size_t request_chunk_bytes(const struct front_open *open)
@@ -533,7 +548,8 @@ static void handles_init(struct front *f)
 	uv_signal_init(&f->loop, &f->terminate);
 	uv_signal_init(&f->loop, &f->interrupt);
 	uv_timer_init(&f->loop, &f->last_word);
-	f->wake.data = f->before_sleep.data = f->terminate.data = f->interrupt.data = f->last_word.data = f;
+	f->wake.data = f->before_sleep.data = f->terminate.data = f->interrupt.data =
+		f->last_word.data = f;
 	uv_poll_start(&f->wake, UV_READABLE, woken);
 	uv_prepare_start(&f->before_sleep, after_poll);
 	uv_signal_start(&f->terminate, on_signal, SIGTERM);
@@ -544,7 +560,8 @@ static struct http_config http_config_of(const struct server_config *config)
 {
 	return (struct http_config){
 		.connections_max = config->connections_max,
-		.parse = {.header_bytes_max = config->header_bytes_max, .body_bytes_max = (size_t)config->body_bytes_max},
+		.parse = {.header_bytes_max = config->header_bytes_max,
+		.body_bytes_max = (size_t)config->body_bytes_max},
 		.bodies_bytes_max = (size_t)config->bodies_bytes_max,
 		.unsent_bytes_max = (size_t)config->unsent_bytes_max,
 		.socket_send_bytes = (int)config->socket_send_bytes,
@@ -573,7 +590,8 @@ static bool buffers_open(struct front *f)
 enum err front_open(struct front *f, const struct front_open *open, struct err_info *info)
 {
 	struct http_config http = http_config_of(open->config);
-	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone, on_head};
+	const struct http_handlers handlers = {f, on_request, on_bad, on_progress, on_gone,
+		on_head};
 
 	http.loopback_only = open->loopback_only;
 	memset(f, 0, sizeof(*f));
@@ -586,7 +604,8 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 	f->created_s = clock_wall_ns() / NS_PER_S;
 	f->requests_max = open->config->requests_max;
 	for (uint32_t i = 0; i < f->config->model_count; i++)
-		f->models[i] = (struct openai_model){f->config->models[i].id, f->config->models[i].defaults};
+		f->models[i] = (struct openai_model){f->config->models[i].id,
+			f->config->models[i].defaults};
 	f->table = open->table;
 	json_pool_init(&f->trees, (size_t)open->config->trees_bytes_max);
 	if (!buffers_open(f) || !calls_open(f, open))

@@ -1,12 +1,13 @@
-/* server/front.h - private to the server: the thread that owns sockets, and a call, one request on its way through it.
+/* server/front.h - private to the server: the thread that owns sockets, and a call, one request on
+ * its way through it.
  *
  *	front.c      loop, rings, signals, life of calls
  *	routes.c     which path is whose, and who may
  *	chat.c       POST /v1/chat/completions, from body to last chunk
  *	admin.c      the administration socket
  *
- * Everything here belongs to the front's thread. Work that grows with bytes goes to libuv's threads; while it is there
- * (in_work) the call is theirs, but for conn, which stays the front's.
+ * Everything here belongs to the front's thread. Work that grows with bytes goes to libuv's
+ * threads; while it is there (in_work) the call is theirs, but for conn, which stays the front's.
  */
 #ifndef SERVER_FRONT_H
 #define SERVER_FRONT_H
@@ -23,8 +24,10 @@
 #include "server/wires.h"
 
 #define FRONT_SERVICE_CALLS WIRES_SERVICES  /* for routes that start no request */
-#define FRONT_WORK_BYTES    65536           /* bodies above it are read and counted by another thread */
-#define FRONT_ADMIN_TOKEN   (1ULL << 32)    /* tokens from it on belong to admin.c, below are calls */
+/* bodies above it are read and counted by another thread */
+#define FRONT_WORK_BYTES    65536
+/* tokens from it on belong to admin.c, below are calls */
+#define FRONT_ADMIN_TOKEN   (1ULL << 32)
 
 struct front;
 struct call;
@@ -47,19 +50,20 @@ struct route {
 
 /* A call, by what it waits for.
  *
- *	state        from                    to                            waits for
- *	FREE         any                     AUTHORISING READING REPORTING -
- *	AUTHORISING  FREE                    READING FREE                  the core: is the key good? Of a request with a
- *	                                                                   body a call of its own asks, before it is taken,
- *	                                                                   and the request's starts at READING
- *	REPORTING    FREE AUTHORISING        FREE                          the core's report
- *	READING      AUTHORISING             ASKED FREE                    a thread that reads the body
- *	ASKED        READING                 COUNTING FREE ENDING          ADMIT or REFUSE
- *	COUNTING     ASKED                   ARRIVED ENDING                a thread that makes and counts the prompt
- *	ARRIVED      COUNTING                RUNNING FREE ENDING           ACCEPT or REFUSE
- *	RUNNING      ARRIVED                 FLUSHING ENDING               tokens
- *	FLUSHING     RUNNING                 ENDING                        the socket
- *	ENDING       ASKED .. FLUSHING       FREE                          END: the core has been told the last word
+ *   state        from               to                             waits for
+ *   FREE         any                AUTHORISING READING REPORTING  -
+ *   AUTHORISING  FREE               READING FREE                   the core: is the key good? [1]
+ *   REPORTING    FREE AUTHORISING   FREE                           the core's report
+ *   READING      AUTHORISING FREE   ASKED FREE                     a thread that reads the body
+ *   ASKED        READING            COUNTING FREE ENDING           ADMIT or REFUSE
+ *   COUNTING     ASKED              ARRIVED ENDING                 a thread that counts the prompt
+ *   ARRIVED      COUNTING           RUNNING FREE ENDING            ACCEPT or REFUSE
+ *   RUNNING      ARRIVED            FLUSHING ENDING                tokens
+ *   FLUSHING     RUNNING            ENDING                         the socket
+ *   ENDING       ASKED .. FLUSHING  FREE                           END: the core knows how it ended
+ *
+ * [1] Of a request with a body a call of its own asks, before the body is taken; the request's call
+ *     starts at READING.
  */
 enum call_state {
 	CALL_FREE,
@@ -76,7 +80,8 @@ enum call_state {
 
 struct call {
 	enum call_state state;
-	uint32_t handle;                /* of the core, when below requests_max; place in front->calls */
+	uint32_t handle;                /* of the core, when below requests_max; place
+					 * in front->calls */
 	struct front *front;
 	struct http_conn *conn;         /* NULL: the client is gone, or has its answer */
 	const struct route *route;
@@ -93,7 +98,8 @@ struct call {
 	bool in_work;
 	uv_work_t work;
 	struct buf body;
-	size_t body_bytes;              /* as it came: how much there is to read, and later to render */
+	size_t body_bytes;              /* as it came: how much there is to read, and
+					 * later to render */
 	bool body_ok;
 	struct openai_error error;
 	struct openai_chat chat;
@@ -123,7 +129,8 @@ struct front {
 	uv_poll_t wake;
 	uv_prepare_t before_sleep;
 	uv_signal_t terminate, interrupt;
-	uv_timer_t last_word;           /* after the last call: connections get this long to close */
+	uv_timer_t last_word;           /* after the last call: connections get
+					 * this long to close */
 	struct http_server *http;
 	struct admin *admin;
 	bool tell_core;                 /* events were pushed since the last wake-up */
@@ -142,7 +149,8 @@ struct front {
 	struct json_pool trees;         /* of what bodies have become */
 	struct openai_model models[SERVER_MODELS_MAX];
 	const uint32_t *context_max;    /* [model_count] */
-	struct call *reporting;         /* calls that wait for the core's report; one is asked for at a time */
+	struct call *reporting;         /* calls that wait for the core's report; one is
+					 * asked for at a time */
 	struct core_report report;      /* the last one */
 	struct metrics metrics;
 	const char *currency;
@@ -152,7 +160,8 @@ struct front {
 
 /* What start-up knows. */
 struct front_open {
-	const struct server_config *config;     /* every default filled in; must outlive the front */
+	const struct server_config *config;     /* every default filled in; must
+						 * outlive the front */
 	const struct home *home;
 	const uint8_t *secret;
 	struct wires *wires;
@@ -163,16 +172,18 @@ struct front_open {
 	bool loopback_only;                     /* rules.md 11 */
 };
 
-enum err front_open(struct front *f, const struct front_open *open, struct err_info *info) MUST_CHECK;
+enum err front_open(struct front *f, const struct front_open *open,
+	struct err_info *info) MUST_CHECK;
 /* Listens; executors must be there. ERR_DENIED: loopback_only, and the host is not. */
 enum err front_listen(struct front *f, uint16_t *port, struct err_info *info) MUST_CHECK;
 /* Until drained. */
 void front_run(struct front *f);
 void front_close(struct front *f);
 
-/* ---- for routes ----------------------------------------------------------------------------------------- */
+/* ---- for routes ------------------------------------------------------------------------------ */
 
-const struct route *route_find(const char *method, const char *path, bool *path_known, struct buf *allow);
+const struct route *route_find(const char *method, const char *path, bool *path_known,
+	struct buf *allow);
 /* What follows a prefix, or "". */
 const char *route_argument(const struct call *c);
 
@@ -189,12 +200,13 @@ void call_report(struct call *c);
 /* Runs work in another thread if bytes are many, else at once; then done, in this thread. */
 void call_work(struct call *c, size_t bytes, uv_work_cb work, uv_after_work_cb done);
 
-/* ---- chat.c --------------------------------------------------------------------------------------------- */
+/* ---- chat.c ---------------------------------------------------------------------------------- */
 
 void chat_serve(struct call *c);                /* authorised */
 void chat_action(struct call *c, const struct core_action *action);
 void chat_progress(struct call *c);             /* the socket took something */
-void chat_gone(struct call *c);                 /* conn is about to be closed; http_taken is final */
+/* conn is about to be closed; http_taken is final */
+void chat_gone(struct call *c);
 void chat_free(struct call *c);
 void chat_tell_late(struct call *c);
 

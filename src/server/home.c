@@ -69,7 +69,8 @@ static enum err lock_busy(const struct home *h, int fd, struct err_info *info)
 
 	who[size > 0 ? size : 0] = '\0';
 	who[strcspn(who, "\n")] = '\0';
-	return err_set(info, ERR_BUSY, "%.200s is in use by %s", h->path, who[0] ? who : "another process");
+	return err_set(info, ERR_BUSY, "%.200s is in use by %s", h->path, who[0] ? who
+		: "another process");
 }
 
 enum err home_lock(struct home *h, const char *who, struct err_info *info)
@@ -98,14 +99,16 @@ enum err home_lock(struct home *h, const char *who, struct err_info *info)
 	return ERR_NONE;
 }
 
-enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], struct err_info *info)
+enum err home_file(const struct home *h, const char *name, char out[PATH_MAX],
+	struct err_info *info)
 {
 	if (file_join(out, PATH_MAX, h->path, name))
 		return err_set(info, ERR_LIMIT, "the path of TONGYUN_HOME is too long");
 	return ERR_NONE;
 }
 
-static enum err secret_make(struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES], struct err_info *info)
+static enum err secret_make(struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES],
+	struct err_info *info)
 {
 	prng_system(out, HOME_SECRET_BYTES);
 	h->secret_made = file_write_atomic(path, out, HOME_SECRET_BYTES, 0600, info) == ERR_NONE;
@@ -114,16 +117,20 @@ static enum err secret_make(struct home *h, const char *path, uint8_t out[HOME_S
 
 static enum err database_lost(const struct home *h, struct err_info *info)
 {
-	return err_set(info, ERR_INPUT, "%.300s: " HOME_DATABASE " is missing or empty, but there was one: restore it, or move "
-		SECRET_FILE ", " HOME_JOURNAL " and " HOME_JOURNAL_OLD " away to begin anew, without its tenants, keys and money",
+	return err_set(info, ERR_INPUT,
+		"%.300s: " HOME_DATABASE " is missing or empty, but there was one: restore it, or "
+			"move "
+		SECRET_FILE ", " HOME_JOURNAL " and " HOME_JOURNAL_OLD " away to begin anew, "
+			"without its tenants, keys and money",
 		h->path);
 }
 
 /* *size is 0 when there is none. */
-static enum err secret_read(const struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES], ssize_t *size,
-	struct err_info *info)
+static enum err secret_read(const struct home *h, const char *path, uint8_t out[HOME_SECRET_BYTES],
+	ssize_t *size, struct err_info *info)
 {
-	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* it may be a pipe */
+	/* it may be a pipe */
+	const int fd = openat(h->dir_fd, SECRET_FILE, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct stat status;
 
 	*size = 0;
@@ -155,20 +162,23 @@ enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_
 	if (!database && !h->secret_made)
 		return database_lost(h, info);
 	if (size != HOME_SECRET_BYTES)
-		return err_set(info, ERR_INPUT, "%.300s: not %d bytes; without it no key can be recognised", path,
+		return err_set(info, ERR_INPUT,
+			"%.300s: not %d bytes; without it no key can be recognised", path,
 			HOME_SECRET_BYTES);
 	return ERR_NONE;
 }
 
-/* ---- the administration socket ----------------------------------------------------------------------------- */
+/* ---- the administration socket --------------------------------------------------------------- */
 
 /* A socket's address holds 107 bytes; a longer path is reached through the open folder. */
 static void socket_address(const struct home *h, struct sockaddr_un *address)
 {
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	const int size = snprintf(address->sun_path, sizeof(address->sun_path), "%s/" SOCKET_FILE, h->path);
+	const int size = snprintf(address->sun_path, sizeof(address->sun_path), "%s/" SOCKET_FILE,
+		h->path);
 	if (size < 0 || (size_t)size >= sizeof(address->sun_path))
-		snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/" SOCKET_FILE, h->dir_fd);
+		snprintf(address->sun_path, sizeof(address->sun_path),
+			"/proc/self/fd/%d/" SOCKET_FILE, h->dir_fd);
 }
 
 enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info)
@@ -181,7 +191,8 @@ enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info)
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (*fd < 0)
 		return err_set_errno(info, "the administration socket");
-	/* On Linux the socket file gets the mode that the socket had before it was bound: never open, not for a moment. */
+	/* On Linux the socket file gets the mode that the socket had before it was bound: never
+	 * open, not for a moment. */
 	if (fchmod(*fd, 0600) || bind(*fd, (const struct sockaddr *)&address, sizeof(address))) {
 		err_set_errno(info, "%.300s/" SOCKET_FILE, h->path);
 		close(*fd);

@@ -1,11 +1,12 @@
-/* server/home.h - the folder where a cloud lives: database, journal, secret, lock, administration socket.
+/* server/home.h - the folder where a cloud lives: database, journal, secret, lock,
+ * administration socket.
  *
- *	$TONGYUN_HOME  0700
- *	  lock          held by the server, or by a verb while it has the database open; names its holder
- *	  secret        32 random bytes, 0600: what keys are hashed with (rules.md 12)
- *	  cloud.db      SQLite, with -wal and -shm beside it
- *	  journal       the events that entered the core; journal.old when it had grown large
- *	  admin.sock    0600: the verbs' way to a running server (rules.md 13)
+ *   $TONGYUN_HOME  0700
+ *     lock          held by the server, or by a verb that has the database open; names its holder
+ *     secret        32 random bytes, 0600: what keys are hashed with (rules.md 12)
+ *     cloud.db      SQLite, with -wal and -shm beside it
+ *     journal       the events that entered the core; journal.old when it had grown large
+ *     admin.sock    0600: the verbs' way to a running server (rules.md 13)
  */
 #ifndef SERVER_HOME_H
 #define SERVER_HOME_H
@@ -30,21 +31,26 @@ struct home {
 
 /* path NULL: as cli.md says. Makes it when it is missing. */
 enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
-/* Gives the lock back. A secret that was made for a database that did not come into being goes with it. */
+/* Gives the lock back. A secret that was made for a database that did not come into
+ * being goes with it. */
 void home_close(struct home *h);
 
 /* ERR_BUSY: another process holds it; the text names it by who it said it was. */
 enum err home_lock(struct home *h, const char *who, struct err_info *info) MUST_CHECK;
 
 /* The path of a file in it. */
-enum err home_file(const struct home *h, const char *name, char out[PATH_MAX], struct err_info *info) MUST_CHECK;
+enum err home_file(const struct home *h, const char *name, char out[PATH_MAX],
+	struct err_info *info) MUST_CHECK;
 
-/* Made at the first use, before there is a database. ERR_INPUT: it is missing or cut beside a database, whose keys no
- * other secret recognises; or the database is missing or empty, and secret or journal say that there was one: to begin
- * anew without a word would lose the money and open the door (rules.md 10). */
-enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES], struct err_info *info) MUST_CHECK;
+/* Made at the first use, before there is a database. ERR_INPUT: it is missing or cut beside a
+ * database, whose keys no other secret recognises; or the database is missing or empty, and secret
+ * or journal say that there was one: to begin anew without a word would lose the money and open the
+ * door (rules.md 10). */
+enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES],
+	struct err_info *info) MUST_CHECK;
 
-/* A bound socket in place of any older one; only who holds the lock may. A path of any length will do. */
+/* A bound socket in place of any older one; only who holds the lock may. A path of
+ * any length will do. */
 enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;
 /* ERR_NOT_FOUND: no server listens. */
 enum err home_socket_connect(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;

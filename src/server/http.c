@@ -1,4 +1,5 @@
-/* server/http.c - listening, reading, deadlines, and the end of connections; the way out is http_write.c. */
+/* server/http.c - listening, reading, deadlines, and the end of connections; the way out
+ * is http_write.c. */
 #include "server/http.h"
 
 #include <assert.h>
@@ -25,7 +26,7 @@ static void ahead_feed(struct http_conn *c);
 static void conn_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *bytes);
 static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out);
 
-/* ---- life of a connection --------------------------------------------------------------------------- */
+/* ---- life of a connection -------------------------------------------------------------------- */
 
 static void body_uncount(struct http_conn *c)
 {
@@ -87,7 +88,8 @@ static void conn_await(struct http_conn *c, int64_t now_ns, int64_t wait_ns)
 	c->deadline_ns = now_ns + wait_ns;
 }
 
-/* What still comes is read and thrown away: closing on unread bytes would take the answer from the client. */
+/* What still comes is read and thrown away: closing on unread bytes would take the answer
+ * from the client. */
 static void conn_linger(struct http_conn *c)
 {
 	const size_t size_max = c->parse.body.size_max;
@@ -143,12 +145,13 @@ static void conn_bad(struct http_conn *c, unsigned status, const char *problem)
 	assert(c->state != HTTP_ANSWERING);
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------------------- */
 
 /* When a body must be whole: some time in any case, and some for each byte that has come. */
 static int64_t body_due_ns(const struct http_conn *c, int64_t least_ns, int64_t rate)
 {
-	return c->body_since_ns + least_ns + (int64_t)(c->parse.body.size / (size_t)rate) * NS_PER_S +
+	return c->body_since_ns + least_ns +
+		(int64_t)(c->parse.body.size / (size_t)rate) * NS_PER_S +
 		(int64_t)(c->parse.body.size % (size_t)rate) * NS_PER_S / rate;
 }
 
@@ -161,8 +164,8 @@ static void body_deadline_set(struct http_conn *c)
 	c->deadline_ns = idle_ns < due_ns ? idle_ns : due_ns;
 }
 
-/* Of those whose body is on its way, but for this one, the one that is latest by the measure of a crowd; NULL: nobody
- * is late. */
+/* Of those whose body is on its way, but for this one, the one that is latest by the measure of a
+ * crowd; NULL: nobody is late. */
 static struct http_conn *body_latest(const struct http_conn *but)
 {
 	struct http_conn *latest = NULL;
@@ -180,8 +183,8 @@ static struct http_conn *body_latest(const struct http_conn *but)
 	return latest;
 }
 
-/* The body's memory is of a common bound. When it is used up, bodies that dawdle are ended; if there are none, who comes
- * is told to come again. */
+/* The body's memory is of a common bound. When it is used up, bodies that dawdle are ended; if
+ * there are none, who comes is told to come again. */
 static bool body_count(struct http_conn *c)
 {
 	struct http_server *s = c->server;
@@ -200,8 +203,8 @@ static bool body_count(struct http_conn *c)
 	return true;
 }
 
-/* The header is whole: the body is not read before the handlers have said so. An answer given now leaves it unread, so
- * that no other request can follow. */
+/* The header is whole: the body is not read before the handlers have said so. An answer given now
+ * leaves it unread, so that no other request can follow. */
 static void body_ask(struct http_conn *c)
 {
 	const struct http_handlers *handlers = &c->server->handlers;
@@ -247,7 +250,7 @@ bool http_body_allowed(const struct http_conn *c)
 	return c->body_allowed;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* After some bytes of a request: what is there now? */
 static void conn_parsed(struct http_conn *c)
@@ -358,9 +361,10 @@ static void conn_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ou
 	*out = uv_buf_init(c->server->read_buffer, HTTP_READ_BYTES);
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------------------ */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
-/* Whether the socket has taken something since the last look, be it a part of what flies, which libuv does not tell. */
+/* Whether the socket has taken something since the last look, be it a part of what flies, which
+ * libuv does not tell. */
 static bool output_moved(struct http_conn *c, int64_t now_ns)
 {
 	const uint64_t taken = http_taken_bytes(c);
@@ -404,7 +408,7 @@ void http_sweep(struct http_server *s)
 	}
 }
 
-/* ---- accepting -------------------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 static bool address_is_loopback(const struct sockaddr_storage *address)
 {
@@ -498,7 +502,8 @@ static void short_tell(struct http_server *s)
 	if (s->short_told_ns > 0 && now_ns - s->short_told_ns < HTTP_SHORT_TOLD_NS)
 		return;
 	s->short_told_ns = now_ns;
-	log_line(LOG_WARN, "server/http", "no file descriptor is free: new connections are closed unanswered; %u are open",
+	log_line(LOG_WARN, "server/http",
+		"no file descriptor is free: new connections are closed unanswered; %u are open",
 		s->count);
 }
 
@@ -513,8 +518,9 @@ static void descriptors_look(struct http_server *s)
 		short_tell(s);
 }
 
-/* Who waits is turned away with the descriptor kept for it, or with that of the newest connection. The descriptor stays
- * free: libuv asks again until it is told that nobody waits, and without one it would be told something else for ever. */
+/* Who waits is turned away with the descriptor kept for it, or with that of the newest connection.
+ * The descriptor stays free: libuv asks again until it is told that nobody waits, and without one
+ * it would be told something else for ever. */
 static void descriptors_short(struct http_server *s)
 {
 	uv_os_fd_t listener;
@@ -531,8 +537,8 @@ static void descriptors_short(struct http_server *s)
 		close(fd);
 }
 
-/* libuv polls no more while a connection is not taken: it is taken when there is memory, at the latest when the last
- * open connection has closed, since one was reserved at the opening. */
+/* libuv polls no more while a connection is not taken: it is taken when there is memory, at the
+ * latest when the last open connection has closed, since one was reserved at the opening. */
 static struct http_conn *conn_ready(struct http_server *s)
 {
 	struct http_conn *c = conn_new(s);
@@ -556,7 +562,8 @@ static void accepted(uv_stream_t *listener, int status)
 			short_tell(s);
 			descriptors_short(s);
 		} else {
-			log_line(LOG_WARN, "server/http", "cannot accept a connection: %s", uv_strerror(status));
+			log_line(LOG_WARN, "server/http", "cannot accept a connection: %s",
+				uv_strerror(status));
 		}
 		return;
 	}
@@ -566,7 +573,8 @@ static void accepted(uv_stream_t *listener, int status)
 		return;
 	conn_link(c);
 	conn_await(c, http_now(c), s->config.header_ns);
-	if (uv_accept(listener, &c->uv.stream) || uv_read_start(&c->uv.stream, conn_read_buffer, conn_read) ||
+	if (uv_accept(listener, &c->uv.stream) ||
+		uv_read_start(&c->uv.stream, conn_read_buffer, conn_read) ||
 		s->count > s->config.connections_max + HTTP_REFUSALS_MAX) {
 		http_conn_drop(c);
 		return;
@@ -585,10 +593,11 @@ static void accept_again(struct http_server *s)
 	accepted(&s->listener.stream, 0);
 }
 
-/* ---- the server ------------------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------ */
 
-enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_config *config,
-	const struct http_handlers *handlers, struct err_info *info)
+enum err http_server_open(struct http_server **out, uv_loop_t *loop,
+	const struct http_config *config, const struct http_handlers *handlers,
+	struct err_info *info)
 {
 	struct http_server *s = mem_alloc(1, sizeof(*s));
 	struct http_conn *first = mem_alloc(1, sizeof(*first));
@@ -619,12 +628,13 @@ static enum err listen_on(struct http_server *s, const char *what, struct err_in
 	s->listening = true;
 	const int status = uv_listen(&s->listener.stream, LISTEN_BACKLOG, accepted);
 	if (status)
-		return err_set(info, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO, "cannot listen on %s: %s", what,
-			uv_strerror(status));
+		return err_set(info, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO,
+			"cannot listen on %s: %s", what, uv_strerror(status));
 	return ERR_NONE;
 }
 
-static enum err address_find(struct sockaddr_storage *out, const char *host, uint16_t port, struct err_info *info)
+static enum err address_find(struct sockaddr_storage *out, const char *host, uint16_t port,
+	struct err_info *info)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *found = NULL;
@@ -655,7 +665,8 @@ enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port,
 		return err_set(info, ERR_DENIED, "%.200s is not loopback", host);
 	snprintf(what, sizeof(what), "%.200s port %u", host, port);
 	uv_tcp_init(s->loop, &s->listener.tcp);
-	uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);  /* uv_listen tells its error */
+	/* uv_listen tells its error */
+	uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);
 	if (listen_on(s, what, info))
 		return info->code;
 	uv_tcp_getsockname(&s->listener.tcp, (struct sockaddr *)&address, &size);
@@ -673,7 +684,8 @@ enum err http_listen_fd(struct http_server *s, int fd, struct err_info *info)
 	if (status) {
 		s->listener.handle.data = s;
 		s->listening = true;
-		return err_set(info, ERR_IO, "cannot use the administration socket: %s", uv_strerror(status));
+		return err_set(info, ERR_IO, "cannot use the administration socket: %s",
+			uv_strerror(status));
 	}
 	return listen_on(s, "the administration socket", info);
 }
@@ -726,7 +738,7 @@ void http_server_free(struct http_server *s)
 	mem_free(s);
 }
 
-/* ---- the request being answered ---------------------------------------------------------------------------- */
+/* ---- the request being answered -------------------------------------------------------------- */
 
 const struct http_parse *http_request(const struct http_conn *c)
 {

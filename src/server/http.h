@@ -1,19 +1,20 @@
 /* server/http.h - connections that speak HTTP/1.1, over libuv, in one loop's thread.
  *
- *	accept --> READING --request--> ANSWERING --last byte queued--> READING (keep-alive) or LINGERING --> closed
- *	              \ bad, late                \ client gone
- *	               --> handlers.bad           --> handlers.gone
+ *   accept --> READING --request--> ANSWERING --last byte queued--> READING (keep-alive)
+ *                 \ bad, late           \ client gone             \
+ *                  --> handlers.bad      --> handlers.gone         --> LINGERING --> closed
  *
- * A request with a body is ANSWERING already when its header is there: handlers.head takes the body (READING again) or
- * answers without it. A body has a time to come in, longer the more of it has come; while all bodies together leave no
- * room, one that comes slowly makes room for others.
+ * A request with a body is ANSWERING already when its header is there: handlers.head takes the body
+ * (READING again) or answers without it. A body has a time to come in, longer the more of it has
+ * come; while all bodies together leave no room, one that comes slowly makes room for others.
  *
- * One request of a connection is answered at a time; what a client sends ahead waits, within a bound. While a request
- * is being answered the connection is still read, so that a client that leaves is seen at once: the end of its
- * half of the connection counts as leaving. Limits are rules.md 5; each is a setting.
+ * One request of a connection is answered at a time; what a client sends ahead waits, within a
+ * bound. While a request is being answered the connection is still read, so that a client that
+ * leaves is seen at once: the end of its half of the connection counts as leaving. Limits are
+ * rules.md 5; each is a setting.
  *
- * Output is written as the socket takes it. Bytes of a stream carry marks, and http_taken says up to which mark they
- * are in the socket (rules.md 16): that is what is charged.
+ * Output is written as the socket takes it. Bytes of a stream carry marks, and http_taken says up
+ * to which mark they are in the socket (rules.md 16): that is what is charged.
  */
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
@@ -33,10 +34,13 @@ struct http_config {
 	struct http_parse_limits parse;
 	size_t bodies_bytes_max;        /* of all connections together; beyond it 503 */
 	size_t unsent_bytes_max;        /* of a connection: http_full */
-	int socket_send_bytes;          /* the kernel's share of what is unsent; 0: the system's default */
-	int64_t header_ns;              /* a whole header must have come after this, however it drips */
+	int socket_send_bytes;          /* the kernel's share of what is unsent; 0: the
+					 * system's default */
+	int64_t header_ns;              /* a whole header must have come after this,
+					 * however it drips */
 	int64_t body_idle_ns;           /* a body may pause this long */
-	int64_t body_ns;                /* a body must have come after this and the time of its bytes at the lowest rate */
+	int64_t body_ns;                /* a body must have come after this and the time of its
+					 * bytes at the lowest rate */
 	int64_t body_rate_min;          /* bytes per second */
 	int64_t keep_alive_ns;          /* between requests */
 	int64_t write_idle_ns;          /* without a byte taken */
@@ -47,18 +51,22 @@ struct http_config {
 struct http_server;
 struct http_conn;
 
-/* The bad answer is given with http_answer in the callback itself; a request may be answered then or later. */
+/* The bad answer is given with http_answer in the callback itself; a request may be
+ * answered then or later. */
 struct http_handlers {
 	void *context;
 	void (*request)(void *context, struct http_conn *c);
-	/* These bytes are no request, or came too late: status and why. The connection closes after the answer. */
+	/* These bytes are no request, or came too late: status and why. The connection closes
+	 * after the answer. */
 	void (*bad)(void *context, struct http_conn *c, unsigned status, const char *problem);
 	/* The socket took more of a stream. */
 	void (*progress)(void *context, struct http_conn *c);
-	/* The client left before its answer was complete; http_taken is final. c must not be used after. */
+	/* The client left before its answer was complete; http_taken is final. c must
+	 * not be used after. */
 	void (*gone)(void *context, struct http_conn *c);
-	/* A request's header is there, and a body follows: http_body_allow, or http_answer, which is the connection's last.
-	 * Now or later; until then nothing more is read. NULL: every body is taken. */
+	/* A request's header is there, and a body follows: http_body_allow, or http_answer,
+	 * which is the connection's last. Now or later; until then nothing more is read. NULL:
+	 * every body is taken. */
 	void (*head)(void *context, struct http_conn *c);
 };
 
@@ -70,8 +78,9 @@ struct http_answer {
 	size_t size;
 };
 
-enum err http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_config *config,
-	const struct http_handlers *handlers, struct err_info *info) MUST_CHECK;
+enum err http_server_open(struct http_server **out, uv_loop_t *loop,
+	const struct http_config *config, const struct http_handlers *handlers,
+	struct err_info *info) MUST_CHECK;
 /* Port 0: any. Once per server. Gives the port that it became. ERR_DENIED: loopback_only. */
 enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port, uint16_t *port_out,
 	struct err_info *info) MUST_CHECK;
@@ -105,14 +114,15 @@ void http_stream_open(struct http_conn *c, const struct http_answer *head);
 /* mark never falls; it is what http_taken gives once these bytes are in the socket. */
 void http_stream_write(struct http_conn *c, const void *bytes, size_t size, uint32_t mark);
 void http_stream_close(struct http_conn *c);
-/* Ends the connection in the middle of the answer: what is not in the socket is not sent, and the client can see that the
- * answer is not whole. handlers.gone is not called. */
+/* Ends the connection in the middle of the answer: what is not in the socket is not sent, and the
+ * client can see that the answer is not whole. handlers.gone is not called. */
 void http_stream_abort(struct http_conn *c);
 
 uint32_t http_taken(struct http_conn *c);
 /* Everything queued is in the socket. */
 bool http_all_taken(struct http_conn *c);
-/* Output waits that the socket did not take; full at unsent_bytes_max, and then not before half of it. */
+/* Output waits that the socket did not take; full at unsent_bytes_max, and then not
+ * before half of it. */
 bool http_full(struct http_conn *c);
 /* All bytes that the socket has taken since the connection was opened: for seeing that it moves. */
 uint64_t http_taken_bytes(struct http_conn *c);

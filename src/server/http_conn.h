@@ -1,17 +1,23 @@
-/* server/http_conn.h - private to http.c (who reads) and http_write.c (who writes): one connection. */
+/* server/http_conn.h - private to http.c (who reads) and http_write.c (who
+ * writes): one connection. */
 #ifndef SERVER_HTTP_CONN_H
 #define SERVER_HTTP_CONN_H
 
 #include "server/http.h"
 
 #define HTTP_READ_BYTES 65536
-#define HTTP_MARKS_MAX  4096    /* of a connection; beyond it the newest reaches further than it should */
-#define HTTP_OUTPUT_BYTES_MAX ((size_t)64 << 20) /* of one buffer: an answer beyond it ends the connection */
-#define HTTP_REFUSALS_MAX 64    /* beyond connections_max, being told 503; further ones are closed without a word */
-#define HTTP_CROWDED_NS 2000000000LL    /* while no room is left for bodies: as body_ns and body_rate_min */
+/* of a connection; beyond it the newest reaches further than it should */
+#define HTTP_MARKS_MAX  4096
+/* of one buffer: an answer beyond it ends the connection */
+#define HTTP_OUTPUT_BYTES_MAX ((size_t)64 << 20)
+/* beyond connections_max, being told 503; further ones are closed without a word */
+#define HTTP_REFUSALS_MAX 64
+/* while no room is left for bodies: as body_ns and body_rate_min */
+#define HTTP_CROWDED_NS 2000000000LL
 #define HTTP_CROWDED_RATE (256 << 10)
 #define HTTP_SHORT_TOLD_NS 60000000000LL /* a lack of descriptors is logged this often */
-#define HTTP_LINGER_NS  2000000000LL    /* for the client to read the answer before the connection is reset */
+/* for the client to read the answer before the connection is reset */
+#define HTTP_LINGER_NS  2000000000LL
 
 enum http_conn_state {
 	HTTP_READING,       /* a request, or nothing yet */
@@ -52,7 +58,8 @@ struct http_conn {
 	size_t body_counted;        /* in server->bodies_bytes */
 	int64_t deadline_ns;        /* READING, LINGERING */
 	int64_t body_since_ns;      /* when its body was allowed */
-	int64_t taken_at_ns;        /* when the socket last took something, or there was nothing to take */
+	int64_t taken_at_ns;        /* when the socket last took something, or there was
+				     * nothing to take */
 	uint64_t taken_before;      /* at the last sweep */
 
 	/* Output: queue waits behind flying, which libuv writes. */
@@ -82,9 +89,11 @@ struct http_server {
 	bool listening;
 	bool unix_socket;
 	bool draining;
-	bool unaccepted;            /* libuv holds a connection that found no memory, and polls no more until it is taken */
+	bool unaccepted;            /* libuv holds a connection that found no memory, and polls no
+				     * more until it is taken */
 	int64_t short_told_ns;      /* when the lack of descriptors was last logged; 0: never */
-	int reserve_fd;             /* given up when the process has no descriptor left, until the next sweep; -1: it is */
+	int reserve_fd;             /* given up when the process has no descriptor left, until the
+				     * next sweep; -1: it is */
 	uv_timer_t sweep;
 	bool closing;
 	struct http_conn *first;

@@ -4,11 +4,12 @@
 #include <assert.h>
 #include <string.h>
 
-/* Chunk framing may cost as much again as the largest body, so that one-byte chunks pass and endless chunk
- * extensions do not. */
+/* Chunk framing may cost as much again as the largest body, so that one-byte chunks pass and
+ * endless chunk extensions do not. */
 #define RAW_BYTES_PER_BODY_BYTE 6
 #define RAW_BYTES_SPARE         65536
-#define BODY_KEPT_BYTES         65536   /* capacity that is kept for the next request of the connection */
+/* capacity that is kept for the next request of the connection */
+#define BODY_KEPT_BYTES         65536
 
 static int fail(struct http_parse *p, unsigned status, const char *problem)
 {
@@ -39,7 +40,8 @@ static int on_url(http_parser *parser, const char *at, size_t size)
 /* RFC 9110's token; the parser itself lets blanks pass. */
 static bool is_name(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		(c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static char lower(char c)
@@ -58,7 +60,8 @@ static int on_header_field(http_parser *parser, const char *at, size_t size)
 			return fail(p, 431, "the request has too many headers");
 		if (head_add(p, "", 1))
 			return -1;
-		p->headers[p->header_count++] = (struct http_header){.name_at = (uint32_t)p->head.size};
+		p->headers[p->header_count++] =
+			(struct http_header){.name_at = (uint32_t)p->head.size};
 		p->in_value = false;
 	}
 	const size_t from = p->head.size;
@@ -67,7 +70,8 @@ static int on_header_field(http_parser *parser, const char *at, size_t size)
 	for (size_t i = from; i < p->head.size; i++) {
 		p->head.data[i] = lower(p->head.data[i]);
 		if (!is_name(p->head.data[i]))
-			return fail(p, 400, "a header's name has a character that names cannot have");
+			return fail(p, 400, "a header's name has a character that names cannot "
+				"have");
 	}
 	return 0;
 }
@@ -98,7 +102,8 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Percent signs that encode nothing, or a zero byte, are left as they are: such a path names no route. */
+/* Percent signs that encode nothing, or a zero byte, are left as they are: such a
+ * path names no route. */
 static void path_decode(struct buf *out, const char *from, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -127,7 +132,8 @@ static int path_find(struct http_parse *p)
 	if (http_parser_parse_url(target, strlen(target), p->parser.method == HTTP_CONNECT, &url))
 		return fail(p, 400, "the request target is not a valid URL");
 	if (url.field_set & (1 << UF_PATH))
-		path_decode(&p->path, target + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
+		path_decode(&p->path, target + url.field_data[UF_PATH].off,
+			url.field_data[UF_PATH].len);
 	if (p->path.size == 0)
 		buf_add_char(&p->path, '/');
 	return p->path.failed ? fail(p, 431, "the request's headers are too large") : 0;
@@ -150,7 +156,8 @@ static void values_trim(struct http_parse *p)
 		size_t size = strlen(value);
 
 		if (p->headers[i].value_at == 0)
-			p->headers[i].value_at = (uint32_t)p->head.size;  /* no value came: the empty text at the end */
+			/* no value came: the empty text at the end */
+			p->headers[i].value_at = (uint32_t)p->head.size;
 		else
 			while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
 				value[--size] = '\0';
@@ -201,7 +208,8 @@ static int expectation_check(struct http_parse *p)
 
 static bool body_follows(const http_parser *parser)
 {
-	return (parser->flags & F_CHUNKED) || ((parser->flags & F_CONTENTLENGTH) && parser->content_length > 0);
+	return (parser->flags & F_CHUNKED) || ((parser->flags & F_CONTENTLENGTH) &&
+		parser->content_length > 0);
 }
 
 static int on_headers_complete(http_parser *parser)
@@ -220,7 +228,8 @@ static int on_headers_complete(http_parser *parser)
 	if ((parser->flags & F_CONTENTLENGTH) && parser->content_length > p->limits.body_bytes_max)
 		return fail(p, 413, "the request's body is too large");
 	p->state = HTTP_PARSE_BODY;
-	parser->upgrade = 0;  /* no protocol is switched: an upgrade is an offer that may be ignored */
+	/* no protocol is switched: an upgrade is an offer that may be ignored */
+	parser->upgrade = 0;
 	if (body_follows(parser)) {
 		p->state = HTTP_PARSE_HEADED;
 		http_parser_pause(parser, 1);
@@ -228,7 +237,8 @@ static int on_headers_complete(http_parser *parser)
 	return 0;
 }
 
-/* Checks the framing bytes up to end: those of request line, headers and chunks, everything but the body. */
+/* Checks the framing bytes up to end: those of request line, headers and chunks,
+ * everything but the body. */
 static int framing_check(struct http_parse *p, const char *end)
 {
 	for (const char *at = p->framing_at; at < end; at++) {
@@ -326,7 +336,8 @@ static void raw_check(struct http_parse *p)
 
 size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size)
 {
-	assert(p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY);
+	assert(p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED ||
+		p->state == HTTP_PARSE_BODY);
 	if (size == 0)
 		return 0;
 	if (p->state == HTTP_PARSE_HEADED) {
@@ -346,7 +357,8 @@ size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size)
 
 bool http_parse_headed(const struct http_parse *p)
 {
-	return p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY || p->state == HTTP_PARSE_COMPLETE;
+	return p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY ||
+		p->state == HTTP_PARSE_COMPLETE;
 }
 
 bool http_parse_begun(const struct http_parse *p)
@@ -378,7 +390,8 @@ void http_parse_next(struct http_parse *p)
 	p->after_cr = false;
 	p->after_lf = false;
 	p->after_chunk = false;
-	/* A request that asked for close leaves the parser dead; one that is followed by another starts clean. */
+	/* A request that asked for close leaves the parser dead; one that is followed by
+	 * another starts clean. */
 	http_parser_init(&p->parser, HTTP_REQUEST);
 	p->state = HTTP_PARSE_HEAD;
 }

@@ -1,15 +1,16 @@
 /* server/http_parse.h - bytes become one HTTP/1.1 request at a time, under limits.
  *
- * Pure: no sockets, no time. Framing is http_parser's, which refuses two lengths, a length beside chunks and
- * unknown transfer encodings. Debian builds it without its strict mode, so this file checks the rest of what
- * two readers could frame differently: header names are tokens, a CR is followed by LF, a chunk ends where it
- * said. It adds the limits (rules.md 5), copies what is kept, and says how a bad request is answered.
+ * Pure: no sockets, no time. Framing is http_parser's, which refuses two lengths, a length beside
+ * chunks and unknown transfer encodings. Debian builds it without its strict mode, so this file
+ * checks the rest of what two readers could frame differently: header names are tokens, a CR is
+ * followed by LF, a chunk ends where it said. It adds the limits (rules.md 5), copies what is kept,
+ * and says how a bad request is answered.
  *
- *	feed ... HEAD --> HEADED --> BODY --> COMPLETE --> http_parse_next --> HEAD
- *	           \_________________\----> FAILED (status, problem); the connection cannot be used further
+ *   feed ... HEAD --> HEADED --> BODY --> COMPLETE --> http_parse_next --> HEAD
+ *              \_________________\----> FAILED (status, problem): the connection is of no more use
  *
- * A feed stops in HEADED, so that who asks is known before a byte of what was sent is kept; the next one goes on. A
- * request without a body is COMPLETE at once.
+ * A feed stops in HEADED, so that who asks is known before a byte of what was sent is kept; the
+ * next one goes on. A request without a body is COMPLETE at once.
  */
 #ifndef SERVER_HTTP_PARSE_H
 #define SERVER_HTTP_PARSE_H
@@ -57,7 +58,8 @@ struct http_parse {
 	bool after_lf;              /* the last framing byte was LF */
 	bool after_chunk;           /* the next framing byte must be CR */
 	bool keep_alive;
-	bool expects_continue;      /* the client waits for "100 Continue" before it sends the body */
+	bool expects_continue;      /* the client waits for "100 Continue" before it
+				     * sends the body */
 	unsigned status;            /* FAILED: of the answer */
 	const char *problem;        /* FAILED: static text */
 };
@@ -65,8 +67,8 @@ struct http_parse {
 void http_parse_init(struct http_parse *p, const struct http_parse_limits *limits);
 void http_parse_free(struct http_parse *p);
 
-/* Takes bytes up to the end of the header or of the request and returns how many; the rest belongs to the body, or to the
- * next request. Call it only in HEAD, HEADED and BODY. */
+/* Takes bytes up to the end of the header or of the request and returns how many; the rest belongs
+ * to the body, or to the next request. Call it only in HEAD, HEADED and BODY. */
 size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size);
 
 /* Some bytes of a request have come: a connection that is closed now is cut inside a request. */

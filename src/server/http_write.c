@@ -1,4 +1,5 @@
-/* server/http_write.c - the way out of a connection: answers, streams, and what the socket has taken of them. */
+/* server/http_write.c - the way out of a connection: answers, streams, and what the socket
+ * has taken of them. */
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 static void written(uv_write_t *write, int status);
 
-/* libuv forgets how far a write came when it failed: then what was last seen counts, never too much. */
+/* libuv forgets how far a write came when it failed: then what was last seen
+ * counts, never too much. */
 uint64_t http_taken_bytes(struct http_conn *c)
 {
 	const size_t flying = c->writing ? uv_stream_get_write_queue_size(&c->uv.stream) : 0;
@@ -27,8 +29,8 @@ static size_t unsent(struct http_conn *c)
 	return (size_t)(c->queued_bytes - http_taken_bytes(c));
 }
 
-/* Most writes end here: the socket takes all of it at once, and no callback has to come. An error is left to the
- * write that follows, so that no connection is dropped under its writer's feet. */
+/* Most writes end here: the socket takes all of it at once, and no callback has to come. An error
+ * is left to the write that follows, so that no connection is dropped under its writer's feet. */
 static void flush_try(struct http_conn *c)
 {
 	const uv_buf_t bytes = uv_buf_init(c->queue.data, (unsigned)c->queue.size);
@@ -103,7 +105,7 @@ static void written(uv_write_t *write, int status)
 		http_conn_trim(c);
 }
 
-/* ---- marks ------------------------------------------------------------------------------------------- */
+/* ---- marks ----------------------------------------------------------------------------------- */
 
 static struct http_mark *mark_at(const struct http_conn *c, uint32_t index)
 {
@@ -165,7 +167,7 @@ bool http_full(struct http_conn *c)
 	return c->full;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* What is queued starts the clock of write_idle_ns if nothing waited before. */
 static void queue(struct http_conn *c, const void *bytes, size_t size)
@@ -177,7 +179,8 @@ static void queue(struct http_conn *c, const void *bytes, size_t size)
 
 static const char *status_text(unsigned status)
 {
-	return status == 431 ? "Request Header Fields Too Large" : http_status_str((enum http_status)status);
+	return status == 431 ? "Request Header Fields Too Large"
+		: http_status_str((enum http_status)status);
 }
 
 static void date_format(char out[40])
@@ -195,7 +198,8 @@ static void head_add(struct http_conn *c, const struct http_answer *a, const cha
 
 	date_format(date);
 	queue(c, "", 0);
-	buf_printf(&c->queue, "HTTP/1.1 %u %s\r\nDate: %s\r\n", a->status, status_text(a->status), date);
+	buf_printf(&c->queue, "HTTP/1.1 %u %s\r\nDate: %s\r\n", a->status, status_text(a->status),
+		date);
 	if (a->content_type)
 		buf_printf(&c->queue, "Content-Type: %s\r\n", a->content_type);
 	buf_add_str(&c->queue, framing);

@@ -27,7 +27,8 @@ struct journal_file {
 /* A record that begins at; false ends the walk. */
 typedef bool entry_see(void *context, const struct journal_entry *entry, size_t at);
 
-/* Shows every whole record (see NULL: to nobody), and gives where the first that is not whole begins. */
+/* Shows every whole record (see NULL: to nobody), and gives where the first that is
+ * not whole begins. */
 static size_t journal_walk(const uint8_t *bytes, size_t size, entry_see *see, void *context)
 {
 	static _Thread_local struct journal_entry entry;
@@ -47,7 +48,8 @@ static bool tally_see(void *context, const struct journal_entry *entry, size_t a
 }
 
 /* A file that is missing is empty. */
-static enum err journal_map(struct file_map *map, const struct home *home, const char *name, struct err_info *info)
+static enum err journal_map(struct file_map *map, const struct home *home, const char *name,
+	struct err_info *info)
 {
 	char path[PATH_MAX];
 
@@ -57,7 +59,7 @@ static enum err journal_map(struct file_map *map, const struct home *home, const
 	return file_exists(path) ? file_map_open(map, path, info) : ERR_NONE;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void fact_add(void *context, const struct store_fact *fact)
 {
@@ -77,7 +79,8 @@ static void fact_add(void *context, const struct store_fact *fact)
 	facts->list[facts->count++] = *fact;
 }
 
-static enum err file_tally(struct journal_facts *facts, const struct home *home, const char *name, struct err_info *info)
+static enum err file_tally(struct journal_facts *facts, const struct home *home, const char *name,
+	struct err_info *info)
 {
 	struct journal_tally *tally;
 	struct file_map map;
@@ -121,10 +124,12 @@ static void facts_merge(struct journal_facts *facts)
 	facts->count = kept;
 }
 
-enum err journal_facts_read(struct journal_facts *facts, const struct home *home, struct err_info *info)
+enum err journal_facts_read(struct journal_facts *facts, const struct home *home,
+	struct err_info *info)
 {
 	*facts = (struct journal_facts){0};
-	if (file_tally(facts, home, JOURNAL_OLD, info) || file_tally(facts, home, HOME_JOURNAL, info)) {
+	if (file_tally(facts, home, JOURNAL_OLD, info) ||
+		file_tally(facts, home, HOME_JOURNAL, info)) {
 		journal_facts_free(facts);
 		return info->code;
 	}
@@ -134,7 +139,8 @@ enum err journal_facts_read(struct journal_facts *facts, const struct home *home
 	return ERR_NONE;
 }
 
-int64_t journal_facts_tokens(const struct journal_facts *facts, const struct record_request *request)
+int64_t journal_facts_tokens(const struct journal_facts *facts,
+	const struct record_request *request)
 {
 	const struct store_fact wanted = {.request = *request};
 	const struct store_fact *found = facts->count == 0 ? NULL
@@ -149,7 +155,7 @@ void journal_facts_free(struct journal_facts *facts)
 	*facts = (struct journal_facts){0};
 }
 
-/* ---- the same day again ------------------------------------------------------------------------------------- */
+/* ---- the same day again ---------------------------------------------------------------------- */
 
 /* A run begins with LOAD_COUNTERS: where the newest does, or SIZE_MAX. */
 static bool run_see(void *context, const struct journal_entry *entry, size_t at)
@@ -177,7 +183,8 @@ static bool replay_see(void *context, const struct journal_entry *entry, size_t 
 }
 
 /* The newest run begins in the file, or in the one before and goes on in the file. */
-static enum err run_replay(struct replaying *r, const struct file_map *old, const struct file_map *map)
+static enum err run_replay(struct replaying *r, const struct file_map *old,
+	const struct file_map *map)
 {
 	size_t begin = SIZE_MAX;
 
@@ -185,7 +192,8 @@ static enum err run_replay(struct replaying *r, const struct file_map *old, cons
 	if (begin == SIZE_MAX) {
 		journal_walk(old->data, old->size, run_see, &begin);
 		if (begin == SIZE_MAX)
-			return err_set(r->info, ERR_INPUT, "the beginning of the newest run is no longer kept");
+			return err_set(r->info, ERR_INPUT,
+				"the beginning of the newest run is no longer kept");
 		journal_walk(old->data + begin, old->size - begin, replay_see, r);
 		begin = 0;
 	}
@@ -195,8 +203,8 @@ static enum err run_replay(struct replaying *r, const struct file_map *old, cons
 	return r->info->code;
 }
 
-enum err journal_file_replay(struct journal_outcome *out, const struct home *home, const struct core_limits *limits,
-	struct err_info *info)
+enum err journal_file_replay(struct journal_outcome *out, const struct home *home,
+	const struct core_limits *limits, struct err_info *info)
 {
 	struct journal_replay *replay = mem_alloc(1, sizeof(*replay));
 	void *memory = mem_alloc_aligned(1, core_bytes(limits), 64);
@@ -219,7 +227,7 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 	return info->code;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A record that a crash tore would hide all behind it. */
 static enum err torn_end_cut(struct journal_file *j, const struct home *home, struct err_info *info)
@@ -236,7 +244,8 @@ static enum err torn_end_cut(struct journal_file *j, const struct home *home, st
 	return ERR_NONE;
 }
 
-enum err journal_file_open(struct journal_file **out, const struct home *home, struct err_info *info)
+enum err journal_file_open(struct journal_file **out, const struct home *home,
+	struct err_info *info)
 {
 	struct journal_file *j = mem_alloc(1, sizeof(*j));
 
@@ -259,7 +268,8 @@ void journal_file_bound(struct journal_file *j, int64_t bytes_max)
 	j->bytes_max = bytes_max;
 }
 
-static enum err bytes_write(struct journal_file *j, const void *bytes, size_t size, struct err_info *info)
+static enum err bytes_write(struct journal_file *j, const void *bytes, size_t size,
+	struct err_info *info)
 {
 	const char *at = bytes;
 
@@ -298,7 +308,8 @@ static enum err next_begin(struct journal_file *j, struct err_info *info)
 
 	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, JOURNAL_OLD))
 		return err_set_errno(info, HOME_JOURNAL);
-	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL |
+		O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set_errno(info, HOME_JOURNAL);
 	close(j->fd);
@@ -308,11 +319,13 @@ static enum err next_begin(struct journal_file *j, struct err_info *info)
 	return info->code;
 }
 
-enum err journal_file_append(struct journal_file *j, const void *bytes, size_t size, struct err_info *info)
+enum err journal_file_append(struct journal_file *j, const void *bytes, size_t size,
+	struct err_info *info)
 {
 	if (j->failed)
 		return err_set(info, ERR_IO, HOME_JOURNAL ": could not be written before");
-	if (j->size_bytes > 0 && j->size_bytes + (int64_t)size > j->bytes_max && next_begin(j, info))
+	if (j->size_bytes > 0 && j->size_bytes + (int64_t)size > j->bytes_max &&
+		next_begin(j, info))
 		j->failed = true;
 	else if (bytes_write(j, bytes, size, info))
 		j->failed = true;

@@ -30,10 +30,11 @@ void key_prefix(char out[RECORD_PREFIX_BYTES], const char *key)
 	out[shown] = '\0';
 }
 
-void key_hash(uint8_t out[RECORD_HASH_BYTES], const char *key, size_t size, const uint8_t secret[HOME_SECRET_BYTES])
+void key_hash(uint8_t out[RECORD_HASH_BYTES], const char *key, size_t size,
+	const uint8_t secret[HOME_SECRET_BYTES])
 {
-	const int failed = crypto_generichash(out, RECORD_HASH_BYTES, (const unsigned char *)key, size, secret,
-		HOME_SECRET_BYTES);
+	const int failed = crypto_generichash(out, RECORD_HASH_BYTES, (const unsigned char *)key,
+		size, secret, HOME_SECRET_BYTES);
 
 	assert(!failed);
 }

@@ -1,4 +1,5 @@
-/* server/keys.h - API keys: made from the system's randomness, shown once, kept as keyed hashes (rules.md 12). */
+/* server/keys.h - API keys: made from the system's randomness, shown once, kept as keyed
+ * hashes (rules.md 12). */
 #ifndef SERVER_KEYS_H
 #define SERVER_KEYS_H
 
@@ -14,7 +15,8 @@
 void key_make(char out[KEY_BYTES]);
 /* What may be shown of it later: its first characters, never more than a third. */
 void key_prefix(char out[RECORD_PREFIX_BYTES], const char *key);
-void key_hash(uint8_t out[RECORD_HASH_BYTES], const char *key, size_t size, const uint8_t secret[HOME_SECRET_BYTES]);
+void key_hash(uint8_t out[RECORD_HASH_BYTES], const char *key, size_t size,
+	const uint8_t secret[HOME_SECRET_BYTES]);
 
 /* The key in "Bearer <key>", or NULL; *size is its length. */
 const char *key_of_authorization(const char *value, size_t *size);

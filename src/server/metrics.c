@@ -8,9 +8,12 @@
 #include "base/units.h"
 
 static const struct { int64_t ns; const char *text; } BOUNDS[METRICS_BUCKETS] = {
-	{1000000, "0.001"}, {5000000, "0.005"}, {10000000, "0.01"}, {20000000, "0.02"}, {40000000, "0.04"},
-	{80000000, "0.08"}, {160000000, "0.16"}, {320000000, "0.32"}, {640000000, "0.64"}, {1000000000, "1.0"},
-	{2500000000, "2.5"}, {5000000000, "5.0"}, {10000000000, "10.0"}, {20000000000, "20.0"}, {40000000000, "40.0"},
+	{1000000, "0.001"}, {5000000, "0.005"}, {10000000, "0.01"}, {20000000, "0.02"},
+	{40000000, "0.04"},
+	{80000000, "0.08"}, {160000000, "0.16"}, {320000000, "0.32"}, {640000000, "0.64"},
+	{1000000000, "1.0"},
+	{2500000000, "2.5"}, {5000000000, "5.0"}, {10000000000, "10.0"}, {20000000000, "20.0"},
+	{40000000000, "40.0"},
 	{80000000000, "80.0"},
 };
 
@@ -29,21 +32,24 @@ void metrics_answer(struct metrics *m, const char *handler, const char *method, 
 {
 	uint32_t i = 0;
 
-	while (i < m->answers_count && !(m->answers[i].status == status && m->answers[i].handler == handler &&
+	while (i < m->answers_count &&
+		!(m->answers[i].status == status && m->answers[i].handler == handler &&
 			m->answers[i].method == method))
 		i++;
 	if (i == METRICS_ANSWERS_MAX)
 		i--;
 	if (i == m->answers_count)
 		m->answers[m->answers_count++] =
-			(struct metrics_answers){.handler = handler, .method = method, .status = status};
+			(struct metrics_answers){.handler = handler, .method = method,
+			.status = status};
 	m->answers[i].count++;
 }
 
-/* ---- the list ------------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 /* Where a value is: in the core's report or in the front's own counts. */
-enum source { REPORT_U64, REPORT_U32, REPORT_BOOL, REPORT_NS, REPORT_NANO, FRONT_U64, FRONT_U32, RATIO_PAGES };
+enum source { REPORT_U64, REPORT_U32, REPORT_BOOL, REPORT_NS, REPORT_NANO, FRONT_U64, FRONT_U32,
+	RATIO_PAGES };
 
 #define STAT(field) (offsetof(struct core_report, stats) + offsetof(struct core_stats, field))
 
@@ -55,50 +61,74 @@ static const struct {
 	enum source source;
 	size_t offset;
 } LIST[] = {
-	{"tongyun_requests_running", "vllm:num_requests_running", "gauge", "Requests in the batch.", REPORT_U32, STAT(running)},
-	{"tongyun_requests_waiting", "vllm:num_requests_waiting", "gauge", "Requests queued.", REPORT_U32, STAT(waiting)},
-	{"tongyun_requests_parked", NULL, "gauge", "Requests put aside while their clients take nothing.", REPORT_U32,
+	{"tongyun_requests_running", "vllm:num_requests_running", "gauge", "Requests in the batch.",
+		REPORT_U32, STAT(running)},
+	{"tongyun_requests_waiting", "vllm:num_requests_waiting", "gauge", "Requests queued.",
+	REPORT_U32, STAT(waiting)},
+	{"tongyun_requests_parked", NULL, "gauge",
+	"Requests put aside while their clients take nothing.", REPORT_U32,
 		STAT(parked)},
-	{"tongyun_requests_asked_total", NULL, "counter", "Requests that asked to be admitted.", REPORT_U64, STAT(asked)},
-	{"tongyun_requests_admitted_total", NULL, "counter", "Requests admitted.", REPORT_U64, STAT(admitted)},
-	{"tongyun_requests_refused_total", NULL, "counter", "Requests refused.", REPORT_U64, STAT(refused)},
-	{"tongyun_prompt_tokens_total", "vllm:prompt_tokens_total", "counter", "Prompt tokens of ended requests.",
+	{"tongyun_requests_asked_total", NULL, "counter", "Requests that asked to be admitted.",
+	REPORT_U64, STAT(asked)},
+	{"tongyun_requests_admitted_total", NULL, "counter", "Requests admitted.", REPORT_U64,
+	STAT(admitted)},
+	{"tongyun_requests_refused_total", NULL, "counter", "Requests refused.", REPORT_U64,
+	STAT(refused)},
+	{"tongyun_prompt_tokens_total", "vllm:prompt_tokens_total", "counter",
+	"Prompt tokens of ended requests.",
 		REPORT_U64, STAT(prompt_tokens)},
-	{"tongyun_cached_tokens_total", "vllm:prefix_cache_hits_total", "counter", "Prompt tokens taken from the cache.",
+	{"tongyun_cached_tokens_total", "vllm:prefix_cache_hits_total", "counter",
+	"Prompt tokens taken from the cache.",
 		REPORT_U64, STAT(cached_tokens)},
-	{"tongyun_completion_tokens_total", "vllm:generation_tokens_total", "counter", "Answer tokens, as recorded.",
+	{"tongyun_completion_tokens_total", "vllm:generation_tokens_total", "counter",
+	"Answer tokens, as recorded.",
 		REPORT_U64, STAT(completion_tokens)},
-	{"tongyun_tokens_sampled_total", NULL, "counter", "Answer tokens sampled.", REPORT_U64, STAT(tokens_sampled)},
-	{"tongyun_tokens_undelivered_total", NULL, "counter", "Tokens sampled, neither delivered nor charged.", REPORT_U64,
+	{"tongyun_tokens_sampled_total", NULL, "counter", "Answer tokens sampled.", REPORT_U64,
+	STAT(tokens_sampled)},
+	{"tongyun_tokens_undelivered_total", NULL, "counter",
+	"Tokens sampled, neither delivered nor charged.", REPORT_U64,
 		STAT(tokens_undelivered)},
-	{"tongyun_usage_unrecorded_total", NULL, "counter", "Tokens of requests that a crash cut off.", REPORT_U64,
+	{"tongyun_usage_unrecorded_total", NULL, "counter",
+	"Tokens of requests that a crash cut off.", REPORT_U64,
 		STAT(tokens_unrecorded)},
-	{"tongyun_preemptions_total", "vllm:num_preemptions_total", "counter", "Sequences put back to make room.", REPORT_U64,
+	{"tongyun_preemptions_total", "vllm:num_preemptions_total", "counter",
+	"Sequences put back to make room.", REPORT_U64,
 		STAT(preemptions)},
 	{"tongyun_batches_total", NULL, "counter", "Batches run.", REPORT_U64, STAT(batches)},
-	{"tongyun_batches_failed_total", NULL, "counter", "Batches that failed whole.", REPORT_U64, STAT(batches_failed)},
+	{"tongyun_batches_failed_total", NULL, "counter", "Batches that failed whole.", REPORT_U64,
+	STAT(batches_failed)},
 	{"tongyun_rows_total", NULL, "counter", "Rows computed.", REPORT_U64, STAT(rows)},
 	{"tongyun_pages", NULL, "gauge", "Pages of keys and values.", REPORT_U32, STAT(pages)},
 	{"tongyun_pages_used", NULL, "gauge", "Pages in use.", REPORT_U32, STAT(pages_used)},
-	{"tongyun_pages_used_ratio", "vllm:kv_cache_usage_perc", "gauge", "Share of the pages in use, 0 to 1.", RATIO_PAGES, 0},
-	{"tongyun_revenue_units_total", NULL, "counter", "Settled since start, in units of the currency.", REPORT_NANO,
+	{"tongyun_pages_used_ratio", "vllm:kv_cache_usage_perc", "gauge",
+	"Share of the pages in use, 0 to 1.", RATIO_PAGES, 0},
+	{"tongyun_revenue_units_total", NULL, "counter",
+	"Settled since start, in units of the currency.", REPORT_NANO,
 		STAT(revenue_nano)},
 	{"tongyun_store_commits_total", NULL, "counter", "Commits of the store.", REPORT_U64,
 		offsetof(struct core_report, store_commits)},
-	{"tongyun_store_commits_failed_total", NULL, "counter", "Commits that failed.", REPORT_U64, STAT(commits_failed)},
-	{"tongyun_store_commit_seconds_max", NULL, "gauge", "The longest commit since start.", REPORT_NS,
+	{"tongyun_store_commits_failed_total", NULL, "counter", "Commits that failed.", REPORT_U64,
+	STAT(commits_failed)},
+	{"tongyun_store_commit_seconds_max", NULL, "gauge", "The longest commit since start.",
+	REPORT_NS,
 		offsetof(struct core_report, commit_ns_max)},
-	{"tongyun_store_failing", NULL, "gauge", "1 while usage cannot be recorded.", REPORT_BOOL, STAT(store_failing)},
-	{"tongyun_journal_failed", NULL, "gauge", "1 when the journal could not be written; it is not until the next start.",
+	{"tongyun_store_failing", NULL, "gauge", "1 while usage cannot be recorded.", REPORT_BOOL,
+	STAT(store_failing)},
+	{"tongyun_journal_failed", NULL, "gauge",
+	"1 when the journal could not be written; it is not until the next start.",
 		REPORT_BOOL, offsetof(struct core_report, journal_failed)},
-	{"tongyun_core_steps_total", NULL, "counter", "Steps of the core.", REPORT_U64, offsetof(struct core_report, steps)},
+	{"tongyun_core_steps_total", NULL, "counter", "Steps of the core.", REPORT_U64,
+	offsetof(struct core_report, steps)},
 	{"tongyun_core_step_seconds_sum", NULL, "counter", "Time in steps of the core.", REPORT_NS,
 		offsetof(struct core_report, step_ns_sum)},
-	{"tongyun_core_step_seconds_max", NULL, "gauge", "The longest step of the core since start.", REPORT_NS,
+	{"tongyun_core_step_seconds_max", NULL, "gauge",
+	"The longest step of the core since start.", REPORT_NS,
 		offsetof(struct core_report, step_ns_max)},
-	{"tongyun_clients_gone_total", NULL, "counter", "Clients that left before their answer was complete.", FRONT_U64,
+	{"tongyun_clients_gone_total", NULL, "counter",
+	"Clients that left before their answer was complete.", FRONT_U64,
 		offsetof(struct metrics, clients_gone)},
-	{"tongyun_connections", NULL, "gauge", "Open connections.", FRONT_U32, offsetof(struct metrics, connections)},
+	{"tongyun_connections", NULL, "gauge", "Open connections.", FRONT_U32,
+	offsetof(struct metrics, connections)},
 };
 
 static void decimal(struct buf *out, int64_t nano)
@@ -106,8 +136,8 @@ static void decimal(struct buf *out, int64_t nano)
 	buf_printf(out, "%" PRId64 ".%09" PRId64, nano / NS_PER_S, nano % NS_PER_S);
 }
 
-static void value(struct buf *out, const struct metrics *m, const struct core_report *report, enum source source,
-	size_t offset)
+static void value(struct buf *out, const struct metrics *m, const struct core_report *report,
+	enum source source, size_t offset)
 {
 	const char *at = (const char *)report + offset;
 	const char *front = (const char *)m + offset;
@@ -146,7 +176,8 @@ static void describe(struct buf *out, const char *name, const char *type, const 
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void add_list(struct buf *out, const struct metrics *m, const struct core_report *report, const char *model)
+static void add_list(struct buf *out, const struct metrics *m, const struct core_report *report,
+	const char *model)
 {
 	for (size_t i = 0; i < sizeof(LIST) / sizeof(LIST[0]); i++) {
 		describe(out, LIST[i].name, LIST[i].type, LIST[i].help);
@@ -162,14 +193,14 @@ static void add_list(struct buf *out, const struct metrics *m, const struct core
 	}
 }
 
-/* ---- what has labels ------------------------------------------------------------------------------------ */
+/* ---- what has labels ------------------------------------------------------------------------- */
 
 static void add_finishes(struct buf *out, const struct core_report *report, const char *model)
 {
 	describe(out, "tongyun_requests_total", "counter", "Requests that ended, by finish.");
 	for (enum record_finish f = RECORD_FINISH_STOP; f <= RECORD_FINISH_ERROR; f++)
-		buf_printf(out, "tongyun_requests_total{finish=\"%s\"} %" PRIu64 "\n", record_finish_name(f),
-			report->stats.ended_by_finish[f]);
+		buf_printf(out, "tongyun_requests_total{finish=\"%s\"} %" PRIu64 "\n",
+			record_finish_name(f), report->stats.ended_by_finish[f]);
 	describe(out, "vllm:request_success_total", "counter", "Requests that came to their end.");
 	for (enum record_finish f = RECORD_FINISH_STOP; f <= RECORD_FINISH_TOOL_CALLS; f++)
 		buf_printf(out, "vllm:request_success_total{model_name=\"%s\",finished_reason=\"%s\"} %" PRIu64 "\n", model,
@@ -181,7 +212,8 @@ static void add_answers(struct buf *out, const struct metrics *m)
 	describe(out, "http_requests_total", "counter", "Answers, by route, method and status.");
 	for (uint32_t i = 0; i < m->answers_count; i++)
 		buf_printf(out, "http_requests_total{handler=\"%s\",method=\"%s\",status=\"%u\"} %" PRIu64 "\n",
-			m->answers[i].handler, m->answers[i].method, m->answers[i].status, m->answers[i].count);
+			m->answers[i].handler, m->answers[i].method, m->answers[i].status,
+			m->answers[i].count);
 }
 
 static void add_histogram(struct buf *out, const char *name, const char *label, const char *help,
@@ -192,12 +224,15 @@ static void add_histogram(struct buf *out, const char *name, const char *label, 
 	describe(out, name, "histogram", help);
 	for (int i = 0; i < METRICS_BUCKETS; i++) {
 		below += h->counts[i];
-		buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, label, label[0] ? "," : "", BOUNDS[i].text, below);
+		buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, label,
+			label[0] ? "," : "", BOUNDS[i].text, below);
 	}
-	buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, label, label[0] ? "," : "", h->count);
+	buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, label, label[0] ? ","
+		: "", h->count);
 	buf_printf(out, label[0] ? "%s_sum{%s} " : "%s_sum%s ", name, label);
 	decimal(out, h->sum_ns);
-	buf_printf(out, label[0] ? "\n%s_count{%s} %" PRIu64 "\n" : "\n%s_count%s %" PRIu64 "\n", name, label, h->count);
+	buf_printf(out, label[0] ? "\n%s_count{%s} %" PRIu64 "\n" : "\n%s_count%s %" PRIu64 "\n",
+		name, label, h->count);
 }
 
 static void add_histograms(struct buf *out, const struct metrics *m, const char *model)
@@ -208,9 +243,11 @@ static void add_histograms(struct buf *out, const struct metrics *m, const char 
 	} all[] = {
 		{"tongyun_time_to_first_token_seconds", "vllm:time_to_first_token_seconds",
 			"From the whole request to its first delta.", &m->first_token},
-		{"tongyun_inter_token_seconds", "vllm:inter_token_latency_seconds", "Between tokens of an answer.",
+		{"tongyun_inter_token_seconds", "vllm:inter_token_latency_seconds",
+		"Between tokens of an answer.",
 			&m->inter_token},
-		{"tongyun_request_seconds", "vllm:e2e_request_latency_seconds", "From the whole request to its end.", &m->whole},
+		{"tongyun_request_seconds", "vllm:e2e_request_latency_seconds",
+		"From the whole request to its end.", &m->whole},
 	};
 	struct buf label;
 
@@ -238,8 +275,8 @@ static void label_escape(char *out, size_t size, const char *text)
 	out[at] = '\0';
 }
 
-void metrics_format(struct buf *out, const struct metrics *m, const struct core_report *report, const char *model,
-	const char *currency)
+void metrics_format(struct buf *out, const struct metrics *m, const struct core_report *report,
+	const char *model, const char *currency)
 {
 	char label[2 * RECORD_MODEL_BYTES];
 

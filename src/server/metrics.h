@@ -1,7 +1,8 @@
 /* server/metrics.h - what is counted at the front, and the one list that names every metric.
  *
- * Counted by the front's thread alone. Prometheus' text joins these with the core's own counts (core_stats). The vllm:
- * names are aliases of what exists, so that boards and autoscalers made for vLLM work unchanged (conventions.md 4.4).
+ * Counted by the front's thread alone. Prometheus' text joins these with the core's own counts
+ * (core_stats). The vllm: names are aliases of what exists, so that boards and autoscalers made for
+ * vLLM work unchanged (conventions.md 4.4).
  */
 #ifndef SERVER_METRICS_H
 #define SERVER_METRICS_H
@@ -12,7 +13,8 @@
 #include "server/wires.h"
 
 #define METRICS_BUCKETS      16
-#define METRICS_ANSWERS_MAX  128    /* different (handler, method, status); further ones count as the last */
+/* different (handler, method, status); further ones count as the last */
+#define METRICS_ANSWERS_MAX  128
 
 /* Seconds, in the buckets that vLLM's boards expect. */
 struct histogram {
@@ -43,7 +45,7 @@ struct metrics {
 void metrics_answer(struct metrics *m, const char *handler, const char *method, unsigned status);
 
 /* model: label of the aliases. */
-void metrics_format(struct buf *out, const struct metrics *m, const struct core_report *report, const char *model,
-	const char *currency);
+void metrics_format(struct buf *out, const struct metrics *m, const struct core_report *report,
+	const char *model, const char *currency);
 
 #endif

@@ -1,4 +1,5 @@
-/* server/openai_answer.c - see openai_answer.h. Written straight into the buffer: a delta costs no tree of values. */
+/* server/openai_answer.c - see openai_answer.h. Written straight into the buffer: a delta costs
+ * no tree of values. */
 #include "server/openai_answer.h"
 
 #include <assert.h>
@@ -31,7 +32,8 @@ static void add_usage(struct buf *out, const struct openai_usage *u)
 		"{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64
 		",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 "}"
 		",\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 "}}",
-		u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens, u->cached_tokens,
+		u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens,
+		u->cached_tokens,
 		u->reasoning_tokens);
 }
 
@@ -50,7 +52,8 @@ static void chunk_open(struct buf *out, const struct openai_answer *a)
 	buf_add_str(out, ",\"choices\":[");
 }
 
-static void chunk_close(struct buf *out, const struct openai_answer *a, const struct openai_usage *usage)
+static void chunk_close(struct buf *out, const struct openai_answer *a,
+	const struct openai_usage *usage)
 {
 	buf_add_char(out, ']');
 	if (usage) {
@@ -70,8 +73,8 @@ void openai_chunk_first(struct buf *out, const struct openai_answer *a)
 	chunk_close(out, a, NULL);
 }
 
-void openai_chunk_text(struct buf *out, const struct openai_answer *a, const char *text, size_t size,
-	const struct openai_usage *usage_so_far)
+void openai_chunk_text(struct buf *out, const struct openai_answer *a, const char *text,
+	size_t size, const struct openai_usage *usage_so_far)
 {
 	chunk_open(out, a);
 	buf_add_str(out, "{\"index\":0,\"delta\":{\"content\":");
@@ -89,7 +92,8 @@ void openai_chunk_finish(struct buf *out, const struct openai_answer *a, enum re
 	chunk_close(out, a, usage_so_far);
 }
 
-void openai_chunk_usage(struct buf *out, const struct openai_answer *a, const struct openai_usage *usage)
+void openai_chunk_usage(struct buf *out, const struct openai_answer *a,
+	const struct openai_usage *usage)
 {
 	chunk_open(out, a);
 	chunk_close(out, a, usage);
@@ -107,8 +111,8 @@ void openai_chunk_done(struct buf *out)
 	buf_add_str(out, "data: [DONE]\n\n");
 }
 
-void openai_completion(struct buf *out, const struct openai_answer *a, const char *text, size_t size,
-	enum record_finish finish, const struct openai_usage *usage)
+void openai_completion(struct buf *out, const struct openai_answer *a, const char *text,
+	size_t size, enum record_finish finish, const struct openai_usage *usage)
 {
 	add_head(out, a, "chat.completion");
 	buf_add_str(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");

@@ -1,4 +1,5 @@
-/* server/openai_answer.h - the objects of OpenAI's API that go out, and their framing as server-sent events. */
+/* server/openai_answer.h - the objects of OpenAI's API that go out, and their framing as
+ * server-sent events. */
 #ifndef SERVER_OPENAI_ANSWER_H
 #define SERVER_OPENAI_ANSWER_H
 
@@ -11,10 +12,12 @@
 
 /* What every object of one answer repeats. */
 struct openai_answer {
-	const char *request_id;         /* "req_..."; the object's id is "chatcmpl-..." of the same digits */
+	const char *request_id;         /* "req_..."; the object's id is "chatcmpl-..." of
+					 * the same digits */
 	const char *model;
 	int64_t created_s;
-	bool with_usage;                /* chunks say "usage":null where they have none (include_usage) */
+	bool with_usage;                /* chunks say "usage":null where they have none
+					 * (include_usage) */
 };
 
 struct openai_usage {
@@ -24,22 +27,24 @@ struct openai_usage {
 	int64_t reasoning_tokens;
 };
 
-/* "stop", "length", ...: what clients know of rules.md 8; a cancelled answer ends as "stop" never, but with an error. */
+/* "stop", "length", ...: what clients know of rules.md 8; a cancelled answer ends as "stop" never,
+ * but with an error. */
 const char *openai_finish_name(enum record_finish finish);
 
 /* Each of these appends one event, "data: {...}\n\n". */
 void openai_chunk_first(struct buf *out, const struct openai_answer *answer);
-void openai_chunk_text(struct buf *out, const struct openai_answer *answer, const char *text, size_t size,
-	const struct openai_usage *usage_so_far);
-void openai_chunk_finish(struct buf *out, const struct openai_answer *answer, enum record_finish finish,
-	const struct openai_usage *usage_so_far);
-void openai_chunk_usage(struct buf *out, const struct openai_answer *answer, const struct openai_usage *usage);
+void openai_chunk_text(struct buf *out, const struct openai_answer *answer, const char *text,
+	size_t size, const struct openai_usage *usage_so_far);
+void openai_chunk_finish(struct buf *out, const struct openai_answer *answer,
+	enum record_finish finish, const struct openai_usage *usage_so_far);
+void openai_chunk_usage(struct buf *out, const struct openai_answer *answer,
+	const struct openai_usage *usage);
 void openai_chunk_error(struct buf *out, const struct openai_error *error);
 void openai_chunk_done(struct buf *out);
 
 /* The body of an answer that is not streamed. */
-void openai_completion(struct buf *out, const struct openai_answer *answer, const char *text, size_t size,
-	enum record_finish finish, const struct openai_usage *usage);
+void openai_completion(struct buf *out, const struct openai_answer *answer, const char *text,
+	size_t size, enum record_finish finish, const struct openai_usage *usage);
 
 /* An entry of GET /v1/models. */
 void openai_model_object(struct buf *out, const char *id, int64_t created_s, uint32_t context_max);

@@ -1,4 +1,5 @@
-/* server/openai_error.c - see openai_error.h. Types and codes are those that clients test (conventions.md 4.3). */
+/* server/openai_error.c - see openai_error.h. Types and codes are those that clients test
+ * (conventions.md 4.3). */
 #include "server/openai_error.h"
 
 #include <assert.h>
@@ -21,13 +22,17 @@ static const struct {
 	const char *message;
 	enum retry retry;
 } FAULTS[OPENAI_FAULTS] = {
-	[OPENAI_INVALID] = {400, "invalid_request_error", NULL, "The request is invalid.", RETRY_UNSAID},
+	[OPENAI_INVALID] = {400, "invalid_request_error", NULL, "The request is invalid.",
+		RETRY_UNSAID},
 	[OPENAI_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded",
-		"The prompt does not leave room for an answer in the model's context.", RETRY_UNSAID},
+		"The prompt does not leave room for an answer in the model's context.",
+		RETRY_UNSAID},
 	[OPENAI_INVALID_KEY] = {401, "invalid_request_error", "invalid_api_key",
-		"Incorrect API key provided, or none. Send it as 'Authorization: Bearer sk-...'.", RETRY_UNSAID},
-	[OPENAI_FORBIDDEN] = {403, "invalid_request_error", "forbidden", "This is not open to you.", RETRY_UNSAID},
-	[OPENAI_NOT_FOUND] = {404, "invalid_request_error", "not_found", "There is nothing at this URL.", RETRY_UNSAID},
+		"Incorrect API key provided, or none. Send it as 'Authorization: Bearer sk-...'.",
+		RETRY_UNSAID},
+	[OPENAI_FORBIDDEN] = {403, "invalid_request_error", "forbidden", "This is not open to you.",
+	RETRY_UNSAID}, [OPENAI_NOT_FOUND] = {404, "invalid_request_error", "not_found",
+	"There is nothing at this URL.", RETRY_UNSAID},
 	[OPENAI_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found",
 		"The model does not exist here. GET /v1/models lists those that do.", RETRY_UNSAID},
 	[OPENAI_METHOD] = {405, "invalid_request_error", "method_not_allowed",
@@ -45,12 +50,13 @@ static const struct {
 	[OPENAI_VERSION] = {505, "invalid_request_error", "http_version_not_supported",
 		"Only HTTP/1.0 and HTTP/1.1 are spoken here.", RETRY_NEVER},
 	[OPENAI_QUOTA] = {429, "insufficient_quota", "insufficient_quota",
-		"You exceeded your current quota: the balance does not cover this request.", RETRY_NEVER},
-	[OPENAI_RATE_LIMIT] = {429, "requests", "rate_limit_exceeded", "Rate limit reached.", RETRY_UNSAID},
-	[OPENAI_OVERLOADED] = {503, "server_error", "overloaded",
+		"You exceeded your current quota: the balance does not cover this request.",
+		RETRY_NEVER},
+	[OPENAI_RATE_LIMIT] = {429, "requests", "rate_limit_exceeded", "Rate limit reached.",
+	RETRY_UNSAID}, [OPENAI_OVERLOADED] = {503, "server_error", "overloaded",
 		"The server has more requests than it can take. Try again later.", RETRY_UNSAID},
-	[OPENAI_DRAINING] = {503, "server_error", "overloaded", "The server is stopping.", RETRY_UNSAID},
-	[OPENAI_STORE_DOWN] = {503, "server_error", "overloaded",
+	[OPENAI_DRAINING] = {503, "server_error", "overloaded", "The server is stopping.",
+	RETRY_UNSAID}, [OPENAI_STORE_DOWN] = {503, "server_error", "overloaded",
 		"The server cannot record usage at the moment. Try again later.", RETRY_UNSAID},
 	[OPENAI_CANCELLED] = {503, "server_error", "cancelled",
 		"The server stopped before the answer was complete.", RETRY_UNSAID},
@@ -65,7 +71,8 @@ static void retry_by_fault(struct openai_error *e)
 		e->retry_after_ns = NS_PER_S;
 }
 
-void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
+void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param,
+	const char *format, ...)
 {
 	va_list arguments;
 
@@ -101,7 +108,8 @@ void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_
 	if (e->fault == OPENAI_MODEL_NOT_FOUND)
 		snprintf(e->param, sizeof(e->param), "model");
 	retry_by_fault(e);
-	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING || e->fault == OPENAI_STORE_DOWN))
+	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING ||
+		e->fault == OPENAI_STORE_DOWN))
 		e->retry_after_ns = NS_PER_S;
 }
 
@@ -146,7 +154,8 @@ void openai_error_body(const struct openai_error *e, struct buf *out)
 void openai_error_headers(const struct openai_error *e, struct buf *out)
 {
 	if (e->retry_after_ns > 0)
-		buf_printf(out, "retry-after: %" PRId64 "\r\n", (e->retry_after_ns + NS_PER_S - 1) / NS_PER_S);
+		buf_printf(out, "retry-after: %" PRId64 "\r\n",
+			(e->retry_after_ns + NS_PER_S - 1) / NS_PER_S);
 	if (FAULTS[e->fault].retry == RETRY_NEVER)
 		buf_add_str(out, "x-should-retry: false\r\n");
 }

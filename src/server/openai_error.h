@@ -1,4 +1,5 @@
-/* server/openai_error.h - every way to say no, in OpenAI's shape: the one table from reasons to HTTP (rules.md 2). */
+/* server/openai_error.h - every way to say no, in OpenAI's shape: the one table from reasons to
+ * HTTP (rules.md 2). */
 #ifndef SERVER_OPENAI_ERROR_H
 #define SERVER_OPENAI_ERROR_H
 
@@ -42,8 +43,10 @@ struct openai_error {
 	int64_t retry_after_ns;             /* 0: not told */
 };
 
-/* Message by printf; long ones are cut. param may be NULL. OVERLOADED may be tried again after a second (rules.md 2). */
-void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param, const char *format, ...)
+/* Message by printf; long ones are cut. param may be NULL. OVERLOADED may be tried again after a
+ * second (rules.md 2). */
+void openai_error_set(struct openai_error *e, enum openai_fault fault, const char *param,
+	const char *format, ...)
 	PRINTF_LIKE(4, 5);
 /* OVERLOADED, because the server's own memory did not suffice. Returns false. */
 bool openai_error_no_memory(struct openai_error *e);

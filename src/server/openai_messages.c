@@ -16,7 +16,8 @@ static bool wrong(struct openai_error *error, size_t index, const char *field, c
 {
 	char param[OPENAI_PARAM_BYTES];
 
-	snprintf(param, sizeof(param), field[0] ? "messages[%zu].%s" : "messages[%zu]", index, field);
+	snprintf(param, sizeof(param), field[0] ? "messages[%zu].%s" : "messages[%zu]", index,
+		field);
 	openai_error_set(error, OPENAI_INVALID, param, "%s: %s", param, why);
 	return false;
 }
@@ -29,7 +30,8 @@ static bool role_read(json_t *message, size_t index, struct openai_error *error)
 	if (!role)
 		return wrong(error, index, "role", "must be a string");
 	if (strcmp(role, "developer") == 0)
-		return json_object_set_new(message, "role", json_string("system")) == 0 || no_memory(error);
+		return json_object_set_new(message, "role", json_string("system")) == 0 ||
+			no_memory(error);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (strcmp(role, roles[i]) == 0)
 			return true;
@@ -52,7 +54,8 @@ static bool part_add(struct buf *text, const json_t *part, size_t index, struct 
 }
 
 /* A list of parts becomes one text. */
-static bool parts_join(json_t *message, const json_t *parts, size_t index, struct openai_error *error)
+static bool parts_join(json_t *message, const json_t *parts, size_t index,
+	struct openai_error *error)
 {
 	struct buf text;
 	const json_t *part;
@@ -85,7 +88,8 @@ static bool content_read(json_t *message, size_t index, struct openai_error *err
 }
 
 /* Arguments come as JSON in a string; templates of newer models read them as an object. */
-static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index, struct openai_error *error)
+static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index,
+	struct openai_error *error)
 {
 	json_t *function = json_object_get(call, "function");
 	const json_t *arguments = json_object_get(function, "arguments");
@@ -96,15 +100,18 @@ static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index,
 		return wrong(error, index, "tool_calls", "each must have a function with a name");
 	if (!json_is_string(arguments))
 		return true;
-	if (json_parse_budget(&parsed, json_string_value(arguments), json_string_length(arguments), &JSON_LIMITS_REQUEST,
+	if (json_parse_budget(&parsed, json_string_value(arguments), json_string_length(arguments),
+		&JSON_LIMITS_REQUEST,
 			false, &chat->memory, &info) || !json_is_object(parsed)) {
 		json_decref(parsed);
-		return info.code != ERR_MEMORY || no_memory(error);  /* a model may have written anything; it goes on as text */
+		/* a model may have written anything; it goes on as text */
+		return info.code != ERR_MEMORY || no_memory(error);
 	}
 	return json_object_set_new(function, "arguments", parsed) == 0 || no_memory(error);
 }
 
-static bool tool_calls_read(struct openai_chat *chat, json_t *message, size_t index, struct openai_error *error)
+static bool tool_calls_read(struct openai_chat *chat, json_t *message, size_t index,
+	struct openai_error *error)
 {
 	json_t *calls = json_object_get(message, "tool_calls");
 	json_t *call;
@@ -132,7 +139,8 @@ static bool reasoning_read(json_t *message, struct openai_error *error)
 	return json_object_set(message, "reasoning_content", reasoning) == 0 || no_memory(error);
 }
 
-static bool message_read(struct openai_chat *chat, json_t *message, size_t index, struct openai_error *error)
+static bool message_read(struct openai_chat *chat, json_t *message, size_t index,
+	struct openai_error *error)
 {
 	if (!json_is_object(message))
 		return wrong(error, index, "", "must be an object");
@@ -155,7 +163,8 @@ static bool tools_read(struct openai_chat *chat, struct openai_error *error)
 	}
 	json_array_foreach(tools, i, tool)
 		if (!json_is_string(json_object_get(json_object_get(tool, "function"), "name"))) {
-			openai_error_set(error, OPENAI_INVALID, "tools", "tools: each must have a function with a name");
+			openai_error_set(error, OPENAI_INVALID, "tools",
+				"tools: each must have a function with a name");
 			return false;
 		}
 	if (!choice || strcmp(choice, "none") != 0)
@@ -170,11 +179,13 @@ static bool template_kwargs_read(struct openai_chat *chat, struct openai_error *
 	json_t *thinking = json_object_get(chat->body, "enable_thinking");
 
 	if (kwargs && !json_is_null(kwargs) && !json_is_object(kwargs)) {
-		openai_error_set(error, OPENAI_INVALID, "chat_template_kwargs", "chat_template_kwargs: must be an object");
+		openai_error_set(error, OPENAI_INVALID, "chat_template_kwargs",
+			"chat_template_kwargs: must be an object");
 		return false;
 	}
 	if (thinking && !json_is_null(thinking) && !json_is_boolean(thinking)) {
-		openai_error_set(error, OPENAI_INVALID, "enable_thinking", "enable_thinking: must be true or false");
+		openai_error_set(error, OPENAI_INVALID, "enable_thinking",
+			"enable_thinking: must be true or false");
 		return false;
 	}
 	if (json_is_boolean(thinking) && !json_is_object(kwargs)) {
@@ -197,7 +208,8 @@ bool openai_messages_read(struct openai_chat *chat, struct openai_error *error)
 	size_t i;
 
 	if (!json_is_array(messages) || json_array_size(messages) == 0) {
-		openai_error_set(error, OPENAI_INVALID, "messages", "messages: must be a list of at least one message");
+		openai_error_set(error, OPENAI_INVALID, "messages",
+			"messages: must be a list of at least one message");
 		return false;
 	}
 	json_array_foreach(messages, i, message)

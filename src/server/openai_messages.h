@@ -1,7 +1,9 @@
-/* server/openai_messages.h - private to the OpenAI routes: messages, tools and template arguments of a request.
+/* server/openai_messages.h - private to the OpenAI routes: messages, tools and template
+ * arguments of a request.
  *
- * OpenAI's spelling becomes the one that chat templates know: developer is system, parts of text are one
- * text, arguments of tool calls are objects, enable_thinking is an argument of the template.
+ * OpenAI's spelling becomes the one that chat templates know: developer is system, parts
+ * of text are one text, arguments of tool calls are objects, enable_thinking is an
+ * argument of the template.
  */
 #ifndef SERVER_OPENAI_MESSAGES_H
 #define SERVER_OPENAI_MESSAGES_H

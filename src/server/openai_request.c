@@ -18,7 +18,7 @@ static bool invalid(struct openai_error *error, const char *param, const struct 
 	return false;
 }
 
-/* ---- fields that are read ----------------------------------------------------------------------------- */
+/* ---- fields that are read -------------------------------------------------------------------- */
 
 static bool read_float(const json_t *body, const char *key, double min, double max, float *out,
 	struct openai_error *error)
@@ -60,9 +60,12 @@ static bool read_sampling(struct openai_chat *chat, struct openai_error *error)
 	if (!read_float(body, "temperature", 0, TEMPERATURE_MAX, &s->temperature, error) ||
 		!read_float(body, "top_p", 0, 1, &s->top_p, error) ||
 		!read_float(body, "min_p", 0, 1, &s->min_p, error) ||
-		!read_float(body, "presence_penalty", -PENALTY_MAX, PENALTY_MAX, &s->presence_penalty, error) ||
-		!read_float(body, "frequency_penalty", -PENALTY_MAX, PENALTY_MAX, &s->frequency_penalty, error) ||
-		!read_float(body, "repetition_penalty", 0.01, REPETITION_MAX, &s->repetition_penalty, error) ||
+		!read_float(body, "presence_penalty", -PENALTY_MAX, PENALTY_MAX,
+		&s->presence_penalty, error) ||
+		!read_float(body, "frequency_penalty", -PENALTY_MAX, PENALTY_MAX,
+		&s->frequency_penalty, error) ||
+		!read_float(body, "repetition_penalty", 0.01, REPETITION_MAX,
+		&s->repetition_penalty, error) ||
 		!read_int(body, "top_k", -1, INT32_MAX, &top_k, error) ||
 		!read_int(body, "seed", INT64_MIN, INT64_MAX, &seed, error))
 		return false;
@@ -88,7 +91,8 @@ static bool read_lengths(struct openai_chat *chat, struct openai_error *error)
 	if (newer >= 0)
 		chat->max_tokens = newer;
 	if (chat->max_tokens >= 0 && chat->min_tokens > chat->max_tokens) {
-		openai_error_set(error, OPENAI_INVALID, "min_tokens", "min_tokens is larger than max_tokens");
+		openai_error_set(error, OPENAI_INVALID, "min_tokens",
+			"min_tokens is larger than max_tokens");
 		return false;
 	}
 	return true;
@@ -100,15 +104,17 @@ static bool read_stop(struct openai_chat *chat, const json_t *stop, struct opena
 	const size_t size = json_string_length(stop);
 
 	if (!text || size == 0 || size > REQUEST_STOP_BYTES) {
-		openai_error_set(error, OPENAI_INVALID, "stop", "stop: each must be a string of 1 to %d bytes",
-			REQUEST_STOP_BYTES);
+		openai_error_set(error, OPENAI_INVALID, "stop",
+			"stop: each must be a string of 1 to %d bytes", REQUEST_STOP_BYTES);
 		return false;
 	}
 	if (chat->stop_count == REQUEST_STOPS_MAX) {
-		openai_error_set(error, OPENAI_INVALID, "stop", "stop: at most %d strings", REQUEST_STOPS_MAX);
+		openai_error_set(error, OPENAI_INVALID, "stop", "stop: at most %d strings",
+			REQUEST_STOPS_MAX);
 		return false;
 	}
-	chat->stops[chat->stop_count++] = (struct request_stop){.text = text, .size = (uint32_t)size};
+	chat->stops[chat->stop_count++] = (struct request_stop){.text = text,
+		.size = (uint32_t)size};
 	return true;
 }
 
@@ -157,17 +163,19 @@ static bool read_model(struct openai_chat *chat, const struct openai_model *mode
 		if (chat->model_asked && strcmp(models[i].id, chat->model_asked) == 0)
 			chat->model = i;
 	if (!chat->model_asked && count != 1) {
-		openai_error_set(error, OPENAI_INVALID, "model", "model: must be given, more than one is loaded");
+		openai_error_set(error, OPENAI_INVALID, "model",
+			"model: must be given, more than one is loaded");
 		return false;
 	}
 	if (!chat->model_asked)
 		chat->model = 0;  /* rules.md 17 */
-	chat->sampling = chat->model == CORE_NONE ? (struct chip_sampling){.temperature = 1, .top_p = 1,
+	chat->sampling = chat->model == CORE_NONE ? (struct chip_sampling){.temperature = 1,
+		.top_p = 1,
 		.repetition_penalty = 1} : models[chat->model].defaults;
 	return true;
 }
 
-/* ---- fields that would change the answer and that nothing here can honour ------------------------------ */
+/* ---- fields that would change the answer and that nothing here can honour -------------------- */
 
 static bool is_number(const json_t *value, double number)
 {
@@ -253,30 +261,33 @@ static bool refuse_what_cannot_be(const json_t *body, struct openai_error *error
 
 		if (!value || json_is_null(value) || REFUSED[i].harmless(value))
 			continue;
-		openai_error_set(error, OPENAI_INVALID, REFUSED[i].key, "%s: %s", REFUSED[i].key, REFUSED[i].can);
+		openai_error_set(error, OPENAI_INVALID, REFUSED[i].key, "%s: %s", REFUSED[i].key,
+			REFUSED[i].can);
 		return false;
 	}
 	return true;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
-static bool chat_read(struct openai_chat *chat, const struct openai_model *models, uint32_t model_count,
-	struct openai_error *error)
+static bool chat_read(struct openai_chat *chat, const struct openai_model *models,
+	uint32_t model_count, struct openai_error *error)
 {
 	if (!json_is_object(chat->body)) {
 		openai_error_set(error, OPENAI_INVALID, NULL, "the body must be a JSON object");
 		return false;
 	}
 	return read_model(chat, models, model_count, error) && openai_messages_read(chat, error) &&
-		read_sampling(chat, error) && read_lengths(chat, error) && read_stops(chat, error) &&
-		read_streaming(chat, error) && refuse_what_cannot_be(chat->body, error);
+		read_sampling(chat, error) && read_lengths(chat, error) &&
+		read_stops(chat, error) && read_streaming(chat, error) &&
+		refuse_what_cannot_be(chat->body, error);
 }
 
 /* What nobody reads any more may be most of the body. */
 static void rest_drop(json_t *body)
 {
-	static const char *const kept[] = {"messages", "tools", "chat_template_kwargs", "stop", "model"};
+	static const char *const kept[] = {"messages", "tools", "chat_template_kwargs", "stop",
+		"model"};
 	const char *key;
 	json_t *value;
 	void *next;
@@ -291,15 +302,18 @@ static void rest_drop(json_t *body)
 	}
 }
 
-bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size, const struct openai_model *models,
-	uint32_t model_count, struct json_pool *trees, struct openai_error *error)
+bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
+	const struct openai_model *models, uint32_t model_count, struct json_pool *trees,
+	struct openai_error *error)
 {
 	struct err_info info = {0};
 
 	*chat = (struct openai_chat){0};
 	json_budget_init(&chat->memory, trees, JSON_LIMITS_REQUEST.memory_max);
-	if (json_parse_budget(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &chat->memory, &info)) {
-		openai_error_set(error, info.code == ERR_MEMORY ? OPENAI_OVERLOADED : OPENAI_INVALID, NULL,
+	if (json_parse_budget(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &chat->memory,
+		&info)) {
+		openai_error_set(error, info.code == ERR_MEMORY ? OPENAI_OVERLOADED
+			: OPENAI_INVALID, NULL,
 			"the body is not JSON that can be read: %s", info.text);
 	} else if (chat_read(chat, models, model_count, error)) {
 		rest_drop(chat->body);

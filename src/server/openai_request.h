@@ -1,7 +1,8 @@
-/* server/openai_request.h - the body of POST /v1/chat/completions: parsed once, validated whole, then trusted.
+/* server/openai_request.h - the body of POST /v1/chat/completions: parsed once, validated
+ * whole, then trusted.
  *
- * Unknown fields are ignored. Known ones that this server cannot honour are refused rather than ignored,
- * with the field's name in param: an answer is never silently another than was asked for.
+ * Unknown fields are ignored. Known ones that this server cannot honour are refused rather than
+ * ignored, with the field's name in param: an answer is never silently another than was asked for.
  */
 #ifndef SERVER_OPENAI_REQUEST_H
 #define SERVER_OPENAI_REQUEST_H
@@ -21,9 +22,11 @@ struct openai_model {
 };
 
 struct openai_chat {
-	json_t *body;                   /* owned; everything else points into it. Holds only keys that are still needed */
+	json_t *body;                   /* owned; everything else points into it. Holds only keys
+					 * that are still needed */
 	struct json_budget memory;      /* of the body and what was parsed out of it */
-	uint32_t model;                 /* index in the list, or CORE_NONE: asked for one that is not there */
+	uint32_t model;                 /* index in the list, or CORE_NONE: asked for one
+					 * that is not there */
 	const char *model_asked;        /* NULL: none */
 	json_t *messages;               /* roles and contents are as templates want them */
 	json_t *tools;                  /* NULL: none */
@@ -40,10 +43,11 @@ struct openai_chat {
 	bool usage_in_each_chunk;       /* vLLM's continuous_usage_stats */
 };
 
-/* False: error says what to answer, and chat holds nothing. trees: shared by all chats, NULL: no common bound; when it
- * is used up the answer is OVERLOADED. Thread-safe. */
-bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size, const struct openai_model *models,
-	uint32_t model_count, struct json_pool *trees, struct openai_error *error) MUST_CHECK;
+/* False: error says what to answer, and chat holds nothing. trees: shared by all chats, NULL: no
+ * common bound; when it is used up the answer is OVERLOADED. Thread-safe. */
+bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
+	const struct openai_model *models, uint32_t model_count, struct json_pool *trees,
+	struct openai_error *error) MUST_CHECK;
 /* The prompt is made: the body goes, and with it all that points into it but model. */
 void openai_chat_forget(struct openai_chat *chat);
 void openai_chat_free(struct openai_chat *chat);

@@ -13,14 +13,15 @@
 static bool too_long(struct openai_error *error, uint32_t context_max)
 {
 	openai_error_set(error, OPENAI_CONTEXT_LENGTH, "messages",
-		"This model's context is %u tokens, prompt and answer together. The prompt leaves no room for an answer.",
+		"This model's context is %u tokens, prompt and answer together. The prompt leaves "
+		"no room for an answer.",
 		context_max);
 	return false;
 }
 
 /* What went wrong with the prompt, in the client's terms. */
-static bool refuse(struct openai_error *error, enum err err, const struct token_list *list, uint32_t context_max,
-	const struct err_info *info)
+static bool refuse(struct openai_error *error, enum err err, const struct token_list *list,
+	uint32_t context_max, const struct err_info *info)
 {
 	if (list->count >= context_max || (err == ERR_LIMIT && list->count == list->count_max))
 		return too_long(error, context_max);
@@ -30,8 +31,9 @@ static bool refuse(struct openai_error *error, enum err err, const struct token_
 	return false;
 }
 
-bool prompt_make(struct prompt *out, const struct server_model *model, const struct openai_chat *chat,
-	uint32_t context_max, struct arena *arena, struct openai_error *error)
+bool prompt_make(struct prompt *out, const struct server_model *model,
+	const struct openai_chat *chat, uint32_t context_max, struct arena *arena,
+	struct openai_error *error)
 {
 	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);
 	struct tm now;
@@ -42,18 +44,21 @@ bool prompt_make(struct prompt *out, const struct server_model *model, const str
 		.generation_prompt = true,
 		.now = gmtime_r(&seconds, &now),
 	};
-	struct token_list list = {.ids = arena_array(arena, context_max, sizeof(*list.ids)), .count_max = context_max};
+	struct token_list list = {.ids = arena_array(arena, context_max, sizeof(*list.ids)),
+		.count_max = context_max};
 	struct err_info info = {0};
 	struct arena scratch;
 
 	if (!model->chat_template) {
-		openai_error_set(error, OPENAI_INVALID, "model", "%.100s has no chat template", model->id);
+		openai_error_set(error, OPENAI_INVALID, "model", "%.100s has no chat template",
+			model->id);
 		return false;
 	}
 	if (!list.ids)
 		return openai_error_no_memory(error);
 	arena_init(&scratch, PROMPT_SCRATCH_CHUNK, PROMPT_SCRATCH_BYTES_MAX);
-	enum err err = chat_template_encode(model->chat_template, model->tokenizer, &prompt, &scratch, &list, &info);
+	enum err err = chat_template_encode(model->chat_template, model->tokenizer, &prompt,
+		&scratch, &list, &info);
 
 	if (err && scratch.starved)
 		err = ERR_MEMORY;  /* what found none may have taken it for its limit */

@@ -12,7 +12,8 @@ struct prompt {
 };
 
 /* False: error says why; nothing a client sends is ever more than that. Thread-safe. */
-bool prompt_make(struct prompt *out, const struct server_model *model, const struct openai_chat *chat,
-	uint32_t context_max, struct arena *arena, struct openai_error *error) MUST_CHECK;
+bool prompt_make(struct prompt *out, const struct server_model *model,
+	const struct openai_chat *chat, uint32_t context_max, struct arena *arena,
+	struct openai_error *error) MUST_CHECK;
 
 #endif

@@ -22,7 +22,8 @@ static void serve_ready(struct call *c)
 	if (c->state != CALL_REPORTING) {
 		call_report(c);
 	} else if (f->report.stats.store_failing || f->report.stats.draining) {
-		openai_error_refusal(&error, f->report.stats.draining ? CORE_REFUSE_DRAINING : CORE_REFUSE_STORE_DOWN, 0);
+		openai_error_refusal(&error, f->report.stats.draining ? CORE_REFUSE_DRAINING
+			: CORE_REFUSE_STORE_DOWN, 0);
 		call_fail(c, &error);
 		call_free(c);
 	} else {
@@ -39,8 +40,8 @@ static void serve_metrics(struct call *c)
 		return;
 	}
 	buf_clear(&f->out);
-	metrics_format(&f->out, &f->metrics, &f->report, f->config->model_count == 1 ? f->models[0].id : "",
-		f->currency);
+	metrics_format(&f->out, &f->metrics, &f->report, f->config->model_count == 1
+		? f->models[0].id : "", f->currency);
 	call_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", &f->out);
 	call_free(c);
 }
@@ -107,10 +108,12 @@ static bool path_fits(const struct route *route, const char *path)
 
 static bool method_fits(const struct route *route, const char *method)
 {
-	return strcmp(route->method, method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+	return strcmp(route->method, method) == 0 || (strcmp(route->method, "GET") == 0 &&
+		strcmp(method, "HEAD") == 0);
 }
 
-const struct route *route_find(const char *method, const char *path, bool *path_known, struct buf *allow)
+const struct route *route_find(const char *method, const char *path, bool *path_known,
+	struct buf *allow)
 {
 	for (size_t i = 0; i < sizeof(ROUTES) / sizeof(ROUTES[0]); i++) {
 		if (!path_fits(&ROUTES[i], path))
@@ -118,7 +121,8 @@ const struct route *route_find(const char *method, const char *path, bool *path_
 		if (method_fits(&ROUTES[i], method))
 			return &ROUTES[i];
 		*path_known = true;
-		buf_add_str(allow, strcmp(ROUTES[i].method, "GET") == 0 ? "GET, HEAD, OPTIONS" : "POST, OPTIONS");
+		buf_add_str(allow, strcmp(ROUTES[i].method, "GET") == 0 ? "GET, HEAD, OPTIONS"
+			: "POST, OPTIONS");
 	}
 	return NULL;
 }

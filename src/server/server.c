@@ -1,4 +1,5 @@
-/* server/server.c - start and stop: home, database, core, threads, in the order in which each needs the one before. */
+/* server/server.c - start and stop: home, database, core, threads, in the order in which each
+ * needs the one before. */
 #include "server/server.h"
 
 #include <assert.h>
@@ -23,8 +24,10 @@
 #include "server/store_sqlite.h"
 #include "server/store_thread.h"
 
-#define REPLIES_MAX 128             /* administration waiting to be durable: twice what admin.c has under way */
-#define DESCRIPTORS_BESIDE 256  /* beside connections: refusals, administration, database, lists, models */
+/* administration waiting to be durable: twice what admin.c has under way */
+#define REPLIES_MAX 128
+/* beside connections: refusals, administration, database, lists, models */
+#define DESCRIPTORS_BESIDE 256
 
 struct server {
 	struct server_config config;
@@ -51,7 +54,7 @@ struct server {
 	bool all_durable;                   /* at the end */
 };
 
-/* ---- defaults, each in one place ----------------------------------------------------------------------------- */
+/* ---- defaults, each in one place ------------------------------------------------------------- */
 
 #define DEFAULT(field, value) \
 	do { \
@@ -101,7 +104,8 @@ static struct core_limits limits_of(const struct server_config *config)
 		.replies_max = REPLIES_MAX,
 		.records_max = config->records_max,
 		.hold_step_tokens = 1024,
-		.stall_ns = config->write_idle_ns + NS_PER_S,  /* a net: the front sees each byte that is taken, and cuts off first */
+		/* a net: the front sees each byte that is taken, and cuts off first */
+		.stall_ns = config->write_idle_ns + NS_PER_S,
 		.retry_ns = NS_PER_S,
 	};
 }
@@ -113,7 +117,8 @@ void server_core_limits(struct core_limits *out)
 
 	defaults_fill(&config);
 	*out = limits_of(&config);
-	out->pool = (struct executor_limits){.context_max = 1, .slots = 1, .pages = 1, .states = 1, .rows_max = 1, .vocab = 1};
+	out->pool = (struct executor_limits){.context_max = 1, .slots = 1, .pages = 1, .states = 1,
+		.rows_max = 1, .vocab = 1};
 }
 
 /* No model may have more than the largest has. */
@@ -127,7 +132,7 @@ static void limits_add(struct executor_limits *all, const struct executor_limits
 	all->vocab = math_max_u32(all->vocab, one->vocab);
 }
 
-/* ---- who may listen where (rules.md 11) ------------------------------------------------------------------------ */
+/* ---- who may listen where (rules.md 11) ------------------------------------------------------ */
 
 static void key_count(void *context, const struct record_key *key, const char *tenant)
 {
@@ -151,18 +156,20 @@ static enum err beyond_loopback(struct server *s, bool *allowed, struct err_info
 static enum err listen_now(struct server *s, struct err_info *info)
 {
 	if (front_listen(&s->front, &s->port, info) == ERR_DENIED)
-		err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: make one with "
+		err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: make "
+			"one with "
 			"'tongyun key create', or say --allow-anonymous", s->config.host);
 	return info->code;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static enum err home_prepare(struct server *s, struct err_info *info)
 {
 	char who[300];
 
-	snprintf(who, sizeof(who), "tongyun serve on %.200s port %u", s->config.host, s->config.port);
+	snprintf(who, sizeof(who), "tongyun serve on %.200s port %u", s->config.host,
+		s->config.port);
 	if (home_open(&s->home, s->config.home, info) || home_lock(&s->home, who, info))
 		return info->code;
 	if (home_secret(&s->home, s->secret, info))
@@ -175,7 +182,8 @@ static enum err executors_open(struct server *s, struct err_info *info)
 	for (uint32_t i = 0; i < s->config.model_count; i++) {
 		const struct server_model *model = &s->config.models[i];
 
-		if (model->executor_open(model->executor_context, &s->executors[i], &s->table, &s->wires.core_wake, info))
+		if (model->executor_open(model->executor_context, &s->executors[i], &s->table,
+			&s->wires.core_wake, info))
 			return err_prefix(info, "%.100s", model->id);
 		s->context_max[i] = s->executors[i]->limits.context_max;
 		limits_add(&s->limits.pool, &s->executors[i]->limits);
@@ -190,7 +198,8 @@ static int64_t cut_off_tokens(void *context, const struct record_request *reques
 	return journal_facts_tokens(&s->facts, request);
 }
 
-/* Until the threads run, events go into the journal from here; what cannot be written is told by the store thread. */
+/* Until the threads run, events go into the journal from here; what cannot be written is told by
+ * the store thread. */
 static void boot_event(void *context, const struct core_event *event)
 {
 	const struct server *s = context;
@@ -202,15 +211,18 @@ static void boot_event(void *context, const struct core_event *event)
 
 static enum err core_open(struct server *s, struct err_info *info)
 {
-	const struct store_sqlite_config store = {.path = s->database, .currency = s->config.currency,
+	const struct store_sqlite_config store = {.path = s->database,
+		.currency = s->config.currency,
 		.records_max = s->config.records_max, .vfs = s->config.store_vfs};
 
-	if (store_sqlite_open(&s->store, &store, info) || journal_facts_read(&s->facts, &s->home, info))
+	if (store_sqlite_open(&s->store, &store, info) ||
+		journal_facts_read(&s->facts, &s->home, info))
 		return info->code;
 	if (journal_file_open(&s->journal, &s->home, info))
 		return info->code;
 	journal_file_bound(s->journal, s->config.journal_bytes_max);
-	s->hooks = (struct core_local_hooks){.context = s, .tokens = cut_off_tokens, .event = boot_event};
+	s->hooks = (struct core_local_hooks){.context = s, .tokens = cut_off_tokens,
+		.event = boot_event};
 	return core_local_open(&s->core, &s->limits, s->store, &s->hooks, info);
 }
 
@@ -221,11 +233,13 @@ static enum err models_load(struct server *s, struct err_info *info)
 
 		event.u.model.model = i;
 		event.u.model.limits = s->executors[i]->limits;
-		snprintf(event.u.model.name, sizeof(event.u.model.name), "%s", s->config.models[i].id);
+		snprintf(event.u.model.name, sizeof(event.u.model.name), "%s",
+			s->config.models[i].id);
 		if (core_local_step(&s->core, &event, info))
 			return info->code;
 		if (s->core.reply.result != CORE_RESULT_DONE)
-			return err_set(info, ERR_LIMIT, "%.100s cannot be loaded beside the others", s->config.models[i].id);
+			return err_set(info, ERR_LIMIT, "%.100s cannot be loaded beside the others",
+				s->config.models[i].id);
 	}
 	return ERR_NONE;
 }
@@ -240,7 +254,8 @@ static enum err api_key_add(struct server *s, struct err_info *info)
 	if (!text)
 		return ERR_NONE;
 	if (!text[0] || strlen(text) > KEY_BYTES_MAX)
-		return err_set(info, ERR_INPUT, "--api-key must have 1 to %d characters", KEY_BYTES_MAX);
+		return err_set(info, ERR_INPUT, "--api-key must have 1 to %d characters",
+			KEY_BYTES_MAX);
 	snprintf(event.u.key_create.tenant, sizeof(event.u.key_create.tenant), CORE_TENANT_LOCAL);
 	snprintf(key->name, sizeof(key->name), "api-key");
 	key_prefix(key->prefix, text);
@@ -288,7 +303,8 @@ static enum err threads_start(struct server *s, struct err_info *info)
 		core.executors[i] = s->executors[i];
 		core.simulated[i] = s->config.models[i].simulated;
 	}
-	if (store_thread_start(&s->store_thread, s->store, s->journal, s->core.durable, &s->wires, info))
+	if (store_thread_start(&s->store_thread, s->store, s->journal, s->core.durable, &s->wires,
+		info))
 		return info->code;
 	return core_thread_start(&s->core_thread, &core, info);
 }
@@ -297,19 +313,24 @@ static void reservation_tell(const struct server *s)
 {
 	const struct server_config *c = &s->config;
 
-	log_line(LOG_INFO, "server", "reserved: core %zu KiB for %u requests, %u tenants, %u keys; messages %zu KiB; "
+	log_line(LOG_INFO, "server", "reserved: core %zu KiB for %u requests, %u tenants, %u keys; "
+		"messages %zu KiB; "
 		"requests' tokens %" PRId64 " MiB; bodies up to %" PRId64 " MiB and %" PRId64 " MiB parsed; unsent up to %" PRId64 " KiB for each of %u "
-		"connections", core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max, c->keys_max,
-		wires_bytes(&s->limits) >> 10, c->request_bytes >> 20, c->bodies_bytes_max >> 20, c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10,
+		"connections", core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max,
+		c->keys_max, wires_bytes(&s->limits) >> 10, c->request_bytes >> 20,
+		c->bodies_bytes_max >> 20, c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10,
 		c->connections_max);
 	for (uint32_t i = 0; i < c->model_count; i++)
-		log_line(LOG_INFO, "server", "model %s: context %u, %u sequences, %u pages, %u states", c->models[i].id,
-			s->executors[i]->limits.context_max, s->executors[i]->limits.slots, s->executors[i]->limits.pages,
+		log_line(LOG_INFO, "server", "model %s: context %u, %u sequences, %u pages, %u "
+			"states", c->models[i].id,
+			s->executors[i]->limits.context_max, s->executors[i]->limits.slots,
+			s->executors[i]->limits.pages,
 			s->executors[i]->limits.states);
 	log_line(LOG_INFO, "server", "listening on http://%s:%u", c->host, s->port);
 }
 
-/* Every connection is a descriptor; where the system does not allow as many, fewer connections are. */
+/* Every connection is a descriptor; where the system does not allow as many, fewer
+ * connections are. */
 static void descriptors_allow(uint32_t *connections_max)
 {
 	const rlim_t wanted = (rlim_t)*connections_max + DESCRIPTORS_BESIDE;
@@ -322,7 +343,8 @@ static void descriptors_allow(uint32_t *connections_max)
 	const rlim_t allowed = setrlimit(RLIMIT_NOFILE, &limit) ? before : limit.rlim_cur;
 	if (allowed >= wanted)
 		return;
-	*connections_max = (uint32_t)(allowed > 2 * DESCRIPTORS_BESIDE ? allowed - DESCRIPTORS_BESIDE : allowed / 2);
+	*connections_max = (uint32_t)(allowed > 2 * DESCRIPTORS_BESIDE
+		? allowed - DESCRIPTORS_BESIDE : allowed / 2);
 	log_line(LOG_WARN, "server", "the system allows %llu open files: at most %u connections",
 		(unsigned long long)allowed, *connections_max);
 }
@@ -334,11 +356,13 @@ static enum err ids_check(const struct server_config *config, struct err_info *i
 		const char *id = config->models[i].id;
 
 		if (!record_label_valid(id, RECORD_MODEL_BYTES))
-			return err_set(info, ERR_INPUT, "the id of a model has 1 to %d bytes and no control characters; "
+			return err_set(info, ERR_INPUT,
+				"the id of a model has 1 to %d bytes and no control characters; "
 				"give it an --alias", RECORD_MODEL_BYTES - 1);
 		for (uint32_t j = 0; j < i; j++)
 			if (strcmp(config->models[j].id, id) == 0)
-				return err_set(info, ERR_INPUT, "two models are called %s; give each one an --alias", id);
+				return err_set(info, ERR_INPUT,
+					"two models are called %s; give each one an --alias", id);
 	}
 	return ERR_NONE;
 }
@@ -402,7 +426,7 @@ const struct core_limits *server_limits(const struct server *s)
 	return &s->limits;
 }
 
-/* ---- running and closing ------------------------------------------------------------------------------------------ */
+/* ---- running and closing --------------------------------------------------------------------- */
 
 static void threads_stop(struct server *s)
 {

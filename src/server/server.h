@@ -1,11 +1,13 @@
-/* server/server.h - the cloud on a socket: front, core, store and executors, started, run and stopped.
+/* server/server.h - the cloud on a socket: front, core, store and executors, started,
+ * run and stopped.
  *
- *	struct server_config config = {.models = models, .model_count = 1};     // what is 0 has its default
- *	if (server_open(&s, &config, &info)) ...        // home locked, database open, listening; prints what is reserved
- *	server_run(s, &info);                           // until SIGTERM or SIGINT; rules.md 9
- *	server_close(s);
+ *   struct server_config config = {.models = models, .model_count = 1};   // 0: the default
+ *   if (server_open(&s, &config, &info)) ...   // locks the home, listens, prints what is reserved
+ *   server_run(s, &info);                      // until SIGTERM or SIGINT; rules.md 9
+ *   server_close(s);
  *
- * server_run serves in the calling thread; core, store and executors have their own (ARCHITECTURE.md, Threads).
+ * server_run serves in the calling thread; core, store and executors have their own
+ * (ARCHITECTURE.md, Threads).
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -32,12 +34,13 @@ struct server_model {
 	struct chip_sampling defaults;      /* of its generation_config.json */
 	uint32_t eos[REQUEST_EOS_MAX];
 	uint32_t eos_count;
-	/* Opens what runs its batches. It finds requests in table and sets wake when a batch is finished; the server closes
-	 * it. */
-	enum err (*executor_open)(void *context, struct executor **out, const struct request_table *table,
-		struct wake *wake, struct err_info *info);
+	/* Opens what runs its batches. It finds requests in table and sets wake when a batch is
+	 * finished; the server closes it. */
+	enum err (*executor_open)(void *context, struct executor **out,
+		const struct request_table *table, struct wake *wake, struct err_info *info);
 	void *executor_context;
-	bool simulated;                     /* it is an executor_sim: the core's thread drives its clock */
+	bool simulated;                     /* it is an executor_sim: the core's thread
+					     * drives its clock */
 };
 
 /* Every limit by its name; 0 or NULL is the default given here. */
@@ -53,7 +56,8 @@ struct server_config {
 	uint32_t model_count;
 
 	uint32_t connections_max;           /* 4096 */
-	uint32_t requests_max;              /* 2048: open at once, from the first byte of an answer's way to its end */
+	uint32_t requests_max;              /* 2048: open at once, from the first byte of an
+					     * answer's way to its end */
 	uint32_t queue_max;                 /* 1024: not yet running; then 503 */
 	uint32_t tenants_max;               /* 10000 */
 	uint32_t keys_max;                  /* 100000 */
@@ -63,7 +67,8 @@ struct server_config {
 	uint32_t header_bytes_max;          /* 64 KiB, and below: rules.md 5 */
 	int64_t body_bytes_max;             /* 16 MiB */
 	int64_t bodies_bytes_max;           /* 256 MiB */
-	int64_t trees_bytes_max;            /* 512 MiB: what bodies are while they are read and rendered, all together */
+	int64_t trees_bytes_max;            /* 512 MiB: what bodies are while they are read and
+					     * rendered, all together */
 	int64_t unsent_bytes_max;           /* 256 KiB */
 	int64_t journal_bytes_max;          /* 256 MiB, twice: the newest and the one before */
 	int64_t socket_send_bytes;          /* 128 KiB */
@@ -80,14 +85,17 @@ struct server_config {
 
 #define SERVER_RECORDS_MAX 8192
 
-/* The core's limits by the same defaults, without a model: for verbs that work when no server runs. */
+/* The core's limits by the same defaults, without a model: for verbs that work
+ * when no server runs. */
 struct core_limits;
 void server_core_limits(struct core_limits *out);
 
 struct server;
 
-/* ERR_BUSY: another process holds the home; ERR_DENIED: rules.md 11; ERR_INPUT: a model's id does not fit. */
-enum err server_open(struct server **out, const struct server_config *config, struct err_info *info) MUST_CHECK;
+/* ERR_BUSY: another process holds the home; ERR_DENIED: rules.md 11; ERR_INPUT: a model's
+ * id does not fit. */
+enum err server_open(struct server **out, const struct server_config *config,
+	struct err_info *info) MUST_CHECK;
 uint16_t server_port(const struct server *s);
 /* Returns when everything is finished and durable. */
 enum err server_run(struct server *s, struct err_info *info) MUST_CHECK;

@@ -1,7 +1,9 @@
-/* server/store_sqlite.c - opening, the tables, and the write path: a group of records is one SQL transaction.
+/* server/store_sqlite.c - opening, the tables, and the write path: a group of records is one
+ * SQL transaction.
  *
- * Balances are kept beside the entries they are the sum of, so that a start need not add up years; the check
- * does. What a first hold knows of its request waits in open_request until the usage row replaces it.
+ * Balances are kept beside the entries they are the sum of, so that a start need not add up
+ * years; the check does. What a first hold knows of its request waits in open_request until the
+ * usage row replaces it.
  */
 #include "server/store_sqlite.h"
 
@@ -19,26 +21,37 @@
 #define BUSY_MS        10000    /* a checkpoint of another connection may be at work */
 
 #define USAGE_COLUMNS \
-	"request TEXT NOT NULL UNIQUE, tenant_id INTEGER NOT NULL REFERENCES tenant(id), key_id INTEGER NOT NULL, " \
-	"model TEXT NOT NULL, price_version INTEGER NOT NULL, at_ns INTEGER NOT NULL, input INTEGER NOT NULL, " \
-	"cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, finish TEXT NOT NULL, " \
+	"request TEXT NOT NULL UNIQUE, tenant_id INTEGER NOT NULL REFERENCES tenant(id), key_id " \
+	"INTEGER NOT NULL, " \
+	"model TEXT NOT NULL, price_version INTEGER NOT NULL, at_ns INTEGER NOT NULL, input " \
+	"INTEGER NOT NULL, " \
+	"cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, " \
+	"finish TEXT NOT NULL, " \
 	"amount_nano INTEGER NOT NULL"
 
 static const char SCHEMA[] =
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE tenant (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, credit_nano INTEGER NOT NULL, "
-	"requests_per_min INTEGER NOT NULL, tokens_per_min INTEGER NOT NULL, created_ns INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE api_key (id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL REFERENCES tenant(id), "
-	"name TEXT NOT NULL, prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, revoked INTEGER NOT NULL, "
+	"CREATE TABLE tenant (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, credit_nano "
+	"INTEGER NOT NULL, "
+	"requests_per_min INTEGER NOT NULL, tokens_per_min INTEGER NOT NULL, created_ns INTEGER "
+	"NOT NULL) STRICT;"
+	"CREATE TABLE api_key (id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL REFERENCES "
+	"tenant(id), "
+	"name TEXT NOT NULL, prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, revoked INTEGER NOT "
+	"NULL, "
 	"created_ns INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE price (version INTEGER PRIMARY KEY, model TEXT NOT NULL, from_ns INTEGER NOT NULL, "
-	"input_nano INTEGER NOT NULL, cached_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, balance_nano INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE price (version INTEGER PRIMARY KEY, model TEXT NOT NULL, from_ns INTEGER NOT "
+	"NULL, "
+	"input_nano INTEGER NOT NULL, cached_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL) "
+	"STRICT;"
+	"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, balance_nano "
+	"INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE ledger (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, "
 	"tenant_id INTEGER NOT NULL REFERENCES tenant(id), request TEXT, part INTEGER NOT NULL, "
 	"idempotency TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE INDEX ledger_request ON ledger (request) WHERE request IS NOT NULL;"
-	"CREATE TABLE entry (transaction_id INTEGER NOT NULL REFERENCES ledger(id), position INTEGER NOT NULL, "
+	"CREATE TABLE entry (transaction_id INTEGER NOT NULL REFERENCES ledger(id), position "
+	"INTEGER NOT NULL, "
 	"account_id INTEGER NOT NULL REFERENCES account(id), amount_nano INTEGER NOT NULL, "
 	"PRIMARY KEY (transaction_id, position)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE usage (" USAGE_COLUMNS ") STRICT;"
@@ -51,17 +64,20 @@ static const char *const WRITES[WRITE_COUNT] = {
 	[WRITE_BEGIN] = "BEGIN IMMEDIATE",
 	[WRITE_COMMIT] = "COMMIT",
 	[WRITE_ROLLBACK] = "ROLLBACK",
-	[WRITE_TENANT] = ("INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+	[WRITE_TENANT] = ("INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+		"SET "
 		"credit_nano = excluded.credit_nano, requests_per_min = excluded.requests_per_min, "
 		"tokens_per_min = excluded.tokens_per_min"),
 	[WRITE_ACCOUNT] = "INSERT INTO account VALUES (?, ?, 0) ON CONFLICT (id) DO NOTHING",
-	[WRITE_KEY] = ("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+	[WRITE_KEY] = ("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO "
+		"UPDATE SET "
 		"name = excluded.name, revoked = excluded.revoked"),
 	[WRITE_PRICE] = "INSERT INTO price VALUES (?, ?, ?, ?, ?, ?)",
 	[WRITE_TRANSACTION] = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[WRITE_ENTRY] = "INSERT INTO entry VALUES (?, ?, ?, ?)",
 	[WRITE_BALANCE] = "UPDATE account SET balance_nano = balance_nano + ? WHERE id = ?",
-	[WRITE_OPEN_REQUEST] = "INSERT INTO open_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[WRITE_OPEN_REQUEST] = "INSERT INTO open_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"?)",
 	[WRITE_OPEN_REQUEST_END] = "DELETE FROM open_request WHERE request = ?",
 	[WRITE_USAGE] = "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
@@ -71,10 +87,12 @@ enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct er
 	const int code = sqlite3_errcode(s->db) & 0xff;
 	const bool bad_file = code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
 
-	return err_set(info, bad_file ? ERR_INPUT : ERR_IO, "database: %s: %s", doing, sqlite3_errmsg(s->db));
+	return err_set(info, bad_file ? ERR_INPUT : ERR_IO, "database: %s: %s", doing,
+		sqlite3_errmsg(s->db));
 }
 
-enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql, struct err_info *info)
+enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql,
+	struct err_info *info)
 {
 	if (sqlite3_prepare_v2(s->db, sql, -1, out, NULL) != SQLITE_OK)
 		return sqlite_error(s, sql, info);
@@ -88,10 +106,10 @@ static enum err sqlite_run(const struct store_sqlite *s, const char *sql, struct
 	return ERR_NONE;
 }
 
-/* ---- the write path ------------------------------------------------------------------------------- */
+/* ---- the write path -------------------------------------------------------------------------- */
 
-/* One use of a statement: its columns in order. A binding that fails would leave the last record's value there: the first
- * failure is kept, and the statement is not run. */
+/* One use of a statement: its columns in order. A binding that fails would leave the last record's
+ * value there: the first failure is kept, and the statement is not run. */
 struct row_write {
 	const struct store_sqlite *store;
 	enum sqlite_write which;
@@ -118,12 +136,14 @@ static void bind_int(struct row_write *w, int64_t value)
 /* NULL: the column is null. */
 static void bind_text(struct row_write *w, const char *text)
 {
-	bound(w, sqlite3_bind_text(w->store->writes[w->which], ++w->column, text, -1, SQLITE_TRANSIENT));
+	bound(w, sqlite3_bind_text(w->store->writes[w->which], ++w->column, text, -1,
+		SQLITE_TRANSIENT));
 }
 
 static void bind_blob(struct row_write *w, const void *bytes, int size)
 {
-	bound(w, sqlite3_bind_blob(w->store->writes[w->which], ++w->column, bytes, size, SQLITE_TRANSIENT));
+	bound(w, sqlite3_bind_blob(w->store->writes[w->which], ++w->column, bytes, size,
+		SQLITE_TRANSIENT));
 }
 
 /* Runs it; it returns no rows. */
@@ -133,7 +153,8 @@ static enum err row_end(const struct row_write *w, struct err_info *info)
 	enum err err = ERR_NONE;
 
 	if (w->status != SQLITE_OK)
-		return err_set(info, ERR_IO, "database: %s: %s", WRITES[w->which], sqlite3_errstr(w->status));
+		return err_set(info, ERR_IO, "database: %s: %s", WRITES[w->which],
+			sqlite3_errstr(w->status));
 	assert(w->column == sqlite3_bind_parameter_count(statement));
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		err = sqlite_error(w->store, WRITES[w->which], info);
@@ -141,7 +162,8 @@ static enum err row_end(const struct row_write *w, struct err_info *info)
 	return err;
 }
 
-static enum err write_plain(const struct store_sqlite *s, enum sqlite_write which, struct err_info *info)
+static enum err write_plain(const struct store_sqlite *s, enum sqlite_write which,
+	struct err_info *info)
 {
 	const struct row_write w = row_begin(s, which);
 
@@ -160,7 +182,8 @@ static enum err write_account(const struct store_sqlite *s, enum record_account 
 	return row_end(&w, info);
 }
 
-static enum err write_tenant(const struct store_sqlite *s, const struct record_tenant *t, struct err_info *info)
+static enum err write_tenant(const struct store_sqlite *s, const struct record_tenant *t,
+	struct err_info *info)
 {
 	struct row_write w = row_begin(s, WRITE_TENANT);
 
@@ -175,7 +198,8 @@ static enum err write_tenant(const struct store_sqlite *s, const struct record_t
 	return write_account(s, RECORD_HELD, t, info);
 }
 
-static enum err write_key(const struct store_sqlite *s, const struct record_key *k, struct err_info *info)
+static enum err write_key(const struct store_sqlite *s, const struct record_key *k,
+	struct err_info *info)
 {
 	struct row_write w = row_begin(s, WRITE_KEY);
 
@@ -189,7 +213,8 @@ static enum err write_key(const struct store_sqlite *s, const struct record_key 
 	return row_end(&w, info);
 }
 
-static enum err write_price(const struct store_sqlite *s, const struct record_price *p, struct err_info *info)
+static enum err write_price(const struct store_sqlite *s, const struct record_price *p,
+	struct err_info *info)
 {
 	struct row_write w = row_begin(s, WRITE_PRICE);
 
@@ -202,8 +227,8 @@ static enum err write_price(const struct store_sqlite *s, const struct record_pr
 	return row_end(&w, info);
 }
 
-static enum err write_entry(const struct store_sqlite *s, const struct record_transaction *t, uint32_t position,
-	struct err_info *info)
+static enum err write_entry(const struct store_sqlite *s, const struct record_transaction *t,
+	uint32_t position, struct err_info *info)
 {
 	const struct record_entry *entry = &t->entries[position];
 	const int64_t account = account_id(entry->account, t->tenant_id);
@@ -246,9 +271,11 @@ static enum err write_transaction(const struct store_sqlite *s, const struct rec
 }
 
 /* The row of a request: while it is open in one table, when it is over in the other. */
-static enum err write_usage(const struct store_sqlite *s, const struct record_usage *u, struct err_info *info)
+static enum err write_usage(const struct store_sqlite *s, const struct record_usage *u,
+	struct err_info *info)
 {
-	const enum sqlite_write which = u->finish == RECORD_FINISH_OPEN ? WRITE_OPEN_REQUEST : WRITE_USAGE;
+	const enum sqlite_write which = u->finish == RECORD_FINISH_OPEN ? WRITE_OPEN_REQUEST
+		: WRITE_USAGE;
 	struct row_write w = row_begin(s, which), end = row_begin(s, WRITE_OPEN_REQUEST_END);
 	char request[REQUEST_ID_BYTES];
 
@@ -273,7 +300,8 @@ static enum err write_usage(const struct store_sqlite *s, const struct record_us
 	return row_end(&end, info);
 }
 
-static enum err write_record(const struct store_sqlite *s, const struct record *r, struct err_info *info)
+static enum err write_record(const struct store_sqlite *s, const struct record *r,
+	struct err_info *info)
 {
 	switch (r->kind) {
 	case RECORD_TRANSACTION:
@@ -315,9 +343,10 @@ enum err store_sqlite_in_place(const struct store *store, struct err_info *info)
 {
 	int moved = 0;
 
-	if (sqlite3_file_control(((const struct store_sqlite *)store)->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-		moved)
-		return err_set(info, ERR_IO, "database: its file was deleted or moved away while it was open");
+	if (sqlite3_file_control(((const struct store_sqlite *)store)->db, "main",
+		SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+		return err_set(info, ERR_IO, "database: its file was deleted or moved away while "
+			"it was open");
 	return ERR_NONE;
 }
 
@@ -341,7 +370,7 @@ static enum err store_sqlite_commit(struct store *store, uint64_t *durable, stru
 	return info->code;
 }
 
-/* ---- open and close -------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static void store_sqlite_close(struct store *store)
 {
@@ -370,7 +399,8 @@ static enum err meta_currency(struct store_sqlite *s, struct err_info *info)
 
 	if (sqlite_prepare(s, &statement, "SELECT value FROM meta WHERE key = 'currency'", info))
 		return info->code;
-	const char *text = sqlite3_step(statement) == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+	const char *text = sqlite3_step(statement) == SQLITE_ROW
+		? (const char *)sqlite3_column_text(statement, 0) : NULL;
 	if (text && strlen(text) < sizeof(s->currency))
 		memcpy(s->currency, text, strlen(text) + 1);
 	else
@@ -386,20 +416,24 @@ static bool currency_valid(const char *currency)
 	return size > 0 && size < STORE_CURRENCY_BYTES && currency[size] == '\0';
 }
 
-/* The tables come into being in one transaction with the currency: a crash leaves an empty file or all of it. */
+/* The tables come into being in one transaction with the currency: a crash leaves an empty
+ * file or all of it. */
 static enum err schema_create(struct store_sqlite *s, const char *currency, struct err_info *info)
 {
 	char sql[128];
 
 	if (!currency_valid(currency))
-		return err_set(info, ERR_INPUT, "currency '%.32s' is not 1 to 8 capital letters", currency);
+		return err_set(info, ERR_INPUT, "currency '%.32s' is not 1 to 8 capital letters",
+			currency);
 	sqlite3_snprintf(sizeof(sql), sql, "INSERT INTO meta VALUES ('currency', '%q')", currency);
-	if (sqlite_run(s, "BEGIN IMMEDIATE", info) || sqlite_run(s, SCHEMA, info) || sqlite_run(s, sql, info))
+	if (sqlite_run(s, "BEGIN IMMEDIATE", info) || sqlite_run(s, SCHEMA, info) ||
+		sqlite_run(s, sql, info))
 		return info->code;
 	return sqlite_run(s, "COMMIT", info);
 }
 
-static enum err number_read(const struct store_sqlite *s, const char *sql, int *out, struct err_info *info)
+static enum err number_read(const struct store_sqlite *s, const char *sql, int *out,
+	struct err_info *info)
 {
 	sqlite3_stmt *statement;
 
@@ -413,7 +447,8 @@ static enum err number_read(const struct store_sqlite *s, const char *sql, int *
 	return info->code;
 }
 
-/* Before anything is written, be it the mode of its log: is this ours, or empty? version 0: empty. */
+/* Before anything is written, be it the mode of its log: is this ours, or empty?
+ * version 0: empty. */
 static enum err identity_check(const struct store_sqlite *s, int *version, struct err_info *info)
 {
 	int application = 0, tables = 0;
@@ -430,20 +465,25 @@ static enum err identity_check(const struct store_sqlite *s, int *version, struc
 		"database: its version is %d, this program knows %d", *version, SCHEMA_VERSION);
 }
 
-static enum err schema_open(struct store_sqlite *s, int version, const char *currency, struct err_info *info)
+static enum err schema_open(struct store_sqlite *s, int version, const char *currency,
+	struct err_info *info)
 {
 	if (version == 0 && schema_create(s, currency ? currency : "CNY", info))
 		return info->code;
 	if (meta_currency(s, info))
 		return info->code;
 	if (currency && strcmp(currency, s->currency) != 0)
-		return err_set(info, ERR_INPUT, "database: its currency is %s, it cannot become %.32s", s->currency, currency);
+		return err_set(info, ERR_INPUT,
+			"database: its currency is %s, it cannot become %.32s", s->currency,
+			currency);
 	return ERR_NONE;
 }
 
-static enum err connect(struct store_sqlite *s, const char *path, const char *vfs, struct err_info *info)
+static enum err connect(struct store_sqlite *s, const char *path, const char *vfs,
+	struct err_info *info)
 {
-	const int flags = s->writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+	const int flags = s->writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+		: SQLITE_OPEN_READONLY;
 
 	if (sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK)
 		return sqlite_error(s, path, info);
@@ -454,11 +494,13 @@ static enum err connect(struct store_sqlite *s, const char *path, const char *vf
 
 static enum err writer_set(const struct store_sqlite *s, struct err_info *info)
 {
-	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
+		"foreign_keys = ON;"
 		"PRAGMA trusted_schema = OFF", info);
 }
 
-/* SQLite would give a new file to whoever the umask lets; its log and index files get the same mode as this. */
+/* SQLite would give a new file to whoever the umask lets; its log and index files get the
+ * same mode as this. */
 static enum err file_create(const char *path, struct err_info *info)
 {
 	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -486,8 +528,8 @@ static enum err store_sqlite_start(struct store_sqlite *s, const struct store_sq
 	return ERR_NONE;
 }
 
-static enum err store_sqlite_new(struct store **out, const struct store_sqlite_config *config, bool writer,
-	struct err_info *info)
+static enum err store_sqlite_new(struct store **out, const struct store_sqlite_config *config,
+	bool writer, struct err_info *info)
 {
 	struct store_sqlite *s = mem_alloc(1, sizeof(*s));
 
@@ -508,7 +550,8 @@ static enum err store_sqlite_new(struct store **out, const struct store_sqlite_c
 	return ERR_NONE;
 }
 
-enum err store_sqlite_open(struct store **out, const struct store_sqlite_config *config, struct err_info *info)
+enum err store_sqlite_open(struct store **out, const struct store_sqlite_config *config,
+	struct err_info *info)
 {
 	return store_sqlite_new(out, config, true, info);
 }

@@ -1,7 +1,7 @@
 /* server/store_sqlite_read.c - rows out of the database: what a start loads, what lists show.
  *
- * The file may have been touched by anyone: every text and number is checked against the bounds of its field,
- * and a row that does not fit is an error that names its table and row.
+ * The file may have been touched by anyone: every text and number is checked against the bounds of
+ * its field, and a row that does not fit is an error that names its table and row.
  */
 #include <assert.h>
 #include <string.h>
@@ -21,15 +21,17 @@ struct row {
 static void row_bad(struct row *r, int column)
 {
 	if (r->err == ERR_NONE)
-		r->err = err_set(r->info, ERR_INPUT, "database: table %s, row %lld: bad %s", r->table,
-			(long long)sqlite3_column_int64(r->statement, 0), sqlite3_column_name(r->statement, column));
+		r->err = err_set(r->info, ERR_INPUT, "database: table %s, row %lld: bad %s",
+			r->table, (long long)sqlite3_column_int64(r->statement, 0),
+			sqlite3_column_name(r->statement, column));
 }
 
 static int64_t row_int(struct row *r, int column, int64_t min, int64_t max)
 {
 	const int64_t value = sqlite3_column_int64(r->statement, column);
 
-	if (sqlite3_column_type(r->statement, column) == SQLITE_INTEGER && value >= min && value <= max)
+	if (sqlite3_column_type(r->statement, column) == SQLITE_INTEGER && value >= min &&
+		value <= max)
 		return value;
 	row_bad(r, column);
 	return min;
@@ -108,7 +110,8 @@ static void row_price(struct row *r, struct record_price *out)
 }
 
 #define USAGE_ROW \
-	"u.rowid, u.request, u.tenant_id, u.key_id, u.model, u.price_version, u.at_ns, u.input, u.cached_input, " \
+	"u.rowid, u.request, u.tenant_id, u.key_id, u.model, u.price_version, u.at_ns, u.input, " \
+	"u.cached_input, " \
 	"u.output, u.reasoning, u.finish, u.amount_nano"
 
 static void row_usage(struct row *r, struct record_usage *out)
@@ -132,8 +135,9 @@ static void row_usage(struct row *r, struct record_usage *out)
 }
 
 /* Runs sql with up to two texts bound, and take for each row until one is bad. */
-static enum err rows_each(const struct store_sqlite *s, const char *table, const char *sql, const char *const bind[2],
-	void (*take)(struct row *r, void *context), void *context, struct err_info *info)
+static enum err rows_each(const struct store_sqlite *s, const char *table, const char *sql,
+	const char *const bind[2], void (*take)(struct row *r, void *context), void *context,
+	struct err_info *info)
 {
 	struct row r = {.table = table, .info = info};
 	int result = SQLITE_DONE;
@@ -141,7 +145,8 @@ static enum err rows_each(const struct store_sqlite *s, const char *table, const
 	if (sqlite_prepare(s, &r.statement, sql, info))
 		return info->code;
 	for (int i = 0; i < 2; i++)
-		if (bind[i] && sqlite3_bind_text(r.statement, i + 1, bind[i], -1, SQLITE_STATIC) != SQLITE_OK)
+		if (bind[i] && sqlite3_bind_text(r.statement, i + 1, bind[i], -1,
+			SQLITE_STATIC) != SQLITE_OK)
 			r.err = sqlite_error(s, table, info);
 	while (r.err == ERR_NONE && (result = sqlite3_step(r.statement)) == SQLITE_ROW)
 		take(&r, context);
@@ -165,10 +170,11 @@ void sqlite_snapshot_end(struct store_sqlite *s)
 {
 	assert(s->snapshots > 0);
 	if (--s->snapshots == 0)
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);  /* nothing was written: nothing can go wrong */
+		/* nothing was written: nothing can go wrong */
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-/* ---- what a start loads ----------------------------------------------------------------------------- */
+/* ---- what a start loads ---------------------------------------------------------------------- */
 
 struct load {
 	void (*see)(void *context, const struct core_event *event);
@@ -238,21 +244,27 @@ static const struct {
 	const char *sql;
 	void (*take)(struct row *r, void *context);
 } LOADS[] = {
-	{"meta", "SELECT (SELECT ifnull(max(id), 0) + 1 FROM ledger), (SELECT ifnull(max(version), 0) + 1 FROM price), "
-		"(SELECT balance_nano FROM account WHERE id = 1), (SELECT balance_nano FROM account WHERE id = 2)",
+	{"meta", "SELECT (SELECT ifnull(max(id), 0) + 1 FROM ledger), (SELECT ifnull(max(version), "
+		"0) + 1 FROM price), "
+		"(SELECT balance_nano FROM account WHERE id = 1), (SELECT balance_nano FROM "
+		"account WHERE id = 2)",
 		load_counters},
-	{"tenant", "SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 * t.id + 1 "
+	{"tenant", "SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l "
+		"ON l.id = 2 * t.id + 1 "
 		"LEFT JOIN account h ON h.id = 2 * t.id + 2 ORDER BY t.id", load_tenant},
 	{"api_key", "SELECT * FROM api_key ORDER BY id", load_key},
-	{"price", "SELECT * FROM price p WHERE version = (SELECT max(version) FROM price WHERE model = p.model) "
+	{"price", "SELECT * FROM price p WHERE version = (SELECT max(version) FROM price WHERE "
+		"model = p.model) "
 		"ORDER BY version", load_price},
 	{"open_request", "SELECT " USAGE_ROW ", (SELECT sum(e.amount_nano) FROM ledger l "
 		"JOIN entry e ON e.transaction_id = l.id WHERE l.request = u.request "
-		"AND e.account_id = 2 * u.tenant_id + 2) FROM open_request u ORDER BY u.rowid", load_cut_off},
+		"AND e.account_id = 2 * u.tenant_id + 2) FROM open_request u ORDER BY u.rowid",
+		load_cut_off},
 };
 
-enum err store_sqlite_load(struct store *store, void (*see)(void *context, const struct core_event *event),
-	void *context, struct err_info *info)
+enum err store_sqlite_load(struct store *store,
+	void (*see)(void *context, const struct core_event *event), void *context,
+	struct err_info *info)
 {
 	const struct store_sqlite *s = store_sqlite_of(store);
 	struct load load = {.see = see, .context = context};
@@ -263,7 +275,7 @@ enum err store_sqlite_load(struct store *store, void (*see)(void *context, const
 	return ERR_NONE;
 }
 
-/* ---- what lists show --------------------------------------------------------------------------------- */
+/* ---- what lists show ------------------------------------------------------------------------- */
 
 static void read_tenant(struct row *r, void *context)
 {
@@ -375,30 +387,35 @@ static void read_entry(struct row *r, void *context)
 }
 
 static const char READ_TENANTS[] =
-	"SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 * t.id + 1 "
+	"SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 "
+	"* t.id + 1 "
 	"LEFT JOIN account h ON h.id = 2 * t.id + 2 WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.id";
 static const char READ_KEYS[] =
-	"SELECT k.*, t.name FROM api_key k JOIN tenant t ON t.id = k.tenant_id WHERE ?1 IS NULL OR t.name = ?1 "
+	"SELECT k.*, t.name FROM api_key k JOIN tenant t ON t.id = k.tenant_id WHERE ?1 IS NULL OR "
+	"t.name = ?1 "
 	"ORDER BY k.id";
 static const char READ_PRICES[] = "SELECT * FROM price ORDER BY version";
 static const char READ_USAGE[] =
 	"SELECT " USAGE_ROW ", t.name FROM usage u JOIN tenant t ON t.id = u.tenant_id "
 	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR u.request = ?2) ORDER BY u.rowid";
 static const char READ_ENTRIES[] =
-	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, e.account_id, e.amount_nano, "
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, "
+	"e.account_id, e.amount_nano, "
 	"(SELECT count(*) FROM entry WHERE transaction_id = l.id) "
 	"FROM ledger l JOIN tenant t ON t.id = l.tenant_id JOIN entry e ON e.transaction_id = l.id "
-	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, e.position";
+	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, "
+	"e.position";
 
-enum err store_sqlite_read(struct store *store, const struct store_filter *filter, const struct store_reader *reader,
-	struct err_info *info)
+enum err store_sqlite_read(struct store *store, const struct store_filter *filter,
+	const struct store_reader *reader, struct err_info *info)
 {
 	struct store_sqlite *s = store_sqlite_of(store);
 	struct transactions transactions = {.reader = reader};
 	char request[REQUEST_ID_BYTES];
 	const char *bind[2] = {filter->tenant, NULL};
 	const char *tenant_only[2] = {filter->tenant, NULL};
-	union { const struct store_reader *in; void *out; } pass = {.in = reader};  /* only read behind it */
+	/* only read behind it */
+	union { const struct store_reader *in; void *out; } pass = {.in = reader};
 	enum err err = ERR_NONE;
 
 	if (filter->request) {
@@ -408,7 +425,8 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 	if (sqlite_snapshot_begin(s, info))
 		return info->code;
 	if (reader->tenant)
-		err = rows_each(s, "tenant", READ_TENANTS, tenant_only, read_tenant, pass.out, info);
+		err = rows_each(s, "tenant", READ_TENANTS, tenant_only, read_tenant, pass.out,
+			info);
 	if (err == ERR_NONE && reader->key)
 		err = rows_each(s, "api_key", READ_KEYS, tenant_only, read_key, pass.out, info);
 	if (err == ERR_NONE && reader->price)
@@ -421,7 +439,7 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 	return err;
 }
 
-/* ---- all rows, for who checks them (cloud/audit.h) ------------------------------------------------------ */
+/* ---- all rows, for who checks them (cloud/audit.h) ------------------------------------------- */
 
 static void take_totals(struct row *r, struct store_row *out)
 {
@@ -452,9 +470,11 @@ static void take_usage(struct row *r, struct store_row *out)
 	row_usage(r, &out->u.usage);
 }
 
-/* A row for each entry, and one for a transaction that has none. Each order is that of an index, so nothing is sorted. */
+/* A row for each entry, and one for a transaction that has none. Each order is that of an index, so
+ * nothing is sorted. */
 #define TRANSACTION_ROWS \
-	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, l.idempotency, e.position, e.account_id, " \
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, l.idempotency, " \
+	"e.position, e.account_id, " \
 	"e.amount_nano FROM ledger l LEFT JOIN entry e ON e.transaction_id = l.id "
 
 static const struct {
@@ -462,14 +482,19 @@ static const struct {
 	const char *sql[2];     /* one after the other */
 	void (*take)(struct row *r, struct store_row *out);
 } TABLES[STORE_TABLES] = {
-	[STORE_TOTALS] = {"account", {"SELECT (SELECT balance_nano FROM account WHERE id = 1) AS cash, "
+	[STORE_TOTALS] = {"account", {"SELECT (SELECT balance_nano FROM account WHERE id = 1) AS "
+		"cash, "
 		"(SELECT balance_nano FROM account WHERE id = 2) AS revenue"}, take_totals},
 	[STORE_PRICES] = {"price", {READ_PRICES}, take_price},
 	[STORE_TENANTS] = {"tenant", {READ_TENANTS}, take_tenant},
-	[STORE_TRANSACTIONS] = {"ledger", {TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
-		TRANSACTION_ROWS "WHERE l.request IS NOT NULL ORDER BY l.request, l.id, e.position"}, take_transaction},
-	[STORE_OPENS] = {"open_request", {"SELECT " USAGE_ROW " FROM open_request u ORDER BY u.request"}, take_usage},
-	[STORE_USAGES] = {"usage", {"SELECT " USAGE_ROW " FROM usage u ORDER BY u.request"}, take_usage},
+	[STORE_TRANSACTIONS] = {"ledger",
+	{TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
+		TRANSACTION_ROWS "WHERE l.request IS NOT NULL ORDER BY l.request, l.id, "
+			"e.position"}, take_transaction},
+	[STORE_OPENS] = {"open_request",
+	{"SELECT " USAGE_ROW " FROM open_request u ORDER BY u.request"}, take_usage},
+	[STORE_USAGES] = {"usage", {"SELECT " USAGE_ROW " FROM usage u ORDER BY u.request"},
+	take_usage},
 };
 
 /* A table being read. */
@@ -495,7 +520,8 @@ static enum err cursor_step(struct sqlite_rows *rows, enum store_table table, st
 	c->begun = true;
 	c->there = false;
 	while (c->statement || (c->sql_next < count && TABLES[table].sql[c->sql_next])) {
-		if (!c->statement && sqlite_prepare(rows->store, &c->statement, TABLES[table].sql[c->sql_next++], info))
+		if (!c->statement && sqlite_prepare(rows->store, &c->statement,
+			TABLES[table].sql[c->sql_next++], info))
 			return info->code;
 		const int result = sqlite3_step(c->statement);
 		c->there = result == SQLITE_ROW;
@@ -514,7 +540,8 @@ static enum err entries_take(struct sqlite_rows *rows, struct row *r, struct rec
 {
 	struct cursor *c = &rows->cursors[STORE_TRANSACTIONS];
 
-	while (r->err == ERR_NONE && c->there && (uint64_t)sqlite3_column_int64(c->statement, 0) == t->id) {
+	while (r->err == ERR_NONE && c->there &&
+		(uint64_t)sqlite3_column_int64(c->statement, 0) == t->id) {
 		r->statement = c->statement;
 		if (sqlite3_column_type(c->statement, 7) != SQLITE_NULL)
 			row_entry(r, t);
@@ -524,8 +551,8 @@ static enum err entries_take(struct sqlite_rows *rows, struct row *r, struct rec
 	return r->err;
 }
 
-static enum err sqlite_rows_next(struct store_rows *base, enum store_table table, struct store_row *out, bool *there,
-	struct err_info *info)
+static enum err sqlite_rows_next(struct store_rows *base, enum store_table table,
+	struct store_row *out, bool *there, struct err_info *info)
 {
 	struct sqlite_rows *rows = (struct sqlite_rows *)base;
 	struct cursor *c = &rows->cursors[table];
@@ -555,7 +582,8 @@ static void sqlite_rows_close(struct store_rows *base)
 }
 
 /* What only SQLite can know: that the file is one, that its indices are those of its rows. */
-static enum err file_check(const struct store_sqlite *s, const char *wrong, const char *sql, struct err_info *info)
+static enum err file_check(const struct store_sqlite *s, const char *wrong, const char *sql,
+	struct err_info *info)
 {
 	sqlite3_stmt *statement;
 
@@ -563,7 +591,8 @@ static enum err file_check(const struct store_sqlite *s, const char *wrong, cons
 		return info->code;
 	const int result = sqlite3_step(statement);
 	if (result == SQLITE_ROW)
-		err_set(info, ERR_INPUT, "database: %s: %s", wrong, (const char *)sqlite3_column_text(statement, 0));
+		err_set(info, ERR_INPUT, "database: %s: %s", wrong,
+			(const char *)sqlite3_column_text(statement, 0));
 	else if (result != SQLITE_DONE)
 		sqlite_error(s, wrong, info);
 	sqlite3_finalize(statement);
@@ -584,9 +613,11 @@ enum err store_sqlite_rows_open(struct store *store, struct store_rows **out, st
 		return info->code;
 	}
 	if (file_check(rows->store, "the file is damaged",
-		    "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", info) ||
+		    "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check "
+		    "<> 'ok'", info) ||
 		file_check(rows->store, "a row refers to one that is not there",
-			"SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check LIMIT 1", info)) {
+			"SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check LIMIT 1",
+			info)) {
 		sqlite_rows_close(&rows->rows);
 		return info->code;
 	}

@@ -1,4 +1,5 @@
-/* server/store_sqlite_rows.h - private to store_sqlite*.c: the connection, its tables, binding and reading of rows. */
+/* server/store_sqlite_rows.h - private to store_sqlite*.c: the connection, its tables, binding and
+ * reading of rows. */
 #ifndef SERVER_STORE_SQLITE_ROWS_H
 #define SERVER_STORE_SQLITE_ROWS_H
 
@@ -61,17 +62,20 @@ static inline int64_t account_id(enum record_account account, uint32_t tenant_id
 
 /* "doing: <SQLite's text>" as ERR_IO (ERR_INPUT for what is not a database). */
 enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct err_info *info);
-enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql, struct err_info *info)
+enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql,
+	struct err_info *info)
 	MUST_CHECK;
 
 /* Lists and checks read all their tables as of one moment; they may be nested. */
 enum err sqlite_snapshot_begin(struct store_sqlite *s, struct err_info *info) MUST_CHECK;
 void sqlite_snapshot_end(struct store_sqlite *s);
 
-enum err store_sqlite_load(struct store *s, void (*see)(void *context, const struct core_event *event),
-	void *context, struct err_info *info) MUST_CHECK;
-enum err store_sqlite_read(struct store *s, const struct store_filter *filter, const struct store_reader *reader,
+enum err store_sqlite_load(struct store *s,
+	void (*see)(void *context, const struct core_event *event), void *context,
 	struct err_info *info) MUST_CHECK;
-enum err store_sqlite_rows_open(struct store *s, struct store_rows **out, struct err_info *info) MUST_CHECK;
+enum err store_sqlite_read(struct store *s, const struct store_filter *filter,
+	const struct store_reader *reader, struct err_info *info) MUST_CHECK;
+enum err store_sqlite_rows_open(struct store *s, struct store_rows **out,
+	struct err_info *info) MUST_CHECK;
 
 #endif

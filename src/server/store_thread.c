@@ -32,8 +32,11 @@ static void journal_write(struct store_thread *t)
 	while (ring_pop(t->wires->journal, &chunk)) {
 		struct err_info info = {0};
 
-		if (journal_file_append(t->journal, chunk->bytes, chunk->size, &info) && !t->journal_failed) {
-			log_line(LOG_ERROR, "server/store", "the journal cannot be written, and is not until the next start: %s", info.text);
+		if (journal_file_append(t->journal, chunk->bytes, chunk->size, &info) &&
+			!t->journal_failed) {
+			log_line(LOG_ERROR, "server/store",
+				"the journal cannot be written, and is not until the next start: "
+				"%s", info.text);
 			t->journal_failed = true;
 			atomic_store(&t->wires->journal_failed, true);
 		}
@@ -62,7 +65,8 @@ static void result_tell(struct store_thread *t, bool failed)
 	const struct store_result result = {.failed = failed, .sequence = t->durable};
 	const bool pushed = ring_push(t->wires->results, &result);
 
-	assert(pushed);  /* the core takes a result before it gives GROUP_RECORDS_MAX more records, or a RETRY */
+	/* the core takes a result before it gives GROUP_RECORDS_MAX more records, or a RETRY */
+	assert(pushed);
 	wake_set(&t->wires->core_wake);
 }
 
@@ -72,7 +76,9 @@ static void commit(struct store_thread *t)
 	const uint64_t before = t->durable;
 	struct err_info info = {0};
 
-	journal_write(t);  /* what the records rest on was given before them: it is in the file before they are durable */
+	/* what the records rest on was given before them: it is in the file before
+	 * they are durable */
+	journal_write(t);
 	t->group_records = 0;
 	t->group_awaited = false;
 	const enum err err = store_commit(t->store, &t->durable, &info);
@@ -81,7 +87,8 @@ static void commit(struct store_thread *t)
 	if (took_ns > atomic_load(&t->wires->commit_ns_max))
 		atomic_store(&t->wires->commit_ns_max, took_ns);
 	if (err && !t->store_failed)
-		log_line(LOG_ERROR, "server/store", "a commit failed, new requests are refused until one works: %s", info.text);
+		log_line(LOG_ERROR, "server/store",
+			"a commit failed, new requests are refused until one works: %s", info.text);
 	else if (!err && t->store_failed && t->durable > before)
 		log_line(LOG_WARN, "server/store", "commits work again");
 	if (err || t->durable > before) {
@@ -106,7 +113,8 @@ static void run(void *argument)
 	struct store_thread *t = argument;
 
 	for (;;) {
-		const bool stopping = atomic_load(&t->wires->store_stop);  /* before looking: what was given earlier is there */
+		/* before looking: what was given earlier is there */
+		const bool stopping = atomic_load(&t->wires->store_stop);
 
 		journal_write(t);
 		records_take(t);
@@ -120,8 +128,8 @@ static void run(void *argument)
 	}
 }
 
-enum err store_thread_start(struct store_thread **out, struct store *store, struct journal_file *journal,
-	uint64_t durable, struct wires *wires, struct err_info *info)
+enum err store_thread_start(struct store_thread **out, struct store *store,
+	struct journal_file *journal, uint64_t durable, struct wires *wires, struct err_info *info)
 {
 	struct store_thread *t = mem_alloc(1, sizeof(*t));
 

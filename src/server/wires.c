@@ -16,7 +16,8 @@ static uint32_t power_of_two(uint32_t at_least)
 
 static uint32_t reserved_messages(const struct core_limits *limits)
 {
-	return limits->requests_max * WIRES_PER_REQUEST + WIRES_SERVICES + limits->replies_max + CORE_ACTIONS_MAX;
+	return limits->requests_max * WIRES_PER_REQUEST + WIRES_SERVICES + limits->replies_max +
+		CORE_ACTIONS_MAX;
 }
 
 size_t wires_bytes(const struct core_limits *limits)
@@ -35,12 +36,14 @@ static bool rings_open(struct wires *w, const struct core_limits *limits)
 	w->events = ring_open(messages, sizeof(struct core_event));
 	w->actions = ring_open(messages, sizeof(struct core_action));
 	/* A RETRY is not among the records that the core counts. */
-	w->records = ring_open(power_of_two(limits->records_max + CORE_ACTIONS_MAX), sizeof(struct record));
+	w->records = ring_open(power_of_two(limits->records_max + CORE_ACTIONS_MAX),
+		sizeof(struct record));
 	w->results = ring_open(WIRES_SPARE, sizeof(struct store_result));
 	w->journal = ring_open(JOURNAL_CHUNKS, sizeof(struct journal_chunk *));
 	w->journal_back = ring_open(JOURNAL_CHUNKS, sizeof(struct journal_chunk *));
 	w->chunks = mem_alloc(JOURNAL_CHUNKS, sizeof(*w->chunks));
-	return w->events && w->actions && w->records && w->results && w->journal && w->journal_back && w->chunks;
+	return w->events && w->actions && w->records && w->results && w->journal &&
+		w->journal_back && w->chunks;
 }
 
 enum err wires_open(struct wires *w, const struct core_limits *limits, struct err_info *info)
@@ -49,7 +52,8 @@ enum err wires_open(struct wires *w, const struct core_limits *limits, struct er
 	w->core_wake.fd = w->store_wake.fd = w->front_wake.fd = -1;
 	w->reserved = reserved_messages(limits);
 	if (!rings_open(w, limits))
-		err_set(info, ERR_MEMORY, "no memory for %zu bytes of messages between threads", wires_bytes(limits));
+		err_set(info, ERR_MEMORY, "no memory for %zu bytes of messages between threads",
+			wires_bytes(limits));
 	else if (wake_open(&w->core_wake) || wake_open(&w->store_wake) || wake_open(&w->front_wake))
 		err_set_errno(info, "wake-ups between threads");
 	if (info->code) {
@@ -66,7 +70,8 @@ enum err wires_open(struct wires *w, const struct core_limits *limits, struct er
 
 void wires_close(struct wires *w)
 {
-	struct ring *const rings[] = {w->events, w->actions, w->records, w->results, w->journal, w->journal_back};
+	struct ring *const rings[] = {w->events, w->actions, w->records, w->results, w->journal,
+		w->journal_back};
 	struct wake *const wakes[] = {&w->core_wake, &w->store_wake, &w->front_wake};
 
 	for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++)

@@ -1,11 +1,13 @@
-/* server/wires.h - what connects the threads: bounded rings of small messages, and a wake-up for each thread.
+/* server/wires.h - what connects the threads: bounded rings of small messages, and a wake-up
+ * for each thread.
  *
  *	front --events--> core --actions--> front
  *	                  core --records, journal--> store
  *	                  core <--how far it is durable-- store
  *	executor --wake--> core
  *
- * Capacities follow from the limits, so that what must go always goes: whoever pushes asserts that it did.
+ * Capacities follow from the limits, so that what must go always goes: whoever pushes
+ * asserts that it did.
  */
 #ifndef SERVER_WIRES_H
 #define SERVER_WIRES_H
@@ -15,9 +17,11 @@
 #include "base/ring.h"
 #include "cloud/core.h"
 
-#define WIRES_PER_REQUEST  8    /* messages of one request that may be under way at once, each way, DELIVER and WRITTEN
-                                   not counted: those wait where they are until there is room for more than this */
-#define WIRES_SERVICES     1024 /* calls that start no request, each with one question and one answer under way */
+/* messages of one request that may be under way at once, each way, DELIVER and WRITTEN not counted:
+ * those wait where they are until there is room for more than this */
+#define WIRES_PER_REQUEST  8
+/* calls that start no request, each with one question and one answer under way */
+#define WIRES_SERVICES     1024
 #define WIRES_SPARE        1024
 #define JOURNAL_CHUNKS     64
 #define JOURNAL_CHUNK_BYTES 65536
@@ -55,9 +59,11 @@ struct wires {
 	struct wake core_wake;
 	struct wake store_wake;
 	struct wake front_wake;
-	uint32_t reserved;          /* room in events and actions that DELIVER and WRITTEN leave alone */
+	uint32_t reserved;          /* room in events and actions that DELIVER and
+				     * WRITTEN leave alone */
 
-	/* The front asks for a report; the core fills it in and says so. Then it is the front's again. */
+	/* The front asks for a report; the core fills it in and says so. Then it is
+	 * the front's again. */
 	_Atomic bool report_wanted;
 	_Atomic bool report_there;
 	struct core_report report;
@@ -69,7 +75,8 @@ struct wires {
 	_Atomic bool journal_failed;
 };
 
-enum err wires_open(struct wires *w, const struct core_limits *limits, struct err_info *info) MUST_CHECK;
+enum err wires_open(struct wires *w, const struct core_limits *limits,
+	struct err_info *info) MUST_CHECK;
 void wires_close(struct wires *w);
 /* What was reserved, for start to print. */
 size_t wires_bytes(const struct core_limits *limits);

@@ -1,5 +1,5 @@
-/* tests/base/cgroup_test.c - quotas and limits are found in both versions, in containers, and in every group
- * above ours. */
+/* tests/base/cgroup_test.c - quotas and limits are found in both versions, in containers, and in
+ * every group above ours. */
 #include "scratch.h"
 
 #include <stdio.h>

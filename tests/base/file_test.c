@@ -73,7 +73,8 @@ static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void
 	pid_t child;
 
 	(void)state;
-	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, UNIT_IGNORED),
+		ERR_NONE);
 	assert_int_equal(file_map_open(&map, in_dir("shrinks"), UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(truncate(in_dir("shrinks"), 0), 0);
 	assert_int_equal(pipe(ends), 0);

@@ -102,7 +102,8 @@ static enum err parse_for(struct json_budget *budget, json_t **value, struct err
 	static const char text[] = "[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]";
 
 	*info = (struct err_info){0};
-	return json_parse_budget(value, text, sizeof(text) - 1, &JSON_LIMITS_REQUEST, true, budget, info);
+	return json_parse_budget(value, text, sizeof(text) - 1, &JSON_LIMITS_REQUEST, true, budget,
+		info);
 }
 
 static void owners_share_a_pool_and_give_back_what_they_took(void **state)
@@ -199,7 +200,8 @@ static void strings_are_escaped_and_come_back(void **state)
 	buf_init(&out, 1000);
 	json_add_string(&out, raw, sizeof(raw) - 1);
 	assert_string_equal(out.data, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f \x7f 诗 𠀀 /\"");
-	assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(json_parse(&value, out.data, out.size, &SMALL, true, UNIT_IGNORED),
+		ERR_NONE);
 	assert_string_equal(json_string_value(value), raw);
 	json_decref(value);
 	buf_free(&out);
@@ -212,7 +214,8 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
 		const char *expected;
 	} rows[] = {
 		{"\xff", "\"\xEF\xBF\xBD\""},
-		{"a\xe8\xaf", "\"a\xEF\xBF\xBD\""},                               /* cut: one, as detokenise has it */
+		/* cut: one, as detokenise has it */
+		{"a\xe8\xaf", "\"a\xEF\xBF\xBD\""},
 		{"\xc0\xaf", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""},                     /* overlong */
 		{"\xed\xa0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""},     /* surrogate */
 		{"\xf4\x90\x80\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""},

@@ -1,5 +1,6 @@
-/* tests/chip/bits_test.c - numbers that never move: the logits of a token are the same bits whatever shares its
- * step, however its prompt was cut, whatever pages, slots and states it was given and on any number of threads. */
+/* tests/chip/bits_test.c - numbers that never move: the logits of a token are the same bits
+ * whatever shares its step, however its prompt was cut, whatever pages, slots and states it was
+ * given and on any number of threads. */
 #include "model_rig.h"
 
 #define SEEDS          10
@@ -31,7 +32,8 @@ static void place_apart(struct sequence *sequences, struct prng *p)
 		pages[j] = page;
 	}
 	for (uint32_t i = 8; p && i-- > 1;) {
-		const uint32_t j = (uint32_t)prng_below(p, i + 1), slot = slots[i], state = states[i];
+		const uint32_t j = (uint32_t)prng_below(p, i + 1), slot = slots[i],
+			state = states[i];
 
 		slots[i] = slots[j];
 		slots[j] = slot;
@@ -69,7 +71,8 @@ static void run_alone(struct rig *r, struct sequence *sequences, struct answers 
 {
 	for (uint32_t i = 0; i < SEQUENCES_MAX; i++)
 		while (sequences[i].done < sequences[i].count) {
-			struct sequence *of[SEQUENCES_MAX + 1] = {&sequences[i], [SEQUENCES_MAX] = sequences};
+			struct sequence *of[SEQUENCES_MAX + 1] = {&sequences[i],
+				[SEQUENCES_MAX] = sequences};
 			const uint32_t left = sequences[i].count - sequences[i].done;
 			struct stepper t = {0};
 
@@ -79,7 +82,8 @@ static void run_alone(struct rig *r, struct sequence *sequences, struct answers 
 }
 
 /* Steps of some of the sequences in random order, each by a random number of rows. */
-static void run_together(struct rig *r, struct sequence *sequences, struct prng *p, struct answers *out)
+static void run_together(struct rig *r, struct sequence *sequences, struct prng *p,
+	struct answers *out)
 {
 	uint32_t left = 0;
 
@@ -125,7 +129,8 @@ static void check_bits(const struct rig_isa *isa, uint64_t seed)
 	for (uint32_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
 		memset(&got, 0, sizeof(got));
 		model_open(&r, isa, threads[i], shape);
-		for (uint32_t again = 0; again < 2; again++) {   /* on used pages and states as well */
+		/* on used pages and states as well */
+		for (uint32_t again = 0; again < 2; again++) {
 			for (uint32_t j = 0; j < SEQUENCES_MAX; j++)
 				sequences[j].done = 0;
 			place_apart(sequences, &p);
@@ -137,9 +142,11 @@ static void check_bits(const struct rig_isa *isa, uint64_t seed)
 				for (uint32_t id = 0; id < MODEL_VOCAB; id++)
 					if (math_f32_bits(got.logits[j][k][id]) !=
 					    math_f32_bits(expected.logits[j][k][id]))
-						fail_msg("%s, %u threads, seed %llu: token %u of sequence %u, "
-							"logit %u is %.9g, alone %.9g", isa->name, threads[i],
-							(unsigned long long)seed, k, j, id,
+						fail_msg("%s, %u threads, seed %llu: token %u of "
+							"sequence %u, "
+							"logit %u is %.9g, alone %.9g", isa->name,
+							threads[i], (unsigned long long)seed, k, j,
+							id,
 							(double)got.logits[j][k][id],
 							(double)expected.logits[j][k][id]);
 	}
@@ -156,7 +163,7 @@ static void logits_do_not_depend_on_neighbours_cuts_places_or_threads(void **sta
 	}
 }
 
-/* ---- tokens that stay on the chip --------------------------------------------------------------- */
+/* ---- tokens that stay on the chip ------------------------------------------------------------ */
 
 /* Greedy answers of two sequences, by steps that name no token: always one more in flight. */
 static void decode(struct rig *r, struct sequence *sequences, uint32_t steps, uint32_t tokens[][2])
@@ -178,7 +185,8 @@ static void decode(struct rig *r, struct sequence *sequences, uint32_t steps, ui
 				if (i > 0)
 					next->rows[last].input = CHIP_INPUT_LAST;
 			}
-			rig_ok(chip_submit(r->chip, r->program, r->cache, &next->step, NULL, &tickets[i % 3], info));
+			rig_ok(chip_submit(r->chip, r->program, r->cache, &next->step, NULL,
+				&tickets[i % 3], info));
 		}
 		if (i > 0) {
 			struct chip_output output = {.tokens = tokens[i - 1]};
@@ -206,9 +214,11 @@ static void tokens_go_from_step_to_step_without_leaving_the_chip(void **state)
 			sequence_random(&sequences[j], 5 + j, j);
 		place_apart(sequences, NULL);
 		for (uint32_t j = 0; j < 2; j++)
-			chip_slot_open(r.chip, r.cache, sequences[j].slot, &greedy, NULL, 0, NULL, 0);
+			chip_slot_open(r.chip, r.cache, sequences[j].slot, &greedy, NULL, 0, NULL,
+				0);
 		decode(&r, sequences, 20, tokens);
-		/* The second one again, with its answer given to it: each next token is the largest logit. */
+		/* The second one again, with its answer given to it: each next token is
+		 * the largest logit. */
 		for (uint32_t j = 0; j < 20; j++)
 			sequences[1].tokens[6 + j] = tokens[j][1];
 		sequences[1].done = 0;
@@ -236,8 +246,8 @@ static void a_third_step_in_flight_is_refused(void **state)
 	model_open(&r, &isas[0], 1, model_shape_of(1));
 	for (uint32_t i = 0; i < 3; i++) {
 		stepper_add(&t[i], &s, 1, CHIP_WANT_NOTHING);
-		assert_int_equal(chip_submit(r.chip, r.program, r.cache, &t[i].step, NULL, &tickets[i], &info),
-			i < CHIP_STEPS_MAX ? ERR_NONE : ERR_BUSY);
+		assert_int_equal(chip_submit(r.chip, r.program, r.cache, &t[i].step, NULL,
+			&tickets[i], &info), i < CHIP_STEPS_MAX ? ERR_NONE : ERR_BUSY);
 	}
 	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
 		assert_int_equal(chip_wait(r.chip, tickets[i], &output, &info), ERR_NONE);

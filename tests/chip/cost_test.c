@@ -53,7 +53,8 @@ static void states_are_read_and_written_once_a_step(void **state)
 
 static void the_slower_of_bytes_and_operations_is_the_time(void **state)
 {
-	const struct chip_cost_rates rates = {.bytes_per_s = 1000, .ops_per_s = 3000000000, .step_ns = 7};
+	const struct chip_cost_rates rates = {.bytes_per_s = 1000, .ops_per_s = 3000000000,
+		.step_ns = 7};
 	const struct chip_cost_sum reads = {.bytes = 3, .ops = 1};
 	const struct chip_cost_sum computes = {.bytes = 0, .ops = 10};
 	const struct chip_cost_sum never = {.bytes = CHIP_COST_MAX, .ops = 0};

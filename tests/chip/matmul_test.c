@@ -1,5 +1,5 @@
-/* tests/chip/matmul_test.c - matrix kernels called with any rows and any run of panels, as no small model would:
- * what they write is the reference's, bit for bit, and they write nothing else. */
+/* tests/chip/matmul_test.c - matrix kernels called with any rows and any run of panels, as no small
+ * model would: what they write is the reference's, bit for bit, and they write nothing else. */
 #include "rig.h"
 
 #include "chip/cpu/kernels_ref.h"
@@ -30,14 +30,15 @@ static void inputs_fill(struct inputs *in, uint32_t columns, uint64_t seed)
 	for (uint32_t row = 0; row < ROWS_MAX; row++) {
 		const float *x = in->rows + (size_t)row * columns;
 
-		ref_quantise(x, blocks * 32, in->values + (size_t)row * columns, in->scales + row * blocks,
-			in->sums + row * blocks);
+		ref_quantise(x, blocks * 32, in->values + (size_t)row * columns,
+			in->scales + row * blocks, in->sums + row * blocks);
 		for (uint32_t k = 0; k < columns; k++)
 			in->halves[(size_t)row * even + k] = math_bf16_from_f32(x[k]);
 	}
 }
 
-static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs *in, uint32_t rows, float *out)
+static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs *in, uint32_t rows,
+	float *out)
 {
 	return (struct cpu_matmul){
 		.panels = w->panels,
@@ -62,8 +63,8 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 }
 
 /* Of the reference, on the same panels. */
-static void expect(const struct rig_isa *isa, const struct cpu_matmul *m, enum chip_type type, uint32_t first,
-	uint32_t end)
+static void expect(const struct rig_isa *isa, const struct cpu_matmul *m, enum chip_type type,
+	uint32_t first, uint32_t end)
 {
 	if (type == CHIP_BF16 && isa->kernels.bf16_inputs)
 		ref_matmul_bf16_pairs(m, first, end);
@@ -81,12 +82,13 @@ static void check_value(const struct rig_isa *isa, enum chip_type type, float go
 			(double)expected);
 }
 
-static void check_call(const struct rig_isa *isa, const struct cpu_weight *w, const struct inputs *in,
-	uint32_t rows, uint32_t first, uint32_t end)
+static void check_call(const struct rig_isa *isa, const struct cpu_weight *w,
+	const struct inputs *in, uint32_t rows, uint32_t first, uint32_t end)
 {
 	static float got[ROWS_MAX * (OUTPUTS_MAX + 3)], expected[ROWS_MAX * (OUTPUTS_MAX + 3)];
 	const size_t count = sizeof(got) / sizeof(got[0]);
-	const struct cpu_matmul m = call_of(w, in, rows, got), same = call_of(w, in, rows, expected);
+	const struct cpu_matmul m = call_of(w, in, rows, got),
+		same = call_of(w, in, rows, expected);
 
 	for (size_t i = 0; i < count; i++)
 		got[i] = expected[i] = UNTOUCHED;
@@ -97,7 +99,8 @@ static void check_call(const struct rig_isa *isa, const struct cpu_weight *w, co
 }
 
 /* Every number of rows; panels from each place to the end, and some in the middle. */
-static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t outputs, uint32_t columns)
+static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t outputs,
+	uint32_t columns)
 {
 	static struct inputs in;
 	struct rig r;

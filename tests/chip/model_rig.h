@@ -1,5 +1,5 @@
-/* tests/chip/model_rig.h - a random small hybrid model with every operation in it, and sequences that run
- * through it in any cut. The same seed gives the same model on every chip. */
+/* tests/chip/model_rig.h - a random small hybrid model with every operation in it, and sequences
+ * that run through it in any cut. The same seed gives the same model on every chip. */
 #ifndef TESTS_CHIP_MODEL_RIG_H
 #define TESTS_CHIP_MODEL_RIG_H
 
@@ -25,7 +25,8 @@ static inline uint32_t pick(struct prng *p, const uint32_t *from, uint32_t count
 	return from[prng_below(p, count)];
 }
 
-#define PICK(p, ...) pick(p, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
+#define COUNT(...) (sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define PICK(p, ...) pick(p, (const uint32_t[]){__VA_ARGS__}, COUNT(__VA_ARGS__))
 
 static inline struct model_shape model_shape_of(uint64_t seed)
 {
@@ -51,8 +52,8 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 }
 
 /* A weight of a random type that fits the columns, scaled so that values stay near one. */
-static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s, uint32_t rows,
-	uint32_t columns)
+static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
+	uint32_t rows, uint32_t columns)
 {
 	const uint32_t types = columns % 32 ? CHIP_Q8_0 : CHIP_TYPES;
 	const enum chip_type type = (enum chip_type)prng_below(&s->dice, types);
@@ -79,11 +80,13 @@ static inline void model_matmul(struct rig *r, struct model_shape *s, const char
 	op->u.matmul.count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		op->u.matmul.out[i] = outs[i];
-		op->u.matmul.weight[i] = model_weight(r, s, r->buffers[outs[i]].columns, r->buffers[in].columns);
+		op->u.matmul.weight[i] = model_weight(r, s, r->buffers[outs[i]].columns,
+			r->buffers[in].columns);
 	}
 }
 
-static inline void model_norm(struct rig *r, const char *tap, uint32_t x, uint32_t add, uint32_t out)
+static inline void model_norm(struct rig *r, const char *tap, uint32_t x, uint32_t add,
+	uint32_t out)
 {
 	struct chip_op *op = rig_op(r, CHIP_OP_NORM, tap);
 
@@ -99,7 +102,8 @@ static inline void model_attention(struct rig *r, struct model_shape *s, uint32_
 	const uint32_t d = s->head_dim;
 	const uint32_t q = rig_buffer(r, "q", CHIP_ROWS, s->heads * d * (s->gate ? 2 : 1));
 	const uint32_t kv[] = {
-		q, rig_buffer(r, "k", CHIP_ROWS, s->kv_heads * d), rig_buffer(r, "v", CHIP_ROWS, s->kv_heads * d)};
+		q, rig_buffer(r, "k", CHIP_ROWS, s->kv_heads * d),
+		rig_buffer(r, "v", CHIP_ROWS, s->kv_heads * d)};
 	const uint32_t out = rig_buffer(r, "attended", CHIP_ROWS, s->heads * d);
 	const uint32_t o = rig_buffer(r, "o", CHIP_ROWS, s->hidden);
 	const struct chip_heads queries = {q, 0, s->gate ? 2 * d : d, s->heads};
@@ -136,7 +140,8 @@ static inline void model_delta(struct rig *r, struct model_shape *s, uint32_t h,
 	const uint32_t channels = 2 * s->k_heads * s->k_dim + values;
 	const uint32_t parts[] = {
 		rig_buffer(r, "qkv", CHIP_ROWS, channels), rig_buffer(r, "z", CHIP_ROWS, values),
-		rig_buffer(r, "a", CHIP_ROWS, s->v_heads), rig_buffer(r, "b", CHIP_ROWS, s->v_heads),
+		rig_buffer(r, "a", CHIP_ROWS, s->v_heads),
+		rig_buffer(r, "b", CHIP_ROWS, s->v_heads),
 	};
 	const uint32_t out = rig_buffer(r, "delta", CHIP_ROWS, values);
 	float decay[16];
@@ -203,7 +208,8 @@ static inline void model_output(struct rig *r, struct model_shape *s, uint32_t x
 	op->u.sample.vocab = MODEL_VOCAB - MODEL_PADDING;
 }
 
-static inline void model_open(struct rig *r, const struct rig_isa *isa, uint32_t threads, struct model_shape s)
+static inline void model_open(struct rig *r, const struct rig_isa *isa, uint32_t threads,
+	struct model_shape s)
 {
 	rig_open(r, isa, threads);
 	const uint32_t x = rig_buffer(r, "x", CHIP_ROWS, s.hidden);
@@ -219,15 +225,17 @@ static inline void model_open(struct rig *r, const struct rig_isa *isa, uint32_t
 	model_ffn(r, &s, x, h);
 	model_output(r, &s, x);
 	r->layout = (struct chip_cache_layout){
-		.kv_type = s.kv_type, .attention_layers = 1, .kv_heads = s.kv_heads, .head_dim = s.head_dim,
+		.kv_type = s.kv_type, .attention_layers = 1, .kv_heads = s.kv_heads,
+			.head_dim = s.head_dim,
 		.pages = MODEL_PAGES, .delta_layers = 1, .conv_channels = r->layout.conv_channels,
 		.conv_width = 4, .v_heads = s.v_heads, .k_dim = s.k_dim, .v_dim = s.v_dim,
-		.states = MODEL_STATES, .slots = 8, .vocab = MODEL_VOCAB - MODEL_PADDING, .context_max = 4096,
+		.states = MODEL_STATES, .slots = 8, .vocab = MODEL_VOCAB - MODEL_PADDING,
+		.context_max = 4096,
 	};
 	rig_start(r);
 }
 
-/* ---- sequences ---------------------------------------------------------------------------------- */
+/* ---- sequences ------------------------------------------------------------------------------- */
 
 #define SEQUENCES_MAX 4
 #define TOKENS_MAX    100
@@ -260,7 +268,8 @@ struct stepper {
 	struct chip_step step;
 };
 
-static inline void stepper_add(struct stepper *t, struct sequence *s, uint32_t count, enum chip_want want)
+static inline void stepper_add(struct stepper *t, struct sequence *s, uint32_t count,
+	enum chip_want want)
 {
 	struct chip_sequence *q = &t->sequences[t->step.sequence_count];
 

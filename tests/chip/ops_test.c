@@ -1,15 +1,17 @@
 /* tests/chip/ops_test.c - every operation in every instruction set gives what the reference gives.
  *
- * Random small models with all operations, odd in every dimension, are run on the reference and on each other
- * instruction set, token for token in the same steps; every intermediate result is compared. */
+ * Random small models with all operations, odd in every dimension, are run on the reference
+ * and on each other instruction set, token for token in the same steps; every intermediate
+ * result is compared. */
 #include "model_rig.h"
 
 #include "chip/cpu/kernels_ref.h"
 
 #define SEEDS 60
 
-/* What a table may differ by from the reference, relative to the largest value of a result. Where that is not
- * zero only the first matrices are compared: norms and gates behind them amplify what they are given. */
+/* What a table may differ by from the reference, relative to the largest value of a result.
+ * Where that is not zero only the first matrices are compared: norms and gates behind them
+ * amplify what they are given. */
 static double tolerance_of(const char *isa)
 {
 	static const struct {
@@ -19,7 +21,8 @@ static double tolerance_of(const char *isa)
 		{"avx2", 0},
 		{"avx512", 0},
 		{"avx512-emulated", 0},
-		{"avx512bf16", 1e-4},            /* how a pair is rounded is the processor's business */
+		/* how a pair is rounded is the processor's business */
+		{"avx512bf16", 1e-4},
 		{"avx512bf16-emulated", 0},
 	};
 
@@ -41,8 +44,9 @@ static void compare_values(const char *isa, uint64_t seed, const char *tap, cons
 	if (tolerance <= 0) {
 		for (size_t i = 0; i < count; i++)
 			if (math_f32_bits(got[i]) != math_f32_bits(expected[i]))
-				fail_msg("%s, seed %llu: %s[%zu] is %.9g, of the reference %.9g", isa,
-					(unsigned long long)seed, tap, i, (double)got[i], (double)expected[i]);
+				fail_msg("%s, seed %llu: %s[%zu] is %.9g, of the reference %.9g",
+					isa, (unsigned long long)seed, tap, i, (double)got[i],
+					(double)expected[i]);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -79,8 +83,8 @@ static void compare_model(const struct rig_isa *ref, const struct rig_isa *isa, 
 		rig_run(&two, &t.step, NULL);
 		assert_int_equal(one.tap_count, two.tap_count);
 		for (uint32_t i = 0; i < one.tap_count; i++)
-			compare_values(isa->name, seed, one.taps[i].name, two.taps[i].values, one.taps[i].values,
-				(size_t)one.taps[i].rows * one.taps[i].columns);
+			compare_values(isa->name, seed, one.taps[i].name, two.taps[i].values,
+				one.taps[i].values, (size_t)one.taps[i].rows * one.taps[i].columns);
 	}
 	rig_close(&one);
 	rig_close(&two);
@@ -112,7 +116,7 @@ static void every_operation_gives_what_the_reference_gives(void **state)
 	}
 }
 
-/* ---- values that models should not have, and files may -------------------------------------------- */
+/* ---- values that models should not have, and files may --------------------------------------- */
 
 /* NaN stays NaN, whichever of them. */
 static void assert_same_number(const char *what, float got, float expected)
@@ -124,7 +128,8 @@ static void assert_same_number(const char *what, float got, float expected)
 static void extreme_values(float *out, uint32_t count, uint64_t seed)
 {
 	static const float values[] = {
-		0.0F, -0.0F, 1e-45F, -1e-39F, 0x1p-119F, 0x1.8p-120F, 1e-10F, 0.5F, 1.5F, -2.5F, 87.5F, 89.1F, -103.9F,
+		0.0F, -0.0F, 1e-45F, -1e-39F, 0x1p-119F, 0x1.8p-120F, 1e-10F, 0.5F, 1.5F, -2.5F,
+		87.5F, 89.1F, -103.9F,
 		-104.1F, 127.5F, 3e38F, -3e38F, 1e30F,
 	};
 	struct prng p;
@@ -134,8 +139,8 @@ static void extreme_values(float *out, uint32_t count, uint64_t seed)
 		out[i] = values[prng_below(&p, sizeof(values) / sizeof(values[0]))];
 }
 
-static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_kernels *k, const float *x,
-	const float *y, uint32_t count)
+static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_kernels *k,
+	const float *x, const float *y, uint32_t count)
 {
 	float one[256], two[256], scales[2][8];
 	int8_t values[2][256];
@@ -150,10 +155,12 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 	ref->halve(x, halves[0], count);
 	k->halve(x, halves[1], count);
 	for (uint32_t i = 0; i < count; i++)
-		assert_same_number("halve", math_f32_from_f16(halves[1][i]), math_f32_from_f16(halves[0][i]));
+		assert_same_number("halve", math_f32_from_f16(halves[1][i]),
+			math_f32_from_f16(halves[0][i]));
 	assert_int_equal(ref->largest(x, count, &largest[0]), k->largest(x, count, &largest[1]));
 	assert_same_number("largest", largest[1], largest[0]);
-	assert_true(ref->exponentials(x, 1.0F, count, one) == k->exponentials(x, 1.0F, count, two) ||
+	assert_true(ref->exponentials(x, 1.0F, count, one) == k->exponentials(x, 1.0F, count,
+		two) ||
 		    !(ref->exponentials(x, 1.0F, count, NULL) < 1e300));
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("exponentials", two[i], one[i]);
@@ -217,7 +224,8 @@ static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
 			rig_start(&r);
 			rig_run(&r, &step, NULL);
 			for (uint32_t j = 0; j < 17; j++)
-				assert_true(rig_tap(&r, "y")[j] == (type == CHIP_Q8_0 ? 128.0F : 8.0F) * 127 * 32);
+				assert_true(rig_tap(&r, "y")[j] == (type == CHIP_Q8_0 ? 128.0F
+					: 8.0F) * 127 * 32);
 			rig_close(&r);
 		}
 }

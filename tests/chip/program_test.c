@@ -1,5 +1,5 @@
-/* tests/chip/program_test.c - what each operation means, in every instruction set: results of small programs
- * against plain sums in double, written from the definitions. */
+/* tests/chip/program_test.c - what each operation means, in every instruction set: results of small
+ * programs against plain sums in double, written from the definitions. */
 #include "rig.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ static double silu(double x)
 static void run_rows(struct rig *r, uint32_t count, float *embeddings)
 {
 	struct chip_row rows[64];
-	const struct chip_sequence sequence = {.slot = 1, .row_count = count, .state_read = CHIP_NONE};
+	const struct chip_sequence sequence = {.slot = 1, .row_count = count,
+		.state_read = CHIP_NONE};
 	const struct chip_step step = {
 		.rows = rows,
 		.row_count = count,
@@ -39,7 +40,7 @@ static void run_rows(struct rig *r, uint32_t count, float *embeddings)
 	rig_run(r, &step, NULL);
 }
 
-/* ---- embed -------------------------------------------------------------------------------------- */
+/* ---- embed ----------------------------------------------------------------------------------- */
 
 static void embed_gives_table_rows(const struct rig_isa *isa)
 {
@@ -49,7 +50,8 @@ static void embed_gives_table_rows(const struct rig_isa *isa)
 			{.value = 18}, {.value = 0}, {.input = CHIP_INPUT_EMBEDDING, .value = 1},
 			{.input = CHIP_INPUT_LAST},
 		};
-		const struct chip_sequence sequence = {.slot = 3, .row_count = 4, .state_read = CHIP_NONE};
+		const struct chip_sequence sequence = {.slot = 3, .row_count = 4,
+			.state_read = CHIP_NONE};
 		const uint32_t answer[] = {2, 7};
 		const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 		float embeddings[2 * 64];
@@ -81,10 +83,11 @@ static void embed_gives_table_rows_embeddings_and_last_tokens_exactly(void **sta
 	each_isa(embed_gives_table_rows);
 }
 
-/* ---- matmul ------------------------------------------------------------------------------------- */
+/* ---- matmul ---------------------------------------------------------------------------------- */
 
 /* What rounding may do: of the inputs to 8 bits, and of the sums. */
-static double matmul_tolerance(enum chip_type type, bool rounded, const float *w, const float *x, uint32_t columns)
+static double matmul_tolerance(enum chip_type type, bool rounded, const float *w, const float *x,
+	uint32_t columns)
 {
 	double products = 0, steps = 0;
 
@@ -98,11 +101,12 @@ static double matmul_tolerance(enum chip_type type, bool rounded, const float *w
 	}
 	if (type == CHIP_BF16 && rounded)
 		return products / 256;   /* inputs rounded to 8 bits of mantissa */
-	return (chip_type_block_values(type) > 1 ? steps : 0) + products * 1e-6 * sqrt((double)columns);
+	return (chip_type_block_values(type) > 1 ? steps : 0) +
+		products * 1e-6 * sqrt((double)columns);
 }
 
-static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_t outputs, uint32_t columns,
-	uint32_t count)
+static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_t outputs,
+	uint32_t columns, uint32_t count)
 {
 	struct rig r;
 	float *embeddings = malloc((size_t)count * columns * sizeof(float));
@@ -129,7 +133,8 @@ static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_
 
 			for (uint32_t k = 0; k < columns; k++)
 				sum += (double)w[k] * (double)x[k];
-			rig_close_to(chip_type_name(type), rig_tap(&r, "y")[(size_t)row * outputs + i], sum,
+			rig_close_to(chip_type_name(type),
+				rig_tap(&r, "y")[(size_t)row * outputs + i], sum,
 				matmul_tolerance(type, isa->kernels.bf16_inputs, w, x, columns));
 		}
 	rig_close(&r);
@@ -146,7 +151,8 @@ static void matmul_multiplies(const struct rig_isa *isa)
 		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 			const uint32_t odd = chip_type_block_values(type) == 1 ? 3 : 0;
 
-			check_matmul(isa, type, shapes[i].outputs, shapes[i].columns + odd, shapes[i].rows);
+			check_matmul(isa, type, shapes[i].outputs, shapes[i].columns + odd,
+				shapes[i].rows);
 		}
 }
 
@@ -156,7 +162,7 @@ static void matmul_multiplies_every_type_and_shape(void **state)
 	each_isa(matmul_multiplies);
 }
 
-/* ---- element by element ------------------------------------------------------------------------- */
+/* ---- element by element ---------------------------------------------------------------------- */
 
 static void norms_and_gates(const struct rig_isa *isa)
 {
@@ -205,15 +211,19 @@ static void norms_and_gates(const struct rig_isa *isa)
 		}
 		for (uint32_t i = 0; i < WIDTH; i++) {
 			const double sum = (double)xa[i] + (double)xb[i], w = (double)weight[i];
-			const double head = sqrt(head_squares[i / (WIDTH / 3)] / (WIDTH / 3) + 1e-6);
+			const double head = sqrt(head_squares[i / (WIDTH / 3)] / (WIDTH / 3) +
+				1e-6);
 			const double gate = silu((double)xc[i]);
 			const uint32_t at = row * WIDTH + i;
 
-			rig_close_to("norm", rig_tap(&r, "norm")[at], sum / sqrt(squares / WIDTH + 1e-5) * w, 2e-6);
+			rig_close_to("norm", rig_tap(&r, "norm")[at],
+				sum / sqrt(squares / WIDTH + 1e-5) * w, 2e-6);
 			rig_close_to("sum", rig_tap(&r, "sum")[at], sum + (double)xc[i], 1e-6);
-			rig_close_to("swiglu", rig_tap(&r, "swiglu")[at], gate * (double)xb[i], 1e-6);
+			rig_close_to("swiglu", rig_tap(&r, "swiglu")[at], gate * (double)xb[i],
+				1e-6);
 			rig_close_to("norm_gate", rig_tap(&r, "norm_gate")[at],
-				(double)xb[i] / head * (double)weight[i % (WIDTH / 3)] * gate, 2e-6);
+				(double)xb[i] / head * (double)weight[i % (WIDTH / 3)] * gate,
+				2e-6);
 		}
 	}
 	rig_close(&r);
@@ -225,7 +235,7 @@ static void norm_swiglu_norm_gate_and_add_are_what_they_say(void **state)
 	each_isa(norms_and_gates);
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 struct attention {
 	uint32_t heads, kv_heads, head_dim, rotary_dim;
@@ -239,7 +249,8 @@ static uint32_t attention_columns(const struct attention *a)
 	return (2 * a->heads + 2 * a->kv_heads) * a->head_dim;
 }
 
-static void attention_program(struct rig *r, const struct attention *a, const float *q_norm, const float *k_norm)
+static void attention_program(struct rig *r, const struct attention *a, const float *q_norm,
+	const float *k_norm)
 {
 	const uint32_t d = a->head_dim;
 	const uint32_t in = rig_input(r, attention_columns(a));
@@ -276,8 +287,8 @@ static void attention_program(struct rig *r, const struct attention *a, const fl
 }
 
 /* A head of one token as attention sees it: normalised and rotated. */
-static void expected_head(const struct attention *a, const float *x, const float *norm, uint32_t position,
-	double *out)
+static void expected_head(const struct attention *a, const float *x, const float *norm,
+	uint32_t position, double *out)
 {
 	double squares = 0;
 
@@ -306,7 +317,8 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 
 	expected_head(a, x + (size_t)t * columns + 2 * head * d, q_norm, t, q);
 	for (uint32_t i = 0; i <= t; i++) {
-		expected_head(a, x + (size_t)i * columns + (2 * a->heads + kv_head) * d, k_norm, i, k);
+		expected_head(a, x + (size_t)i * columns + (2 * a->heads + kv_head) * d, k_norm, i,
+			k);
 		weights[i] = 0;
 		for (uint32_t j = 0; j < d; j++)
 			weights[i] += q[j] * k[j] * (double)0.3F;
@@ -320,7 +332,8 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 		out[j] = 0;
 		for (uint32_t i = 0; i <= t; i++)
 			out[j] += weights[i] / sum *
-				(double)x[(size_t)i * columns + (2 * a->heads + a->kv_heads + kv_head) * d + j];
+				(double)x[(size_t)i * columns +
+				(2 * a->heads + a->kv_heads + kv_head) * d + j];
 		out[j] *= a->gate ? 1 / (1 + exp(-(double)gate)) : 1;
 	}
 }
@@ -346,11 +359,13 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 		const uint32_t first = cuts[c], count = cuts[c + 1] - first;
 		struct chip_row rows[64];
 		const struct chip_sequence sequences[] = {
-			{.slot = 0, .row_count = 1, .first_page = 3, .page_count = 1, .state_read = CHIP_NONE},
+			{.slot = 0, .row_count = 1, .first_page = 3, .page_count = 1,
+				.state_read = CHIP_NONE},
 			{.slot = 1, .row_count = count, .cached_tokens = first, .page_count = 3,
 				.state_read = CHIP_NONE},
 		};
-		const struct chip_step step = {rows, count + 1, sequences, 2, pages, 4, x + first * columns};
+		const struct chip_step step = {rows, count + 1, sequences, 2, pages, 4,
+			x + first * columns};
 
 		rig_embedding_rows(rows, 0, 0, 0, 1, CHIP_WANT_NOTHING);
 		rig_embedding_rows(rows + 1, 1, 0, first, count, CHIP_WANT_NOTHING);
@@ -362,7 +377,8 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 				expected_attention(a, x, first + i, head, q_norm, k_norm, expected);
 				for (uint32_t j = 0; j < a->head_dim; j++)
 					rig_close_to("attention",
-						rig_tap(&r, "out")[((1 + i) * a->heads + head) * a->head_dim + j],
+						rig_tap(&r, "out")[((1 + i) * a->heads +
+						head) * a->head_dim + j],
 						expected[j], tolerance);
 			}
 	}
@@ -391,7 +407,7 @@ static void attention_is_a_softmax_over_all_keys_so_far(void **state)
 	each_isa(attention_attends);
 }
 
-/* ---- DeltaNet ----------------------------------------------------------------------------------- */
+/* ---- DeltaNet -------------------------------------------------------------------------------- */
 
 struct gdn {
 	uint32_t k_heads, v_heads, k_dim, v_dim, width;
@@ -466,14 +482,18 @@ static void expected_gdn(const struct gdn *g, const float *x, const float *taps,
 			for (uint32_t i = 0; i < g->k_dim; i++)
 				squares += u[h * g->k_dim + i] * u[h * g->k_dim + i];
 			for (uint32_t i = 0; i < g->k_dim; i++)
-				u[h * g->k_dim + i] /= sqrt(squares) * (h < g->k_heads ? sqrt(g->k_dim) : 1);
+				u[h * g->k_dim + i] /= sqrt(squares) * (h < g->k_heads
+					? sqrt(g->k_dim) : 1);
 		}
 		for (uint32_t h = 0; h < g->v_heads; h++) {
-			const uint32_t kh = g->tiled ? h % g->k_heads : h / (g->v_heads / g->k_heads);
-			const double *q = u + kh * g->k_dim, *k = q + keys, *v = u + 2 * keys + h * g->v_dim;
+			const uint32_t kh = g->tiled ? h % g->k_heads
+				: h / (g->v_heads / g->k_heads);
+			const double *q = u + kh * g->k_dim, *k = q + keys,
+				*v = u + 2 * keys + h * g->v_dim;
 			const double a = (double)x[t * columns + channels + h];
 			const double b = (double)x[t * columns + channels + g->v_heads + h];
-			const double shrink = exp((double)decay[h] * log1p(exp(a + (double)dt_bias[h])));
+			const double shrink = exp((double)decay[h] * log1p(exp(a +
+				(double)dt_bias[h])));
 			double *s = state + (size_t)h * g->k_dim * g->v_dim;
 
 			for (uint32_t j = 0; j < g->v_dim; j++) {
@@ -521,12 +541,14 @@ static void check_gdn(const struct rig_isa *isa, const struct gdn *g)
 			.slot = 1, .row_count = count, .cached_tokens = first,
 			.state_read = states[c], .state_write = states[c + 1],
 		};
-		const struct chip_step step = {rows, count, &sequence, 1, NULL, 0, x + first * columns};
+		const struct chip_step step = {rows, count, &sequence, 1, NULL, 0,
+			x + first * columns};
 
 		rig_embedding_rows(rows, 0, 0, first, count, CHIP_WANT_NOTHING);
 		rig_run(&r, &step, NULL);
 		for (uint32_t i = 0; i < count * width; i++)
-			rig_close_to("delta", rig_tap(&r, "out")[i], expected[first * width + i], 2e-6);
+			rig_close_to("delta", rig_tap(&r, "out")[i], expected[first * width + i],
+				2e-6);
 		if (states[c + 1] == 3) {   /* a copy goes on as well as the original */
 			chip_state_copy(r.chip, r.cache, 3, 2);
 			chip_state_copy(r.chip, r.cache, 2, 3);
@@ -558,7 +580,7 @@ static void conv_and_delta_follow_the_recurrence_from_state_to_state(void **stat
 	each_isa(gdn_recurs);
 }
 
-/* ---- what is wanted ----------------------------------------------------------------------------- */
+/* ---- what is wanted -------------------------------------------------------------------------- */
 
 static void wanted_rows(const struct rig_isa *isa)
 {
@@ -608,7 +630,8 @@ static void wanted_rows(const struct rig_isa *isa)
 		double sum = 0;
 
 		for (uint32_t k = 0; k < WIDTH; k++)
-			sum += (double)r.plain[output_layer][i * WIDTH + k] * (double)x[2 * WIDTH + k];
+			sum += (double)r.plain[output_layer][i * WIDTH + k] * (double)x[2 * WIDTH +
+				k];
 		rig_close_to("logits", logits[VOCAB + i], sum, 1e-5);
 	}
 	assert_in_range(tokens[0], 0, VOCAB - 3);
@@ -625,7 +648,7 @@ static void wanted_rows_come_back_as_they_were_wanted(void **state)
 	each_isa(wanted_rows);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void programs_that_do_not_fit_together_are_refused(void **state)
 {
@@ -642,19 +665,24 @@ static void programs_that_do_not_fit_together_are_refused(void **state)
 	op->u.matmul.count = 1;
 	op->u.matmul.weight[0] = r.weights[weight];
 	op->u.matmul.out[0] = rig_buffer(&r, "y", CHIP_ROWS, 8);
-	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info), ERR_INPUT);
+	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+		ERR_INPUT);
 	assert_string_equal(info.text, "operation 1 (matmul): a buffer of the wrong width");
 	r.buffers[1].columns = 7;
 	op->u.matmul.in = 1;
-	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info), ERR_INPUT);
+	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+		ERR_INPUT);
 	op->u.matmul.in = 99;
-	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info), ERR_INPUT);
+	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+		ERR_INPUT);
 	op->u.matmul.in = in;
 	r.desc.rows_max = CHIP_ROWS_MAX + 1;
-	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info), ERR_LIMIT);
+	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+		ERR_LIMIT);
 	r.desc.rows_max = 64;
 	r.ops[0] = r.ops[1];   /* reads before anything is written */
-	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info), ERR_INPUT);
+	assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+		ERR_INPUT);
 	assert_string_equal(info.text, "operation 0 (matmul): reads what nothing has written");
 	rig_close(&r);
 }
@@ -666,7 +694,8 @@ static void memory_is_counted_and_limited(void **state)
 	const struct chip_span span = {row, 1};
 	const struct chip_matrix m = {CHIP_F32, 1, 64, &span, 1};
 	struct chip_cache_layout layout = {
-		.attention_layers = 1, .kv_heads = 1, .head_dim = 64, .pages = 64, .slots = 1, .vocab = 1,
+		.attention_layers = 1, .kv_heads = 1, .head_dim = 64, .pages = 64, .slots = 1,
+		.vocab = 1,
 		.context_max = 32,
 	};
 	struct err_info info = {0};

@@ -1,5 +1,6 @@
-/* tests/chip/rig.h - a chip with a small program on it, built up piece by piece, and the instruction sets
- * that this machine can run. Everything asserts: a test that cannot be set up has failed. */
+/* tests/chip/rig.h - a chip with a small program on it, built up piece by piece, and the
+ * instruction sets that this machine can run. Everything asserts: a test that cannot be
+ * set up has failed. */
 #ifndef TESTS_CHIP_RIG_H
 #define TESTS_CHIP_RIG_H
 
@@ -20,7 +21,7 @@
 #include "chip/cpu/isa.h"
 #include "isa_note.h"
 
-/* ---- instruction sets --------------------------------------------------------------------------- */
+/* ---- instruction sets ------------------------------------------------------------------------ */
 
 #define RIG_ISAS_MAX 8
 
@@ -29,13 +30,15 @@ struct rig_isa {
 	char name[32];
 };
 
-/* Tables that run emulated, in test programs that link them (chip_emulated in src/chip/meson.build). */
+/* Tables that run emulated, in test programs that link them (chip_emulated in
+ * src/chip/meson.build). */
 #if defined(RIG_EMULATED)
 extern const struct cpu_kernels cpu_kernels_avx512_emulated;
 extern const struct cpu_kernels cpu_kernels_avx512bf16_emulated;
 #endif
 
-static inline void rig_isa_add(struct rig_isa *isas, uint32_t *count, const struct cpu_kernels *kernels)
+static inline void rig_isa_add(struct rig_isa *isas, uint32_t *count,
+	const struct cpu_kernels *kernels)
 {
 	struct rig_isa *isa = &isas[(*count)++];
 
@@ -66,7 +69,7 @@ static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 	return count;
 }
 
-/* ---- random values ------------------------------------------------------------------------------ */
+/* ---- random values --------------------------------------------------------------------------- */
 
 /* Uniform in [-1, 1). */
 static inline float rig_unit(struct prng *p)
@@ -83,7 +86,7 @@ static inline void rig_fill(float *values, size_t count, uint64_t seed)
 		values[i] = rig_unit(&p);
 }
 
-/* ---- the rig ------------------------------------------------------------------------------------ */
+/* ---- the rig --------------------------------------------------------------------------------- */
 
 #define RIG_OPS_MAX     64
 #define RIG_WEIGHTS_MAX 32
@@ -105,7 +108,8 @@ struct rig {
 	struct chip_op ops[RIG_OPS_MAX];
 	struct chip_buffer buffers[CHIP_BUFFERS_MAX];
 	struct chip_weight *weights[RIG_WEIGHTS_MAX];
-	float *plain[RIG_WEIGHTS_MAX];              /* [rows][columns]: what the weights stand for */
+	float *plain[RIG_WEIGHTS_MAX];              /* [rows][columns]: what the
+						     * weights stand for */
 	uint32_t weight_count;
 	struct chip_vector *vectors[RIG_WEIGHTS_MAX];
 	uint32_t vector_count;
@@ -135,7 +139,8 @@ static inline void rig_open(struct rig *r, const struct rig_isa *isa, uint32_t t
 	rig_ok(cpu_open_kernels(&r->chip, &isa->kernels, &config, info));
 }
 
-static inline uint32_t rig_buffer(struct rig *r, const char *name, enum chip_space space, uint32_t columns)
+static inline uint32_t rig_buffer(struct rig *r, const char *name, enum chip_space space,
+	uint32_t columns)
 {
 	r->buffers[r->desc.buffer_count] = (struct chip_buffer){name, space, columns};
 	return r->desc.buffer_count++;
@@ -156,7 +161,8 @@ static inline void rig_block(const float *values, enum chip_type type, uint8_t *
 	float largest = 0.0F;
 
 	for (uint32_t i = 0; i < 32; i++)
-		largest = values[i] > largest ? values[i] : -values[i] > largest ? -values[i] : largest;
+		largest = values[i] > largest ? values[i] : -values[i] > largest ? -values[i]
+			: largest;
 	const float steps = type == CHIP_Q8_0 ? 127.0F : 8.0F;
 	const uint16_t half = math_f16_from_f32(largest / steps);
 	const float scale = math_f32_from_f16(half);
@@ -181,26 +187,31 @@ static inline void rig_encode(enum chip_type type, const float *values, size_t c
 {
 	memset(out, 0, count / chip_type_block_values(type) * chip_type_block_bytes(type));
 	for (size_t i = 0; i < count; i++) {
-		const uint16_t half = type == CHIP_F16 ? math_f16_from_f32(values[i]) : math_bf16_from_f32(values[i]);
+		const uint16_t half = type == CHIP_F16 ? math_f16_from_f32(values[i])
+			: math_bf16_from_f32(values[i]);
 
 		if (type == CHIP_F32) {
 			memcpy(out + 4 * i, &values[i], 4);
 			plain[i] = values[i];
 		} else if (type == CHIP_F16 || type == CHIP_BF16) {
 			memcpy(out + 2 * i, &half, 2);
-			plain[i] = type == CHIP_F16 ? math_f32_from_f16(half) : math_f32_from_bf16(half);
+			plain[i] = type == CHIP_F16 ? math_f32_from_f16(half)
+				: math_f32_from_bf16(half);
 		} else if (i % 32 == 0) {
-			rig_block(values + i, type, out + i / 32 * chip_type_block_bytes(type), plain + i);
+			rig_block(values + i, type, out + i / 32 * chip_type_block_bytes(type),
+				plain + i);
 		}
 	}
 }
 
-/* A matrix of these values, handed over in two spans that swap the halves of an odd cut, at odd addresses. */
-static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_t rows, uint32_t columns,
-	const float *values)
+/* A matrix of these values, handed over in two spans that swap the halves of an odd cut,
+ * at odd addresses. */
+static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_t rows,
+	uint32_t columns, const float *values)
 {
 	const uint32_t index = r->weight_count++;
-	const size_t row_bytes = columns / chip_type_block_values(type) * chip_type_block_bytes(type);
+	const size_t row_blocks = columns / chip_type_block_values(type);
+	const size_t row_bytes = row_blocks * chip_type_block_bytes(type);
 	const uint32_t cut = rows / 3;
 	uint8_t *bytes = malloc(rows * row_bytes + 1);
 	const struct chip_span spans[] = {
@@ -213,8 +224,8 @@ static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_
 	assert_in_range(index, 0, RIG_WEIGHTS_MAX - 1);
 	r->plain[index] = malloc((size_t)rows * columns * sizeof(float));
 	assert_non_null(r->plain[index]);
-	rig_encode(type, values, (size_t)cut * columns, bytes + 1 + (size_t)(rows - cut) * row_bytes,
-		r->plain[index]);
+	rig_encode(type, values, (size_t)cut * columns,
+		bytes + 1 + (size_t)(rows - cut) * row_bytes, r->plain[index]);
 	rig_encode(type, values + (size_t)cut * columns, (size_t)(rows - cut) * columns, bytes + 1,
 		r->plain[index] + (size_t)cut * columns);
 	rig_ok(chip_weight_pack(r->chip, &r->weights[index], &m, info));
@@ -222,8 +233,8 @@ static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_
 	return index;
 }
 
-static inline uint32_t rig_weight(struct rig *r, enum chip_type type, uint32_t rows, uint32_t columns,
-	uint64_t seed)
+static inline uint32_t rig_weight(struct rig *r, enum chip_type type, uint32_t rows,
+	uint32_t columns, uint64_t seed)
 {
 	float *values = malloc((size_t)rows * columns * sizeof(float));
 
@@ -241,7 +252,8 @@ static inline const struct chip_vector *rig_vector(struct rig *r, const float *v
 	return r->vectors[r->vector_count++];
 }
 
-static inline const struct chip_vector *rig_random_vector(struct rig *r, size_t count, uint64_t seed)
+static inline const struct chip_vector *rig_random_vector(struct rig *r, size_t count,
+	uint64_t seed)
 {
 	float *values = malloc(count * sizeof(float));
 
@@ -253,7 +265,8 @@ static inline const struct chip_vector *rig_random_vector(struct rig *r, size_t 
 	return v;
 }
 
-/* A buffer that holds columns [first, first + count) of another: an exact copy by a matrix of 0 and 1. */
+/* A buffer that holds columns [first, first + count) of another: an exact copy by a
+ * matrix of 0 and 1. */
 static inline uint32_t rig_part(struct rig *r, uint32_t from, const char *name, uint32_t first,
 	uint32_t count)
 {
@@ -294,8 +307,8 @@ static inline void rig_start(struct rig *r)
 	rig_ok(chip_program_open(r->chip, &r->program, &r->desc, &r->layout, info));
 }
 
-static inline void rig_see(void *context, const char *tap, uint32_t layer, const float *values, uint32_t rows,
-	uint32_t columns)
+static inline void rig_see(void *context, const char *tap, uint32_t layer, const float *values,
+	uint32_t rows, uint32_t columns)
 {
 	struct rig *r = context;
 	uint32_t i = 0;
@@ -349,8 +362,8 @@ static inline void rig_close(struct rig *r)
 }
 
 /* Rows of one sequence that come from embeddings 0, 1, 2... */
-static inline void rig_embedding_rows(struct chip_row *rows, uint32_t sequence, uint32_t first_embedding,
-	uint32_t first_position, uint32_t count, enum chip_want want)
+static inline void rig_embedding_rows(struct chip_row *rows, uint32_t sequence,
+	uint32_t first_embedding, uint32_t first_position, uint32_t count, enum chip_want want)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const uint32_t position = first_position + i;
@@ -370,7 +383,8 @@ static inline void rig_close_to(const char *what, float got, double expected, do
 	const double error = (double)got - expected;
 
 	if (!(error <= tolerance && error >= -tolerance))
-		fail_msg("%s: %.9g instead of %.9g (tolerance %.3g)", what, (double)got, expected, tolerance);
+		fail_msg("%s: %.9g instead of %.9g (tolerance %.3g)", what, (double)got, expected,
+			tolerance);
 }
 
 #endif

@@ -23,26 +23,28 @@ static uint32_t choose(const struct cpu_slot *slot, const uint16_t *counts, cons
 	float logprob = 0;
 	bool finite = false;
 	const uint32_t token =
-		cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask, logits, vocab, position, &logprob, &finite);
+		cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask, logits, vocab, position,
+		&logprob, &finite);
 
 	for (uint32_t i = 1; i < isa_count; i++) {
 		float other = 0;
 
-		assert_int_equal(cpu_sample(&isas[i].kernels, &scratch, slot, counts, mask, logits, vocab, position,
-			&other, &finite), token);
+		assert_int_equal(cpu_sample(&isas[i].kernels, &scratch, slot, counts, mask, logits,
+			vocab, position, &other, &finite), token);
 		assert_int_equal(math_f32_bits(other), math_f32_bits(logprob));
 	}
 	return token;
 }
 
-static uint32_t choose_by(const struct chip_sampling *s, const float *logits, uint32_t vocab, uint32_t position)
+static uint32_t choose_by(const struct chip_sampling *s, const float *logits, uint32_t vocab,
+	uint32_t position)
 {
 	const struct cpu_slot slot = {.sampling = *s};
 
 	return choose(&slot, NULL, NULL, logits, vocab, position);
 }
 
-/* ---- greedy ------------------------------------------------------------------------------------- */
+/* ---- greedy ---------------------------------------------------------------------------------- */
 
 static void greedy_takes_the_largest_and_the_lower_id_among_equals(void **state)
 {
@@ -61,7 +63,7 @@ static void greedy_takes_the_largest_and_the_lower_id_among_equals(void **state)
 	assert_int_equal(choose_by(&s, logits, 4, 0), 1);
 }
 
-/* ---- against a sampler without shortcuts -------------------------------------------------------- */
+/* ---- against a sampler without shortcuts ----------------------------------------------------- */
 
 struct entry {
 	float score;
@@ -106,7 +108,8 @@ static uint32_t draw_of(const struct entry *entries, uint32_t count, double targ
 }
 
 /* The definition of sample_ref.c, step by step, sorting everything. */
-static uint32_t plain_sampler(const struct chip_sampling *s, const float *logits, uint32_t vocab, uint32_t position)
+static uint32_t plain_sampler(const struct chip_sampling *s, const float *logits, uint32_t vocab,
+	uint32_t position)
 {
 	static struct entry entries[VOCAB_MAX];
 	const double unit = (double)(prng_hash(s->seed, position) >> 11) * 0x1p-53;
@@ -146,7 +149,8 @@ static void shortcuts_choose_what_sorting_everything_chooses(void **state)
 	for (uint32_t i = 0; i < 3000; i++) {
 		static float logits[VOCAB_MAX];
 		const uint32_t vocab = 1 + (uint32_t)prng_below(&p, i % 10 ? 60 : VOCAB_MAX);
-		const double spread = i % 7 ? 1 + prng_unit(&p) * 12 : 200;   /* peaked, flat, far apart */
+		/* peaked, flat, far apart */
+		const double spread = i % 7 ? 1 + prng_unit(&p) * 12 : 200;
 		struct chip_sampling s = plain;
 
 		for (uint32_t id = 0; id < vocab; id++)
@@ -177,21 +181,21 @@ static void top_k_above_the_limit_means_everything(void **state)
 			choose_by(&all, logits, VOCAB_MAX, position));
 }
 
-/* ---- distributions ------------------------------------------------------------------------------ */
+/* ---- distributions --------------------------------------------------------------------------- */
 
 #define DRAWS 20000
 
 /* Draws at many positions; each id must come as often as its probability says, within 5 sigma. */
-static void assert_distribution(const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
-	const float *logits, const double *probabilities, uint32_t vocab)
+static void assert_distribution(const struct cpu_slot *slot, const uint16_t *counts,
+	const uint32_t *mask, const float *logits, const double *probabilities, uint32_t vocab)
 {
 	uint32_t seen[16] = {0};
 
 	for (uint32_t position = 0; position < DRAWS; position++) {
 		float logprob;
 		bool finite;
-		const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask, logits, vocab,
-			position, &logprob, &finite);
+		const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask,
+			logits, vocab, position, &logprob, &finite);
 
 		assert_in_range(token, 0, vocab - 1);
 		seen[token]++;
@@ -216,13 +220,16 @@ static void draws_follow_the_probabilities(void **state)
 		(const double[]){0.25 / 0.345, 0.0625 / 0.345, 0.0225 / 0.345, 0.01 / 0.345}, 4);
 	slot.sampling = plain;
 	slot.sampling.top_k = 2;
-	assert_distribution(&slot, NULL, NULL, logits, (const double[]){0.5 / 0.75, 0.25 / 0.75, 0, 0}, 4);
+	assert_distribution(&slot, NULL, NULL, logits,
+		(const double[]){0.5 / 0.75, 0.25 / 0.75, 0, 0}, 4);
 	slot.sampling = plain;
 	slot.sampling.top_p = 0.8F;   /* 0.75 is not yet enough */
-	assert_distribution(&slot, NULL, NULL, logits, (const double[]){0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0}, 4);
+	assert_distribution(&slot, NULL, NULL, logits,
+		(const double[]){0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0}, 4);
 	slot.sampling = plain;
 	slot.sampling.min_p = 0.28F;   /* of 0.5: 0.14 */
-	assert_distribution(&slot, NULL, NULL, logits, (const double[]){0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0}, 4);
+	assert_distribution(&slot, NULL, NULL, logits,
+		(const double[]){0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0}, 4);
 	slot.sampling = plain;
 	slot.sampling.top_k = 3;      /* of 0.9: top_p counts from what top_k left */
 	slot.sampling.top_p = 0.5F;
@@ -236,14 +243,16 @@ static void masks_and_bans_leave_the_rest_in_proportion(void **state)
 	struct cpu_slot slot = {.sampling = plain};
 
 	(void)state;
-	assert_distribution(&slot, NULL, &mask, logits, (const double[]){0, 0.25 / 0.35, 0, 0.1 / 0.35}, 4);
+	assert_distribution(&slot, NULL, &mask, logits,
+		(const double[]){0, 0.25 / 0.35, 0, 0.1 / 0.35}, 4);
 	slot.sampling.banned[0] = 1;
 	slot.sampling.banned[1] = 99;   /* no such token: nothing happens */
 	slot.sampling.banned_count = 2;
 	slot.sampling.banned_until = DRAWS;
 	assert_distribution(&slot, NULL, &mask, logits, (const double[]){0, 0, 0, 1}, 4);
 	slot.sampling.banned_until = 0;
-	assert_distribution(&slot, NULL, &mask, logits, (const double[]){0, 0.25 / 0.35, 0, 0.1 / 0.35}, 4);
+	assert_distribution(&slot, NULL, &mask, logits,
+		(const double[]){0, 0.25 / 0.35, 0, 0.1 / 0.35}, 4);
 }
 
 static void a_ban_ends_at_its_position(void **state)
@@ -263,7 +272,8 @@ static void a_ban_ends_at_its_position(void **state)
 static void penalties_count_prompt_and_answer_as_they_should(void **state)
 {
 	const float logits[] = {2, -1, 1, 0};
-	/* Token 0 stands in the prompt, 1 in prompt and answer (3 times), 2 in the answer (once). */
+	/* Token 0 stands in the prompt, 1 in prompt and answer (3 times), 2 in
+	 * the answer (once). */
 	const uint16_t counts[] = {CPU_SLOT_PROMPT, CPU_SLOT_PROMPT | 3, 1, 0};
 	struct cpu_slot slot = {.sampling = plain, .counts = true};
 	double l[4], sum = 0;
@@ -283,7 +293,7 @@ static void penalties_count_prompt_and_answer_as_they_should(void **state)
 	assert_distribution(&slot, counts, NULL, logits, l, 4);
 }
 
-/* ---- edges -------------------------------------------------------------------------------------- */
+/* ---- edges ----------------------------------------------------------------------------------- */
 
 static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state)
 {
@@ -296,12 +306,13 @@ static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state
 	(void)state;
 	assert_int_equal(choose(&slot, NULL, &none, logits, 3, 0), CHIP_NONE);
 	logits[1] = NAN;
-	assert_int_equal(cpu_sample(&isas[0].kernels, &scratch, &slot, NULL, NULL, logits, 3, 0, &logprob, &finite),
-		CHIP_NONE);
+	assert_int_equal(cpu_sample(&isas[0].kernels, &scratch, &slot, NULL, NULL, logits, 3, 0,
+		&logprob, &finite), CHIP_NONE);
 	assert_false(finite);
 	logits[1] = INFINITY;
 	assert_int_equal(choose(&slot, NULL, NULL, logits, 3, 0), CHIP_NONE);
-	assert_int_equal(choose(&slot, NULL, NULL, logits, 1, 0), 0);   /* beyond the vocabulary nobody looks */
+	/* beyond the vocabulary nobody looks */
+	assert_int_equal(choose(&slot, NULL, NULL, logits, 1, 0), 0);
 }
 
 /* The edge lets none of these in; the sampler bears them all the same. */
@@ -340,8 +351,8 @@ static void logprobs_are_of_the_raw_logits(void **state)
 	slot.sampling.temperature = 0.3F;
 	slot.sampling.frequency_penalty = 1;
 	slot.sampling.top_k = 5;
-	const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &slot, counts, NULL, logits, VOCAB_MAX, 3,
-		&logprob, &finite);
+	const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &slot, counts, NULL, logits,
+		VOCAB_MAX, 3, &logprob, &finite);
 
 	for (uint32_t i = 0; i < VOCAB_MAX; i++)
 		sum += exp((double)logits[i]);

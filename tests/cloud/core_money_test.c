@@ -132,7 +132,7 @@ static void who_is_refused_leaves_no_record(void **state)
 /* ---- the engine fails (rules.md 16) ---------------------------------------------------------- */
 
 /* The next batch was planned while the one with the end ran. */
-static void a_batch_that_fails_behind_the_end_of_an_answer_takes_nothing_from_it(void **state)
+static void a_batch_that_fails_behind_an_answers_end_takes_nothing_from_it(void **state)
 {
 	struct house h;
 
@@ -267,7 +267,7 @@ static void ends_while_commits_fail(struct house *h)
 	assert_int_equal(house_count(h, CORE_END), 0);
 }
 
-static void an_answer_that_ends_while_commits_fail_waits_for_the_one_that_works(void **state)
+static void an_answer_that_ends_while_commits_fail_waits_for_one_that_works(void **state)
 {
 	struct house h;
 
@@ -384,12 +384,12 @@ int main(void)
 		cmocka_unit_test(a_credit_below_what_is_owed_is_not_set),
 		cmocka_unit_test(a_model_without_a_price_is_metered_at_nothing),
 		cmocka_unit_test(who_is_refused_leaves_no_record),
-		cmocka_unit_test(a_batch_that_fails_behind_the_end_of_an_answer_takes_nothing_from_it),
+		cmocka_unit_test(a_batch_that_fails_behind_an_answers_end_takes_nothing_from_it),
 		cmocka_unit_test(who_left_before_the_engine_failed_pays_what_was_written),
 		cmocka_unit_test(who_leaves_after_the_engine_failed_pays_nothing),
 		cmocka_unit_test(two_open_answers_share_a_balance_to_its_end_and_not_below),
 		cmocka_unit_test(however_many_parts_a_hold_has_it_is_rounded_once),
-		cmocka_unit_test(an_answer_that_ends_while_commits_fail_waits_for_the_one_that_works),
+		cmocka_unit_test(an_answer_that_ends_while_commits_fail_waits_for_one_that_works),
 		cmocka_unit_test(and_costs_nothing_when_that_fails_too),
 		cmocka_unit_test(a_top_up_is_something_for_someone_or_nothing_happens),
 		cmocka_unit_test(numbers_that_no_request_can_have_are_not_started_with),

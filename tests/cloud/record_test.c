@@ -112,7 +112,8 @@ static void tenant_names_are_short_and_plain(void **state)
 
 static void labels_show_what_they_say(void **state)
 {
-	static const char *const bad[] = {"", "a\nb", "\x1b[31m", "a\x7f", ("\xc2\x9b" "31m"), "\xe2\x80\xa8", "\xff", "\xc3", "a\t"};
+	static const char *const bad[] = {"", "a\nb", "\x1b[31m", "a\x7f", ("\xc2\x9b" "31m"),
+		"\xe2\x80\xa8", "\xff", "\xc3", "a\t"};
 
 	(void)state;
 	assert_true(record_label_valid("Qwen/Qwen3-0.6B:q8_0", RECORD_MODEL_BYTES));

@@ -95,7 +95,8 @@ static void a_seed_that_a_check_fails_prints_the_command_that_fails_it_again(voi
 	char failure_again[256];
 
 	(void)state;
-	run(&first, PLANT_CANCEL_CHARGED, "fleet simulate --seed 1 --seeds 40 --events 2000 --replay");
+	run(&first, PLANT_CANCEL_CHARGED,
+		"fleet simulate --seed 1 --seeds 40 --events 2000 --replay");
 	assert_true(WIFEXITED(first.status) && WEXITSTATUS(first.status) == CMD_FAILED);
 	again_find(command, sizeof(command), &first);
 	assert_non_null(strstr(command, " --events 2000 --replay"));

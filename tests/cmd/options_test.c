@@ -1,4 +1,5 @@
-/* tests/cmd/options_test.c - one table is filled by config file, environment and flags; the later one wins. */
+/* tests/cmd/options_test.c - one table is filled by config file, environment and flags;
+ * the later one wins. */
 #include "cmd/options.h"
 
 #include "unit.h"
@@ -18,7 +19,8 @@ struct settings {
 	struct option_list stops;
 };
 
-static enum options_result parse(struct settings *s, char **argv, const char **positionals, uint32_t *count)
+static enum options_result parse(struct settings *s, char **argv, const char **positionals,
+	uint32_t *count)
 {
 	const struct option_row rows[] = {
 		{"config", 0, OPTION_STRING, &s->config, 0, 0, "F", "file"},
@@ -29,7 +31,8 @@ static enum options_result parse(struct settings *s, char **argv, const char **p
 		{"no-color", 0, OPTION_NO_FLAG, &s->color, 0, 0, NULL, "plain"},
 		{"stop", 0, OPTION_LIST, &s->stops, 0, 0, "T", "stop"},
 	};
-	const struct options o = {"test", "[A] [B]", "A test.", rows, sizeof(rows) / sizeof(*rows), 2};
+	const struct options o = {"test", "[A] [B]", "A test.", rows, sizeof(rows) / sizeof(*rows),
+		2};
 	int argc = 0;
 
 	while (argv[argc])
@@ -45,7 +48,8 @@ static int quiet(void **state)
 
 static void flags_and_arguments_may_stand_in_any_order(void **state)
 {
-	char *argv[] = {"test", "a", "--port", "80", "-H", "::1", "b", "--think", "--no-color", "--stop", "x", "--stop", "y", NULL};
+	char *argv[] = {"test", "a", "--port", "80", "-H", "::1", "b", "--think", "--no-color",
+		"--stop", "x", "--stop", "y", NULL};
 	struct settings s = {.color = true};
 	const char *positionals[2];
 	uint32_t count;
@@ -98,7 +102,8 @@ static void values_of_one_source_add_up_and_those_of_a_later_one_replace_them(vo
 {
 	char path[] = "/tmp/tongyun-options-XXXXXX";
 	char *file_only[] = {"test", "--config", path, NULL};
-	char *flags[] = {"test", "--config", path, "--stop", "x", "--stop", "y", "--stop", "z", NULL};
+	char *flags[] = {"test", "--config", path, "--stop", "x", "--stop", "y", "--stop", "z",
+		NULL};
 	struct settings s = {0};
 	const char *positionals[2];
 	uint32_t count;
@@ -168,8 +173,10 @@ static void who_said_a_setting_can_be_asked(void **state)
 static void wrong_usage_is_told_from_help(void **state)
 {
 	char *wrong[][5] = {
-		{"test", "--port", "70000", NULL}, {"test", "--port", "8x", NULL}, {"test", "--heat", "nan", NULL},
-		{"test", "--unknown", NULL}, {"test", "a", "b", "c", NULL}, {"test", "--port", NULL},
+		{"test", "--port", "70000", NULL}, {"test", "--port", "8x", NULL},
+		{"test", "--heat", "nan", NULL},
+		{"test", "--unknown", NULL}, {"test", "a", "b", "c", NULL},
+		{"test", "--port", NULL},
 		{"test", "--config", "/nonexistent", NULL}};
 	struct settings s = {0};
 	const char *positionals[2];
@@ -183,9 +190,11 @@ static void wrong_usage_is_told_from_help(void **state)
 static void amounts_are_exact_to_nine_decimals(void **state)
 {
 	static const struct { const char *text; int64_t nano; } good[] = {
-		{"0", 0}, {"10.00", 10000000000}, {"0.000000001", 1}, {"999999999.999999999", 999999999999999999},
+		{"0", 0}, {"10.00", 10000000000}, {"0.000000001", 1},
+		{"999999999.999999999", 999999999999999999},
 		{"2.5", 2500000000}};
-	static const char *const bad[] = {"", "-1", "1.", ".5", "1e3", "1000000000", "0.0000000001", "1,5", " 1", "1 "};
+	static const char *const bad[] = {"", "-1", "1.", ".5", "1e3", "1000000000", "0.0000000001",
+		"1,5", " 1", "1 "};
 	char text[AMOUNT_BYTES];
 	int64_t nano;
 

@@ -1,4 +1,5 @@
-/* tests/engine/detokenise_test.c - what a client sees is whole tokens and whole characters, and never a stop string. */
+/* tests/engine/detokenise_test.c - what a client sees is whole tokens and whole characters, and
+ * never a stop string. */
 #include "unit.h"
 
 #include <string.h>
@@ -25,7 +26,8 @@ static int text_close(void **state)
 }
 
 /* Adds one token and checks what came out of it. */
-static void expect_delta(struct detokenise *d, const char *token, uint32_t tokens, const char *delta)
+static void expect_delta(struct detokenise *d, const char *token, uint32_t tokens,
+	const char *delta)
 {
 	buf_clear(&text);
 	assert_int_equal(detokenise_add(d, token, strlen(token), &text), tokens);
@@ -189,8 +191,8 @@ static void the_longest_token_and_stop_string_fit(void **state)
 	assert_int_equal(text.size, 8 * sizeof(token) - sizeof(stop) + 1);
 }
 
-/* Any tokens, any stop strings: the deltas together are the text up to the first stop string that counts, and
- * every token is in exactly one of them. */
+/* Any tokens, any stop strings: the deltas together are the text up to the first stop string that
+ * counts, and every token is in exactly one of them. */
 static void deltas_add_up_whatever_the_tokens_are(void **state)
 {
 	const struct request_stop stops[] = {{"aab", 3}, {"ba", 2}, {"\xE6\x98\xA5", 3}};

@@ -1,5 +1,6 @@
-/* tests/engine/golden_test.c - small random models give the logits that Hugging Face transformers gives, in every
- * layout and format, on every instruction set this machine has. tests/golden/index.json lists the cases and the bounds. */
+/* tests/engine/golden_test.c - small random models give the logits that Hugging Face transformers
+ * gives, in every layout and format, on every instruction set this machine has.
+ * tests/golden/index.json lists the cases and the bounds. */
 #include "engine/support.h"
 
 #include "unit.h"
@@ -64,8 +65,8 @@ struct difference {
 	double max_abs, square, reference_square;
 };
 
-static void compare(struct difference *d, const float *got, const float *expected, uint32_t rows, uint32_t stride,
-	uint32_t columns)
+static void compare(struct difference *d, const float *got, const float *expected, uint32_t rows,
+	uint32_t stride, uint32_t columns)
 {
 	for (uint32_t r = 0; r < rows; r++)
 		for (uint32_t c = 0; c < columns; c++) {
@@ -83,9 +84,12 @@ static void check_case(json_t *one, const char *isa)
 	const char *class = json_string_value(json_object_get(one, "class"));
 	const char *name = json_string_value(json_object_get(one, "model"));
 	json_t *bounds = json_object_get(json_object_get(index_json, "classes"), class);
-	const uint32_t real = (uint32_t)json_integer_value(json_object_get(index_json, "vocab_real"));
-	const uint32_t first = (uint32_t)json_integer_value(json_array_get(json_object_get(one, "positions"), 0));
-	const uint32_t end = (uint32_t)json_integer_value(json_array_get(json_object_get(one, "positions"), 1));
+	const uint32_t real = (uint32_t)json_integer_value(json_object_get(index_json,
+		"vocab_real"));
+	const uint32_t first = (uint32_t)json_integer_value(json_array_get(json_object_get(one,
+		"positions"), 0));
+	const uint32_t end = (uint32_t)json_integer_value(json_array_get(json_object_get(one,
+		"positions"), 1));
 	const struct session_options options = {.sequences = 1, .chunk = 33, .kv_type = CHIP_F32};
 	uint32_t tokens[TOKENS_MAX];
 	char relative[512], path[1024];
@@ -95,7 +99,8 @@ static void check_case(json_t *one, const char *isa)
 
 	snprintf(relative, sizeof(relative), "golden/%s", name);
 	support_path(path, sizeof(path), relative);
-	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")), tokens);
+	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")),
+		tokens);
 
 	read_text(&golden, "golden", json_string_value(json_object_get(one, "logits")));
 	support_model_open(&m, path, isa, 2, 33, 33);
@@ -105,10 +110,12 @@ static void check_case(json_t *one, const char *isa)
 	compare(&d, logits + (size_t)first * vocab, npy_values(&golden), end - first, vocab, real);
 	const double rel = sqrt(d.square / d.reference_square);
 
-	if (!(d.max_abs <= json_number_value(json_object_get(bounds, "max_abs")))
-		|| !(rel <= json_number_value(json_object_get(bounds, "rel_rms"))))
-		fail_msg("%s, %u tokens, %s: max %g, relative rms %g", name, count, isa, d.max_abs, rel);
-	print_message("%-44s %4u tokens %-8s max %.2e rel %.2e\n", name, count, isa, d.max_abs, rel);
+	if (!(d.max_abs <= json_number_value(json_object_get(bounds, "max_abs"))) ||
+		!(rel <= json_number_value(json_object_get(bounds, "rel_rms"))))
+		fail_msg("%s, %u tokens, %s: max %g, relative rms %g", name, count, isa, d.max_abs,
+		rel);
+	print_message("%-44s %4u tokens %-8s max %.2e rel %.2e\n", name, count, isa, d.max_abs,
+		rel);
 	mem_free(logits);
 	buf_free(&golden);
 	support_model_close(&m);
@@ -135,7 +142,8 @@ static void check_greedy(json_t *one, const char *name, const char *isa)
 	struct err_info info = {0};
 	struct support_model m;
 	struct session *s;
-	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")), tokens);
+	const uint32_t count = read_tokens(json_string_value(json_object_get(one, "tokens")),
+		tokens);
 
 	snprintf(relative, sizeof(relative), "golden/%s", name);
 	support_path(path, sizeof(path), relative);

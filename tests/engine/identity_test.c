@@ -1,5 +1,5 @@
-/* tests/engine/identity_test.c - numbers that never move: on one instruction set the logits of a sequence have the same
- * bits whatever the threads, chunks, neighbours, pages and turns. */
+/* tests/engine/identity_test.c - numbers that never move: on one instruction set the logits of a
+ * sequence have the same bits whatever the threads, chunks, neighbours, pages and turns. */
 #include "engine/support.h"
 
 #include "unit.h"
@@ -44,13 +44,14 @@ static void random_tokens(uint32_t *tokens, uint32_t count, uint64_t seed)
 		tokens[i] = (uint32_t)prng_below(&prng, 256);
 }
 
-static void check_same(const float *got, const float *expected, size_t count, const char *what, const char *isa,
-	const struct support_shape *shape)
+static void check_same(const float *got, const float *expected, size_t count, const char *what,
+	const char *isa, const struct support_shape *shape)
 {
 	for (size_t i = 0; i < count; i++)
 		if (memcmp(&got[i], &expected[i], sizeof(*got)) != 0)
-			fail_msg("%s type %d on %s: %s: value %zu is %a, not %a", shape->arch, (int)shape->type, isa,
-				what, i, (double)got[i], (double)expected[i]);
+			fail_msg("%s type %d on %s: %s: value %zu is %a, not %a", shape->arch,
+				(int)shape->type, isa, what, i, (double)got[i],
+				(double)expected[i]);
 }
 
 struct way {
@@ -58,9 +59,10 @@ struct way {
 	uint32_t chunk;
 };
 
-/* The same tokens in other ways, and with pages in other orders; ways with the same threads stand together. */
-static void check_ways(const struct support_shape *shape, const char *isa, uint32_t count, const struct way *ways,
-	uint32_t way_count)
+/* The same tokens in other ways, and with pages in other orders; ways with the same
+ * threads stand together. */
+static void check_ways(const struct support_shape *shape, const char *isa, uint32_t count,
+	const struct way *ways, uint32_t way_count)
 {
 	uint32_t *tokens = mem_alloc(count, sizeof(*tokens));
 	float *expected = NULL;
@@ -68,7 +70,8 @@ static void check_ways(const struct support_shape *shape, const char *isa, uint3
 
 	random_tokens(tokens, count, 11);
 	for (uint32_t w = 0; w < way_count; w++) {
-		const struct session_options options = {.sequences = 1, .context_max = count, .chunk = ways[w].chunk,
+		const struct session_options options = {.sequences = 1, .context_max = count,
+			.chunk = ways[w].chunk,
 			.kv_type = CHIP_F16, .page_seed = w};
 		char what[64];
 
@@ -76,9 +79,11 @@ static void check_ways(const struct support_shape *shape, const char *isa, uint3
 			support_model_open(&m, model_path, isa, ways[w].threads, 512, 512);
 		float *logits = support_logits(&m, &options, tokens, count);
 
-		snprintf(what, sizeof(what), "threads %u, chunk %u", ways[w].threads, ways[w].chunk);
+		snprintf(what, sizeof(what), "threads %u, chunk %u", ways[w].threads,
+			ways[w].chunk);
 		if (expected) {
-			check_same(logits, expected, (size_t)count * model_config(m.model)->vocab, what, isa, shape);
+			check_same(logits, expected, (size_t)count * model_config(m.model)->vocab,
+				what, isa, shape);
 			mem_free(logits);
 		} else {
 			expected = logits;
@@ -93,16 +98,20 @@ static void check_ways(const struct support_shape *shape, const char *isa, uint3
 #define TOGETHER 5
 
 /* Rows of logits of one sequence per step: the last position of each prefill, then decode. */
-static void take_logits(float *to, const struct chip_output *output, uint32_t wanted, uint32_t vocab)
+static void take_logits(float *to, const struct chip_output *output, uint32_t wanted,
+	uint32_t vocab)
 {
 	memcpy(to, output->logits + (size_t)wanted * vocab, vocab * sizeof(float));
 }
 
-/* Decodes sequence `keep` for `steps` steps, alone or among neighbours of other lengths, one of which is cancelled. */
-static void decode_among(struct support_model *m, bool alone, uint32_t keep, uint32_t steps, float *out)
+/* Decodes sequence `keep` for `steps` steps, alone or among neighbours of other lengths, one of
+ * which is cancelled. */
+static void decode_among(struct support_model *m, bool alone, uint32_t keep, uint32_t steps,
+	float *out)
 {
 	const uint32_t vocab = model_config(m->model)->vocab;
-	const struct session_options options = {.sequences = TOGETHER, .context_max = 256, .kv_type = CHIP_F16,
+	const struct session_options options = {.sequences = TOGETHER, .context_max = 256,
+		.kv_type = CHIP_F16,
 		.page_seed = alone ? 0 : 99};
 	float *logits = mem_alloc((size_t)TOGETHER * vocab, sizeof(*logits));
 	struct chip_output output = {.logits = logits};
@@ -161,7 +170,8 @@ static void check_neighbours(const struct support_shape *shape, const char *isa)
 
 static void bits_do_not_depend_on_threads_chunks_or_pages(void **state)
 {
-	static const struct way ways[] = {{1, 64}, {1, 1}, {1, 7}, {2, 1}, {2, 7}, {2, 64}, {3, 7}, {3, 64}, {5, 7}};
+	static const struct way ways[] = {{1, 64}, {1, 1}, {1, 7}, {2, 1}, {2, 7}, {2, 64}, {3, 7},
+		{3, 64}, {5, 7}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(small_shapes) / sizeof(*small_shapes); i++) {
@@ -183,7 +193,8 @@ static void bits_do_not_depend_on_neighbours_or_cancelled_ones(void **state)
 
 static void bits_hold_at_the_width_of_a_real_model_over_1100_tokens(void **state)
 {
-	static const struct way ways[] = {{1, 512}, {1, 64}, {1, 7}, {1, 1}, {2, 1}, {2, 64}, {3, 7}, {5, 512}};
+	static const struct way ways[] = {{1, 512}, {1, 64}, {1, 7}, {1, 1}, {2, 1}, {2, 64},
+		{3, 7}, {5, 512}};
 
 	(void)state;
 	if (UNIT_SANITIZED)
@@ -191,8 +202,10 @@ static void bits_hold_at_the_width_of_a_real_model_over_1100_tokens(void **state
 	for (size_t i = 0; i < sizeof(wide_shapes) / sizeof(*wide_shapes); i++) {
 		support_write_model(model_path, &wide_shapes[i], 7);
 		for (const char *const *isa = support_isas(); *isa; isa++)
-			if ((strcmp(*isa, "ref") != 0 || !support_isas()[1]) && strcmp(*isa, SUPPORT_EMULATED) != 0)
-				check_ways(&wide_shapes[i], *isa, 1100, ways, sizeof(ways) / sizeof(*ways));
+			if ((strcmp(*isa, "ref") != 0 || !support_isas()[1]) &&
+				strcmp(*isa, SUPPORT_EMULATED) != 0)
+				check_ways(&wide_shapes[i], *isa, 1100, ways,
+				sizeof(ways) / sizeof(*ways));
 	}
 }
 

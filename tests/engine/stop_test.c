@@ -83,7 +83,8 @@ static void finds_what_a_plain_search_finds_wherever_tokens_end(void **state)
 	}
 }
 
-/* Strings that repeat themselves have many borders; the longest allowed, in texts made of their parts. */
+/* Strings that repeat themselves have many borders; the longest allowed, in texts
+ * made of their parts. */
 static void finds_the_longest_strings_with_the_most_borders(void **state)
 {
 	struct prng prng;
@@ -97,7 +98,8 @@ static void finds_the_longest_strings_with_the_most_borders(void **state)
 		size_t size = 0, found = 0;
 
 		for (uint32_t i = 0; i < REQUEST_STOP_BYTES; i++)
-			needle[i] = i < period || prng_below(&prng, 200) == 0 ? (char)('a' + prng_below(&prng, 2))
+			needle[i] = i < period || prng_below(&prng, 200) == 0
+				? (char)('a' + prng_below(&prng, 2))
 				: needle[i - period];
 		while (size + 2 * REQUEST_STOP_BYTES < sizeof(text)) {
 			const size_t part = prng_below(&prng, REQUEST_STOP_BYTES + 1);
@@ -114,7 +116,8 @@ static void finds_the_longest_strings_with_the_most_borders(void **state)
 		stop_init(&s, &one, 1);
 		if (stop_feed(&s, &one, 1, true, text, size, NULL, &excess))
 			found = size - excess;
-		assert_int_equal(found, expected ? (size_t)(expected - text) + REQUEST_STOP_BYTES : 0);
+		assert_int_equal(found, expected ? (size_t)(expected - text) + REQUEST_STOP_BYTES
+			: 0);
 	}
 }
 

@@ -35,7 +35,8 @@ void support_path(char *out, size_t size, const char *name)
 	snprintf(out, size, "%s/%s", dir ? dir : TESTS_DIR, name);
 }
 
-/* Linked by chip_emulated in src/chip/meson.build; the bits of avx512bf16 are compared in tests/chip alone. */
+/* Linked by chip_emulated in src/chip/meson.build; the bits of avx512bf16 are compared in
+ * tests/chip alone. */
 #if defined(RIG_EMULATED)
 extern const struct cpu_kernels cpu_kernels_avx512_emulated;
 #endif
@@ -87,8 +88,8 @@ static void open_chip(struct chip **out, const struct chip_config *config)
 	must(chip_open(out, "cpu", config, &info), &info);
 }
 
-void support_model_open(struct support_model *m, const char *path, const char *isa, uint32_t threads,
-	uint32_t rows_max, uint32_t wanted_max)
+void support_model_open(struct support_model *m, const char *path, const char *isa,
+	uint32_t threads, uint32_t rows_max, uint32_t wanted_max)
 {
 	const struct chip_config config = {.isa = isa, .threads = threads};
 	const struct model_load_options load = {
@@ -106,8 +107,8 @@ void support_model_close(struct support_model *m)
 	chip_close(m->chip);
 }
 
-float *support_logits(struct support_model *m, const struct session_options *options, const uint32_t *tokens,
-	uint32_t count)
+float *support_logits(struct support_model *m, const struct session_options *options,
+	const uint32_t *tokens, uint32_t count)
 {
 	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 	const uint32_t vocab = model_config(m->model)->vocab;
@@ -122,7 +123,8 @@ float *support_logits(struct support_model *m, const struct session_options *opt
 		const uint32_t rows = count - at < options->chunk ? count - at : options->chunk;
 		struct chip_output output = {.logits = logits + (size_t)at * vocab};
 		const struct session_item item = {
-			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS, .want_all = true};
+			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS,
+			.want_all = true};
 
 		must(session_step(s, &item, 1, &output, &info), &info);
 		at += rows;
@@ -131,7 +133,7 @@ float *support_logits(struct support_model *m, const struct session_options *opt
 	return logits;
 }
 
-/* ---- a GGUF file with random weights ------------------------------------------------------------- */
+/* ---- a GGUF file with random weights --------------------------------------------------------- */
 
 struct writer {
 	struct buf keys, infos, data;
@@ -201,12 +203,14 @@ static void key_tokens(struct writer *w, uint32_t vocab)
 		if (i >= 256) {
 			snprintf(text, sizeof(text), "[PAD%u]", i);
 		} else {
-			if (!((i >= 33 && i <= 126) || (i >= 161 && i <= 172) || (i >= 174 && i <= 255)))
+			if (!((i >= 33 && i <= 126) || (i >= 161 && i <= 172) ||
+				(i >= 174 && i <= 255)))
 				code = next++;
 			if (code < 128)
 				snprintf(text, sizeof(text), "%c", (int)code);
 			else
-				snprintf(text, sizeof(text), "%c%c", (int)(0xC0 | code >> 6), (int)(0x80 | (code & 63)));
+				snprintf(text, sizeof(text), "%c%c", (int)(0xC0 | code >> 6),
+					(int)(0x80 | (code & 63)));
 		}
 		add_text(&w->keys, text);
 	}
@@ -234,21 +238,24 @@ static float unit(struct writer *w)
 static void add_values(struct writer *w, enum chip_type type, uint64_t rows, uint64_t columns)
 {
 	const float spread = 1.5f / sqrtf((float)columns);
-	const uint16_t scale8 = math_f16_from_f32(spread / 127), scale4 = math_f16_from_f32(spread / 8);
+	const uint16_t scale8 = math_f16_from_f32(spread / 127),
+		scale4 = math_f16_from_f32(spread / 8);
 
 	for (uint64_t i = 0; i < rows * columns;) {
 		if (type == CHIP_Q8_0 || type == CHIP_Q4_0) {
 			buf_add(&w->data, type == CHIP_Q8_0 ? &scale8 : &scale4, 2);
 			for (int k = 0; k < (type == CHIP_Q8_0 ? 32 : 16); k += 8) {
 				/* -128 does not occur in a real file */
-				const uint64_t bits = prng_next(&w->prng) | (type == CHIP_Q8_0 ? 0x0101010101010101u : 0);
+				const uint64_t bits = prng_next(&w->prng) |
+					(type == CHIP_Q8_0 ? 0x0101010101010101u : 0);
 
 				buf_add(&w->data, &bits, 8);
 			}
 			i += 32;
 		} else {
 			const float value = unit(w) * spread;
-			const uint16_t half = type == CHIP_F16 ? math_f16_from_f32(value) : math_bf16_from_f32(value);
+			const uint16_t half = type == CHIP_F16 ? math_f16_from_f32(value)
+				: math_bf16_from_f32(value);
 
 			if (type == CHIP_F32)
 				buf_add(&w->data, &value, 4);
@@ -259,7 +266,8 @@ static void add_values(struct writer *w, enum chip_type type, uint64_t rows, uin
 	}
 }
 
-static void tensor_begin(struct writer *w, const char *name, uint64_t rows, uint64_t columns, uint32_t type)
+static void tensor_begin(struct writer *w, const char *name, uint64_t rows, uint64_t columns,
+	uint32_t type)
 {
 	while (w->data.size % GGUF_ALIGN != 0)
 		buf_add_char(&w->data, 0);
@@ -273,8 +281,8 @@ static void tensor_begin(struct writer *w, const char *name, uint64_t rows, uint
 	w->tensor_count++;
 }
 
-static void matrix(struct writer *w, uint32_t layer, const char *name, uint64_t rows, uint64_t columns,
-	enum chip_type type)
+static void matrix(struct writer *w, uint32_t layer, const char *name, uint64_t rows,
+	uint64_t columns, enum chip_type type)
 {
 	static const uint32_t numbers[CHIP_TYPES] = {
 		[CHIP_F32] = 0, [CHIP_F16] = 1, [CHIP_BF16] = 30, [CHIP_Q8_0] = 8, [CHIP_Q4_0] = 2};
@@ -289,7 +297,8 @@ static void matrix(struct writer *w, uint32_t layer, const char *name, uint64_t 
 }
 
 /* Values base + spread * [-1, 1). */
-static void vector(struct writer *w, uint32_t layer, const char *name, uint64_t count, float base, float spread)
+static void vector(struct writer *w, uint32_t layer, const char *name, uint64_t count, float base,
+	float spread)
 {
 	char full[96];
 
@@ -302,12 +311,15 @@ static void vector(struct writer *w, uint32_t layer, const char *name, uint64_t 
 	}
 }
 
-static void layer_attention(struct writer *w, const struct support_shape *s, uint32_t layer, bool gate)
+static void layer_attention(struct writer *w, const struct support_shape *s, uint32_t layer,
+	bool gate)
 {
-	matrix(w, layer, "attn_q.weight", (uint64_t)s->heads * s->head_dim * (gate ? 2 : 1), s->hidden, s->type);
+	matrix(w, layer, "attn_q.weight", (uint64_t)s->heads * s->head_dim * (gate ? 2 : 1),
+		s->hidden, s->type);
 	matrix(w, layer, "attn_k.weight", (uint64_t)s->kv_heads * s->head_dim, s->hidden, s->type);
 	matrix(w, layer, "attn_v.weight", (uint64_t)s->kv_heads * s->head_dim, s->hidden, s->type);
-	matrix(w, layer, "attn_output.weight", s->hidden, (uint64_t)s->heads * s->head_dim, s->type);
+	matrix(w, layer, "attn_output.weight", s->hidden, (uint64_t)s->heads * s->head_dim,
+		s->type);
 	vector(w, layer, "attn_q_norm.weight", s->head_dim, 1.5f, 0.3f);
 	vector(w, layer, "attn_k_norm.weight", s->head_dim, 1.5f, 0.3f);
 }
@@ -382,7 +394,8 @@ void support_write_model(const char *path, const struct support_shape *s, uint64
 	vector(&w, CHIP_NONE, "output_norm.weight", s->hidden, 1, 0.2f);
 	for (uint32_t layer = 0; layer < s->layers; layer++) {
 		vector(&w, layer, "attn_norm.weight", s->hidden, 1, 0.2f);
-		vector(&w, layer, hybrid ? "post_attention_norm.weight" : "ffn_norm.weight", s->hidden, 1, 0.2f);
+		vector(&w, layer, hybrid ? "post_attention_norm.weight" : "ffn_norm.weight",
+			s->hidden, 1, 0.2f);
 		if (hybrid && (layer + 1) % s->interval != 0)
 			layer_delta(&w, s, layer);
 		else

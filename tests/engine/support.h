@@ -14,25 +14,26 @@ struct support_model {
 	struct model *model;
 };
 
-void support_model_open(struct support_model *m, const char *path, const char *isa, uint32_t threads,
-	uint32_t rows_max, uint32_t wanted_max);
+void support_model_open(struct support_model *m, const char *path, const char *isa,
+	uint32_t threads, uint32_t rows_max, uint32_t wanted_max);
 void support_model_close(struct support_model *m);
 
-/* The instruction sets this machine can run, and the one that test programs can emulate; NULL terminated. */
+/* The instruction sets this machine can run, and the one that test programs can emulate;
+ * NULL terminated. */
 #define SUPPORT_EMULATED "avx512-emulated"
 const char *const *support_isas(void);
 /* Says in the output which these are. */
 void support_isas_note(void);
 
 /* Logits of every position of tokens, fed in chunks: [count, vocab rows]; mem_free it. */
-float *support_logits(struct support_model *m, const struct session_options *options, const uint32_t *tokens,
-	uint32_t count);
+float *support_logits(struct support_model *m, const struct session_options *options,
+	const uint32_t *tokens, uint32_t count);
 
 /* Where tests/ lies: $TONGYUN_TESTS, else what the build says. */
 void support_path(char *out, size_t size, const char *name);
 
-/* Writes a random GGUF model (a fixed seed) and returns its path, static storage. The shape is that of Qwen3-0.6B's or
- * Qwen3.5-0.8B's layers. */
+/* Writes a random GGUF model (a fixed seed) and returns its path, static storage. The shape is that
+ * of Qwen3-0.6B's or Qwen3.5-0.8B's layers. */
 struct support_shape {
 	const char *arch;       /* "qwen3", "qwen35" */
 	uint32_t hidden, layers, ffn, vocab;

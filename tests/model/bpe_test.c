@@ -63,7 +63,8 @@ static void memory_stays_within_its_limit_however_pieces_grow(void **state)
 	arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
 	for (size_t size = 1; size < BPE_PIECE_BYTES_MAX; size += size / 2 + 1)
 		assert_int_equal(bpe_work_reserve(&work, &arena, size, UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(bpe_work_reserve(&work, &arena, BPE_PIECE_BYTES_MAX, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(bpe_work_reserve(&work, &arena, BPE_PIECE_BYTES_MAX, UNIT_IGNORED),
+		ERR_NONE);
 	arena_reset(&arena);
 }
 
@@ -129,9 +130,11 @@ static void equals_the_textbook_on_random_merges(void **state)
 			piece[i] = (char)('a' + prng_hash(seed + 1000, i) % 3);
 			plain[i] = byte_ids[(unsigned char)piece[i]];
 		}
-		assert_int_equal(bpe_open(&b, byte_ids, merges, merge_count, UNIT_IGNORED), ERR_NONE);
+		assert_int_equal(bpe_open(&b, byte_ids, merges, merge_count, UNIT_IGNORED),
+			ERR_NONE);
 		arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
-		assert_int_equal(bpe_work_reserve(&work, &arena, sizeof(piece), UNIT_IGNORED), ERR_NONE);
+		assert_int_equal(bpe_work_reserve(&work, &arena, sizeof(piece), UNIT_IGNORED),
+			ERR_NONE);
 		const size_t count = bpe_encode(&b, &work, piece, sizeof(piece));
 		assert_int_equal(count, encode_plainly(merges, merge_count, plain, sizeof(piece)));
 		assert_memory_equal(work.ids, plain, count * sizeof(*plain));

@@ -290,7 +290,8 @@ static void sources_are_bounded_in_nesting_names_and_size(void **state)
 		size += (size_t)snprintf(source + size, 32, "{{ v%d }}", i);
 	assert_int_equal(jinja_compile(&t, source, size, UNIT_IGNORED), ERR_LIMIT);
 	memset(source, 'x', JINJA_SOURCE_BYTES_MAX + 1);
-	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX + 1, UNIT_IGNORED), ERR_LIMIT);
+	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX + 1, UNIT_IGNORED),
+		ERR_LIMIT);
 	assert_int_equal(jinja_compile(&t, source, JINJA_SOURCE_BYTES_MAX, UNIT_IGNORED), ERR_NONE);
 	jinja_close(t);
 	mem_free(source);
@@ -380,7 +381,8 @@ static void a_trusted_variable_counts_as_the_templates_own(void **state)
 	arena_init(&scratch, 4096, 65536);
 	jinja_output_init(&out, 1000);
 	assert_int_equal(jinja_compile(&t, "{{ u + eos_token }}", 19, UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(jinja_render(t, variables, 2, NULL, &scratch, &out, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(jinja_render(t, variables, 2, NULL, &scratch, &out, UNIT_IGNORED),
+		ERR_NONE);
 	assert_string_equal(out.text.data, "<eos><eos>");
 	assert_int_equal(jinja_output_span_count(&out), 1);
 	assert_int_equal(jinja_output_spans(&out)[0].begin, 5);

@@ -261,7 +261,8 @@ static void the_models_own_tokens_and_the_date_reach_the_template(void **state)
 	struct chat_prompt prompt = {.messages = messages, .now = &now};
 
 	assert_int_equal(
-		chat_template_open(&c, source, strlen(source), f->tokenizer, UNIT_IGNORED), ERR_NONE);
+		chat_template_open(&c, source, strlen(source), f->tokenizer, UNIT_IGNORED),
+		ERR_NONE);
 	assert_int_equal(run(f, c, &prompt), ERR_NONE);
 	assert_string_equal(f->out.text.data, "<|im_end|>False 2026-11-24");
 	assert_int_equal(f->tokens.ids[0], 151645);

@@ -170,7 +170,8 @@ static void holes_and_tokens_spelled_alike_are_tolerated(void **state)
 		tokens[390 + i] = (struct token_text){letters[i], strlen(letters[i])};
 	assert_int_equal(tokenizer_open(&t, &source, UNIT_IGNORED), ERR_NONE);
 	arena_init(&scratch, 4096, 65536);
-	assert_int_equal(tokenizer_encode(t, "abba", 4, true, &scratch, &list, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(tokenizer_encode(t, "abba", 4, true, &scratch, &list, UNIT_IGNORED),
+		ERR_NONE);
 	assert_int_equal(list.count, 3);
 	assert_int_equal(ids[0], 392);
 	assert_int_equal(ids[1], 100 + 'b');

@@ -249,8 +249,8 @@ static void added_tokens_count_only_wholly_inside_a_trusted_span(void **state)
 	uint32_t front[16];
 
 	assert_int_equal(
-		tokenizer_encode_spans(f->qwen2, text, 21, &last, 1, &f->scratch, &list, UNIT_IGNORED),
-		ERR_NONE);
+		tokenizer_encode_spans(f->qwen2, text, 21, &last, 1, &f->scratch, &list,
+		UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(list.ids[list.count - 1], 151645);
 	memcpy(front, list.ids, (list.count - 1) * sizeof(*front));
 	const size_t front_count = list.count - 1;
@@ -260,8 +260,8 @@ static void added_tokens_count_only_wholly_inside_a_trusted_span(void **state)
 
 	list.count = 0;
 	assert_int_equal(
-		tokenizer_encode_spans(f->qwen2, text, 21, &cut, 1, &f->scratch, &list, UNIT_IGNORED),
-		ERR_NONE);
+		tokenizer_encode_spans(f->qwen2, text, 21, &cut, 1, &f->scratch, &list,
+		UNIT_IGNORED), ERR_NONE);
 	for (size_t i = 0; i < list.count; i++)
 		assert_true(list.ids[i] < QWEN3_ADDED_FIRST);
 }
@@ -275,7 +275,8 @@ static void a_border_of_trust_is_no_border_of_words(void **state)
 	struct token_list list = {.ids = f->ids, .count_max = TOKENS_MAX};
 
 	assert_int_equal(tokenizer_encode_spans(
-				 f->qwen2, text, strlen(text), spans, 2, &f->scratch, &list, UNIT_IGNORED),
+				 f->qwen2, text, strlen(text), spans, 2, &f->scratch, &list,
+				 UNIT_IGNORED),
 		ERR_NONE);
 	assert_string_equal(ids_text(&list), "9707 1879 11 1246 525 498 30");
 }

@@ -1,4 +1,5 @@
-/* tests/server/admin_link_test.c - verbs without a server: the same core, one command at a time, durable each. */
+/* tests/server/admin_link_test.c - verbs without a server: the same core, one command at a
+ * time, durable each. */
 #include "scratch.h"
 
 #include <stdio.h>
@@ -63,7 +64,8 @@ static int list_count(const char *document)
 	json_t *op = json_loads(document, 0, NULL);
 	int count = 0;
 
-	if (admin_link_open(&link, scratch, &info) || admin_link_each(link, op, line_count, &count, &info))
+	if (admin_link_open(&link, scratch, &info) ||
+		admin_link_each(link, op, line_count, &count, &info))
 		fail_msg("%s", info.text);
 	admin_link_close(link);
 	json_decref(op);
@@ -75,9 +77,11 @@ static void commands_last_from_one_verb_to_the_next(void **state)
 	(void)state;
 	assert_int_equal(answer_int("{\"op\":\"tenant_create\",\"name\":\"a\",\"balance_nano\":5,\"credit_nano\":7}",
 		"balance_nano"), 5);
-	assert_int_equal(answer_int("{\"op\":\"tenant_topup\",\"name\":\"a\",\"amount_nano\":10}", "balance_nano"), 15);
+	assert_int_equal(answer_int("{\"op\":\"tenant_topup\",\"name\":\"a\",\"amount_nano\":10}",
+		"balance_nano"), 15);
 	assert_int_equal(answer_int("{\"op\":\"tenant_show\",\"name\":\"a\"}", "credit_nano"), 7);
-	assert_int_equal(answer_int("{\"op\":\"key_create\",\"tenant\":\"a\",\"name\":\"k\"}", "id"), 1);
+	assert_int_equal(answer_int("{\"op\":\"key_create\",\"tenant\":\"a\",\"name\":\"k\"}",
+		"id"), 1);
 	assert_int_equal(answer_int("{\"op\":\"key_revoke\",\"id\":1}", "id"), 1);
 	assert_int_equal(answer_int("{\"op\":\"price_set\",\"model\":\"m\",\"input_nano\":3,\"output_nano\":4}",
 		"cached_nano"), 3);
@@ -103,7 +107,8 @@ static void wrong_commands_are_refused_and_change_nothing(void **state)
 	refused("{\"op\":\"key_create\",\"tenant\":\"nobody\"}", ERR_NOT_FOUND);
 	refused("{\"op\":\"key_revoke\",\"id\":9}", ERR_NOT_FOUND);
 	refused("{\"op\":\"price_set\",\"model\":\"m\",\"input_nano\":1}", ERR_INPUT);
-	refused("{\"op\":\"price_set\",\"model\":\"\",\"input_nano\":1,\"output_nano\":1}", ERR_INPUT);
+	refused("{\"op\":\"price_set\",\"model\":\"\",\"input_nano\":1,\"output_nano\":1}",
+		ERR_INPUT);
 	refused("{\"op\":\"dance\"}", ERR_INPUT);
 	refused("{}", ERR_INPUT);
 	assert_int_equal(list_count("{\"op\":\"tenant_list\"}"), 1);
@@ -112,8 +117,10 @@ static void wrong_commands_are_refused_and_change_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(commands_last_from_one_verb_to_the_next, scratch_open, scratch_close),
-		cmocka_unit_test_setup_teardown(wrong_commands_are_refused_and_change_nothing, scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(commands_last_from_one_verb_to_the_next,
+			scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(wrong_commands_are_refused_and_change_nothing,
+		scratch_open, scratch_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,8 @@ static void give_up(const struct err_info *info)
 /* GPT-2's printable stand-in for a byte, as UTF-8. */
 static size_t byte_spelling(unsigned byte, char out[4])
 {
-	const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+	const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+		byte >= 0xAE;
 	unsigned code = byte;
 
 	if (!printable) {
@@ -48,8 +49,10 @@ static struct tokenizer *tokenizer_of_bytes(void)
 
 	for (unsigned i = 0; i < BYTE_MODEL_TOKENS; i++)
 		tokens[i] = (struct token_text){spelling[i], byte_spelling(i, spelling[i])};
-	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_MODEL_TOKENS, .added = added,
-		.added_count = 2, .bos_id = TOKENIZER_ID_NONE, .eos_id = IM_END, .pad_id = TOKENIZER_ID_NONE};
+	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_MODEL_TOKENS,
+		.added = added,
+		.added_count = 2, .bos_id = TOKENIZER_ID_NONE, .eos_id = IM_END,
+		.pad_id = TOKENIZER_ID_NONE};
 	if (tokenizer_open(&tokenizer, &source, &info))
 		give_up(&info);
 	return tokenizer;
@@ -58,7 +61,8 @@ static struct tokenizer *tokenizer_of_bytes(void)
 static struct chat_template *template_of_chatml(const struct tokenizer *tokenizer)
 {
 	static const char source[] =
-		"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+		"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% "
+		"endfor %}"
 		"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 		"{% if enable_thinking is defined and not enable_thinking %}.{% endif %}";
 	struct chat_template *template = NULL;
@@ -69,12 +73,13 @@ static struct chat_template *template_of_chatml(const struct tokenizer *tokenize
 	return template;
 }
 
-static enum err sim_open(void *context, struct executor **out, const struct request_table *table, struct wake *wake,
-	struct err_info *info)
+static enum err sim_open(void *context, struct executor **out, const struct request_table *table,
+	struct wake *wake, struct err_info *info)
 {
 	const struct byte_model *m = context;
 	const struct chip_cost cost = {0};
-	const struct chip_cost_rates rates = {.bytes_per_s = 1, .ops_per_s = 1, .step_ns = m->step_ns};
+	const struct chip_cost_rates rates = {.bytes_per_s = 1, .ops_per_s = 1,
+		.step_ns = m->step_ns};
 
 	(void)wake;
 	return executor_sim_open(out, &m->limits, table, &cost, &rates, &m->faults, info);
@@ -83,12 +88,15 @@ static enum err sim_open(void *context, struct executor **out, const struct requ
 void byte_model_open(struct byte_model *m)
 {
 	*m = (struct byte_model){.step_ns = 2000000};
-	m->limits = (struct executor_limits){.slots = 16, .rows_max = 512, .context_max = 4096, .pages = 4096,
+	m->limits = (struct executor_limits){.slots = 16, .rows_max = 512, .context_max = 4096,
+		.pages = 4096,
 		.vocab = BYTE_MODEL_TOKENS};
 	m->tokenizer = tokenizer_of_bytes();
 	m->template = template_of_chatml(m->tokenizer);
-	m->served = (struct server_model){.id = "sim", .tokenizer = m->tokenizer, .chat_template = m->template,
-		.executor_open = sim_open, .executor_context = m, .simulated = true, .eos = {IM_END}, .eos_count = 1,
+	m->served = (struct server_model){.id = "sim", .tokenizer = m->tokenizer,
+		.chat_template = m->template,
+		.executor_open = sim_open, .executor_context = m, .simulated = true,
+		.eos = {IM_END}, .eos_count = 1,
 		.defaults = {.temperature = 1, .top_p = 1, .repetition_penalty = 1}};
 }
 

@@ -1,6 +1,6 @@
-/* tests/server/byte_model.h - a model without weights, for servers that are tested or measured: tokens are bytes, the
- * template is ChatML, the executor is the simulated one with a fixed time for each step. Opening it ends the program
- * when it fails.
+/* tests/server/byte_model.h - a model without weights, for servers that are tested or measured:
+ * tokens are bytes, the template is ChatML, the executor is the simulated one with a fixed time for
+ * each step. Opening it ends the program when it fails.
  */
 #ifndef TESTS_SERVER_BYTE_MODEL_H
 #define TESTS_SERVER_BYTE_MODEL_H

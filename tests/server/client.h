@@ -1,4 +1,5 @@
-/* tests/server/client.h - a client on loopback that never blocks, for servers that the test itself runs. */
+/* tests/server/client.h - a client on loopback that never blocks, for servers that the
+ * test itself runs. */
 #ifndef TESTS_SERVER_CLIENT_H
 #define TESTS_SERVER_CLIENT_H
 

@@ -1,5 +1,5 @@
-/* tests/server/front_test.c - the front between a client and a core that the test plays: what it says when memory is
- * short, and that it never says that more was delivered than was.
+/* tests/server/front_test.c - the front between a client and a core that the test plays: what it
+ * says when memory is short, and that it never says that more was delivered than was.
  *
  * Client, front and core live in one thread; only libuv's helpers have their own.
  */
@@ -32,17 +32,24 @@ static uint16_t port;
 
 static void config_fill(void)
 {
-	config = (struct server_config){.host = "127.0.0.1", .any_port = true, .models = &model.served, .model_count = 1,
-		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20, .header_bytes_max = 65536,
-		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20, .trees_bytes_max = 64 << 20,
-		.unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S, .body_idle_ns = 30 * NS_PER_S, .body_ns = 30 * NS_PER_S,
-		.body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S, .write_idle_ns = 30 * NS_PER_S};
+	config = (struct server_config){.host = "127.0.0.1", .any_port = true,
+		.models = &model.served, .model_count = 1,
+		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20,
+		.header_bytes_max = 65536,
+		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20,
+		.trees_bytes_max = 64 << 20,
+		.unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S,
+		.body_idle_ns = 30 * NS_PER_S, .body_ns = 30 * NS_PER_S,
+		.body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S,
+		.write_idle_ns = 30 * NS_PER_S};
 }
 
 static int front_start(void **state)
 {
-	const struct core_limits limits = {.requests_max = REQUESTS_MAX, .replies_max = 128, .records_max = 64};
-	const struct front_open open = {.config = &config, .home = &home, .secret = secret, .wires = &wires, .currency = "CNY",
+	const struct core_limits limits = {.requests_max = REQUESTS_MAX, .replies_max = 128,
+		.records_max = 64};
+	const struct front_open open = {.config = &config, .home = &home, .secret = secret,
+		.wires = &wires, .currency = "CNY",
 		.database = "", .table = &table, .context_max = &context_max};
 	struct err_info info = {0};
 
@@ -52,8 +59,9 @@ static int front_start(void **state)
 	model.served.id = "sim";
 	config_fill();
 	table = (struct request_table){.by_handle = by_handle, .capacity = REQUESTS_MAX};
-	if (home_open(&home, scratch, &info) || home_lock(&home, "a test", &info) || wires_open(&wires, &limits, &info) ||
-		front_open(&front, &open, &info) || front_listen(&front, &port, &info))
+	if (home_open(&home, scratch, &info) || home_lock(&home, "a test", &info) ||
+		wires_open(&wires, &limits, &info) || front_open(&front, &open, &info) ||
+		front_listen(&front, &port, &info))
 		fail_msg("%s", info.text);
 	return 0;
 }
@@ -73,7 +81,7 @@ static void run(void)
 		uv_run(&front.loop, UV_RUN_NOWAIT);
 }
 
-/* ---- the client ------------------------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static int client_open(void)
 {
@@ -112,7 +120,7 @@ static const char *client_hear(int fd)
 	return text;
 }
 
-/* ---- the core ----------------------------------------------------------------------------------------------------- */
+/* ---- the core -------------------------------------------------------------------------------- */
 
 /* The next event; it must be of this kind. Helpers may have to make it first. */
 static struct core_event hear(enum core_event_kind kind)
@@ -157,7 +165,8 @@ static uint32_t started(int fd, const char *body)
 {
 	client_post(fd, body, strlen(body));
 	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
-	say((struct core_action){.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}});
+	say((struct core_action){.kind = CORE_ADMIT,
+		.u.admit = {.handle = handle, .context_max = context_max}});
 	assert_int_equal(hear(CORE_ARRIVE).u.arrive.handle, handle);
 	say((struct core_action){.kind = CORE_ACCEPT, .u.accept = {.handle = handle}});
 	return handle;
@@ -167,19 +176,22 @@ static void answer_grow(uint32_t handle, uint32_t tokens)
 {
 	for (uint32_t i = 0; i < tokens; i++)
 		by_handle[handle]->answer[i] = 'a';
-	say((struct core_action){.kind = CORE_DELIVER, .u.deliver = {.handle = handle, .answer_tokens = tokens}});
+	say((struct core_action){.kind = CORE_DELIVER,
+		.u.deliver = {.handle = handle, .answer_tokens = tokens}});
 }
 
 static void end(uint32_t handle, enum record_finish finish, uint32_t tokens)
 {
-	say((struct core_action){.kind = CORE_END, .u.end = {.handle = handle, .recorded = true, .finish = finish,
+	say((struct core_action){.kind = CORE_END, .u.end = {.handle = handle, .recorded = true,
+		.finish = finish,
 		.prompt_tokens = 3, .completion_tokens = tokens}});
 }
 
 static const char HELLO[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
-static const char HELLO_STREAM[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true}";
+static const char HELLO_STREAM[] =
+	"{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"stream\":true}";
 
-/* ---- promises ----------------------------------------------------------------------------------------------------- */
+/* ---- promises -------------------------------------------------------------------------------- */
 
 static void an_answer_is_told_whole(void **state)
 {
@@ -187,7 +199,8 @@ static void an_answer_is_told_whole(void **state)
 	const int fd = client_open();
 	const uint32_t handle = started(fd, HELLO);
 	answer_grow(handle, 5);
-	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 5}});
+	say((struct core_action){.kind = CORE_ANSWERED,
+		.u.answered = {.handle = handle, .answer_tokens = 5}});
 	assert_int_equal(hear(CORE_FLUSHED).u.progress.tokens, 5);
 	end(handle, RECORD_FINISH_STOP, 5);
 	const char *text = client_hear(fd);
@@ -206,7 +219,8 @@ static void text_that_found_no_memory_is_an_error_and_not_charged(void **state)
 	answer_grow(handle, 4000);
 	mem_fail_after(0, 0);
 	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 0);
-	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 4000}});
+	say((struct core_action){.kind = CORE_ANSWERED,
+		.u.answered = {.handle = handle, .answer_tokens = 4000}});
 	hear_nothing();
 	end(handle, RECORD_FINISH_CANCELLED, 0);
 	const char *text = client_hear(fd);
@@ -241,7 +255,8 @@ static void a_whole_answer_that_found_no_memory_is_an_error(void **state)
 	const int fd = client_open();
 	const uint32_t handle = started(fd, HELLO);
 	answer_grow(handle, 3500);
-	say((struct core_action){.kind = CORE_ANSWERED, .u.answered = {.handle = handle, .answer_tokens = 3500}});
+	say((struct core_action){.kind = CORE_ANSWERED,
+		.u.answered = {.handle = handle, .answer_tokens = 3500}});
 	assert_int_equal(hear(CORE_FLUSHED).u.progress.tokens, 3500);
 	mem_fail_after(1, 0);
 	end(handle, RECORD_FINISH_STOP, 3500);
@@ -259,7 +274,8 @@ static void a_prompt_that_found_no_memory_is_no_fault_of_the_client(void **state
 	client_post(fd, HELLO, sizeof(HELLO) - 1);
 	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
 	mem_fail_after(1, 0);
-	say((struct core_action){.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}});
+	say((struct core_action){.kind = CORE_ADMIT,
+		.u.admit = {.handle = handle, .context_max = context_max}});
 	mem_fail_after(0, 0);
 	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 0);
 	const char *text = client_hear(fd);
@@ -275,11 +291,13 @@ static void a_large_body_is_rendered_by_another_thread(void **state)
 
 	(void)state;
 	const int fd = client_open();
-	const int size = snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"name\":\"%0*d\"}]}",
+	const int size = snprintf(body, sizeof(body),
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"name\":\"%0*d\"}]}",
 		FRONT_WORK_BYTES, 0);
 	client_post(fd, body, (size_t)size);
 	const uint32_t handle = let_in(CORE_ASK).u.ask.handle;
-	const struct core_action admit = {.kind = CORE_ADMIT, .u.admit = {.handle = handle, .context_max = context_max}};
+	const struct core_action admit = {.kind = CORE_ADMIT,
+		.u.admit = {.handle = handle, .context_max = context_max}};
 	assert_true(ring_push(wires.actions, &admit));
 	wake_set(&wires.front_wake);
 	uv_run(&front.loop, UV_RUN_NOWAIT);
@@ -306,7 +324,8 @@ static void a_report_is_asked_for_when_the_one_before_was_taken(void **state)
 	report_fill(41);
 	assert_int_equal(send(b, get, sizeof(get) - 1, 0), sizeof(get) - 1);
 	run();
-	assert_false(atomic_load(&wires.report_wanted));  /* the core would write what the front is about to read */
+	/* the core would write what the front is about to read */
+	assert_false(atomic_load(&wires.report_wanted));
 	wake_set(&wires.front_wake);
 	run();
 	assert_non_null(strstr(client_hear(a), "tongyun_core_steps_total 41\n"));

@@ -28,7 +28,8 @@ static void a_second_holder_is_told_who_the_first_is(void **state)
 	(void)state;
 	opened(&first, scratch);
 	opened(&second, scratch);
-	assert_int_equal(home_lock(&first, "tongyun serve on 127.0.0.1 port 8000", &info), ERR_NONE);
+	assert_int_equal(home_lock(&first, "tongyun serve on 127.0.0.1 port 8000", &info),
+		ERR_NONE);
 	assert_int_equal(home_lock(&second, "a verb", &info), ERR_BUSY);
 	assert_non_null(strstr(info.text, "tongyun serve on 127.0.0.1 port 8000 (process "));
 	home_close(&first);
@@ -212,7 +213,8 @@ static void keys_are_long_random_and_hashed_with_the_secret(void **state)
 	assert_int_equal(strlen(a), 46);
 	assert_memory_equal(a, "sk-", 3);
 	assert_string_not_equal(a, b);
-	assert_int_equal(strspn(a + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"), 43);
+	assert_int_equal(strspn(a + 3,
+		"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"), 43);
 	key_prefix(prefix, a);
 	assert_int_equal(strlen(prefix), 10);
 	key_prefix(prefix, "abc");

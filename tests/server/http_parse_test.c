@@ -1,4 +1,5 @@
-/* tests/server/http_parse_test.c - one request at a time, however its bytes come, and a clear no to what is none. */
+/* tests/server/http_parse_test.c - one request at a time, however its bytes come, and a clear no
+ * to what is none. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -11,7 +12,8 @@ static const struct http_parse_limits LIMITS = {.header_bytes_max = 1024, .body_
 
 static bool is_open(const struct http_parse *p)
 {
-	return p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED || p->state == HTTP_PARSE_BODY;
+	return p->state == HTTP_PARSE_HEAD || p->state == HTTP_PARSE_HEADED ||
+		p->state == HTTP_PARSE_BODY;
 }
 
 /* Up to the end of the request, past the end of its header. */
@@ -31,14 +33,16 @@ static void expect_failure(const char *bytes, unsigned status)
 	http_parse_init(&p, &LIMITS);
 	feed(&p, bytes);
 	if (p.state != HTTP_PARSE_FAILED || p.status != status)
-		print_error("expected %u, got state %d status %u for: %s\n", status, (int)p.state, p.status, bytes);
+		print_error("expected %u, got state %d status %u for: %s\n", status, (int)p.state,
+			p.status, bytes);
 	assert_int_equal(p.state, HTTP_PARSE_FAILED);
 	assert_int_equal(p.status, status);
 	assert_non_null(p.problem);
 	http_parse_free(&p);
 }
 
-static void expect_request(const char *bytes, const char *method, const char *path, const char *body)
+static void expect_request(const char *bytes, const char *method, const char *path,
+	const char *body)
 {
 	struct http_parse p;
 
@@ -80,7 +84,8 @@ static void a_request_is_the_same_byte_by_byte(void **state)
 static void requests_in_one_piece_are_taken_one_by_one(void **state)
 {
 	static const char bytes[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
-		"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;ext=1\r\nhi\r\n0\r\nTrailer: x\r\n\r\n"
+		"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n2;ext=1\r\nhi\r\n0\r\nTrailer: x\r\n\r\n"
 		"GET /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 	static const char *const paths[] = {"/a", "/b", "/c"};
 	struct http_parse p;
@@ -105,44 +110,62 @@ static void usual_and_odd_but_legal_requests_are_understood(void **state)
 	(void)state;
 	expect_request("GET / HTTP/1.0\r\n\r\n", "GET", "/", "");
 	expect_request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "POST", "/", "hi");
-	expect_request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\n x", "POST", "/", "\n x");
+	expect_request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\n x", "POST", "/",
+		"\n x");
 	expect_request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n x\r\n0\r\n\r\n", "POST", "/", " x");
-	expect_request("GET http://host:80/v1/models HTTP/1.1\r\nHost: host\r\n\r\n", "GET", "/v1/models", "");
+	expect_request("GET http://host:80/v1/models HTTP/1.1\r\nHost: host\r\n\r\n", "GET",
+		"/v1/models", "");
 	expect_request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS", "*", "");
-	expect_request("GET /v1/models/Qwen%2FQwen3%20x HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/v1/models/Qwen/Qwen3 x", "");
+	expect_request("GET /v1/models/Qwen%2FQwen3%20x HTTP/1.1\r\nHost: a\r\n\r\n", "GET",
+		"/v1/models/Qwen/Qwen3 x", "");
 	expect_request("GET /%00%zz%4 HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/%00%zz%4", "");
 	expect_request("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT", "/", "");
-	expect_request("GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/x", "");
+	expect_request("GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"GET", "/x", "");
 }
 
 static void what_two_readers_could_frame_differently_is_refused(void **state)
 {
 	(void)state;
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: "
+		"2\r\n\r\nab", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, "
+		"identity\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		400);
 	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400);
 	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1 2\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nab\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabXX0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\rXab\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n-2\r\nab\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n2\r\nabc\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n2\r\nabXX0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n2\rXab\r\n0\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\n\rX", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\n\r\n", 400);
 	expect_failure("GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n "
+		"chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+		"chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, "
+		"chunked\r\n\r\n0\r\n\r\n", 501);
 }
 
 static void a_body_is_not_taken_before_its_header_has_been_seen(void **state)
 {
-	static const char request[] = "POST /p HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\nhi";
+	static const char request[] = "POST /p HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+		"k\r\nContent-Length: 2\r\n\r\nhi";
 	struct http_parse p;
 
 	(void)state;
@@ -202,8 +225,10 @@ static void a_body_is_bounded_before_it_is_read(void **state)
 
 	(void)state;
 	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", 413);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1844674407370955161\r\n\r\n", 413);
-	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1844674407370955161\r\n\r\n",
+		413);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n",
+		400);
 
 	http_parse_init(&p, &LIMITS);
 	feed(&p, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");

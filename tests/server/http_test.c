@@ -1,4 +1,5 @@
-/* tests/server/http_test.c - connections: one answer per request, limits that hold, and a client that leaves is seen.
+/* tests/server/http_test.c - connections: one answer per request, limits that hold, and a client
+ * that leaves is seen.
  *
  * Server and clients live in one thread and one loop; time is a variable.
  */
@@ -58,7 +59,8 @@ static void on_request(void *context, struct http_conn *c)
 
 static void on_bad(void *context, struct http_conn *c, unsigned status, const char *problem)
 {
-	const struct http_answer answer = {.status = status, .content_type = "text/plain", .body = problem,
+	const struct http_answer answer = {.status = status, .content_type = "text/plain",
+		.body = problem,
 		.size = strlen(problem)};
 
 	((struct house *)context)->bad_status = status;
@@ -80,7 +82,8 @@ static void on_head(void *context, struct http_conn *c)
 	if (strcmp(path, "/ask") == 0)
 		h->asking = c;
 	else if (strcmp(path, "/no") == 0)
-		http_answer(c, &(struct http_answer){.status = 401, .content_type = "t", .body = "no", .size = 2});
+		http_answer(c, &(struct http_answer){.status = 401, .content_type = "t",
+			.body = "no", .size = 2});
 	else
 		http_body_allow(c);
 }
@@ -97,7 +100,8 @@ static void on_gone(void *context, struct http_conn *c)
 
 static void house_open(struct http_config config)
 {
-	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone, on_head};
+	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone,
+		on_head};
 	struct err_info info = {0};
 
 	memset(&house, 0, sizeof(house));
@@ -105,14 +109,17 @@ static void house_open(struct http_config config)
 	now_ns = 100 * NS_PER_S;
 	config.now = now;
 	uv_loop_init(&house.loop);
-	assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info), 0);
+	assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info),
+		0);
 	assert_int_equal(http_listen_tcp(house.server, "127.0.0.1", 0, &house.port, &info), 0);
 }
 
 static const struct http_config PLAIN = {
 	.connections_max = 100, .parse = {.header_bytes_max = 65536, .body_bytes_max = 1 << 20},
-	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S, .body_idle_ns = 30 * NS_PER_S,
-	.body_ns = 30 * NS_PER_S, .body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S, .write_idle_ns = 30 * NS_PER_S,
+	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S,
+	.body_idle_ns = 30 * NS_PER_S,
+	.body_ns = 30 * NS_PER_S, .body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S,
+	.write_idle_ns = 30 * NS_PER_S,
 };
 
 static void run(void)
@@ -152,7 +159,8 @@ static const char *client_hear(int fd, bool *ended)
 	ssize_t got;
 
 	run();
-	while (size < sizeof(text) - 1 && (got = recv(fd, text + size, sizeof(text) - 1 - size, 0)) != 0) {
+	while (size < sizeof(text) - 1 &&
+		(got = recv(fd, text + size, sizeof(text) - 1 - size, 0)) != 0) {
 		if (got < 0)
 			break;
 		size += (size_t)got;
@@ -208,12 +216,14 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+	client_say(fd, "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET "
+		"/b HTTP/1.1\r\nHost: a\r\n\r\n");
 	const char *text = client_hear(fd, &ended);
 	assert_non_null(strstr(text, "/a"));
 	assert_null(strstr(text, "/b"));
 	assert_non_null(house.held);
-	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = "held", .size = 4});
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t",
+		.body = "held", .size = 4});
 	text = client_hear(fd, &ended);
 	assert_true(strstr(text, "held") < strstr(text, "/b"));
 	assert_int_equal(count(text, "HTTP/1.1 200"), 2);
@@ -229,7 +239,8 @@ static void a_stream_is_chunked_and_head_has_no_body(void **state)
 	house_open(PLAIN);
 	const int fd = client_open();
 	client_say(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
-	http_stream_open(house.held, &(struct http_answer){.status = 200, .content_type = "text/event-stream"});
+	http_stream_open(house.held, &(struct http_answer){.status = 200,
+		.content_type = "text/event-stream"});
 	http_stream_write(house.held, "data: x\n\n", 9, 1);
 	assert_int_equal(http_taken(house.held), 1);
 	http_stream_close(house.held);
@@ -340,7 +351,8 @@ static void who_takes_nothing_for_too_long_is_dropped(void **state)
 	house_close();
 }
 
-/* What flies is one large write: libuv tells when all of it is gone, a look at it tells each part. */
+/* What flies is one large write: libuv tells when all of it is gone, a look at it
+ * tells each part. */
 static void who_takes_a_little_now_and_then_is_seen_to_and_stays(void **state)
 {
 	struct http_config config = PLAIN;
@@ -386,7 +398,8 @@ static void who_takes_nothing_of_a_finished_answer_is_dropped_too(void **state)
 	house_open(config);
 	const int fd = client_open();
 	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
-	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = block,
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t",
+		.body = block,
 		.size = sizeof(block)});
 	http_sweep(house.server);
 	now_ns += 29 * NS_PER_S;
@@ -632,7 +645,8 @@ static void a_waiting_client_is_told_to_continue(void **state)
 	(void)state;
 	house_open(PLAIN);
 	const int fd = client_open();
-	client_say(fd, "POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	client_say(fd, "POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: "
+		"3\r\n\r\n");
 	assert_string_equal(client_hear(fd, &ended), "HTTP/1.1 100 Continue\r\n\r\n");
 	client_say(fd, "abc");
 	assert_non_null(strstr(client_hear(fd, &ended), "/p"));
@@ -655,7 +669,8 @@ static void a_long_answer_leaves_no_memory_behind(void **state)
 	for (int i = 0; i < 2; i++) {  /* the buffers change places */
 		client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
 		struct http_conn *c = house.held;
-		http_answer(c, &(struct http_answer){.status = 200, .content_type = "t", .body = body, .size = sizeof(body)});
+		http_answer(c, &(struct http_answer){.status = 200, .content_type = "t",
+			.body = body, .size = sizeof(body)});
 		for (got = 0; got < sizeof(body); run())
 			if ((now_got = recv(fd, text, sizeof(text), 0)) > 0)
 				got += (size_t)now_got;
@@ -670,10 +685,12 @@ static void a_long_answer_leaves_no_memory_behind(void **state)
 static void who_may_not_be_reached_by_others_listens_on_loopback_alone(void **state)
 {
 	static const struct { const char *host; enum err err; } hosts[] = {
-		{"0.0.0.0", ERR_DENIED}, {"::", ERR_DENIED}, {"128.0.0.1", ERR_DENIED}, {"127.0.0.1", ERR_NONE},
+		{"0.0.0.0", ERR_DENIED}, {"::", ERR_DENIED}, {"128.0.0.1", ERR_DENIED},
+		{"127.0.0.1", ERR_NONE},
 		{"2130706433", ERR_NONE}, {"::ffff:127.0.0.1", ERR_NONE},
 	};
-	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone, on_head};
+	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone,
+		on_head};
 	struct http_config config = PLAIN;
 
 	(void)state;
@@ -682,8 +699,10 @@ static void who_may_not_be_reached_by_others_listens_on_loopback_alone(void **st
 		struct err_info info = {0};
 
 		uv_loop_init(&house.loop);
-		assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info), 0);
-		if (http_listen_tcp(house.server, hosts[i].host, 0, &house.port, &info) != hosts[i].err && info.code != ERR_IO)
+		assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers,
+			&info), 0);
+		if (http_listen_tcp(house.server, hosts[i].host, 0, &house.port,
+			&info) != hosts[i].err && info.code != ERR_IO)
 			fail_msg("%s: %s", hosts[i].host, info.text);
 		buf_init(&house.body, 1);
 		house_close();
@@ -808,7 +827,8 @@ static void without_descriptors_clients_are_turned_away_and_later_served(void **
 	fillers[filler_count++] = dup(0);
 	assert_int_equal(connect(clients[2], (const struct sockaddr *)&to, sizeof(to)), 0);
 	run();
-	assert_int_equal(http_connections(house.server), 0);  /* the newest made room for whoever comes next */
+	/* the newest made room for whoever comes next */
+	assert_int_equal(http_connections(house.server), 0);
 	descriptors_allow();
 	const int last = client_open();
 	assert_true(is_served(last));
@@ -849,7 +869,8 @@ static void draining_closes_the_idle_and_finishes_the_busy(void **state)
 	http_server_drain(house.server);
 	assert_string_equal(client_hear(idle, &ended), "");
 	assert_true(ended);
-	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t", .body = "ok", .size = 2});
+	http_answer(house.held, &(struct http_answer){.status = 200, .content_type = "t",
+		.body = "ok", .size = 2});
 	assert_non_null(strstr(client_hear(busy, &ended), "\r\n\r\nok"));
 	assert_true(ended);
 	close(idle);

@@ -35,7 +35,8 @@ static void add(struct journal_file *j, struct core_event event)
 	uint8_t bytes[JOURNAL_RECORD_BYTES_MAX];
 	struct err_info info = {0};
 
-	assert_int_equal(journal_file_append(j, bytes, journal_encode(bytes, &event), &info), ERR_NONE);
+	assert_int_equal(journal_file_append(j, bytes, journal_encode(bytes, &event), &info),
+		ERR_NONE);
 }
 
 static void add_batch(struct journal_file *j, uint32_t handle, uint32_t tokens)
@@ -65,7 +66,8 @@ static struct record_request ask(struct journal_file *j, uint32_t handle, uint64
 {
 	const struct record_request request = {.high = 1, .low = id};
 
-	add(j, (struct core_event){.kind = CORE_ASK, .u.ask = {.handle = handle, .request = request}});
+	add(j, (struct core_event){.kind = CORE_ASK,
+		.u.ask = {.handle = handle, .request = request}});
 	return request;
 }
 
@@ -160,7 +162,8 @@ static void limit_size(rlim_t bytes)
 /* The disk is full in the middle of a record, and then it is not. */
 static void what_was_written_before_a_failure_stays_readable(void **state)
 {
-	const struct core_event flushed = {.kind = CORE_FLUSHED, .u.progress = {.handle = 0, .tokens = 9}};
+	const struct core_event flushed = {.kind = CORE_FLUSHED,
+		.u.progress = {.handle = 0, .tokens = 9}};
 	uint8_t bytes[JOURNAL_RECORD_BYTES_MAX];
 	const size_t size = journal_encode(bytes, &flushed);
 	struct err_info info = {0};
@@ -211,7 +214,8 @@ static void its_size_is_bounded_and_who_is_open_stays_known(void **state)
 		ask(j, 0, id);
 		add_batch(j, 0, 2);
 		add_batch(j, 1, 1);
-		add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 0, .tokens = 2}});
+		add(j, (struct core_event){.kind = CORE_FLUSHED,
+			.u.progress = {.handle = 0, .tokens = 2}});
 		tokens++;
 		assert_int_equal(stat(path, &status), 0);
 		assert_true(status.st_size <= bound);
@@ -226,7 +230,8 @@ static void its_size_is_bounded_and_who_is_open_stays_known(void **state)
 		assert_true(facts.list[i].request.low > facts.list[i - 1].request.low);
 	assert_false(facts.list[0].complete);
 	journal_facts_free(&facts);
-	add(j, (struct core_event){.kind = CORE_FLUSHED, .u.progress = {.handle = 1, .tokens = tokens}});
+	add(j, (struct core_event){.kind = CORE_FLUSHED,
+		.u.progress = {.handle = 1, .tokens = tokens}});
 	journal_file_close(j);
 	facts = facts_read();
 	assert_true(facts.list[0].complete);

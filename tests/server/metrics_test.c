@@ -1,4 +1,5 @@
-/* tests/server/metrics_test.c - the page that Prometheus reads: every name described once, every value where it belongs. */
+/* tests/server/metrics_test.c - the page that Prometheus reads: every name described once, every
+ * value where it belongs. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -28,8 +29,10 @@ static void values_stand_under_their_own_name_and_the_alias(void **state)
 	report.step_ns_max = 123456;
 	const char *text = format();
 	assert_non_null(strstr(text, "\ntongyun_completion_tokens_total 42\n"));
-	assert_non_null(strstr(text, "\nvllm:generation_tokens_total{model_name=\"a \\\"quoted\\\" model\"} 42\n"));
-	assert_non_null(strstr(text, "\nvllm:kv_cache_usage_perc{model_name=\"a \\\"quoted\\\" model\"} 0.250000000\n"));
+	assert_non_null(strstr(text, "\nvllm:generation_tokens_total{model_name=\"a \\\"quoted\\\" "
+		"model\"} 42\n"));
+	assert_non_null(strstr(text, "\nvllm:kv_cache_usage_perc{model_name=\"a \\\"quoted\\\" "
+		"model\"} 0.250000000\n"));
 	assert_non_null(strstr(text, "\ntongyun_revenue_units_total 1.500000001\n"));
 	assert_non_null(strstr(text, "\ntongyun_core_step_seconds_max 0.000123456\n"));
 }
@@ -65,11 +68,16 @@ static void a_histogram_counts_upwards(void **state)
 	histogram_add(&metrics.first_token, 30000000, 2);
 	histogram_add(&metrics.first_token, 999000000000, 1);
 	const char *text = format();
-	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.001\"} 1\n"));
-	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.02\"} 1\n"));
-	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.04\"} 3\n"));
-	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"80.0\"} 3\n"));
-	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"+Inf\"} 4\n"));
+	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.001\"} "
+		"1\n"));
+	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.02\"} "
+		"1\n"));
+	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"0.04\"} "
+		"3\n"));
+	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"80.0\"} "
+		"3\n"));
+	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_bucket{le=\"+Inf\"} "
+		"4\n"));
 	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_count 4\n"));
 	assert_non_null(strstr(text, "tongyun_time_to_first_token_seconds_sum 999.060500000\n"));
 }
@@ -84,7 +92,8 @@ static void answers_are_counted_by_route_method_and_status(void **state)
 		metrics_answer(&metrics, route, get, 200);
 	metrics_answer(&metrics, route, get, 401);
 	for (unsigned status = 0; status < 1000; status++)
-		metrics_answer(&metrics, "none", get, status);  /* more kinds than there is room for */
+		/* more kinds than there is room for */
+		metrics_answer(&metrics, "none", get, status);
 	const char *text = format();
 	assert_non_null(strstr(text, "http_requests_total{handler=\"/v1/models\",method=\"GET\",status=\"200\"} 3\n"));
 	assert_non_null(strstr(text, "http_requests_total{handler=\"/v1/models\",method=\"GET\",status=\"401\"} 1\n"));

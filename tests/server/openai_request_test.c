@@ -1,4 +1,5 @@
-/* tests/server/openai_request_test.c - a body is taken whole or refused with the field that is at fault. */
+/* tests/server/openai_request_test.c - a body is taken whole or refused with the field
+ * that is at fault. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -84,13 +85,16 @@ static void messages_become_what_templates_know(void **state)
 		"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}}]},"
 		"{\"role\":\"tool\",\"content\":\"r\",\"tool_call_id\":\"1\"}],"
 		"\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"enable_thinking\":false}"));
-	assert_string_equal(json_string_value(json_object_get(json_array_get(chat.messages, 0), "role")), "system");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(chat.messages, 0),
+		"role")), "system");
 	assert_string_equal(content(1), "a\nb");
 	assert_string_equal(content(2), "");
 	const json_t *assistant = json_array_get(chat.messages, 2);
-	assert_string_equal(json_string_value(json_object_get(assistant, "reasoning_content")), "why");
+	assert_string_equal(json_string_value(json_object_get(assistant, "reasoning_content")),
+		"why");
 	const json_t *call = json_array_get(json_object_get(assistant, "tool_calls"), 0);
-	assert_true(json_is_object(json_object_get(json_object_get(call, "function"), "arguments")));
+	assert_true(json_is_object(json_object_get(json_object_get(call, "function"),
+		"arguments")));
 	assert_true(json_is_false(json_object_get(chat.template_kwargs, "enable_thinking")));
 	assert_int_equal(json_array_size(chat.tools), 1);
 	openai_chat_free(&chat);
@@ -121,17 +125,26 @@ static void the_field_at_fault_is_named(void **state)
 	static const char *const fields[][2] = {
 		{"\"temperature\":3", "temperature"}, {"\"temperature\":\"hot\"", "temperature"},
 		{"\"top_p\":1.5", "top_p"}, {"\"top_k\":-2", "top_k"}, {"\"min_p\":-1", "min_p"},
-		{"\"presence_penalty\":9", "presence_penalty"}, {"\"repetition_penalty\":0", "repetition_penalty"},
-		{"\"seed\":1.5", "seed"}, {"\"max_tokens\":0", "max_tokens"}, {"\"max_tokens\":1e99", "max_tokens"},
-		{"\"max_completion_tokens\":-5", "max_completion_tokens"}, {"\"min_tokens\":-1", "min_tokens"},
-		{"\"min_tokens\":9,\"max_tokens\":8", "min_tokens"}, {"\"stop\":\"\"", "stop"}, {"\"stop\":[1]", "stop"},
+		{"\"presence_penalty\":9", "presence_penalty"},
+		{"\"repetition_penalty\":0", "repetition_penalty"},
+		{"\"seed\":1.5", "seed"}, {"\"max_tokens\":0", "max_tokens"},
+		{"\"max_tokens\":1e99", "max_tokens"},
+		{"\"max_completion_tokens\":-5", "max_completion_tokens"},
+		{"\"min_tokens\":-1", "min_tokens"},
+		{"\"min_tokens\":9,\"max_tokens\":8", "min_tokens"}, {"\"stop\":\"\"", "stop"},
+		{"\"stop\":[1]", "stop"},
 		{"\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]",
 			"stop"},
-		{"\"stream\":\"yes\"", "stream"}, {"\"stream_options\":{\"include_usage\":true}", "stream_options"},
-		{"\"stream\":true,\"stream_options\":[]", "stream_options"}, {"\"n\":2", "n"}, {"\"logprobs\":true", "logprobs"},
-		{"\"response_format\":{\"type\":\"json_object\"}", "response_format"}, {"\"logit_bias\":{\"1\":1}", "logit_bias"},
-		{"\"tools\":{}", "tools"}, {"\"tools\":[{}]", "tools"}, {"\"tool_choice\":\"required\"", "tool_choice"},
-		{"\"chat_template_kwargs\":1", "chat_template_kwargs"}, {"\"enable_thinking\":1", "enable_thinking"},
+		{"\"stream\":\"yes\"", "stream"}, {"\"stream_options\":{\"include_usage\":true}",
+		"stream_options"},
+		{"\"stream\":true,\"stream_options\":[]", "stream_options"}, {"\"n\":2", "n"},
+		{"\"logprobs\":true", "logprobs"},
+		{"\"response_format\":{\"type\":\"json_object\"}", "response_format"},
+		{"\"logit_bias\":{\"1\":1}", "logit_bias"},
+		{"\"tools\":{}", "tools"}, {"\"tools\":[{}]", "tools"},
+		{"\"tool_choice\":\"required\"", "tool_choice"},
+		{"\"chat_template_kwargs\":1", "chat_template_kwargs"},
+		{"\"enable_thinking\":1", "enable_thinking"},
 		{"\"modalities\":[\"text\",\"audio\"]", "modalities"},
 	};
 	char body[1024];
@@ -149,9 +162,12 @@ static void messages_that_are_none_are_refused(void **state)
 	expect_param("{\"model\":\"small\"}", "messages");
 	expect_param("{\"model\":\"small\",\"messages\":[]}", "messages");
 	expect_param("{\"model\":\"small\",\"messages\":[1]}", "messages[0]");
-	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"user\"}]}", "messages[0].content");
-	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role");
-	expect_param("{\"model\":\"small\",\"messages\":[{\"content\":\"x\"}]}", "messages[0].role");
+	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"user\"}]}",
+		"messages[0].content");
+	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}",
+		"messages[0].role");
+	expect_param("{\"model\":\"small\",\"messages\":[{\"content\":\"x\"}]}",
+		"messages[0].role");
 	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
 		"\"image_url\":{\"url\":\"x\"}}]}]}", "messages[0].content");
 	expect_param("{\"model\":\"small\",\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}",
@@ -161,7 +177,8 @@ static void messages_that_are_none_are_refused(void **state)
 
 static void a_body_that_is_no_json_object_is_refused(void **state)
 {
-	static const char *const bodies[] = {"", "{", "[]", "null", "1", "{\"a\":1,\"a\":2}", "{\"a\":\"\\ud800\"}", "\xff"};
+	static const char *const bodies[] = {"", "{", "[]", "null", "1", "{\"a\":1,\"a\":2}",
+		"{\"a\":\"\\ud800\"}", "\xff"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
@@ -179,7 +196,8 @@ static void a_model_is_found_or_left_to_the_core_to_refuse(void **state)
 	assert_int_equal(chat.model, CORE_NONE);
 	openai_chat_free(&chat);
 	expect_param("{" HI "}", "model");
-	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, NULL, &error));
+	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, NULL,
+		&error));
 	assert_int_equal(chat.model, 0);
 	openai_chat_free(&chat);
 }
@@ -193,7 +211,8 @@ static void errors_have_one_shape_and_say_whether_to_retry(void **state)
 	openai_error_refusal(&error, CORE_REFUSE_INSUFFICIENT_QUOTA, 0);
 	openai_error_body(&error, &out);
 	assert_int_equal(openai_error_status(&error), 429);
-	assert_non_null(strstr(out.data, "\"type\":\"insufficient_quota\",\"param\":null,\"code\":\"insufficient_quota\"}}"));
+	assert_non_null(strstr(out.data,
+		"\"type\":\"insufficient_quota\",\"param\":null,\"code\":\"insufficient_quota\"}}"));
 	buf_clear(&out);
 	openai_error_headers(&error, &out);
 	assert_string_equal(out.data, "x-should-retry: false\r\n");

@@ -1,9 +1,10 @@
-/* tests/server/serve_sim.c - the whole server with a simulated executor and a tokenizer of bytes: for tests that are
- * about sockets, money and crashes, not about models.
+/* tests/server/serve_sim.c - the whole server with a simulated executor and a tokenizer of bytes:
+ * for tests that are about sockets, money and crashes, not about models.
  *
- *	serve_sim serve --home H [--port P] [--host A] [--step-us N] [--slots N] [--context N] [--vfs lossy] [--grace S] ...
- *	    with --vfs lossy SIGUSR1 makes every sync of the database fail, SIGUSR2 heals it
- *	serve_sim admin --home H '{"op":"tenant_list"}'    the document, or a line per row
+ *   serve_sim serve --home H [--port P] [--host A] [--step-us N] [--slots N] [--context N]
+ *       [--vfs lossy] [--grace S] ...
+ *       with --vfs lossy SIGUSR1 makes every sync of the database fail, SIGUSR2 heals it
+ *   serve_sim admin --home H '{"op":"tenant_list"}'    the document, or a line per row
  */
 #include <jansson.h>
 #include <signal.h>
@@ -19,7 +20,7 @@
 #include "server/server.h"
 #include "vfs_lossy.h"
 
-/* ---- serve ------------------------------------------------------------------------------------------------------ */
+/* ---- serve ----------------------------------------------------------------------------------- */
 
 static const char *option(int argc, char **argv, const char *name, const char *otherwise)
 {
@@ -45,7 +46,8 @@ static void replay_tell(const struct server *server, const char *path)
 
 	if (home_open(&home, path, &info) == ERR_NONE &&
 		journal_file_replay(&outcome, &home, server_limits(server), &info) == ERR_NONE)
-		printf("replay %s %llu\n", outcome.actions_hash == server_actions_hash(server) ? "same" : "different",
+		printf("replay %s %llu\n", outcome.actions_hash == server_actions_hash(server)
+		? "same" : "different",
 			(unsigned long long)outcome.events);
 	else
 		printf("replay failed %s\n", info.text);
@@ -109,7 +111,7 @@ static int serve(int argc, char **argv)
 	return status;
 }
 
-/* ---- admin ------------------------------------------------------------------------------------------------------ */
+/* ---- admin ----------------------------------------------------------------------------------- */
 
 static void line_print(void *context, const char *line)
 {

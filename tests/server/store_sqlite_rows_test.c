@@ -62,8 +62,8 @@ static void commit(struct house *h, struct store *s)
 	house_stored(h);
 }
 
-/* acme pays in 1,000 (transaction 1); a request holds 350 (2) and costs 221 (3); the hold of an open
- * one grows from 203 (4) to 206 (5). */
+/* acme pays in 1,000 (transaction 1); a request holds 350 (2) and costs 221 (3); the hold of an
+ * open one grows from 203 (4) to 206 (5). */
 static void fill(void)
 {
 	struct core_limits limits = house_limits;
@@ -105,7 +105,8 @@ static void check_says(const char *text, bool idle)
 	struct store *s = store_open();
 	struct err_info info = {0};
 
-	const enum err err = idle ? store_check_idle(s, NULL, 0, &info) : store_check(s, NULL, 0, &info);
+	const enum err err = idle ? store_check_idle(s, NULL, 0, &info)
+		: store_check(s, NULL, 0, &info);
 	if (err != (text ? ERR_INPUT : ERR_NONE) || (text && !strstr(info.text, text)))
 		fail_msg("%d: \"%s\", wanted \"%s\"", (int)err, info.text, text ? text : "");
 	store_close(s);
@@ -121,19 +122,24 @@ static void finds(const char *sql, const char *text)
 	folder_open(NULL);
 }
 
-/* ---- what is found ------------------------------------------------------------------------------------ */
+/* ---- what is found --------------------------------------------------------------------------- */
 
 static void an_entry_that_was_changed_is_found(void **state)
 {
 	(void)state;
-	finds("UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 3 AND position = 1",
+	finds("UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 3 AND "
+		"position = 1",
 		": does not balance");
-	finds("UPDATE entry SET amount_nano = amount_nano - 1 WHERE transaction_id = 1 AND position = 0;"
-	      "UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 1 AND position = 1",
+	finds("UPDATE entry SET amount_nano = amount_nano - 1 WHERE transaction_id = 1 AND "
+		"position = 0;"
+	      "UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 1 AND "
+	      "position = 1",
 		"cash: the account is not the sum of its entries");
 	finds("DELETE FROM entry WHERE transaction_id = 1", "topup:1: has no entries");
-	finds("DELETE FROM entry WHERE transaction_id = 3 AND position = 0", "table ledger, row 3: bad position");
-	finds("UPDATE entry SET account_id = 3 WHERE account_id = 5 AND transaction_id = 3", "row 3: bad account_id");
+	finds("DELETE FROM entry WHERE transaction_id = 3 AND position = 0",
+		"table ledger, row 3: bad position");
+	finds("UPDATE entry SET account_id = 3 WHERE account_id = 5 AND transaction_id = 3",
+		"row 3: bad account_id");
 }
 
 static void a_balance_that_was_changed_is_found(void **state)
@@ -147,29 +153,37 @@ static void a_balance_that_was_changed_is_found(void **state)
 		"revenue: the account is not the sum of its entries");
 	finds("UPDATE account SET balance_nano = balance_nano + 1 WHERE name = 'cash'",
 		"cash: the account is not the sum of its entries");
-	finds("UPDATE tenant SET credit_nano = 1; UPDATE account SET balance_nano = -2 WHERE name = 'lease/1/acme'",
+	finds("UPDATE tenant SET credit_nano = 1; UPDATE account SET balance_nano = -2 WHERE name "
+		"= 'lease/1/acme'",
 		"acme: the account is not the sum of its entries");
-	finds("PRAGMA foreign_keys = OFF; DELETE FROM account WHERE name = 'revenue'", "a row refers to one that is not");
+	finds("PRAGMA foreign_keys = OFF; DELETE FROM account WHERE name = 'revenue'",
+		"a row refers to one that is not");
 }
 
 /* The column forbids it, so the table is made again without. */
 static void an_idempotency_key_that_is_there_twice_is_found(void **state)
 {
 	static const char again[] =
-		"CREATE TABLE other (id INTEGER PRIMARY KEY, at_ns, kind, tenant_id, request, part, idempotency);"
-		"INSERT INTO other SELECT * FROM ledger; DROP TABLE ledger; ALTER TABLE other RENAME TO ledger;"
-		"INSERT INTO ledger SELECT 99, at_ns, kind, tenant_id, request, part, idempotency FROM ledger WHERE id = 3;"
-		"INSERT INTO entry SELECT 99, position, account_id, amount_nano FROM entry WHERE transaction_id = 3";
+		"CREATE TABLE other (id INTEGER PRIMARY KEY, at_ns, kind, tenant_id, request, "
+		"part, idempotency);"
+		"INSERT INTO other SELECT * FROM ledger; DROP TABLE ledger; ALTER TABLE other "
+		"RENAME TO ledger;"
+		"INSERT INTO ledger SELECT 99, at_ns, kind, tenant_id, request, part, idempotency "
+		"FROM ledger WHERE id = 3;"
+		"INSERT INTO entry SELECT 99, position, account_id, amount_nano FROM entry WHERE "
+		"transaction_id = 3";
 
 	(void)state;
 	finds(again, ": the request was over before");
-	finds("UPDATE ledger SET idempotency = 'settle:another' WHERE id = 3", ": has another idempotency key");
+	finds("UPDATE ledger SET idempotency = 'settle:another' WHERE id = 3",
+		": has another idempotency key");
 }
 
 static void a_hold_without_a_request_or_left_open_is_found(void **state)
 {
 	(void)state;
-	finds("UPDATE ledger SET request = NULL, idempotency = 'hold:2' WHERE id = 2", "hold:2: is of no request");
+	finds("UPDATE ledger SET request = NULL, idempotency = 'hold:2' WHERE id = 2",
+		"hold:2: is of no request");
 	finds("DELETE FROM open_request", "is held for and neither over nor open");
 	finds("INSERT INTO open_request SELECT * FROM usage", "is over and open");
 	finds("DELETE FROM entry WHERE transaction_id > 3; DELETE FROM ledger WHERE id > 3",
@@ -188,7 +202,8 @@ static void a_settle_beyond_its_hold_is_found(void **state)
 {
 	(void)state;
 	finds("UPDATE entry SET amount_nano = -351 WHERE transaction_id = 3 AND position = 0;"
-	      "UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 3 AND position = 2",
+	      "UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 3 AND "
+	      "position = 2",
 		": takes another amount than is held");
 }
 
@@ -203,18 +218,24 @@ static void usage_without_a_settle_and_the_reverse_are_found(void **state)
 static void an_amount_that_is_not_tokens_times_price_is_found(void **state)
 {
 	(void)state;
-	finds("UPDATE usage SET output = output + 1", ": its amount is not its tokens times their price");
-	finds("UPDATE usage SET amount_nano = amount_nano - 1", ": its amount is not its tokens times their price");
-	finds("UPDATE price SET output_nano = output_nano + 1000000", ": its amount is not its tokens times their price");
+	finds("UPDATE usage SET output = output + 1",
+		": its amount is not its tokens times their price");
+	finds("UPDATE usage SET amount_nano = amount_nano - 1",
+		": its amount is not its tokens times their price");
+	finds("UPDATE price SET output_nano = output_nano + 1000000",
+		": its amount is not its tokens times their price");
 }
 
 static void a_wrong_sequence_is_found(void **state)
 {
 	(void)state;
-	finds("UPDATE ledger SET part = 2, idempotency = replace(idempotency, ':1', ':2') WHERE id = 5",
+	finds("UPDATE ledger SET part = 2, idempotency = replace(idempotency, ':1', ':2') WHERE id "
+		"= 5",
 		": a part of the hold is missing or double");
-	finds("UPDATE ledger SET request = (SELECT request FROM ledger WHERE id = 2), part = 1, idempotency = 'hold:' || "
-	      "(SELECT request FROM ledger WHERE id = 2) || ':1' WHERE id = 5", ": holds for a request that is over");
+	finds("UPDATE ledger SET request = (SELECT request FROM ledger WHERE id = 2), part = 1, "
+		"idempotency = 'hold:' || "
+	      "(SELECT request FROM ledger WHERE id = 2) || ':1' WHERE id = 5",
+	      ": holds for a request that is over");
 	finds("UPDATE price SET version = 2", "prices: versions have a gap");
 }
 
@@ -222,7 +243,8 @@ static void a_file_that_is_damaged_is_found(void **state)
 {
 	(void)state;
 	/* an index that is not that of its table */
-	finds("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '(request)', '(kind)') "
+	finds("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, "
+		"'(request)', '(kind)') "
 	      "WHERE name = 'ledger_request'", "the file is damaged");
 }
 
@@ -231,13 +253,18 @@ static void many_requests_are_read_in_order(void **state)
 {
 	static const char more[] =
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
-		"INSERT INTO ledger SELECT 1000 + i, 0, 'hold', 2, printf('req_%032x', i * 7919 % 2003), 0, "
+		"INSERT INTO ledger SELECT 1000 + i, 0, 'hold', 2, printf('req_%032x', i * 7919 % "
+		"2003), 0, "
 		"printf('hold:req_%032x:0', i * 7919 % 2003) FROM n;"
-		"INSERT INTO ledger SELECT id + 10000, 0, 'release', 2, request, 0, 'release:' || request FROM ledger "
+		"INSERT INTO ledger SELECT id + 10000, 0, 'release', 2, request, 0, 'release:' || "
+		"request FROM ledger "
 		"WHERE id > 1000;"
-		"INSERT INTO entry SELECT id, 0, CASE WHEN id < 10000 THEN 5 ELSE 6 END, -3 FROM ledger WHERE id > 1000;"
-		"INSERT INTO entry SELECT id, 1, CASE WHEN id < 10000 THEN 6 ELSE 5 END, 3 FROM ledger WHERE id > 1000;"
-		"INSERT INTO usage SELECT request, 2, 0, 'poet', 1, 0, 1, 0, 1, 0, 'error', 0 FROM ledger WHERE id > 10000;";
+		"INSERT INTO entry SELECT id, 0, CASE WHEN id < 10000 THEN 5 ELSE 6 END, -3 FROM "
+		"ledger WHERE id > 1000;"
+		"INSERT INTO entry SELECT id, 1, CASE WHEN id < 10000 THEN 6 ELSE 5 END, 3 FROM "
+		"ledger WHERE id > 1000;"
+		"INSERT INTO usage SELECT request, 2, 0, 'poet', 1, 0, 1, 0, 1, 0, 'error', 0 FROM "
+		"ledger WHERE id > 10000;";
 
 	(void)state;
 	fill();
@@ -250,17 +277,28 @@ static void many_requests_are_read_in_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_entry_that_was_changed_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(a_balance_that_was_changed_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(an_idempotency_key_that_is_there_twice_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(a_hold_without_a_request_or_left_open_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(where_no_server_runs_nothing_may_be_open, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(a_settle_beyond_its_hold_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(usage_without_a_settle_and_the_reverse_are_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(an_amount_that_is_not_tokens_times_price_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(a_wrong_sequence_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(a_file_that_is_damaged_is_found, folder_open, folder_close),
-		cmocka_unit_test_setup_teardown(many_requests_are_read_in_order, folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(an_entry_that_was_changed_is_found, folder_open,
+			folder_close),
+		cmocka_unit_test_setup_teardown(a_balance_that_was_changed_is_found, folder_open,
+		folder_close),
+		cmocka_unit_test_setup_teardown(an_idempotency_key_that_is_there_twice_is_found,
+		folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(a_hold_without_a_request_or_left_open_is_found,
+		folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(where_no_server_runs_nothing_may_be_open,
+		folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(a_settle_beyond_its_hold_is_found, folder_open,
+		folder_close),
+		cmocka_unit_test_setup_teardown(usage_without_a_settle_and_the_reverse_are_found,
+		folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(an_amount_that_is_not_tokens_times_price_is_found,
+		folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(a_wrong_sequence_is_found, folder_open,
+		folder_close),
+		cmocka_unit_test_setup_teardown(a_file_that_is_damaged_is_found, folder_open,
+		folder_close),
+		cmocka_unit_test_setup_teardown(many_requests_are_read_in_order, folder_open,
+		folder_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

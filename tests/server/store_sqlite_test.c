@@ -1,4 +1,5 @@
-/* tests/server/store_sqlite_test.c - the store in SQLite keeps the promises of every store; what was bent is found.
+/* tests/server/store_sqlite_test.c - the store in SQLite keeps the promises of every store; what
+ * was bent is found.
  *
  * The store is filled through the core, as in life; then the file is touched by another hand.
  */
@@ -38,7 +39,8 @@ static int folder_close(void **state)
 
 static struct store *open_with(const char *currency, const char *vfs)
 {
-	const struct store_sqlite_config config = {.path = path, .currency = currency, .records_max = 64, .vfs = vfs};
+	const struct store_sqlite_config config = {.path = path, .currency = currency,
+		.records_max = 64, .vfs = vfs};
 	struct err_info info = {0};
 	struct store *s = NULL;
 
@@ -91,7 +93,7 @@ static void check_is(struct store *s, enum err err, const char *text)
 		fail_msg("%d: %s, wanted: %s", (int)info.code, info.text, text ? text : "no error");
 }
 
-/* ---- for store_contract.h ----------------------------------------------------------------------------- */
+/* ---- for store_contract.h -------------------------------------------------------------------- */
 
 static struct store *open_lossy(void)
 {
@@ -136,7 +138,7 @@ static void a_file_that_was_taken_away_is_written_to_no_more(void **state)
 	store_close(s);
 }
 
-/* ---- what is remembered ------------------------------------------------------------------------------- */
+/* ---- what is remembered ---------------------------------------------------------------------- */
 
 static void lists_show_what_was_asked_for(void **state)
 {
@@ -186,7 +188,7 @@ static void only_its_owner_may_read_the_file(void **state)
 	assert_int_equal(status.st_mode & 0777, 0600);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static sqlite3_mem_methods system_memory;
 static int64_t fail_after;      /* 1: the next allocation fails; 0: none does */
@@ -237,7 +239,8 @@ static void each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept(void 
 		uint64_t durable = 0;
 
 		h.length[2] = 7;
-		house_send(&h, (struct core_event){.kind = CORE_ASK, .u.ask = {.handle = 2, .caller = house_key(2),
+		house_send(&h, (struct core_event){.kind = CORE_ASK,
+			.u.ask = {.handle = 2, .caller = house_key(2),
 			.request = {.high = 78, .low = (uint64_t)n}}});
 		house_arrive(&h, 2, 100, 50);
 		house_run_all(&h);
@@ -252,7 +255,8 @@ static void each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept(void 
 		if (err) {
 			store_append(s, &retry);
 			if (store_commit(s, &durable, &info))
-				fail_msg("after allocation %lld failed: %s", (long long)n, info.text);
+				fail_msg("after allocation %lld failed: %s", (long long)n,
+					info.text);
 		}
 		assert_int_equal(durable, h.given);
 		house_stored(&h);
@@ -263,12 +267,13 @@ static void each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept(void 
 	house_close(&h);
 }
 
-/* ---- what another hand did to it ------------------------------------------------------------------------ */
+/* ---- what another hand did to it ------------------------------------------------------------- */
 
 static void each_way_to_be_wrong_is_found(void **state)
 {
 	static const char *const bends[][2] = {
-		{"UPDATE account SET balance_nano = balance_nano + 1 WHERE name = 'lease/1/acme'", "not the sum of its entries"},
+		{"UPDATE account SET balance_nano = balance_nano + 1 WHERE name = 'lease/1/acme'",
+			"not the sum of its entries"},
 		{"UPDATE entry SET amount_nano = amount_nano + 1 WHERE transaction_id = 3 AND position = 0", ""},
 		{"DELETE FROM entry WHERE transaction_id = 3", "no entries"},
 		{"DELETE FROM usage", "no usage row"},
@@ -277,7 +282,8 @@ static void each_way_to_be_wrong_is_found(void **state)
 		{"UPDATE usage SET amount_nano = amount_nano - 1", ""},
 		{"INSERT INTO open_request SELECT * FROM usage", "over and open"},
 		{"UPDATE entry SET account_id = 3 WHERE account_id = 5 AND transaction_id = 3", ""},
-		{"INSERT INTO ledger SELECT 99, at_ns, kind, tenant_id, request, part, 'again' FROM ledger WHERE kind = 'settle';"
+		{"INSERT INTO ledger SELECT 99, at_ns, kind, tenant_id, request, part, 'again' "
+			"FROM ledger WHERE kind = 'settle';"
 		 "INSERT INTO entry SELECT 99, position, account_id, 0 FROM entry WHERE transaction_id = 3", ""},
 		{"UPDATE price SET output_nano = output_nano + 1000000", "its tokens times"},
 		{"PRAGMA foreign_keys = OFF; UPDATE usage SET tenant_id = 77", "is not there"},
@@ -305,7 +311,8 @@ static void more_billed_than_the_journal_has_seen_is_found(void **state)
 	(void)state;
 	filled_and_closed();
 	struct store *s = open_store();
-	struct store_fact fact = {.request = store_list(s, NULL, NULL).last_usage.request, .tokens = 6, .complete = true};
+	struct store_fact fact = {.request = store_list(s, NULL, NULL).last_usage.request,
+		.tokens = 6, .complete = true};
 	assert_int_equal(store_check(s, &fact, 1, &info), ERR_INPUT);
 	fact.tokens = 7;
 	info = (struct err_info){0};

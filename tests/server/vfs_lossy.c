@@ -1,4 +1,5 @@
-/* tests/server/vfs_lossy.c - see vfs_lossy.h. Locks and the shared memory of the log's index are the system's own. */
+/* tests/server/vfs_lossy.c - see vfs_lossy.h. Locks and the shared memory of the log's index are
+ * the system's own. */
 #include "vfs_lossy.h"
 
 #include <assert.h>
@@ -11,7 +12,8 @@
 
 #define IMAGES_MAX 16
 #define PATH_BYTES 4096
-#define SLICE      65536    /* the system's file system takes no more at once than a page can have */
+/* the system's file system takes no more at once than a page can have */
+#define SLICE      65536
 
 /* What the process sees of one file; shared by its connections. */
 struct image {
@@ -94,7 +96,8 @@ static int image_load(struct image *image, sqlite3_file *real)
 	image->size = size;
 	int status_read = SQLITE_OK;
 	for (sqlite3_int64 at = 0; at < size && status_read == SQLITE_OK; at += SLICE)
-		status_read = real->pMethods->xRead(real, image->bytes + at, (int)(size - at < SLICE ? size - at : SLICE), at);
+		status_read = real->pMethods->xRead(real, image->bytes + at,
+			(int)(size - at < SLICE ? size - at : SLICE), at);
 	return status_read;
 }
 
@@ -122,7 +125,7 @@ static int image_open(struct image **out, const char *path, sqlite3_file *real)
 	return status;
 }
 
-/* ---- a file ------------------------------------------------------------------------------------------------- */
+/* ---- a file ---------------------------------------------------------------------------------- */
 
 /* The last connection that closes takes its unsynced writes with it. */
 static int lossy_close(sqlite3_file *file)
@@ -202,10 +205,12 @@ static int image_sync(struct image *image, sqlite3_file *real)
 
 	if (image->shrunk)
 		status = real->pMethods->xTruncate(real, image->size);
-	for (sqlite3_int64 at = image->dirty_from; at < image->dirty_to && status == SQLITE_OK; at += SLICE) {
+	for (sqlite3_int64 at = image->dirty_from; at < image->dirty_to && status == SQLITE_OK;
+		at += SLICE) {
 		const sqlite3_int64 left = image->dirty_to - at;
 
-		status = real->pMethods->xWrite(real, image->bytes + at, (int)(left < SLICE ? left : SLICE), at);
+		status = real->pMethods->xWrite(real, image->bytes + at,
+			(int)(left < SLICE ? left : SLICE), at);
 	}
 	if (status == SQLITE_OK) {
 		image->dirty_from = image->dirty_to = 0;
@@ -323,9 +328,10 @@ static const sqlite3_io_methods METHODS = {
 	.xShmUnmap = lossy_shm_unmap,
 };
 
-/* ---- the file system ------------------------------------------------------------------------------------------- */
+/* ---- the file system ------------------------------------------------------------------------- */
 
-static int lossy_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int *flags_out)
+static int lossy_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags,
+	int *flags_out)
 {
 	struct lossy_file *lossy = of(file);
 	int status;

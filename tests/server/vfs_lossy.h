@@ -1,5 +1,5 @@
-/* tests/server/vfs_lossy.h - a file system under SQLite that loses every write that was not synced when the process
- * is killed: what loss of power does to a database, without a power switch.
+/* tests/server/vfs_lossy.h - a file system under SQLite that loses every write that was not synced
+ * when the process is killed: what loss of power does to a database, without a power switch.
  *
  *	write --> image in memory --xSync--> file          kill -9 leaves only the file
  */

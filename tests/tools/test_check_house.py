@@ -8,13 +8,13 @@ import pytest
 CHECK = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "check_house.py")
 
 
-def check(tmp_path, path, body, role=None):
+def check(tmp_path, path, body, role=None, top="src"):
     """Findings (without their path) for one file on an otherwise empty house."""
-    file = tmp_path / "src" / path
+    file = tmp_path / top / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text((role or f"/* {path} - a test. */\n") + body + "\n", encoding="utf-8")
     run = subprocess.run([sys.executable, CHECK, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    findings = [line for line in run.stdout.splitlines() if line.startswith("src/")]
+    findings = [line for line in run.stdout.splitlines() if line.startswith(f"{top}/")]
     assert run.returncode == (1 if findings else 0)
     return findings
 
@@ -76,3 +76,16 @@ def test_long_files_are_found_but_tables_may_be_long(tmp_path):
 
 def test_a_folder_that_is_no_floor_is_found(tmp_path):
     assert len(check(tmp_path, "cellar/a.c", "int a;")) == 1
+
+
+@pytest.mark.parametrize("line", [
+    "x" * 101, "\t" * 12 + "x" * 5, "\t/* " + "春" * 45 + " */", "\t" * 12 + 'xxxxx"a"',
+])
+def test_lines_of_more_than_100_columns_are_found(tmp_path, line):
+    assert check(tmp_path, "model/a.c", line)[0].startswith("src/model/a.c:2: ")
+    assert check(tmp_path, "model/a_test.c", line, top="tests")[0].startswith("tests/model/a_test.c:2: ")
+
+
+@pytest.mark.parametrize("line", ["x" * 100, "\t" * 12 + "x" * 4, "\t/* " + "春" * 42 + " */", 'f("' + "x" * 200 + '");'])
+def test_lines_of_100_columns_and_uncut_strings_pass(tmp_path, line):
+    assert check(tmp_path, "model/a.c", line) == []

@@ -1,8 +1,8 @@
 /* chip/cpu/attend_ref.c - attention of one query over its keys, page by page.
  *
- * Per page: scores, the new maximum, then what was summed so far is scaled down to it and the page's
- * weighted values are added key by key. The maximum is exact, so only the order of pages and keys,
- * counted from the start of the sequence, decides the bits.
+ * Per page: scores, the new maximum, then what was summed so far is scaled down to it and the
+ * page's weighted values are added key by key. The maximum is exact, so only the order of pages and
+ * keys, counted from the start of the sequence, decides the bits.
  */
 #include "chip/cpu/kernels_ref.h"
 
@@ -57,7 +57,8 @@ static void add_page(const struct cpu_attend *a, const uint8_t *page, const stru
 		float sum = query->out[d] * shrink;
 
 		for (uint32_t j = 0; j < keys; j++)
-			sum = fmaf(weights[j], element(a, page, values + (size_t)j * a->head_dim + d), sum);
+			sum = fmaf(weights[j], element(a, page, values + (size_t)j * a->head_dim +
+				d), sum);
 		query->out[d] = sum;
 	}
 }

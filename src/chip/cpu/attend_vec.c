@@ -1,10 +1,11 @@
-/* chip/cpu/attend_vec.c - attend_ref.c in vectors: of keys for the scores, of dimensions for the values.
+/* chip/cpu/attend_vec.c - attend_ref.c in vectors: of keys for the scores, of
+ * dimensions for the values.
  *
  *	scores    VEC_QUERY queries x 32 keys in registers, over the dimensions one by one
  *	values    VEC_QUERY queries x 4 vectors of dimensions in registers, over the keys one by one
  *
- * A page goes past all queries before the next one: it comes from memory once. Queries of one tile that
- * see different parts of a page (its rows follow one another) take that page one by one.
+ * A page goes past all queries before the next one: it comes from memory once. Queries of one tile
+ * that see different parts of a page (its rows follow one another) take that page one by one.
  */
 #include "chip/cpu/kernels_vec.h"
 
@@ -25,9 +26,11 @@ VEC_INLINE vec load_element(const uint8_t *base, size_t index, const enum chip_t
 	return vec_load((const float *)(const void *)base + index);
 }
 
-/* weights[m][j] = q_m . key_j * scale, for a whole page; keys that nobody sees give numbers nobody uses. */
-VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page, const struct cpu_query *queries,
-	float (*weights)[CHIP_PAGE_TOKENS], const uint32_t count, const enum chip_type type)
+/* weights[m][j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
+ * numbers nobody uses. */
+VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
+	const struct cpu_query *queries, float (*weights)[CHIP_PAGE_TOKENS], const uint32_t count,
+	const enum chip_type type)
 {
 	vec sums[VEC_QUERY][KEY_VECTORS];
 
@@ -39,7 +42,8 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page, cons
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < KEY_VECTORS; j++) {
-			const vec keys = load_element(page, (size_t)d * CHIP_PAGE_TOKENS + j * VEC_LANES, type);
+			const vec keys = load_element(page, (size_t)d * CHIP_PAGE_TOKENS +
+				j * VEC_LANES, type);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
@@ -49,7 +53,8 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page, cons
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < KEY_VECTORS; j++)
-			vec_store(weights[m] + j * VEC_LANES, vec_mul(sums[m][j], vec_set(a->scale)));
+			vec_store(weights[m] + j * VEC_LANES,
+				vec_mul(sums[m][j], vec_set(a->scale)));
 }
 
 /* Scores to weights; returns by how much what was summed before shrinks. */
@@ -63,7 +68,8 @@ static float weigh_page(float *weights, uint32_t keys, struct progress *p)
 	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
 		const vec s = vec_load(weights + j * VEC_LANES);
 
-		largest = vec_max(vec_first(vec_lanes_at(j * VEC_LANES, keys), s, largest), largest);
+		largest = vec_max(vec_first(vec_lanes_at(j * VEC_LANES, keys), s, largest),
+			largest);
 	}
 	const float top = vec_largest_lane(largest);
 
@@ -85,8 +91,9 @@ static float weigh_page(float *weights, uint32_t keys, struct progress *p)
 }
 
 /* out = out * shrink + the page's weighted values, for some vectors of dimensions. */
-VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values, const struct cpu_query *queries,
-	float (*weights)[CHIP_PAGE_TOKENS], const float *shrink, uint32_t keys, uint32_t d,
+VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values,
+	const struct cpu_query *queries, float (*weights)[CHIP_PAGE_TOKENS], const float *shrink,
+	uint32_t keys, uint32_t d,
 	const uint32_t count, const uint32_t vectors, const enum chip_type type)
 {
 	vec sums[VEC_QUERY][VALUE_VECTORS];
@@ -95,11 +102,13 @@ VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values, co
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++)
-			sums[m][i] = vec_mul(vec_load(queries[m].out + d + i * VEC_LANES), vec_set(shrink[m]));
+			sums[m][i] = vec_mul(vec_load(queries[m].out + d + i * VEC_LANES),
+				vec_set(shrink[m]));
 	for (uint32_t j = 0; j < keys; j++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
-			const vec v = load_element(values, (size_t)j * a->head_dim + d + i * VEC_LANES, type);
+			const vec v = load_element(values, (size_t)j * a->head_dim + d +
+				i * VEC_LANES, type);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
@@ -113,8 +122,9 @@ VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values, co
 }
 
 /* count queries that all see keys of this page. */
-VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page, const struct cpu_query *queries,
-	struct progress *progress, uint32_t keys, const uint32_t count, const enum chip_type type)
+VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page,
+	const struct cpu_query *queries, struct progress *progress, uint32_t keys,
+	const uint32_t count, const enum chip_type type)
 {
 	const size_t size = type == CHIP_F16 ? 2 : 4;
 	const uint8_t *values = page + (size_t)a->head_dim * CHIP_PAGE_TOKENS * size;
@@ -127,7 +137,8 @@ VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page, con
 	for (uint32_t m = 0; m < count; m++)
 		shrink[m] = weigh_page(weights[m], keys, &progress[m]);
 	for (; d + wide <= a->head_dim; d += wide)
-		add_values(a, values, queries, weights, shrink, keys, d, count, VALUE_VECTORS, type);
+		add_values(a, values, queries, weights, shrink, keys, d, count, VALUE_VECTORS,
+			type);
 	for (; d < a->head_dim; d += VEC_LANES)
 		add_values(a, values, queries, weights, shrink, keys, d, count, 1, type);
 }
@@ -141,7 +152,8 @@ static uint32_t keys_in_page(const struct cpu_query *query, uint32_t first)
 
 /* Queries [0, count), in groups as long as they see the same keys. */
 VEC_INLINE void attend_queries(const struct cpu_attend *a, const uint8_t *page, uint32_t first,
-	const struct cpu_query *queries, struct progress *progress, uint32_t count, const enum chip_type type)
+	const struct cpu_query *queries, struct progress *progress, uint32_t count,
+	const enum chip_type type)
 {
 	uint32_t i = 0;
 
@@ -149,7 +161,8 @@ VEC_INLINE void attend_queries(const struct cpu_attend *a, const uint8_t *page, 
 		const uint32_t keys = keys_in_page(&queries[i], first);
 		uint32_t same = 1;
 
-		while (same < VEC_QUERY && i + same < count && keys_in_page(&queries[i + same], first) == keys)
+		while (same < VEC_QUERY && i + same < count &&
+			keys_in_page(&queries[i + same], first) == keys)
 			same++;
 		if (same == VEC_QUERY && keys > 0) {
 			attend_page(a, page, queries + i, progress + i, keys, VEC_QUERY, type);
@@ -162,7 +175,8 @@ VEC_INLINE void attend_queries(const struct cpu_attend *a, const uint8_t *page, 
 	}
 }
 
-static void finish_query(const struct cpu_attend *a, const struct cpu_query *query, const struct progress *p)
+static void finish_query(const struct cpu_attend *a, const struct cpu_query *query,
+	const struct progress *p)
 {
 	const vec factor = vec_set(1.0F / p->sum);
 

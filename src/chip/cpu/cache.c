@@ -66,8 +66,8 @@ static int64_t marks_bytes(const struct chip_cache *c)
 	return ((int64_t)c->layout.slots + c->layout.states) * (int64_t)sizeof(uint32_t);
 }
 
-enum err cpu_cache_open(struct chip *chip, struct chip_cache **out, const struct chip_cache_layout *layout,
-	struct err_info *info)
+enum err cpu_cache_open(struct chip *chip, struct chip_cache **out,
+	const struct chip_cache_layout *layout, struct err_info *info)
 {
 	struct cpu_chip *cpu = (struct cpu_chip *)chip;
 	struct cpu_cache *c = mem_alloc(1, sizeof(*c));
@@ -121,7 +121,7 @@ void cpu_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, 
 		c->state_floats * sizeof(float));
 }
 
-/* ---- slots -------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static uint16_t *slot_counts(const struct cpu_cache *c, uint32_t slot)
 {
@@ -130,8 +130,9 @@ static uint16_t *slot_counts(const struct cpu_cache *c, uint32_t slot)
 
 static bool has_penalties(const struct chip_sampling *s)
 {
-	return s->repetition_penalty < 1.0F || s->repetition_penalty > 1.0F || s->presence_penalty < 0.0F ||
-		s->presence_penalty > 0.0F || s->frequency_penalty < 0.0F || s->frequency_penalty > 0.0F;
+	return s->repetition_penalty < 1.0F || s->repetition_penalty > 1.0F ||
+		s->presence_penalty < 0.0F || s->presence_penalty > 0.0F ||
+		s->frequency_penalty < 0.0F || s->frequency_penalty > 0.0F;
 }
 
 void cpu_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,

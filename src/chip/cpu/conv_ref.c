@@ -1,4 +1,5 @@
-/* chip/cpu/conv_ref.c - causal depthwise convolution and silu, channel by channel through the rows. */
+/* chip/cpu/conv_ref.c - causal depthwise convolution and silu, channel by channel
+ * through the rows. */
 #include "chip/cpu/kernels_ref.h"
 
 #include <math.h>
@@ -8,7 +9,8 @@
 static void conv_channel(const struct cpu_conv *c, uint32_t channel)
 {
 	const uint32_t kept = c->width - 1;
-	float inputs[CHIP_CONV_WIDTH_MAX];  /* the last ones, oldest first; inputs[kept] is the current one */
+	float inputs[CHIP_CONV_WIDTH_MAX];  /* the last ones, oldest first; inputs[kept] is
+					     * the current one */
 
 	for (uint32_t j = 0; j < kept; j++)
 		inputs[j] = c->state_in ? c->state_in[(size_t)j * c->channels + channel] : 0.0F;

@@ -1,7 +1,7 @@
 /* chip/cpu/conv_vec.c - conv_ref.c in vectors of channels.
  *
- * The rows are overwritten as they are used, so the last inputs are kept in a ring of rows of this share:
- * slot t mod width holds the input of row t - (width - 1).
+ * The rows are overwritten as they are used, so the last inputs are kept in a ring of rows of this
+ * share: slot t mod width holds the input of row t - (width - 1).
  */
 #include "chip/cpu/kernels_vec.h"
 
@@ -12,7 +12,8 @@ struct ring {
 };
 
 /* One row: oldest tap first. first_slot is where the oldest input lies. */
-static void conv_row(const struct cpu_conv *c, const struct ring *ring, uint32_t first_slot, float *data)
+static void conv_row(const struct cpu_conv *c, const struct ring *ring, uint32_t first_slot,
+	float *data)
 {
 	for (uint32_t i = 0; i < c->count; i += VEC_LANES) {
 		const uint32_t n = vec_lanes_at(i, c->count);
@@ -38,7 +39,8 @@ void VEC_NAME(conv)(const struct cpu_conv *c)
 
 	for (uint32_t j = 0; j < kept; j++) {
 		if (c->state_in)
-			memcpy(ring.rows[j], c->state_in + (size_t)j * c->channels + c->first, bytes);
+			memcpy(ring.rows[j], c->state_in + (size_t)j * c->channels + c->first,
+				bytes);
 		else
 			memset(ring.rows[j], 0, bytes);
 	}
@@ -50,6 +52,6 @@ void VEC_NAME(conv)(const struct cpu_conv *c)
 		oldest = (oldest + 1) % c->width;
 	}
 	for (uint32_t j = 0; j < kept; j++)
-		memcpy(c->state_out + (size_t)j * c->channels + c->first, ring.rows[(oldest + j) % c->width],
-			bytes);
+		memcpy(c->state_out + (size_t)j * c->channels + c->first,
+			ring.rows[(oldest + j) % c->width], bytes);
 }

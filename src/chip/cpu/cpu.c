@@ -1,4 +1,5 @@
-/* chip/cpu/cpu.c - the CPU as a chip: what it is, how much memory it may take, and its driver table. */
+/* chip/cpu/cpu.c - the CPU as a chip: what it is, how much memory it may take, and
+ * its driver table. */
 #include "chip/cpu/cpu.h"
 
 #include <assert.h>
@@ -16,9 +17,10 @@
 #define PROC_FILE_MAX (4 << 20)
 #define WEIGHT_TYPES  "f32 f16 bf16 q8_0 q4_0"
 
-/* ---- what the system says ----------------------------------------------------------------------- */
+/* ---- what the system says -------------------------------------------------------------------- */
 
-/* Copies what follows "key ... :" on the first line that begins with key; false when there is none. */
+/* Copies what follows "key ... :" on the first line that begins with key; false
+ * when there is none. */
 static bool find_line(const char *text, const char *key, char *out, size_t size)
 {
 	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
@@ -63,7 +65,7 @@ static int64_t free_bytes(void)
 	return math_min_i64(meminfo_bytes("MemAvailable"), cgroup_memory_free_bytes(""));
 }
 
-/* ---- list, describe ----------------------------------------------------------------------------- */
+/* ---- list, describe -------------------------------------------------------------------------- */
 
 static void describe(struct chip_info *out, const char *isa, const char *isas, uint32_t cores,
 	int64_t memory_bytes)
@@ -102,7 +104,7 @@ static void cpu_describe(const struct chip *chip, struct chip_info *out)
 	describe(out, cpu->kernels.name, cpu->isas, cpu_pool_threads(cpu->pool), cpu->memory_max);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
 	struct err_info *info)
@@ -136,7 +138,7 @@ static int64_t cpu_memory_used(const struct chip *chip)
 	return ((const struct cpu_chip *)chip)->memory_used;
 }
 
-/* ---- open, close -------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 static void cpu_close(struct chip *chip)
 {
@@ -178,11 +180,12 @@ static enum err cpu_open(struct chip **out, const struct chip_config *config, st
 	char names[128];
 
 	if (config->device != 0)
-		return err_set(info, ERR_NOT_FOUND, "there is one cpu, and no device %u of its kind", config->device);
+		return err_set(info, ERR_NOT_FOUND,
+			"there is one cpu, and no device %u of its kind", config->device);
 	if (!cpu_isa_find(config->isa, &kernels)) {
 		cpu_isa_names(names, sizeof(names));
-		return err_set(info, ERR_UNSUPPORTED, "this machine cannot run \"%s\"; it can run: %s",
-			config->isa, names);
+		return err_set(info, ERR_UNSUPPORTED,
+			"this machine cannot run \"%s\"; it can run: %s", config->isa, names);
 	}
 	return cpu_open_kernels(out, &kernels, config, info);
 }

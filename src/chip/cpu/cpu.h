@@ -1,4 +1,5 @@
-/* chip/cpu/cpu.h - what the files of the CPU chip share: its structs behind the opaque ones of chip.h. */
+/* chip/cpu/cpu.h - what the files of the CPU chip share: its structs behind the
+ * opaque ones of chip.h. */
 #ifndef CHIP_CPU_CPU_H
 #define CHIP_CPU_CPU_H
 
@@ -24,7 +25,7 @@ struct cpu_chip {
 	uint32_t steps_in_flight;
 };
 
-/* ---- weight.c ----------------------------------------------------------------------------------- */
+/* ---- weight.c -------------------------------------------------------------------------------- */
 
 struct cpu_weight {
 	struct chip_weight base;
@@ -45,7 +46,7 @@ struct cpu_vector {
 /* One row of the packed matrix, exactly. */
 void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out);
 
-/* ---- cache.c ------------------------------------------------------------------------------------ */
+/* ---- cache.c --------------------------------------------------------------------------------- */
 
 struct cpu_slot {
 	struct chip_sampling sampling;
@@ -55,7 +56,8 @@ struct cpu_slot {
 
 struct cpu_cache {
 	struct chip_cache base;
-	uint8_t *pages;             /* [pages][layers][kv_heads] of keys and values, see kernels.h */
+	uint8_t *pages;             /* [pages][layers][kv_heads] of keys and
+				     * values, see kernels.h */
 	size_t page_bytes;
 	size_t head_bytes;
 	float *states;              /* [states][delta_layers] of convolution inputs, then S */
@@ -64,12 +66,14 @@ struct cpu_cache {
 	size_t delta_floats;
 	struct cpu_slot *slots;
 	uint16_t *counts;           /* [slots][vocab]: CPU_SLOT_PROMPT, CPU_SLOT_COUNT */
-	uint32_t *marks;            /* [slots + states]: of the step that last named it, to find doubles */
+	uint32_t *marks;            /* [slots + states]: of the step that last named it,
+				     * to find doubles */
 	uint32_t mark;
 };
 
 /* A token has been chosen for the slot's answer. */
-static inline void cpu_slot_count(struct cpu_slot *slot, uint16_t *counts, uint32_t vocab, uint32_t token)
+static inline void cpu_slot_count(struct cpu_slot *slot, uint16_t *counts, uint32_t vocab,
+	uint32_t token)
 {
 	slot->last = token;
 	if (slot->counts && token < vocab && (counts[token] & CPU_SLOT_COUNT) < CPU_SLOT_COUNT)
@@ -91,7 +95,7 @@ static inline float *cpu_cache_delta(const struct cpu_cache *c, uint32_t state, 
 	return cpu_cache_conv(c, state, layer) + c->conv_floats;
 }
 
-/* ---- program.c ---------------------------------------------------------------------------------- */
+/* ---- program.c ------------------------------------------------------------------------------- */
 
 /* Rows of one sequence that attention takes together. */
 struct cpu_tile {
@@ -115,7 +119,8 @@ struct cpu_step {
 	uint32_t tile_count;
 	struct chip_row *rows;              /* [rows_max] */
 	uint32_t *tokens_before;            /* [rows_max]: of its sequence, before the row */
-	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to the copies below */
+	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to
+					     * the copies below */
 	uint32_t *first_rows;               /* [sequences_max] */
 	uint32_t *first_wanted;             /* [sequences_max + 1]: index into wanted */
 	uint32_t *pages;                    /* [CHIP_STEP_PAGES_MAX] */
@@ -178,17 +183,18 @@ struct cpu_program {
 	struct cpu_step steps[CHIP_STEPS_MAX];
 };
 
-/* ---- ops.c, sample_ref.c ------------------------------------------------------------------------ */
+/* ---- ops.c, sample_ref.c --------------------------------------------------------------------- */
 
 void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker);
 
-/* The next token of a sequence for a row of logits, by its slot; position counts from the sequence's
- * start. CHIP_NONE: not finite, or nothing allowed. */
+/* The next token of a sequence for a row of logits, by its slot; position counts from the
+ * sequence's start. CHIP_NONE: not finite, or nothing allowed. */
 uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
-	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask, const float *logits,
+	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
+	const float *logits,
 	uint32_t vocab, uint32_t position, float *logprob, bool *finite);
 
-/* ---- the driver's functions --------------------------------------------------------------------- */
+/* ---- the driver's functions ------------------------------------------------------------------ */
 
 /* Memory of the chip: counted, limited, zeroed; what says what it is for, in the error. */
 enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
@@ -204,27 +210,29 @@ enum err cpu_measure(struct chip *chip, struct chip_rates *out, struct err_info 
 enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const struct chip_matrix *m,
 	struct err_info *info);
 void cpu_weight_close(struct chip *chip, struct chip_weight *w);
-enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const float *values, size_t count,
-	struct err_info *info);
+enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const float *values,
+	size_t count, struct err_info *info);
 void cpu_vector_close(struct chip *chip, struct chip_vector *v);
 
 int64_t cpu_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
 int64_t cpu_cache_state_bytes(const struct chip *chip, const struct chip_cache_layout *layout);
-enum err cpu_cache_open(struct chip *chip, struct chip_cache **out, const struct chip_cache_layout *layout,
-	struct err_info *info);
+enum err cpu_cache_open(struct chip *chip, struct chip_cache **out,
+	const struct chip_cache_layout *layout, struct err_info *info);
 void cpu_cache_close(struct chip *chip, struct chip_cache *cache);
 void cpu_state_copy(struct chip *chip, struct chip_cache *cache, uint32_t from, uint32_t to);
 void cpu_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
 	const struct chip_sampling *sampling, const uint32_t *prompt, uint32_t prompt_count,
 	const uint32_t *answer, uint32_t answer_count);
 
-enum err cpu_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
-	const struct chip_cache_layout *layout, struct err_info *info);
+enum err cpu_program_open(struct chip *chip, struct chip_program **out,
+	const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+	struct err_info *info);
 void cpu_program_close(struct chip *chip, struct chip_program *program);
 
 enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
 	struct err_info *info);
-enum err cpu_wait(struct chip *chip, uint64_t ticket, struct chip_output *output, struct err_info *info);
+enum err cpu_wait(struct chip *chip, uint64_t ticket, struct chip_output *output,
+	struct err_info *info);
 
 #endif

@@ -18,7 +18,8 @@ static void delta_column(const struct cpu_delta *d, uint32_t column, uint32_t ro
 
 	for (uint32_t i = 0; i < d->k_dim; i++)
 		seen = fmaf(state[(size_t)i * d->v_dim] * decay, k[i], seen);
-	const float change = d->beta[row * d->gate_stride] * (d->v[row * d->v_stride + column] - seen);
+	const float change = d->beta[row * d->gate_stride] * (d->v[row * d->v_stride + column] -
+		seen);
 
 	for (uint32_t i = 0; i < d->k_dim; i++) {
 		const float s = fmaf(k[i], change, state[(size_t)i * d->v_dim] * decay);

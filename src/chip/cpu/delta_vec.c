@@ -1,11 +1,12 @@
-/* chip/cpu/delta_vec.c - delta_ref.c in vectors of columns, up to CPU_DELTA_COLUMNS of them in registers.
+/* chip/cpu/delta_vec.c - delta_ref.c in vectors of columns, up to CPU_DELTA_COLUMNS of
+ * them in registers.
  *
- * A row must know what its key sees of the decayed state before it can change it. After the first row that
- * costs no pass of its own: while a row changes S, the next decay and the next key are applied to what it
- * leaves.
+ * A row must know what its key sees of the decayed state before it can change it. After the first
+ * row that costs no pass of its own: while a row changes S, the next decay and the next key are
+ * applied to what it leaves.
  *
- *	before row 0      seen = (decay S)^T k
- *	row t             S = decay S + k (beta (v - seen))^T;  out = S^T q;  seen = (next decay S)^T next k
+ *   before row 0   seen = (decay S)^T k
+ *   row t          S = decay S + k (beta (v - seen))^T; out = S^T q; seen = (next decay S)^T next k
  *
  * Between rows memory holds the decayed state. The part of a share (k_dim x 32 floats) stays in the
  * first-level cache.
@@ -14,8 +15,8 @@
 
 #define WIDE (CPU_DELTA_COLUMNS / VEC_LANES)   /* vectors of a full share */
 
-/* Some vectors of columns of one share, n floats of each; vectors and n are constants. The share is a copy, so
- * that the compiler knows it does not change. */
+/* Some vectors of columns of one share, n floats of each; vectors and n are constants. The share is
+ * a copy, so that the compiler knows it does not change. */
 struct part {
 	struct cpu_delta d;
 	uint32_t column;
@@ -39,11 +40,13 @@ VEC_INLINE void see_first(const struct part p, vec *seen)
 	for (size_t i = 0; i < p.d.k_dim; i++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < p.vectors; j++)
-			seen[j] = vec_fma(vec_mul(old_state(&p, i, j), decay), vec_set(p.d.k[i]), seen[j]);
+			seen[j] = vec_fma(vec_mul(old_state(&p, i, j), decay), vec_set(p.d.k[i]),
+				seen[j]);
 }
 
 /* In: what the row's key sees. Out: what the next one's sees, unless the row is the last. */
-VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, const bool last, vec *seen)
+VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, const bool last,
+	vec *seen)
 {
 	const float *k = p.d.k + row * p.d.qk_stride, *q = p.d.q + row * p.d.qk_stride;
 	const float *next_k = k + p.d.qk_stride, *v = p.d.v + row * p.d.v_stride + p.column;
@@ -62,7 +65,8 @@ VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, c
 		VEC_UNROLL
 		for (uint32_t j = 0; j < p.vectors; j++) {
 			float *at = state + j * VEC_LANES;
-			const vec left = first ? vec_mul(old_state(&p, i, j), decay) : vec_load_n(at, p.n);
+			const vec left = first ? vec_mul(old_state(&p, i, j), decay)
+				: vec_load_n(at, p.n);
 			const vec new = vec_fma(vec_set(k[i]), change[j], left);
 
 			out[j] = vec_fma(new, vec_set(q[i]), out[j]);
@@ -70,7 +74,8 @@ VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, c
 				vec_store_n(at, new, p.n);
 			} else {
 				vec_store_n(at, vec_mul(new, next_decay), p.n);
-				seen[j] = vec_fma(vec_mul(new, next_decay), vec_set(next_k[i]), seen[j]);
+				seen[j] = vec_fma(vec_mul(new, next_decay), vec_set(next_k[i]),
+					seen[j]);
 			}
 		}
 	VEC_UNROLL
@@ -78,7 +83,8 @@ VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, c
 		vec_store_n(to + j * VEC_LANES, out[j], p.n);
 }
 
-VEC_INLINE void delta_rows(const struct cpu_delta *d, uint32_t column, const uint32_t vectors, const uint32_t n)
+VEC_INLINE void delta_rows(const struct cpu_delta *d, uint32_t column, const uint32_t vectors,
+	const uint32_t n)
 {
 	const struct part p = {*d, column, vectors, n};
 	vec seen[WIDE];

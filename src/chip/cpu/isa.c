@@ -1,4 +1,5 @@
-/* chip/cpu/isa.c - see isa.h. Asks the processor what it can do and the system what it saves of it. */
+/* chip/cpu/isa.c - see isa.h. Asks the processor what it can do and the system
+ * what it saves of it. */
 #include "chip/cpu/isa.h"
 
 #include <stdint.h>
@@ -63,8 +64,8 @@ static uint32_t machine_has(void)
 
 #endif
 
-/* Best last. avx512bf16 rounds the inputs of bf16 matrices to bf16: faster there and less exact, so it
- * must be asked for. */
+/* Best last. avx512bf16 rounds the inputs of bf16 matrices to bf16: faster there and less exact, so
+ * it must be asked for. */
 static const struct {
 	uint32_t needs;
 	const struct cpu_kernels *kernels;

@@ -1,21 +1,23 @@
-/* chip/cpu/kernels.h - the inner work of every operation, one table of functions per instruction set.
+/* chip/cpu/kernels.h - the inner work of every operation, one table of functions per
+ * instruction set.
  *
- * A kernel does its share of an operation on plain arrays; who does which share is ops.c's business.
- * The reference table is complete; the others leave out what they do no better (NULL) and, where a
- * kernel wants whole vectors, shapes that do not fit: those fall back to the reference.
+ * A kernel does its share of an operation on plain arrays; who does which share is ops.c's
+ * business. The reference table is complete; the others leave out what they do no better
+ * (NULL) and, where a kernel wants whole vectors, shapes that do not fit: those fall back
+ * to the reference.
  *
- * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices excepted: a product that is
- * added to a sum is fused with the addition (one rounding), nothing else is; one output element takes its
- * terms one after the other, or in the 16 stripes of kernels_ref.h; exp is the one of base/math. Vectors
- * therefore lie across outputs, keys or channels, never along a sum.
+ * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices excepted: a product that
+ * is added to a sum is fused with the addition (one rounding), nothing else is; one output element
+ * takes its terms one after the other, or in the 16 stripes of kernels_ref.h; exp is the one of
+ * base/math. Vectors therefore lie across outputs, keys or channels, never along a sum.
  *
  * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
  *
- *	f32 f16        [columns][lanes]
- *	bf16           [columns / 2][lanes][2] where bf16_pairs: a shift or a mask makes f32 of it; else as f16
- *	q8_0           scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]   group g, byte c: column 4g + c
- *	q4_0           scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]   low half: column 4g + c,
- *	                                                                       high half: 16 + 4g + c
+ *   f32 f16   [columns][lanes]
+ *   bf16      [columns / 2][lanes][2] where bf16_pairs: a shift or mask makes f32; else as f16
+ *   q8_0      scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]  group g, byte c: column 4g + c
+ *   q4_0      scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]  low half: column 4g + c,
+ *                                                                    high half: 16 + 4g + c
  */
 #ifndef CHIP_CPU_KERNELS_H
 #define CHIP_CPU_KERNELS_H
@@ -25,15 +27,17 @@
 #define CPU_BLOCK       32   /* values of a quantised block */
 #define CPU_LANES_MAX   16
 #define CPU_ALIGN       64   /* of every array that kernels see */
-#define CPU_COLUMN_PART 256  /* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
+/* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
+#define CPU_COLUMN_PART 256
 
-/* ---- matrices ----------------------------------------------------------------------------------- */
+/* ---- matrices -------------------------------------------------------------------------------- */
 
 /* What a matrix multiplies: rows of activations in the form that its type takes. */
 struct cpu_input {
 	const float *rows;          /* [rows][stride] */
 	size_t stride;
-	const int8_t *values;       /* [rows][columns]: quantised, per block scale = largest / 127 */
+	const int8_t *values;       /* [rows][columns]: quantised, per block scale
+				     * = largest / 127 */
 	const float *scales;        /* [rows][blocks] */
 	const int32_t *sums;        /* [rows][blocks]: of the values */
 	const uint16_t *halves;     /* [rows][columns rounded up to 2]: bf16, where bf16_inputs */
@@ -53,10 +57,10 @@ struct cpu_matmul {
 	size_t out_stride;
 };
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-/* Keys and values of one layer and head, page by page: keys [head_dim][CHIP_PAGE_TOKENS], so that a vector
- * holds one dimension of several keys, then values [CHIP_PAGE_TOKENS][head_dim]. */
+/* Keys and values of one layer and head, page by page: keys [head_dim][CHIP_PAGE_TOKENS], so that a
+ * vector holds one dimension of several keys, then values [CHIP_PAGE_TOKENS][head_dim]. */
 struct cpu_attend {
 	const uint8_t *pages;       /* of the cache, at this layer and head */
 	size_t page_bytes;          /* from one page to the next */
@@ -76,9 +80,10 @@ struct cpu_query {
 	uint32_t keys;              /* that it sees, from the start of the sequence */
 };
 
-/* ---- DeltaNet ----------------------------------------------------------------------------------- */
+/* ---- DeltaNet -------------------------------------------------------------------------------- */
 
-/* One head's columns [first, first + count) of the value dimension, over the rows of one sequence. */
+/* One head's columns [first, first + count) of the value dimension, over the rows
+ * of one sequence. */
 struct cpu_delta {
 	const float *state_in;      /* [k_dim][v_dim], or NULL: zeros */
 	float *state_out;           /* the same, may equal state_in */
@@ -97,7 +102,7 @@ struct cpu_delta {
 
 #define CPU_DELTA_COLUMNS 32    /* of one share: k_dim x 32 floats stay in the first-level cache */
 
-/* ---- convolution -------------------------------------------------------------------------------- */
+/* ---- convolution ----------------------------------------------------------------------------- */
 
 /* Channels [first, first + count) over the rows of one sequence; count <= CPU_COLUMN_PART. */
 struct cpu_conv {
@@ -111,21 +116,23 @@ struct cpu_conv {
 	size_t stride;
 };
 
-/* ---- loops to measure with ------------------------------------------------------------------------ */
+/* ---- loops to measure with ------------------------------------------------------------------- */
 
 #define CPU_READS_MAX 4
 
 struct cpu_gauge {
-	/* Ways to read memory, as fast as can be; size is a multiple of 4096. The sum keeps the reads alive. */
+	/* Ways to read memory, as fast as can be; size is a multiple of 4096. The sum keeps
+	 * the reads alive. */
 	uint64_t (*read[CPU_READS_MAX])(const uint8_t *bytes, size_t size);
-	/* Multiply-accumulates in registers alone, a product and a sum each counted as an operation: returns
-	 * how many were done in that many rounds. NULL: there is no such instruction. */
+	/* Multiply-accumulates in registers alone, a product and a sum each counted as an
+	 * operation: returns how many were done in that many rounds. NULL: there is no
+	 * such instruction. */
 	int64_t (*int8)(int64_t rounds);
 	int64_t (*bf16)(int64_t rounds);
 	int64_t (*f32)(int64_t rounds);
 };
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 struct cpu_kernels {
 	const char *name;           /* "avx2" */
@@ -133,8 +140,10 @@ struct cpu_kernels {
 	bool bf16_pairs;            /* bf16 matrices are packed in pairs of columns */
 	bool bf16_inputs;           /* and take inputs rounded to bf16 */
 
-	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded to nearest even. */
-	void (*quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded
+	 * to nearest even. */
+	void (*quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+		int32_t *sums);
 	/* Outputs of panels [first, end) for all rows. */
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
@@ -163,7 +172,8 @@ struct cpu_kernels {
 
 	/* The largest of count values; false if one is NaN or infinite. */
 	bool (*largest)(const float *values, uint32_t count, float *out);
-	/* out[i] = exp(values[i] - shift) unless out is NULL; returns their sum, in stripes of f64. */
+	/* out[i] = exp(values[i] - shift) unless out is NULL; returns their sum,
+	 * in stripes of f64. */
 	double (*exponentials)(const float *values, float shift, uint32_t count, float *out);
 };
 

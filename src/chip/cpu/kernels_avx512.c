@@ -1,4 +1,5 @@
-/* chip/cpu/kernels_avx512.c - the tables of AVX-512 with VNNI, without and with the bf16 instruction. */
+/* chip/cpu/kernels_avx512.c - the tables of AVX-512 with VNNI, without and with the
+ * bf16 instruction. */
 #include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/measure_vec.h"
 
@@ -10,7 +11,8 @@ const struct cpu_kernels cpu_kernels_avx512_emulated =
 const struct cpu_kernels cpu_kernels_avx512bf16_emulated =
 	VEC_TABLE("avx512bf16-emulated", true, VEC_NAME(matmul_bf16_pairs), VEC_NAME(bf16_ops));
 #else
-const struct cpu_kernels cpu_kernels_avx512 = VEC_TABLE("avx512", false, VEC_NAME(matmul_bf16), NULL);
+const struct cpu_kernels cpu_kernels_avx512 = VEC_TABLE("avx512", false, VEC_NAME(matmul_bf16),
+	NULL);
 const struct cpu_kernels cpu_kernels_avx512bf16 =
 	VEC_TABLE("avx512bf16", true, VEC_NAME(matmul_bf16_pairs), VEC_NAME(bf16_ops));
 #endif

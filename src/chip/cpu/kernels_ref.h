@@ -1,7 +1,8 @@
 /* chip/cpu/kernels_ref.h - the plain C kernels: what every other table must give, bit for bit.
  *
- * Sums over a vector (norms, softmax) run in 16 stripes, element i in stripe i mod 16, which are then
- * folded: 8 onto 8, 4 onto 4, 2 onto 2, 1 onto 1. That is how vectors of 4, 8 and 16 floats all add.
+ * Sums over a vector (norms, softmax) run in 16 stripes, element i in stripe i mod 16, which
+ * are then folded: 8 onto 8, 4 onto 4, 2 onto 2, 1 onto 1. That is how vectors of 4, 8 and
+ * 16 floats all add.
  */
 #ifndef CHIP_CPU_KERNELS_REF_H
 #define CHIP_CPU_KERNELS_REF_H
@@ -26,9 +27,10 @@ void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t 
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
-void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out);
-void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
+void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
 	float *out);
+void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps,
+	uint32_t columns, float *out);
 void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out);
 void ref_rotate(float *x, const float *cosines, const float *sines, uint32_t pairs);
 

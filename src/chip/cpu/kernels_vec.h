@@ -1,10 +1,12 @@
-/* chip/cpu/kernels_vec.h - the kernels of one instruction set, declared for the files that share it. */
+/* chip/cpu/kernels_vec.h - the kernels of one instruction set, declared for the
+ * files that share it. */
 #ifndef CHIP_CPU_KERNELS_VEC_H
 #define CHIP_CPU_KERNELS_VEC_H
 
 #include "chip/cpu/vec.h"
 
-void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+	int32_t *sums);
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
@@ -15,9 +17,10 @@ int64_t VEC_NAME(bf16_ops)(int64_t rounds);
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
-void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out);
-void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
+void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
 	float *out);
+void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+	uint32_t columns, float *out);
 void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, float *out);
 void VEC_NAME(rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs);
 void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count);

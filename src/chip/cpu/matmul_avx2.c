@@ -1,10 +1,11 @@
 /* chip/cpu/matmul_avx2.c - block matrices with the integer instructions of AVX2.
  *
- * q8_0. vpmaddubsw wants one side unsigned: |w| times x with w's sign. Pairs are at most 2 x 128 x 127 =
- * 32512, so nothing saturates; vpmaddwd by ones then widens to one 32-bit sum per output.
+ * q8_0. vpmaddubsw wants one side unsigned: |w| times x with w's sign. Pairs are at most 2 x 128 x
+ * 127 = 32512, so nothing saturates; vpmaddwd by ones then widens to one 32-bit sum per output.
  *
- * q4_0. Nibbles are unsigned as they are (0..15, the value plus 8). Eight pairs of at most 15 x 127 x 2 =
- * 3810 fit 16 bits, so a block is widened once; the 8 is taken off as 8 times the sum of the inputs.
+ * q4_0. Nibbles are unsigned as they are (0..15, the value plus 8). Eight pairs of at most 15
+ * x 127 x 2 = 3810 fit 16 bits, so a block is widened once; the 8 is taken off as 8 times the
+ * sum of the inputs.
  */
 #include "chip/cpu/kernels_vec.h"
 
@@ -16,7 +17,8 @@ VEC_INLINE __m256i load_bytes(const void *p)
 	return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* The lines of a block that comes later; the processor's own prefetcher falls behind a single row. */
+/* The lines of a block that comes later; the processor's own prefetcher falls
+ * behind a single row. */
 VEC_INLINE void prefetch_block(const uint8_t *w, const size_t bytes)
 {
 	VEC_UNROLL
@@ -35,10 +37,12 @@ VEC_INLINE __m256i spread(const int8_t *x)
 
 VEC_INLINE __m256 scaled(__m256i dot, __m256 w_scale, float x_scale, __m256 sum)
 {
-	return _mm256_fmadd_ps(_mm256_mul_ps(w_scale, _mm256_set1_ps(x_scale)), _mm256_cvtepi32_ps(dot), sum);
+	return _mm256_fmadd_ps(_mm256_mul_ps(w_scale, _mm256_set1_ps(x_scale)),
+		_mm256_cvtepi32_ps(dot), sum);
 }
 
-VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows)
+VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const uint32_t rows)
 {
 	const uint8_t *base = m->panels + panel * m->panel_bytes;
 	const uint16_t *w_scales = (const uint16_t *)(const void *)base;
@@ -71,14 +75,16 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 					_mm256_sign_epi8(inputs, weights));
 
 				dots[r] = _mm256_add_epi32(dots[r], _mm256_madd_epi16(pairs, ones));
-				VEC_KEEP(dots[r]);   /* added now: a compiler that adds later runs out of registers */
+				/* added now: a compiler that adds later runs out of registers */
+				VEC_KEEP(dots[r]);
 			}
 		}
 		const __m256 w_scale = vec_load_f16(w_scales + (size_t)b * 8);
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
-			sums[r] = scaled(dots[r], w_scale, x_scales[(size_t)r * blocks + b], sums[r]);
+			sums[r] = scaled(dots[r], w_scale, x_scales[(size_t)r * blocks + b],
+				sums[r]);
 		w += CPU_BLOCK * 8;
 		x += CPU_BLOCK;
 	}
@@ -87,7 +93,8 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 		vec_store_outputs(m, panel, row + r, sums[r]);
 }
 
-VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows)
+VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const uint32_t rows)
 {
 	const uint8_t *base = m->panels + panel * m->panel_bytes;
 	const uint16_t *w_scales = (const uint16_t *)(const void *)base;
@@ -129,8 +136,10 @@ VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			const __m256i offset = _mm256_set1_epi32(8 * x_sums[(size_t)r * blocks + b]);
-			const __m256i dot = _mm256_sub_epi32(_mm256_madd_epi16(pairs[r], ones), offset);
+			const __m256i offset = _mm256_set1_epi32(8 * x_sums[(size_t)r * blocks +
+				b]);
+			const __m256i dot = _mm256_sub_epi32(_mm256_madd_epi16(pairs[r], ones),
+				offset);
 
 			sums[r] = scaled(dot, w_scale, x_scales[(size_t)r * blocks + b], sums[r]);
 		}

@@ -1,8 +1,9 @@
 /* chip/cpu/matmul_avx512.c - block matrices with the integer instructions of AVX512_VNNI.
  *
- * vpdpbusd adds four products of unsigned and signed bytes to each 32-bit sum. Weights go in unsigned, as
- * w + 128 (q4_0: as they are stored, which is w + 8); a block would come out that many times the sum of its
- * inputs too large, so its sums start with this taken off. Nothing saturates, and everything is exact.
+ * vpdpbusd adds four products of unsigned and signed bytes to each 32-bit sum. Weights go in
+ * unsigned, as w + 128 (q4_0: as they are stored, which is w + 8); a block would come out that many
+ * times the sum of its inputs too large, so its sums start with this taken off. Nothing saturates,
+ * and everything is exact.
  */
 #include "chip/cpu/matmul_avx512.h"
 
@@ -14,8 +15,8 @@ struct block_tile {
 	const int32_t *x_sums[TILE_ROWS];
 };
 
-VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint32_t panel, uint32_t row,
-	const uint32_t rows, const uint32_t panels)
+VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint32_t panel,
+	uint32_t row, const uint32_t rows, const uint32_t panels)
 {
 	const size_t blocks = m->columns / CPU_BLOCK;
 
@@ -32,8 +33,8 @@ VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint
 	}
 }
 
-/* Minus offset times the sum of the inputs, in every lane. The sum, at most 32 x 127, fits the lower half of
- * its word; the upper half is multiplied by 0. */
+/* Minus offset times the sum of the inputs, in every lane. The sum, at most 32 x 127, fits the
+ * lower half of its word; the upper half is multiplied by 0. */
 VEC_INLINE __m512i block_start(const int32_t *sum, const int32_t offset)
 {
 	return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_set1_epi32(-offset & 0xFFFF),
@@ -54,8 +55,8 @@ VEC_INLINE void add_columns(const struct block_tile *t, const __m512i *weights, 
 	}
 }
 
-VEC_INLINE void add_q8_0(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
+VEC_INLINE void add_q8_0(const struct block_tile *t, size_t block,
+	__m512i dots[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
 {
 	const __m512i sign = _mm512_set1_epi32((int32_t)0x80808080U);
 
@@ -73,8 +74,8 @@ VEC_INLINE void add_q8_0(const struct block_tile *t, size_t block, __m512i dots[
 	}
 }
 
-VEC_INLINE void add_q4_0(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
+VEC_INLINE void add_q4_0(const struct block_tile *t, size_t block,
+	__m512i dots[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
 {
 	const __m512i nibble = _mm512_set1_epi32(0x0F0F0F0F);
 
@@ -96,8 +97,9 @@ VEC_INLINE void add_q4_0(const struct block_tile *t, size_t block, __m512i dots[
 }
 
 /* sums += (weight scale * input scale) * dots */
-VEC_INLINE void add_block(const struct block_tile *t, size_t block, __m512i dots[TILE_ROWS][TILE_PANELS],
-	vec sums[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
+VEC_INLINE void add_block(const struct block_tile *t, size_t block,
+	__m512i dots[TILE_ROWS][TILE_PANELS], vec sums[TILE_ROWS][TILE_PANELS], const uint32_t rows,
+	const uint32_t panels)
 {
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++) {
@@ -111,8 +113,8 @@ VEC_INLINE void add_block(const struct block_tile *t, size_t block, __m512i dots
 	}
 }
 
-VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const enum chip_type type,
-	const uint32_t rows, const uint32_t panels)
+VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const enum chip_type type, const uint32_t rows, const uint32_t panels)
 {
 	vec sums[TILE_ROWS][TILE_PANELS];
 	struct block_tile t;
@@ -126,7 +128,8 @@ VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t 
 		for (uint32_t r = 0; r < rows; r++)
 			VEC_UNROLL
 			for (uint32_t p = 0; p < panels; p++)
-				dots[r][p] = block_start(t.x_sums[r] + block, type == CHIP_Q8_0 ? 128 : 8);
+				dots[r][p] = block_start(t.x_sums[r] + block, type == CHIP_Q8_0
+					? 128 : 8);
 		if (type == CHIP_Q8_0)
 			add_q8_0(&t, block, dots, rows, panels);
 		else
@@ -136,12 +139,14 @@ VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t 
 	store_sums(m, panel, row, sums, rows, panels);
 }
 
-static void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
+static void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row,
+	uint32_t rows)
 {
 	TILE_SHAPES(block_tile, rows, panels, m, panel, row, CHIP_Q8_0)
 }
 
-static void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
+static void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row,
+	uint32_t rows)
 {
 	TILE_SHAPES(block_tile, rows, panels, m, panel, row, CHIP_Q4_0)
 }

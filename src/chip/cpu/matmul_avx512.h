@@ -1,9 +1,9 @@
 /* chip/cpu/matmul_avx512.h - how matrices with instructions of their own are cut into tiles.
  *
- *	         panel p  panel p + 1
- *	row r    sums     sums           up to TILE_ROWS rows by TILE_PANELS panels of 16 outputs, all columns
- *	r + 1    sums     sums
- *	...
+ *            panel p  panel p + 1
+ *   row r    sums     sums     up to TILE_ROWS rows, TILE_PANELS panels of 16 outputs, all columns
+ *   r + 1    sums     sums
+ *   ...
  */
 #ifndef CHIP_CPU_MATMUL_AVX512_H
 #define CHIP_CPU_MATMUL_AVX512_H
@@ -46,7 +46,8 @@ VEC_INLINE __m512i spread(const void *x)
 	return _mm512_set1_epi32(four);
 }
 
-VEC_INLINE void clear_sums(vec sums[TILE_ROWS][TILE_PANELS], const uint32_t rows, const uint32_t panels)
+VEC_INLINE void clear_sums(vec sums[TILE_ROWS][TILE_PANELS], const uint32_t rows,
+	const uint32_t panels)
 {
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
@@ -65,10 +66,11 @@ VEC_INLINE void store_sums(const struct cpu_matmul *m, uint32_t panel, uint32_t 
 			vec_store_outputs(m, panel + p, row + r, sums[r][p]);
 }
 
-/* Calls tile for everything. The rows are divided evenly; those of a tile stay in the first-level cache
- * while the panels go past them. */
+/* Calls tile for everything. The rows are divided evenly; those of a tile stay in the first-level
+ * cache while the panels go past them. */
 VEC_INLINE void each_tile(const struct cpu_matmul *m, uint32_t first, uint32_t end,
-	void (*tile)(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows))
+	void (*tile)(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row,
+	uint32_t rows))
 {
 	const uint32_t tiles = (m->rows + TILE_ROWS - 1) / TILE_ROWS;
 
@@ -78,7 +80,8 @@ VEC_INLINE void each_tile(const struct cpu_matmul *m, uint32_t first, uint32_t e
 
 		assert(rows >= 1 && rows <= TILE_ROWS);
 		for (uint32_t panel = first; panel < end; panel += TILE_PANELS)
-			tile(m, panel, end - panel < TILE_PANELS ? end - panel : TILE_PANELS, row, rows);
+			tile(m, panel, end - panel < TILE_PANELS ? end - panel : TILE_PANELS, row,
+				rows);
 	}
 }
 

@@ -1,13 +1,14 @@
-/* chip/cpu/matmul_avx512bf16.c - bf16 matrices with vdpbf16ps: pairs of columns, inputs rounded to bf16.
+/* chip/cpu/matmul_avx512bf16.c - bf16 matrices with vdpbf16ps: pairs of columns, inputs
+ * rounded to bf16.
  *
- * Each output takes its pairs one after the other, of a pair the odd column first; subnormals are flushed,
- * and how a pair is rounded is the processor's business. The inputs lose all but 8 bits: a sum differs from
- * the exact one by at most 2^-8 of the sum of its magnitudes.
+ * Each output takes its pairs one after the other, of a pair the odd column first; subnormals are
+ * flushed, and how a pair is rounded is the processor's business. The inputs lose all but 8 bits: a
+ * sum differs from the exact one by at most 2^-8 of the sum of its magnitudes.
  */
 #include "chip/cpu/matmul_avx512.h"
 
-VEC_INLINE void pairs_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row, const uint32_t rows,
-	const uint32_t panels)
+VEC_INLINE void pairs_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const uint32_t rows, const uint32_t panels)
 {
 	const size_t pairs = ((size_t)m->columns + 1) / 2;
 	const uint8_t *w = m->panels + panel * m->panel_bytes;
@@ -27,13 +28,15 @@ VEC_INLINE void pairs_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t 
 
 			VEC_UNROLL
 			for (uint32_t p = 0; p < panels; p++)
-				sums[r][p] = _mm512_dpbf16_ps(sums[r][p], (__m512bh)weights[p], (__m512bh)inputs);
+				sums[r][p] = _mm512_dpbf16_ps(sums[r][p], (__m512bh)weights[p],
+					(__m512bh)inputs);
 		}
 	}
 	store_sums(m, panel, row, sums, rows, panels);
 }
 
-static void tile(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row, uint32_t rows)
+static void tile(const struct cpu_matmul *m, uint32_t panel, uint32_t panels, uint32_t row,
+	uint32_t rows)
 {
 	TILE_SHAPES(pairs_tile, rows, panels, m, panel, row)
 }

@@ -1,8 +1,8 @@
 /* chip/cpu/matmul_ref.c - y = W x, one output after the other.
  *
- * Plain types: y = w[0] x[0], then fused w[k] x[k] + y for each next column. Blocks: an exact integer
- * product per block of 32, then y = (w scale * x scale) * product + y, fused, block after block.
- * Reads panels of any number of lanes, so that it can stand in for a kernel that is missing.
+ * Plain types: y = w[0] x[0], then fused w[k] x[k] + y for each next column. Blocks: an exact
+ * integer product per block of 32, then y = (w scale * x scale) * product + y, fused, block after
+ * block. Reads panels of any number of lanes, so that it can stand in for a kernel that is missing.
  */
 #include "chip/cpu/kernels_ref.h"
 
@@ -23,7 +23,8 @@ void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scal
 			largest_bits = bits > largest_bits ? bits : largest_bits;
 		}
 		const float largest = math_f32_from_bits(largest_bits);
-		/* Below 2^-119 the inverse could overflow: zero. Not finite: zeros times NaN, to be seen above. */
+		/* Below 2^-119 the inverse could overflow: zero. Not finite: zeros times NaN,
+		 * to be seen above. */
 		const bool usable = largest >= 0x1p-119F && largest_bits < 0x7F800000U;
 		const float inverse = usable ? 127.0F / largest : 0.0F;
 		const float magic = 0x1.8p23F;  /* adding it rounds to nearest even */
@@ -58,7 +59,8 @@ static void each_output(const struct cpu_matmul *m, uint32_t first, uint32_t end
 				float *out = output_of(m, panel, lane, row);
 
 				if (out)
-					*out = dot(m, m->panels + panel * m->panel_bytes, lane, row);
+					*out = dot(m, m->panels + panel * m->panel_bytes,
+						lane, row);
 			}
 }
 
@@ -91,7 +93,8 @@ static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	float sum = 0.0F;
 
 	for (size_t k = 0; k < m->columns; k++) {
-		const size_t at = m->pairs ? (k / 2 * m->lanes + lane) * 2 + k % 2 : k * m->lanes + lane;
+		const size_t at = m->pairs ? (k / 2 * m->lanes + lane) * 2 + k % 2
+			: k * m->lanes + lane;
 
 		sum = fmaf(math_f32_from_bf16(w[at]), x[k], sum);
 	}
@@ -99,7 +102,8 @@ static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 }
 
 /* In pairs, of inputs that were rounded as well; the odd column first, as vdpbf16ps does. */
-static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane,
+	uint32_t row)
 {
 	const size_t even = ((size_t)m->columns + 1) / 2 * 2;
 	const uint16_t *w = (const uint16_t *)(const void *)panel + 2 * lane;
@@ -108,7 +112,8 @@ static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, ui
 
 	for (size_t k = 0; k < even; k += 2)
 		for (size_t i = 2; i-- > 0;)
-			sum = fmaf(math_f32_from_bf16(w[k * m->lanes + i]), math_f32_from_bf16(x[k + i]), sum);
+			sum = fmaf(math_f32_from_bf16(w[k * m->lanes + i]),
+				math_f32_from_bf16(x[k + i]), sum);
 	return sum;
 }
 
@@ -149,7 +154,8 @@ static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	for (uint32_t b = 0; b < blocks; b++) {
 		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
 		const size_t block_bytes = (size_t)CPU_BLOCK * m->lanes;
-		const int32_t dot = block_dot_q8_0(w + b * block_bytes, m->lanes, x + b * CPU_BLOCK);
+		const int32_t dot = block_dot_q8_0(w + b * block_bytes, m->lanes,
+			x + b * CPU_BLOCK);
 
 		sum = fmaf(scale, (float)dot, sum);
 	}
@@ -168,7 +174,8 @@ static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	for (uint32_t b = 0; b < blocks; b++) {
 		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
 		const size_t block_bytes = (size_t)CPU_BLOCK / 2 * m->lanes;
-		const int32_t dot = block_dot_q4_0(w + b * block_bytes, m->lanes, x + b * CPU_BLOCK);
+		const int32_t dot = block_dot_q4_0(w + b * block_bytes, m->lanes,
+			x + b * CPU_BLOCK);
 
 		sum = fmaf(scale, (float)dot, sum);
 	}

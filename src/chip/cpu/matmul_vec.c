@@ -1,8 +1,10 @@
-/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and quantised inputs.
+/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and
+ * quantised inputs.
  *
  *	tile   VEC_ROWS rows x 2 panels: sums in registers, one column after the other
  *
- * Columns go in parts that fit the first-level cache; between parts a sum waits in the output, exactly.
+ * Columns go in parts that fit the first-level cache; between parts a sum waits in the
+ * output, exactly.
  */
 #include "chip/cpu/kernels_vec.h"
 
@@ -29,8 +31,9 @@ VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, const enum chip_typ
 		: vec_load_even_bf16(halves + (size_t)k * VEC_LANES);
 }
 
-VEC_INLINE void tile_column(const struct cpu_matmul *m, const uint8_t *w, const float *x, uint32_t k,
-	vec (*sums)[PANELS_MAX], const uint32_t rows, const uint32_t panels, const enum chip_type type)
+VEC_INLINE void tile_column(const struct cpu_matmul *m, const uint8_t *w, const float *x,
+	uint32_t k, vec (*sums)[PANELS_MAX], const uint32_t rows, const uint32_t panels,
+	const enum chip_type type)
 {
 	vec weights[PANELS_MAX];
 
@@ -61,7 +64,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, cons
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = part->first ? vec_load_outputs(m, panel + p, row + r) : vec_set(0.0F);
+			sums[r][p] = part->first ? vec_load_outputs(m, panel + p, row + r)
+				: vec_set(0.0F);
 	for (; k + 2 <= part->end; k += 2) {
 		const size_t column_bytes = VEC_LANES * (type == CHIP_F32 ? 4 : 2);
 
@@ -97,7 +101,8 @@ VEC_INLINE void tiles_of_panels(const struct part *part, uint32_t panel, const u
 }
 
 /* A row alone takes four panels at once: enough sums to hide the latency of one. */
-VEC_INLINE void one_row(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+VEC_INLINE void one_row(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+	const enum chip_type type)
 {
 	const struct part part = {m, 0, m->columns};
 	uint32_t panel = first;
@@ -108,7 +113,8 @@ VEC_INLINE void one_row(const struct cpu_matmul *m, uint32_t first, uint32_t end
 		tile(&part, panel, 0, 1, 1, type);
 }
 
-VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end, const enum chip_type type)
+VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+	const enum chip_type type)
 {
 	if (m->rows == 1) {
 		one_row(m, first, end, type);
@@ -116,7 +122,8 @@ VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_
 	}
 	for (uint32_t panel = first; panel < end; panel += TILE_PANELS)
 		for (uint32_t k = 0; k < m->columns; k += COLUMN_PART) {
-			const struct part part = {m, k, m->columns - k < COLUMN_PART ? m->columns : k + COLUMN_PART};
+			const struct part part = {m, k, m->columns - k < COLUMN_PART ? m->columns
+				: k + COLUMN_PART};
 
 			if (end - panel >= TILE_PANELS)
 				tiles_of_panels(&part, panel, TILE_PANELS, type);
@@ -140,9 +147,10 @@ void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t 
 	matmul_plain(m, first, end, CHIP_BF16);
 }
 
-/* ---- inputs in blocks --------------------------------------------------------------------------- */
+/* ---- inputs in blocks ------------------------------------------------------------------------ */
 
-void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
+void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+	int32_t *sums)
 {
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
 		const float *x = in + b * CPU_BLOCK;
@@ -154,7 +162,8 @@ void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float
 			magnitude = vec_max_magnitude(magnitude, vec_load(x + i));
 		const float largest = vec_from_bits(vec_largest_bits(magnitude));
 
-		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {   /* rare: zero, NaN, infinite */
+		/* rare: zero, NaN, infinite */
+		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {
 			ref_quantise(x, CPU_BLOCK, values + b * CPU_BLOCK, scales + b, sums + b);
 			continue;
 		}
@@ -162,7 +171,8 @@ void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float
 
 		VEC_UNROLL
 		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
-			sum += vec_store_i8(values + b * CPU_BLOCK + i, vec_mul(vec_load(x + i), inverse));
+			sum += vec_store_i8(values + b * CPU_BLOCK + i,
+				vec_mul(vec_load(x + i), inverse));
 		scales[b] = largest / 127.0F;
 		sums[b] = sum;
 	}

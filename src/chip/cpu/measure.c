@@ -1,9 +1,10 @@
 /* chip/cpu/measure.c - the machine's limits: best of several loops, all threads at once.
  *
- * Nothing that a step does can beat these, so shares of them are honest: a read loop goes over 1 GiB, more
- * than any cache holds, and arithmetic never leaves the registers. Both are timed in windows of milliseconds.
- * A read loop takes the sum of its windows, each the best of some repeats, and arithmetic the best window of
- * all: so other programs on the machine make the limits no lower, and one lucky window no higher.
+ * Nothing that a step does can beat these, so shares of them are honest: a read loop goes over 1
+ * GiB, more than any cache holds, and arithmetic never leaves the registers. Both are timed in
+ * windows of milliseconds. A read loop takes the sum of its windows, each the best of some repeats,
+ * and arithmetic the best window of all: so other programs on the machine make the limits no lower,
+ * and one lucky window no higher.
  */
 #include <assert.h>
 #include <string.h>
@@ -95,7 +96,8 @@ static void measure_reads(struct measuring *m, struct cpu_worker *worker)
 }
 
 /* Rounds that take about a window; every worker finds out for itself, the first one decides. */
-static void find_rounds(struct measuring *m, const struct cpu_worker *worker, int64_t (*loop)(int64_t rounds))
+static void find_rounds(struct measuring *m, const struct cpu_worker *worker,
+	int64_t (*loop)(int64_t rounds))
 {
 	int64_t rounds = 500, elapsed_ns;
 
@@ -109,8 +111,8 @@ static void find_rounds(struct measuring *m, const struct cpu_worker *worker, in
 		m->rounds = rounds;
 }
 
-static void measure_ops(struct measuring *m, struct cpu_worker *worker, int64_t (*loop)(int64_t rounds),
-	int64_t *best)
+static void measure_ops(struct measuring *m, struct cpu_worker *worker,
+	int64_t (*loop)(int64_t rounds), int64_t *best)
 {
 	if (!loop)
 		return;
@@ -151,7 +153,8 @@ enum err cpu_measure(struct chip *chip, struct chip_rates *out, struct err_info 
 
 	m.window_bytes = (READ_BYTES + shares - 1) / shares * READ_UNIT;
 	assert(loop_bytes(&m) >= READ_BYTES && m.windows <= READ_WINDOWS);
-	err = cpu_reserve(cpu, (void **)&m.memory, (int64_t)loop_bytes(&m), "the bandwidth test", info);
+	err = cpu_reserve(cpu, (void **)&m.memory, (int64_t)loop_bytes(&m), "the bandwidth test",
+		info);
 	if (err)
 		return err;
 	cpu_pool_run(cpu->pool, &m.job);

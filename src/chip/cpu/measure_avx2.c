@@ -23,7 +23,8 @@ static uint64_t sum_of(__m256i v)
 	return words[0] ^ words[1] ^ words[2] ^ words[3];
 }
 
-VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t streams, const size_t ahead)
+VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t streams,
+	const size_t ahead)
 {
 	const size_t part = size / streams;
 	__m256i sums[2 * STREAMS];
@@ -39,7 +40,8 @@ VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t
 			if (ahead)
 				vec_prefetch(line + ahead);
 			sums[2 * j] = _mm256_xor_si256(sums[2 * j], load_bytes(line));
-			sums[2 * j + 1] = _mm256_xor_si256(sums[2 * j + 1], load_bytes(line + LINE / 2));
+			sums[2 * j + 1] = _mm256_xor_si256(sums[2 * j + 1],
+				load_bytes(line + LINE / 2));
 		}
 	VEC_UNROLL
 	for (size_t j = 1; j < 2 * streams; j++)
@@ -79,7 +81,8 @@ int64_t VEC_NAME(int8_ops)(int64_t rounds)
 	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < CHAINS; j++) {
-			VEC_KEEP(factor);    /* all products and all sums are done, though they are equal */
+			/* all products and all sums are done, though they are equal */
+			VEC_KEEP(factor);
 			sums[j] = _mm256_add_epi16(sums[j], _mm256_maddubs_epi16(factor, b));
 			VEC_KEEP(sums[j]);
 		}

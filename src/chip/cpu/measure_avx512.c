@@ -1,4 +1,5 @@
-/* chip/cpu/measure_avx512.c - loops to measure with, in AVX-512; int8 is vpdpbusd, 64 multiply-accumulates. */
+/* chip/cpu/measure_avx512.c - loops to measure with, in AVX-512; int8 is vpdpbusd, 64
+ * multiply-accumulates. */
 #include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/measure_vec.h"
 
@@ -7,7 +8,8 @@
 #define AHEAD   1024  /* bytes to prefetch ahead */
 #define STREAMS 4
 
-VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t streams, const size_t ahead)
+VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t streams,
+	const size_t ahead)
 {
 	const size_t part = size / streams;
 	__m512i sums[STREAMS];
@@ -29,7 +31,8 @@ VEC_INLINE uint64_t read_streams(const uint8_t *bytes, size_t size, const size_t
 	for (size_t j = 1; j < streams; j++)
 		sums[0] = _mm512_xor_si512(sums[0], sums[j]);
 	memcpy(words, &sums[0], sizeof(words));
-	return words[0] ^ words[1] ^ words[2] ^ words[3] ^ words[4] ^ words[5] ^ words[6] ^ words[7];
+	return words[0] ^ words[1] ^ words[2] ^ words[3] ^
+		words[4] ^ words[5] ^ words[6] ^ words[7];
 }
 
 uint64_t VEC_NAME(read_one)(const uint8_t *bytes, size_t size)

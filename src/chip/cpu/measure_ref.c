@@ -1,4 +1,5 @@
-/* chip/cpu/measure_ref.c - plain loops to measure with; the compiler may use whatever every machine has. */
+/* chip/cpu/measure_ref.c - plain loops to measure with; the compiler may use whatever
+ * every machine has. */
 #include "chip/cpu/kernels_ref.h"
 
 #define STREAMS 8

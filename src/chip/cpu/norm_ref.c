@@ -19,7 +19,8 @@ static float inverse_rms(const float *x, uint32_t columns, float eps)
 	return 1.0F / math_sqrtf(sum_of_squares(x, columns) / (float)columns + eps);
 }
 
-void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out)
+void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
+	float *out)
 {
 	if (add)
 		ref_add(x, add, columns);
@@ -29,8 +30,8 @@ void ref_norm(float *x, const float *add, const float *weight, float eps, uint32
 		out[i] = x[i] * factor * weight[i];
 }
 
-void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
-	float *out)
+void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps,
+	uint32_t columns, float *out)
 {
 	const float factor = inverse_rms(x, columns, eps);
 

@@ -18,7 +18,8 @@ VEC_INLINE void store_at(float *x, uint32_t i, uint32_t count, vec v)
 	vec_store_n(x + i, v, vec_lanes_at(i, count));
 }
 
-void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns, float *out)
+void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
+	float *out)
 {
 	if (add)
 		VEC_NAME(add)(x, add, columns);
@@ -29,13 +30,14 @@ void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, 
 			load_at(weight, i, columns)));
 }
 
-void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps, uint32_t columns,
-	float *out)
+void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+	uint32_t columns, float *out)
 {
 	const vec factor = vec_set(inverse_rms(x, columns, eps));
 
 	for (uint32_t i = 0; i < columns; i += VEC_LANES) {
-		const vec normal = vec_mul(vec_mul(load_at(x, i, columns), factor), load_at(weight, i, columns));
+		const vec normal = vec_mul(vec_mul(load_at(x, i, columns), factor),
+			load_at(weight, i, columns));
 
 		store_at(out, i, columns, vec_mul(normal, vec_silu(load_at(gate, i, columns))));
 	}
@@ -46,7 +48,8 @@ void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, floa
 	const vec factor = vec_set(1.0F / math_sqrtf(vec_sum_of_squares(x, count) + eps));
 
 	for (uint32_t i = 0; i < count; i += VEC_LANES)
-		store_at(out, i, count, vec_mul(vec_mul(load_at(x, i, count), factor), vec_set(scale)));
+		store_at(out, i, count, vec_mul(vec_mul(load_at(x, i, count), factor),
+			vec_set(scale)));
 }
 
 void VEC_NAME(rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs)

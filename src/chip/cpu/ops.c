@@ -1,4 +1,5 @@
-/* chip/cpu/ops.c - runs a step: every worker goes through all operations and takes its shares of each.
+/* chip/cpu/ops.c - runs a step: every worker goes through all operations and takes
+ * its shares of each.
  *
  * What is split, operation by operation, so that no share depends on another:
  *
@@ -18,8 +19,10 @@
 #include "chip/check.h"
 #include "chip/cpu/cpu.h"
 
-#define MATMUL_SHARE_BYTES  65536   /* of packed weights: long enough to stream, short enough to share */
-#define MATMUL_SHARE_PANELS 4       /* that kernels take together, to hide the latency of one sum behind others */
+/* of packed weights: long enough to stream, short enough to share */
+#define MATMUL_SHARE_BYTES  65536
+/* that kernels take together, to hide the latency of one sum behind others */
+#define MATMUL_SHARE_PANELS 4
 #define UNIT_EPS            1e-6F   /* added to the sum of squares of q and k */
 
 /* What every operation needs to know; one per worker. */
@@ -69,7 +72,7 @@ static uint32_t divide_up(uint32_t n, uint32_t by)
 	return (n + by - 1) / by;
 }
 
-/* ---- row by row --------------------------------------------------------------------------------- */
+/* ---- row by row ------------------------------------------------------------------------------ */
 
 static void embed_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
@@ -93,9 +96,9 @@ static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row
 {
 	const uint32_t add = op->u.norm.add;
 
-	r->kernels->norm(row_of(r, op->u.norm.residual, row), add == CHIP_NONE ? NULL : row_of(r, add, row),
-		values(op->u.norm.weight), op->u.norm.eps, columns(r, op->u.norm.residual),
-		row_of(r, op->u.norm.out, row));
+	r->kernels->norm(row_of(r, op->u.norm.residual, row), add == CHIP_NONE ? NULL
+		: row_of(r, add, row), values(op->u.norm.weight), op->u.norm.eps,
+		columns(r, op->u.norm.residual), row_of(r, op->u.norm.out, row));
 }
 
 static void norm_gate_row(const struct run *r, const struct chip_op *op, uint32_t row)
@@ -112,7 +115,8 @@ static void norm_gate_row(const struct run *r, const struct chip_op *op, uint32_
 
 static void add_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
-	r->kernels->add(row_of(r, op->u.add.out, row), row_of(r, op->u.add.in, row), columns(r, op->u.add.in));
+	r->kernels->add(row_of(r, op->u.add.out, row), row_of(r, op->u.add.in, row),
+		columns(r, op->u.add.in));
 }
 
 static void gather_row(const struct run *r, const struct chip_op *op, uint32_t row)
@@ -140,7 +144,8 @@ static void run_swiglu(const struct run *r, const struct chip_op *op)
 	while (cpu_share(r->worker, rows(r, op->u.swiglu.out) * parts, &first, &end))
 		for (uint32_t item = first; item < end; item++) {
 			const uint32_t row = item / parts, at = item % parts * CPU_COLUMN_PART;
-			const uint32_t count = width - at < CPU_COLUMN_PART ? width - at : CPU_COLUMN_PART;
+			const uint32_t count = width - at < CPU_COLUMN_PART ? width - at
+				: CPU_COLUMN_PART;
 
 			r->kernels->swiglu(row_of(r, op->u.swiglu.gate, row) + at,
 				row_of(r, op->u.swiglu.up, row) + at,
@@ -148,7 +153,7 @@ static void run_swiglu(const struct run *r, const struct chip_op *op)
 		}
 }
 
-/* ---- matmul ------------------------------------------------------------------------------------- */
+/* ---- matmul ---------------------------------------------------------------------------------- */
 
 static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
@@ -185,19 +190,22 @@ static bool needs_preparing(const struct chip_op *op)
 	return false;
 }
 
-/* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as many; but no
- * fewer than kernels take together as long as each thread gets two shares. */
+/* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as
+ * many; but no fewer than kernels take together as long as each thread gets two shares. */
 static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 {
 	const uint32_t by_size = (uint32_t)(MATMUL_SHARE_BYTES / w->panel_bytes);
 	const uint32_t by_threads = w->panel_count / (r->program->threads * 4);
-	const uint32_t panels = math_min_u32(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
-	const uint32_t least = math_min_u32(w->panel_count / (r->program->threads * 2), MATMUL_SHARE_PANELS);
+	const uint32_t panels = math_min_u32(by_size,
+		by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
+	const uint32_t least = math_min_u32(w->panel_count / (r->program->threads * 2),
+		MATMUL_SHARE_PANELS);
 
 	return panels ? panels : least ? least : 1;
 }
 
-static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix, uint32_t share)
+static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix,
+	uint32_t share)
 {
 	const struct cpu_program *p = r->program;
 	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
@@ -253,10 +261,11 @@ static void run_matmul(const struct run *r, const struct chip_op *op)
 		}
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 /* Keys lie across the page, a dimension of all its tokens together; a value lies in one piece. */
-static void store_f32(float *head, uint32_t head_dim, uint32_t at, const float *key, const float *value)
+static void store_f32(float *head, uint32_t head_dim, uint32_t at, const float *key,
+	const float *value)
 {
 	for (uint32_t d = 0; d < head_dim; d++)
 		head[(size_t)d * CHIP_PAGE_TOKENS + at] = key[d];
@@ -279,13 +288,15 @@ static void store_row(const struct run *r, const struct chip_op *op, uint32_t ro
 	const struct chip_sequence *s = &r->step->sequences[r->step->rows[row].sequence];
 	const uint32_t token = r->step->tokens_before[row];
 	const uint32_t page = r->step->pages[s->first_page + token / CHIP_PAGE_TOKENS];
-	uint8_t *head = cpu_cache_head(r->cache, op->u.qk_rope.layer, kv_head) + page * r->cache->page_bytes;
+	uint8_t *head = cpu_cache_head(r->cache, op->u.qk_rope.layer, kv_head) +
+		page * r->cache->page_bytes;
 	const uint32_t at = token % CHIP_PAGE_TOKENS;
 	const float *key = head_of(r, &op->u.qk_rope.k, row, kv_head);
 	const float *value = head_of(r, &op->u.qk_rope.v, row, kv_head);
 
 	if (r->cache->base.layout.kv_type == CHIP_F16)
-		store_f16(r->kernels, (uint16_t *)(void *)head, op->u.qk_rope.head_dim, at, key, value);
+		store_f16(r->kernels, (uint16_t *)(void *)head, op->u.qk_rope.head_dim, at, key,
+			value);
 	else
 		store_f32((float *)(void *)head, op->u.qk_rope.head_dim, at, key, value);
 }
@@ -296,7 +307,8 @@ static void rope_head(const struct run *r, const struct chip_op *op, const struc
 	const size_t angles = (size_t)row * rope->pairs;
 
 	if (norm)
-		r->kernels->norm(head, NULL, values(norm), op->u.qk_rope.eps, op->u.qk_rope.head_dim, head);
+		r->kernels->norm(head, NULL, values(norm), op->u.qk_rope.eps,
+			op->u.qk_rope.head_dim, head);
 	if (rope->pairs)
 		r->kernels->rotate(head, rope->cosines + angles, rope->sines + angles, rope->pairs);
 }
@@ -310,8 +322,10 @@ static void qk_rope_item(const struct run *r, const struct chip_op *op, const st
 	const uint32_t end = (uint32_t)((uint64_t)op->u.qk_rope.q.count * (kv_head + 1) / kv_heads);
 
 	for (uint32_t head = first; head < end; head++)
-		rope_head(r, op, op->u.qk_rope.q_norm, head_of(r, &op->u.qk_rope.q, row, head), rope, row);
-	rope_head(r, op, op->u.qk_rope.k_norm, head_of(r, &op->u.qk_rope.k, row, kv_head), rope, row);
+		rope_head(r, op, op->u.qk_rope.q_norm, head_of(r, &op->u.qk_rope.q, row, head),
+			rope, row);
+	rope_head(r, op, op->u.qk_rope.k_norm, head_of(r, &op->u.qk_rope.k, row, kv_head), rope,
+		row);
 	store_row(r, op, row, kv_head);
 }
 
@@ -369,10 +383,11 @@ static void run_attend(const struct run *r, const struct chip_op *op)
 
 	while (cpu_share(r->worker, tiles * kv_heads, &first, &end))
 		for (uint32_t item = first; item < end; item++)
-			attend_tile(r, op, &r->step->tiles[tiles - 1 - item / kv_heads], item % kv_heads);
+			attend_tile(r, op, &r->step->tiles[tiles - 1 - item / kv_heads],
+				item % kv_heads);
 }
 
-/* ---- DeltaNet ----------------------------------------------------------------------------------- */
+/* ---- DeltaNet -------------------------------------------------------------------------------- */
 
 static void run_conv(const struct run *r, const struct chip_op *op, const float *taps)
 {
@@ -388,14 +403,16 @@ static void run_conv(const struct run *r, const struct chip_op *op, const float 
 			const struct cpu_conv c = {
 				.state_in = s->state_read == CHIP_NONE ? NULL
 					: cpu_cache_conv(r->cache, s->state_read, op->u.conv.layer),
-				.state_out = cpu_cache_conv(r->cache, s->state_write, op->u.conv.layer),
+				.state_out = cpu_cache_conv(r->cache, s->state_write,
+				op->u.conv.layer),
 				.taps = taps,
 				.channels = l->conv_channels,
 				.width = l->conv_width,
 				.first = at,
 				.count = left < CPU_COLUMN_PART ? left : CPU_COLUMN_PART,
 				.rows = s->row_count,
-				.data = row_of(r, op->u.conv.data, r->step->first_rows[item / parts]),
+				.data = row_of(r, op->u.conv.data,
+				r->step->first_rows[item / parts]),
 				.stride = l->conv_channels,
 			};
 
@@ -414,7 +431,8 @@ static void delta_prepare_row(const struct run *r, const struct chip_op *op, uin
 	const float scale = 1.0F / math_sqrtf((float)k_dim);
 
 	for (size_t at = 0; at < width; at += k_dim) {
-		r->kernels->unit(qkv + at, UNIT_EPS, scale, k_dim, r->program->delta_q + row * width + at);
+		r->kernels->unit(qkv + at, UNIT_EPS, scale, k_dim,
+			r->program->delta_q + row * width + at);
 		r->kernels->unit(qkv + width + at, UNIT_EPS, 1.0F, k_dim,
 			r->program->delta_k + row * width + at);
 	}
@@ -426,8 +444,8 @@ static void delta_prepare_row(const struct run *r, const struct chip_op *op, uin
 	}
 }
 
-static void delta_item(const struct run *r, const struct chip_op *op, uint32_t sequence, uint32_t head,
-	uint32_t first)
+static void delta_item(const struct run *r, const struct chip_op *op, uint32_t sequence,
+	uint32_t head, uint32_t first)
 {
 	const struct cpu_program *p = r->program;
 	const struct chip_sequence *s = &r->step->sequences[sequence];
@@ -475,7 +493,7 @@ static void run_delta(const struct run *r, const struct chip_op *op)
 				item % parts * CPU_DELTA_COLUMNS);
 }
 
-/* ---- sampling ----------------------------------------------------------------------------------- */
+/* ---- sampling -------------------------------------------------------------------------------- */
 
 /* The wanted rows of one sequence in order: a token counts for the next one's penalties. */
 static void sample_sequence(const struct run *r, const struct chip_op *op, uint32_t sequence)
@@ -494,8 +512,9 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 		step->logprobs[i] = 0.0F;
 		if (step->rows[row].want != CHIP_WANT_TOKEN)
 			continue;
-		step->tokens[i] = cpu_sample(r->kernels, &r->program->samplers[r->worker->index], slot, counts,
-			s->mask, row_of(r, op->u.sample.logits, i), op->u.sample.vocab,
+		step->tokens[i] = cpu_sample(r->kernels, &r->program->samplers[r->worker->index],
+			slot, counts, s->mask, row_of(r, op->u.sample.logits, i),
+			op->u.sample.vocab,
 			step->tokens_before[row] + 1, &step->logprobs[i], &finite);
 		if (!finite)
 			step->not_finite = true;
@@ -513,7 +532,7 @@ static void run_sample(const struct run *r, const struct chip_op *op)
 			sample_sequence(r, op, sequence);
 }
 
-/* ---- the step ----------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 static void rope_row(const struct run *r, const struct chip_op *unused, uint32_t row)
 {
@@ -583,8 +602,8 @@ static void observe(const struct run *r, const struct chip_op *op)
 	if (!observer->see || !op->tap || result == CHIP_NONE)
 		return;
 	if (r->worker->index == 0)
-		observer->see(observer->context, op->tap, op->tap_layer, buffer(r, result), rows(r, result),
-			columns(r, result));
+		observer->see(observer->context, op->tap, op->tap_layer, buffer(r, result),
+			rows(r, result), columns(r, result));
 	cpu_barrier(r->worker);
 }
 

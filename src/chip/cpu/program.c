@@ -1,12 +1,13 @@
-/* chip/cpu/program.c - from a checked description to one block of memory with everything a step needs.
+/* chip/cpu/program.c - from a checked description to one block of memory with
+ * everything a step needs.
  *
- * lay_out runs twice: with no memory, to learn the size, then to hand it out. Buffers whose values are
- * never needed at the same time share memory:
+ * lay_out runs twice: with no memory, to learn the size, then to hand it out. Buffers whose values
+ * are never needed at the same time share memory:
  *
- *	operation   0  1  2  3  4  5  6
- *	x           ####################      live: from a write to the last read before the next write
- *	qkv            ####     ####
- *	ffn                  ##       ##      may lie where qkv lies
+ *   operation   0  1  2  3  4  5  6
+ *   x           ####################      live: from a write to the last read before the next write
+ *   qkv            ####     ####
+ *   ffn                  ##       ##      may lie where qkv lies
  */
 #include "chip/cpu/cpu.h"
 
@@ -20,7 +21,7 @@
 
 #define BITMAP_WORDS (CHIP_OPS_MAX / 64)
 
-/* ---- which buffers live when -------------------------------------------------------------------- */
+/* ---- which buffers live when ----------------------------------------------------------------- */
 
 struct liveness {
 	uint64_t at[CHIP_BUFFERS_MAX][BITMAP_WORDS];   /* a bit for each operation */
@@ -54,7 +55,7 @@ static bool live_together(const struct liveness *l, uint32_t a, uint32_t b)
 	return false;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t buffer_rows(const struct cpu_program *p, uint32_t buffer)
 {
@@ -77,8 +78,8 @@ static bool is_result(const struct cpu_program *p, uint32_t buffer)
 }
 
 /* The lowest place for a buffer that no buffer placed before and live with it covers. */
-static size_t place_buffer(const struct cpu_program *p, const struct liveness *l, const size_t *offsets,
-	uint32_t buffer)
+static size_t place_buffer(const struct cpu_program *p, const struct liveness *l,
+	const size_t *offsets, uint32_t buffer)
 {
 	size_t offset = 0;
 
@@ -122,7 +123,8 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 		const struct chip_op *op = &p->base.desc.ops[i];
 
 		for (uint32_t j = 0; op->kind == CHIP_OP_MATMUL && j < op->u.matmul.count; j++) {
-			const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[j];
+			const struct cpu_weight *w =
+				(const struct cpu_weight *)op->u.matmul.weight[j];
 			const size_t even = ((size_t)w->base.columns + 1) / 2 * 2;
 			const size_t count = buffer_rows(p, op->u.matmul.in) * even;
 
@@ -213,7 +215,8 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 	}
 	for (uint32_t i = 0; i < desc->op_count; i++)
 		if (desc->ops[i].kind == CHIP_OP_CONV)
-			p->op_taps[i] = carve_take(c, desc->ops[i].u.conv.weight->count, sizeof(float));
+			p->op_taps[i] = carve_take(c, desc->ops[i].u.conv.weight->count,
+				sizeof(float));
 	lay_out_inputs(p, c);
 	lay_out_delta(p, c);
 	lay_out_samplers(p, c);
@@ -222,7 +225,7 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 	lay_out_buffers(p, l, c);
 }
 
-/* ---- what is known from the description --------------------------------------------------------- */
+/* ---- what is known from the description ------------------------------------------------------ */
 
 /* Operations with the same theta and width share their angles. */
 static enum err find_ropes(struct cpu_program *p, struct err_info *info)
@@ -240,7 +243,8 @@ static enum err find_ropes(struct cpu_program *p, struct err_info *info)
 			       p->ropes[j].theta < theta || p->ropes[j].theta > theta))
 			j++;
 		if (j == CPU_ROPES_MAX)
-			return err_set(info, ERR_LIMIT, "more than %d kinds of rotation", CPU_ROPES_MAX);
+			return err_set(info, ERR_LIMIT, "more than %d kinds of rotation",
+				CPU_ROPES_MAX);
 		p->ropes[j].theta = theta;
 		p->ropes[j].pairs = pairs;
 		p->rope_count = j == p->rope_count ? j + 1 : p->rope_count;
@@ -254,7 +258,8 @@ static void find_sizes(struct cpu_program *p)
 	const struct chip_program_desc *desc = &p->base.desc;
 
 	p->threads = cpu_pool_threads(p->chip->pool);
-	p->sequences_max = desc->rows_max < CHIP_SEQUENCES_MAX ? desc->rows_max : CHIP_SEQUENCES_MAX;
+	p->sequences_max = desc->rows_max < CHIP_SEQUENCES_MAX ? desc->rows_max
+		: CHIP_SEQUENCES_MAX;
 	p->tile_rows = CPU_ATTEND_QUERIES;
 	for (uint32_t i = 0; i < desc->op_count; i++) {
 		const struct chip_op *op = &desc->ops[i];
@@ -265,14 +270,16 @@ static void find_sizes(struct cpu_program *p)
 			p->mask_words = (op->u.sample.vocab + 31) / 32;
 		if (op->kind == CHIP_OP_ATTEND) {
 			const uint32_t shared = op->u.attend.q.count / op->u.attend.kv_heads;
-			const uint32_t rows = shared < CPU_ATTEND_QUERIES ? CPU_ATTEND_QUERIES / shared : 1;
+			const uint32_t rows = shared < CPU_ATTEND_QUERIES
+				? CPU_ATTEND_QUERIES / shared : 1;
 
 			p->tile_rows = rows < p->tile_rows ? rows : p->tile_rows;
 		}
 	}
 }
 
-/* Constants that are computed once: frequencies theta^(-i / pairs), taps with the channels side by side. */
+/* Constants that are computed once: frequencies theta^(-i / pairs), taps with the
+ * channels side by side. */
 static void fill_constants(struct cpu_program *p)
 {
 	const struct chip_program_desc *desc = &p->base.desc;
@@ -286,7 +293,8 @@ static void fill_constants(struct cpu_program *p)
 			continue;
 		const struct chip_vector *weight = desc->ops[i].u.conv.weight;
 		const float *values = ((const struct cpu_vector *)weight)->values;
-		const size_t channels = p->base.layout.conv_channels, width = p->base.layout.conv_width;
+		const size_t channels = p->base.layout.conv_channels,
+			width = p->base.layout.conv_width;
 
 		for (size_t channel = 0; channel < channels; channel++)
 			for (size_t j = 0; j < width; j++)
@@ -294,9 +302,10 @@ static void fill_constants(struct cpu_program *p)
 	}
 }
 
-/* ---- open, close -------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
-static enum err copy_desc(struct cpu_program *p, const struct chip_program_desc *desc, struct err_info *info)
+static enum err copy_desc(struct cpu_program *p, const struct chip_program_desc *desc,
+	struct err_info *info)
 {
 	p->ops = mem_alloc(desc->op_count, sizeof(*p->ops));
 	p->buffer_descs = mem_alloc(desc->buffer_count, sizeof(*p->buffer_descs));
@@ -323,7 +332,8 @@ static enum err plan(struct cpu_program *p, struct err_info *info)
 	find_liveness(&p->base.desc, l);
 	lay_out(p, l, &c);
 	p->memory_bytes = c.used;
-	err = cpu_reserve(p->chip, (void **)&p->memory, (int64_t)c.used, "a program's buffers", info);
+	err = cpu_reserve(p->chip, (void **)&p->memory, (int64_t)c.used, "a program's buffers",
+		info);
 	if (!err) {
 		c = (struct carve){.base = (char *)p->memory};
 		lay_out(p, l, &c);
@@ -333,8 +343,9 @@ static enum err plan(struct cpu_program *p, struct err_info *info)
 	return err;
 }
 
-enum err cpu_program_open(struct chip *chip, struct chip_program **out, const struct chip_program_desc *desc,
-	const struct chip_cache_layout *layout, struct err_info *info)
+enum err cpu_program_open(struct chip *chip, struct chip_program **out,
+	const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+	struct err_info *info)
 {
 	struct cpu_program *p = mem_alloc(1, sizeof(*p));
 	enum err err;

@@ -1,21 +1,24 @@
-/* chip/cpu/sample_ref.c - from logits to a token. The same logits and seed give the same token everywhere.
+/* chip/cpu/sample_ref.c - from logits to a token. The same logits and seed give the same
+ * token everywhere.
  *
  * What is computed, in this order (Hugging Face's), all in f32 but for sums, which are f64:
  *
- *	1. repetition penalty r on every token of prompt and answer: l > 0 ? l / r : l * r
- *	2. l -= presence, for every token of the answer; l -= frequency * count
- *	3. tokens that the mask forbids, and banned ones before banned_until, leave
- *	4. temperature 0: the largest l, the lower id among equals. Else z = l / temperature
- *	5. top_k: the k first in the order (z down, id up) stay
- *	6. top_p: in that order a token stays while the weights exp(z - largest z) before it add up to less than
- *	   top_p of all that top_k left; the first always stays
- *	7. min_p: a token stays if its weight is at least min_p (the largest weight is 1)
- *	8. u = the upper 53 bits of prng_hash(seed, position) as a fraction: the first token whose running sum
- *	   of weights exceeds u of their sum, in the order above when 5, 6 or 7 was asked for, else by id
+ *   1. repetition penalty r on every token of prompt and answer: l > 0 ? l / r : l * r
+ *   2. l -= presence, for every token of the answer; l -= frequency * count
+ *   3. tokens that the mask forbids, and banned ones before banned_until, leave
+ *   4. temperature 0: the largest l, the lower id among equals. Else z = l / temperature
+ *   5. top_k: the k first in the order (z down, id up) stay
+ *   6. top_p: in that order a token stays while the weights exp(z - largest z) before it add up to
+ *      less than top_p of all that top_k left; the first always stays
+ *   7. min_p: a token stays if its weight is at least min_p (the largest weight is 1)
+ *   8. u = the upper 53 bits of prng_hash(seed, position) as a fraction: the first token whose
+ *      running sum of weights exceeds u of their sum, in the order above when 5, 6 or 7 was asked
+ *      for, else by id
  *
- * Sums in the order of candidates run one by one; the sum over the whole vocabulary runs in the stripes
- * of kernels_ref.h. Sorting everything is avoided by looking only at what lies near the largest first, and
- * farther down only when that did not decide it: the result is that of the whole sort.
+ * Sums in the order of candidates run one by one; the sum over the whole vocabulary runs in
+ * the stripes of kernels_ref.h. Sorting everything is avoided by looking only at what lies
+ * near the largest first, and farther down only when that did not decide it: the result is
+ * that of the whole sort.
  */
 #include <assert.h>
 
@@ -43,8 +46,8 @@ static void apply_penalties(const struct chip_sampling *s, const uint16_t *count
 	}
 }
 
-static void forbid(const struct chip_sampling *s, const uint32_t *mask, uint32_t position, float *scores,
-	uint32_t vocab)
+static void forbid(const struct chip_sampling *s, const uint32_t *mask, uint32_t position,
+	float *scores, uint32_t vocab)
 {
 	const float never = -__builtin_inff();
 
@@ -66,7 +69,7 @@ static uint32_t first_of_largest(const float *scores, uint32_t vocab)
 	return best;
 }
 
-/* ---- candidates: sorted by score down, id up ---------------------------------------------------- */
+/* ---- candidates: sorted by score down, id up ------------------------------------------------- */
 
 /* Score and id in one number that sorts the right way round: larger scores give smaller numbers. */
 static uint64_t candidate_key(float score, uint32_t id)
@@ -117,8 +120,8 @@ static uint32_t collect(const struct cpu_sampler *scratch, uint32_t vocab, float
 }
 
 /* How many of the sorted candidates stay; their weights go into scratch, their sum into *sum. */
-static uint32_t keep(const struct cpu_sampler *scratch, const struct chip_sampling *s, uint32_t top_k,
-	double total, float largest, uint32_t count, double *sum)
+static uint32_t keep(const struct cpu_sampler *scratch, const struct chip_sampling *s,
+	uint32_t top_k, double total, float largest, uint32_t count, double *sum)
 {
 	const uint32_t most = top_k && top_k < count ? top_k : count;
 	uint32_t kept = 0;
@@ -139,14 +142,15 @@ static uint32_t keep(const struct cpu_sampler *scratch, const struct chip_sampli
 	return kept;
 }
 
-/* ---- the draw ----------------------------------------------------------------------------------- */
+/* ---- the draw -------------------------------------------------------------------------------- */
 
 static double unit_of(const struct chip_sampling *s, uint32_t position)
 {
 	return (double)(prng_hash(s->seed, position) >> 11) * 0x1p-53;
 }
 
-/* The first place where the running sum exceeds target; the last one with a weight if rounding let it slip. */
+/* The first place where the running sum exceeds target; the last one with a weight if
+ * rounding let it slip. */
 static uint32_t draw(const float *weights, uint32_t count, double target)
 {
 	double sum = 0.0;
@@ -163,10 +167,12 @@ static uint32_t draw(const float *weights, uint32_t count, double target)
 	return last;
 }
 
-static uint32_t sample_filtered(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
-	const struct chip_sampling *s, uint32_t top_k, uint32_t vocab, float largest, double unit)
+static uint32_t sample_filtered(const struct cpu_kernels *kernels,
+	const struct cpu_sampler *scratch, const struct chip_sampling *s, uint32_t top_k,
+	uint32_t vocab, float largest, double unit)
 {
-	const double total = top_k ? 0.0 : kernels->exponentials(scratch->scores, largest, vocab, NULL);
+	const double total = top_k ? 0.0 : kernels->exponentials(scratch->scores, largest, vocab,
+		NULL);
 	uint32_t count, kept;
 	double sum;
 
@@ -199,7 +205,8 @@ static uint32_t sample_token(const struct cpu_kernels *kernels, const struct cpu
 	const float largest = scratch->scores[best];
 
 	if (!(largest < __builtin_inff()))
-		return best;        /* beyond f32 no weight can be formed: the limit is the choice of 4 */
+		/* beyond f32 no weight can be formed: the limit is the choice of 4 */
+		return best;
 	const double unit = unit_of(s, position);
 
 	if (top_k || s->top_p < 1.0F || s->min_p > 0.0F)
@@ -210,7 +217,8 @@ static uint32_t sample_token(const struct cpu_kernels *kernels, const struct cpu
 }
 
 uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
-	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask, const float *logits,
+	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
+	const float *logits,
 	uint32_t vocab, uint32_t position, float *logprob, bool *finite)
 {
 	float largest;

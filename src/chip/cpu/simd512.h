@@ -1,6 +1,6 @@
-/* chip/cpu/simd512.h - where the AVX-512 intrinsics come from: the compiler, or for tests on machines without
- * them (CHIP_SIMDE) SIMDe, with the few it lacks, or rounds otherwise than the manual says (Intel SDM, volume
- * 2), made here. */
+/* chip/cpu/simd512.h - where the AVX-512 intrinsics come from: the compiler, or for tests on
+ * machines without them (CHIP_SIMDE) SIMDe, with the few it lacks, or rounds otherwise than the
+ * manual says (Intel SDM, volume 2), made here. */
 #ifndef CHIP_CPU_SIMD512_H
 #define CHIP_CPU_SIMD512_H
 
@@ -134,7 +134,8 @@ EMULATED __m512 emulated_scalef_ps(__m512 a, __m512 b)
 	memcpy(lanes, &a, sizeof(a));
 	memcpy(powers, &b, sizeof(b));
 	for (int i = 0; i < 16; i++)
-		lanes[i] = powers[i] != powers[i] ? powers[i] : scalbnf(lanes[i], (int)floorf(powers[i]));
+		lanes[i] = powers[i] != powers[i] ? powers[i]
+			: scalbnf(lanes[i], (int)floorf(powers[i]));
 	memcpy(&v, lanes, sizeof(v));
 	return v;
 }

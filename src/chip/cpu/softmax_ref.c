@@ -1,4 +1,5 @@
-/* chip/cpu/softmax_ref.c - what sampling needs of a row of logits: the largest, and exponentials. */
+/* chip/cpu/softmax_ref.c - what sampling needs of a row of logits: the largest,
+ * and exponentials. */
 #include "chip/cpu/kernels_ref.h"
 
 #include "base/math.h"

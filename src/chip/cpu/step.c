@@ -9,7 +9,8 @@ static bool same_shape(const struct chip_cache_layout *a, const struct chip_cach
 {
 	return a->attention_layers == b->attention_layers && a->delta_layers == b->delta_layers &&
 		a->vocab == b->vocab &&
-		(a->attention_layers == 0 || (a->kv_heads == b->kv_heads && a->head_dim == b->head_dim)) &&
+		(a->attention_layers == 0 || (a->kv_heads == b->kv_heads &&
+		a->head_dim == b->head_dim)) &&
 		(a->delta_layers == 0 || (a->conv_channels == b->conv_channels &&
 			a->conv_width == b->conv_width && a->v_heads == b->v_heads &&
 			a->k_dim == b->k_dim && a->v_dim == b->v_dim));
@@ -40,7 +41,7 @@ static void check_apart(struct cpu_cache *c, const struct chip_step *step)
 	}
 }
 
-/* ---- tables ------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void copy_rows(struct cpu_step *s, const struct chip_step *step)
 {
@@ -96,14 +97,15 @@ static void copy_sequences(struct cpu_step *s, const struct chip_step *step)
 			wanted += s->rows[row].want != CHIP_WANT_NOTHING;
 		}
 		if (q->mask && wanted > s->first_wanted[i]) {
-			memcpy(s->masks + masks * mask_words, q->mask, mask_words * sizeof(uint32_t));
+			memcpy(s->masks + masks * mask_words, q->mask,
+				mask_words * sizeof(uint32_t));
 			q->mask = s->masks + masks++ * mask_words;
 		}
 	}
 	s->first_wanted[step->sequence_count] = wanted;
 }
 
-/* ---- submit, wait ------------------------------------------------------------------------------- */
+/* ---- submit, wait ---------------------------------------------------------------------------- */
 
 enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
@@ -136,8 +138,8 @@ enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip
 }
 
 /* The rows that want this, from the step's buffer into the caller's. */
-static void copy_results(const struct cpu_step *s, enum chip_want want, const float *from, float *to,
-	size_t columns)
+static void copy_results(const struct cpu_step *s, enum chip_want want, const float *from,
+	float *to, size_t columns)
 {
 	for (uint32_t i = 0; to && from && i < s->wanted_count; i++)
 		if (s->rows[s->wanted[i]].want == want)
@@ -175,7 +177,8 @@ static bool logits_finite(const struct cpu_step *s)
 	return finite;
 }
 
-enum err cpu_wait(struct chip *chip, uint64_t ticket, struct chip_output *output, struct err_info *info)
+enum err cpu_wait(struct chip *chip, uint64_t ticket, struct chip_output *output,
+	struct err_info *info)
 {
 	struct cpu_chip *cpu = (struct cpu_chip *)chip;
 	struct cpu_step *s = cpu->steps[0];

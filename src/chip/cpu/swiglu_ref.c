@@ -1,4 +1,5 @@
-/* chip/cpu/swiglu_ref.c - element by element: the gate of the feed-forward layer, sums, conversion. */
+/* chip/cpu/swiglu_ref.c - element by element: the gate of the feed-forward layer,
+ * sums, conversion. */
 #include "chip/cpu/kernels_ref.h"
 
 #include "base/math.h"

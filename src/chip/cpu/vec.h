@@ -1,8 +1,9 @@
-/* chip/cpu/vec.h - vectors of floats under one set of names, so that a kernel is written once for every width.
+/* chip/cpu/vec.h - vectors of floats under one set of names, so that a kernel is written once
+ * for every width.
  *
- * Each instruction set compiles the *_vec.c files for itself, with its own flags and one of CPU_VEC_AVX2,
- * CPU_VEC_AVX512 or CPU_VEC_AVX512_EMULATED; VEC_NAME gives its functions their prefix. What is here has the
- * same bits as its plain twin in base/math and kernels_ref.h.
+ * Each instruction set compiles the *_vec.c files for itself, with its own flags and one of
+ * CPU_VEC_AVX2, CPU_VEC_AVX512 or CPU_VEC_AVX512_EMULATED; VEC_NAME gives its functions their
+ * prefix. What is here has the same bits as its plain twin in base/math and kernels_ref.h.
  *
  *	vec v = vec_load(x);             VEC_LANES floats, any alignment
  *	vec t = vec_load_part(x, n);     the first n, zeros after them
@@ -19,7 +20,8 @@
 #include "chip/cpu/kernels_ref.h"
 
 #if defined(CPU_VEC_AVX512_EMULATED)
-#define VEC_INLINE static inline __attribute__((unused))   /* speed is no matter: quick to compile */
+/* speed is no matter: quick to compile */
+#define VEC_INLINE static inline __attribute__((unused))
 #define VEC_UNROLL
 #else
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
@@ -31,7 +33,8 @@
 #endif
 #endif
 
-/* Keeps a vector alive, and the compiler from knowing what is in it; "m" also where it is emulated. */
+/* Keeps a vector alive, and the compiler from knowing what is in it; "m" also
+ * where it is emulated. */
 #if defined(CPU_VEC_AVX512_EMULATED)
 #define VEC_KEEP(v) __asm__ volatile("" : "+m"(v))
 #elif defined(CPU_VEC_AVX512)
@@ -79,7 +82,7 @@ VEC_INLINE uint32_t vec_lanes_at(uint32_t i, uint32_t count)
 	return i >= count ? 0 : count - i < VEC_LANES ? count - i : VEC_LANES;
 }
 
-/* ---- functions of base/math --------------------------------------------------------------------- */
+/* ---- functions of base/math ------------------------------------------------------------------ */
 
 /* math_expf, operation by operation. */
 VEC_INLINE vec vec_exp(vec x)
@@ -132,7 +135,7 @@ VEC_INLINE float vec_from_bits(uint32_t bits)
 	return x;
 }
 
-/* ---- sums in 16 stripes ------------------------------------------------------------------------- */
+/* ---- sums in 16 stripes ---------------------------------------------------------------------- */
 
 #define VEC_STRIPES (CPU_STRIPES / VEC_LANES)
 
@@ -163,7 +166,8 @@ VEC_INLINE float vec_sum_of_squares(const float *x, uint32_t count)
 			t.s[j] = vec_fma(v, v, t.s[j]);
 		}
 	for (uint32_t j = 0; i < count && j < VEC_STRIPES; j++) {
-		const vec v = vec_load_part(x + i + j * VEC_LANES, vec_lanes_at(i + j * VEC_LANES, count));
+		const vec v = vec_load_part(x + i + j * VEC_LANES,
+			vec_lanes_at(i + j * VEC_LANES, count));
 
 		t.s[j] = vec_fma(v, v, t.s[j]);
 	}

@@ -5,7 +5,8 @@
 #include <immintrin.h>
 
 #define VEC_LANES 8
-#define VEC_ROWS  6    /* rows of activations of a plain matrix tile: 6 x 2 sums, 3 more registers */
+/* rows of activations of a plain matrix tile: 6 x 2 sums, 3 more registers */
+#define VEC_ROWS  6
 #define VEC_QUERY 2    /* queries of an attention tile: 2 x 4 sums */
 
 typedef __m256 vec;
@@ -97,7 +98,8 @@ VEC_INLINE vec vec_if_negative(vec x, vec yes, vec no)
 /* The last step of math_expf: p times 2^n, n in the low bits of shifted, in two factors. */
 VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
 {
-	const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_castps_si256(magic));
+	const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted),
+		_mm256_castps_si256(magic));
 	const __m256i half = _mm256_srai_epi32(n, 1);
 	const __m256i bias = _mm256_set1_epi32(127);
 	const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
@@ -159,7 +161,8 @@ VEC_INLINE float vec_largest_lane(vec v)
 /* Magnitudes as integers, where NaN is the largest of all; running maximum. */
 VEC_INLINE vec vec_max_magnitude(vec largest, vec v)
 {
-	const __m256i bits = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7FFFFFFF));
+	const __m256i bits = _mm256_and_si256(_mm256_castps_si256(v),
+		_mm256_set1_epi32(0x7FFFFFFF));
 
 	return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(largest), bits));
 }

@@ -91,11 +91,12 @@ VEC_INLINE vec vec_minus_abs(vec x)
 
 VEC_INLINE vec vec_if_negative(vec x, vec yes, vec no)
 {
-	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), no, yes);
+	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), no,
+		yes);
 }
 
-/* The last step of math_expf: p times 2^n, n = shifted - magic. It takes two factors there and rounds once, as
- * the product with the first is exact: so does this instruction. */
+/* The last step of math_expf: p times 2^n, n = shifted - magic. It takes two factors there and
+ * rounds once, as the product with the first is exact: so does this instruction. */
 VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
 {
 	return _mm512_scalef_ps(p, vec_sub(shifted, magic));
@@ -158,15 +159,18 @@ VEC_INLINE float vec_largest_lane(vec v)
 /* Magnitudes as integers, where NaN is the largest of all; running maximum. */
 VEC_INLINE vec vec_max_magnitude(vec largest, vec v)
 {
-	const __m512i bits = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7FFFFFFF));
+	const __m512i bits = _mm512_and_si512(_mm512_castps_si512(v),
+		_mm512_set1_epi32(0x7FFFFFFF));
 
 	return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(largest), bits));
 }
 
 VEC_INLINE uint32_t vec_largest_bits(vec v)
 {
-	const __m256i eight = _mm256_max_epu32(_mm256_castps_si256(vec_low(v)), _mm256_castps_si256(vec_high(v)));
-	__m128i t = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+	const __m256i eight = _mm256_max_epu32(_mm256_castps_si256(vec_low(v)),
+		_mm256_castps_si256(vec_high(v)));
+	__m128i t = _mm_max_epu32(_mm256_castsi256_si128(eight),
+		_mm256_extracti128_si256(eight, 1));
 
 	t = _mm_max_epu32(t, _mm_shuffle_epi32(t, 0x4E));
 	t = _mm_max_epu32(t, _mm_shuffle_epi32(t, 0xB1));
@@ -180,7 +184,8 @@ VEC_INLINE int32_t vec_store_i8(int8_t *p, vec v)
 	const __m512 lanes = _mm512_castsi512_ps(n);
 	const __m256i eight = _mm256_add_epi32(_mm256_castps_si256(vec_low(lanes)),
 		_mm256_castps_si256(vec_high(lanes)));
-	__m128i t = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+	__m128i t = _mm_add_epi32(_mm256_castsi256_si128(eight),
+		_mm256_extracti128_si256(eight, 1));
 
 	_mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(n));
 	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4E));
@@ -192,7 +197,8 @@ VEC_INLINE int32_t vec_store_i8(int8_t *p, vec v)
 VEC_INLINE void vec_add_f64(double *sums, vec v)
 {
 	_mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), _mm512_cvtps_pd(vec_low(v))));
-	_mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), _mm512_cvtps_pd(vec_high(v))));
+	_mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8),
+		_mm512_cvtps_pd(vec_high(v))));
 }
 
 #endif

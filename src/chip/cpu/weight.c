@@ -1,4 +1,5 @@
-/* chip/cpu/weight.c - matrices into panels (kernels.h says how they lie) and rows out of them again. */
+/* chip/cpu/weight.c - matrices into panels (kernels.h says how they lie) and rows
+ * out of them again. */
 #include "chip/cpu/cpu.h"
 
 #include <assert.h>
@@ -60,7 +61,7 @@ static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels
 	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
 }
 
-/* ---- packing ------------------------------------------------------------------------------------ */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 struct packing {
 	struct cpu_job job;
@@ -95,7 +96,8 @@ static size_t plain_at(const struct cpu_weight *w, uint32_t lane, size_t k)
 	return w->pairs ? (k / 2 * w->lanes + lane) * 2 + k % 2 : k * w->lanes + lane;
 }
 
-static void pack_plain(const struct cpu_weight *w, uint8_t *panel, uint32_t lane, const uint8_t *source)
+static void pack_plain(const struct cpu_weight *w, uint8_t *panel, uint32_t lane,
+	const uint8_t *source)
 {
 	if (w->base.type == CHIP_F32) {
 		for (size_t k = 0; k < w->base.columns; k++)
@@ -106,7 +108,8 @@ static void pack_plain(const struct cpu_weight *w, uint8_t *panel, uint32_t lane
 	}
 }
 
-static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, uint32_t lane, const uint8_t *source)
+static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, uint32_t lane,
+	const uint8_t *source)
 {
 	const size_t block_bytes = chip_type_block_bytes(w->base.type);
 	const size_t groups = (block_bytes - 2) / GROUP_BYTES;
@@ -129,7 +132,8 @@ static void pack_panels(struct cpu_job *job, struct cpu_worker *worker)
 	uint32_t first, end;
 
 	while (cpu_share(worker, w->panel_count, &first, &end))
-		for (uint32_t row = first * w->lanes; row < end * w->lanes && row < w->base.rows; row++) {
+		for (uint32_t row = first * w->lanes; row < end * w->lanes && row < w->base.rows;
+			row++) {
 			uint8_t *panel = w->panels + row / w->lanes * w->panel_bytes;
 
 			if (is_block_type(w->base.type))
@@ -149,7 +153,8 @@ enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const stru
 	enum err err = ERR_NONE;
 
 	if (!w || !span_ends) {
-		err = err_set(info, ERR_MEMORY, "no memory for a matrix of %u spans", m->span_count);
+		err = err_set(info, ERR_MEMORY, "no memory for a matrix of %u spans",
+			m->span_count);
 		goto done;
 	}
 	weight_shape(w, &cpu->kernels, m);
@@ -160,7 +165,8 @@ enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const stru
 		span_ends[i] = (i ? span_ends[i - 1] : 0) + m->spans[i].row_count;
 	p.w = w;
 	p.span_ends = span_ends;
-	p.row_bytes = (size_t)m->columns / chip_type_block_values(m->type) * chip_type_block_bytes(m->type);
+	p.row_bytes = (size_t)m->columns / chip_type_block_values(m->type) *
+		chip_type_block_bytes(m->type);
 	cpu_pool_run(cpu->pool, &p.job);
 	*out = &w->base;
 	w = NULL;
@@ -178,7 +184,7 @@ void cpu_weight_close(struct chip *chip, struct chip_weight *weight)
 	mem_free(w);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static float plain_value(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane, size_t k)
 {
@@ -191,8 +197,8 @@ static float plain_value(const struct cpu_weight *w, const uint8_t *panel, uint3
 	return w->base.type == CHIP_F16 ? math_f32_from_f16(half) : math_f32_from_bf16(half);
 }
 
-static void block_values(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane, size_t block,
-	float *out)
+static void block_values(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane,
+	size_t block, float *out)
 {
 	const bool four_bits = w->base.type == CHIP_Q4_0;
 	const size_t groups = four_bits ? CPU_BLOCK / 8 : CPU_BLOCK / 4;
@@ -228,10 +234,10 @@ void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out)
 	}
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------ */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
-enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const float *values, size_t count,
-	struct err_info *info)
+enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const float *values,
+	size_t count, struct err_info *info)
 {
 	struct cpu_vector *v = mem_alloc(1, sizeof(*v));
 

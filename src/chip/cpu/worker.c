@@ -14,7 +14,8 @@
 
 #define CACHE_LINE        64
 #define SPINS_PER_LOOK    64   /* pauses between two looks at the clock */
-#define SHARES_PER_THREAD 16   /* of a long list: small enough to even out, large enough to be cheap */
+/* of a long list: small enough to even out, large enough to be cheap */
+#define SHARES_PER_THREAD 16
 
 /* A number that changes, and how many threads sleep until it does. */
 struct word {
@@ -77,7 +78,7 @@ static void word_set(struct word *w, uint32_t value)
 		(void)syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-/* ---- inside a job ------------------------------------------------------------------------------- */
+/* ---- inside a job ---------------------------------------------------------------------------- */
 
 bool cpu_share(struct cpu_worker *worker, uint32_t items, uint32_t *first, uint32_t *end)
 {
@@ -95,7 +96,8 @@ bool cpu_share(struct cpu_worker *worker, uint32_t items, uint32_t *first, uint3
 void cpu_barrier(struct cpu_worker *worker)
 {
 	struct cpu_pool *pool = worker->pool;
-	const uint32_t generation = atomic_load_explicit(&pool->generation.value, memory_order_acquire);
+	const uint32_t generation = atomic_load_explicit(&pool->generation.value,
+		memory_order_acquire);
 
 	if (atomic_fetch_add(&pool->arrived, 1) + 1 < pool->thread_count) {
 		word_wait(&pool->generation, generation, pool->spin_ns);
@@ -106,7 +108,7 @@ void cpu_barrier(struct cpu_worker *worker)
 	word_set(&pool->generation, generation + 1);
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static void worker_main(void *argument)
 {
@@ -161,7 +163,7 @@ void cpu_pool_run(struct cpu_pool *pool, struct cpu_job *job)
 	cpu_pool_wait(pool, cpu_pool_post(pool, job));
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static enum err start_threads(struct cpu_pool *pool, uint32_t threads, struct err_info *info)
 {
