@@ -28,7 +28,7 @@
  *	               ANSWERED             no more tokens will come
  *	F: FLUSHED                          stream: all deltas written; else: the body is ready
  *	               END                  settled durably: write the last chunk, or the body
- *	F: CANCEL (any time)  ->  END       client gone; or F's answer to CUT
+ *	F: CANCEL (any time)  ->  END       client gone, or F cannot go on; or F's answer to CUT
  *
  * What crosses on the way is harmless: an event for a handle that is already over is ignored.
  */
@@ -183,6 +183,9 @@ struct core_event {
 			uint32_t reasoning;
 			/* FLUSHED: finish is tool_calls instead of stop */
 			bool tool_calls;
+			/* CANCEL: not the client's wish; the front could not go on. An engine
+			 * error (rules.md 16) */
+			bool failed;
 		} progress;                         /* WRITTEN STALL RESUME FLUSHED CANCEL */
 		struct { struct core_caller caller; } authorise;
 		struct batch *batch_done;

@@ -60,6 +60,7 @@ struct core_request {
 	bool open_ended;
 	bool cut;                       /* CUT was said; CANCEL will come */
 	bool prompt_done;               /* LEAVING: a token had been sampled before the cancel */
+	bool failed;                    /* LEAVING: the front could not go on */
 	struct price price;             /* in force at admission (rules.md 17) */
 	uint32_t prompt_tokens;
 	uint32_t answer_tokens_max;

@@ -294,6 +294,12 @@ static void flushed(struct core *core, const struct core_event *event,
 	settle(core, handle, r->usage.finish, actions);
 }
 
+static enum record_finish finish_of_cancel(const struct core_request *r)
+{
+	return r->failed && !PLANTED(PLANT_FAILURE_CHARGED) ? RECORD_FINISH_ERROR
+		: RECORD_FINISH_CANCELLED;
+}
+
 static void cancel(struct core *core, const struct core_event *event, struct core_actions *actions)
 {
 	const uint32_t handle = event->u.progress.handle;
@@ -302,10 +308,11 @@ static void cancel(struct core *core, const struct core_event *event, struct cor
 	r->written_tokens = event->u.progress.tokens;
 	r->reasoning_tokens = event->u.progress.reasoning;
 	r->prompt_done = r->answer_tokens > 0;
+	r->failed = event->u.progress.failed;
 	if (r->state == REQUEST_ASKED) {
 		request_forget(core, handle, actions);
 	} else if (r->state == REQUEST_FLUSHING) {
-		settle(core, handle, RECORD_FINISH_CANCELLED, actions);
+		settle(core, handle, finish_of_cancel(r), actions);
 	} else {
 		assert(r->state == REQUEST_RUNNING);
 		request_unlink(core, LINK_STALLED, handle);
@@ -384,7 +391,7 @@ static void pool_ended(struct core *core, const struct pool_event *event,
 	if (r->state == REQUEST_LEAVING) {
 		/* what was sampled for nothing counts */
 		r->answer_tokens = event->answer_tokens;
-		settle(core, event->handle, RECORD_FINISH_CANCELLED, actions);
+		settle(core, event->handle, finish_of_cancel(r), actions);
 	} else if (event->end == POOL_END_ERROR) {
 		assert(r->state == REQUEST_RUNNING);
 		settle(core, event->handle, RECORD_FINISH_ERROR, actions);

@@ -243,7 +243,8 @@ static void code_front(struct codec *c, struct core_event *e)
 		code_u32(c, &e->u.progress.handle);
 		code_u32(c, &e->u.progress.tokens);
 		code_u32(c, &e->u.progress.reasoning);
-		code_bool(c, &e->u.progress.tool_calls);
+		code_bool(c, e->kind == CORE_CANCEL ? &e->u.progress.failed
+			: &e->u.progress.tool_calls);
 	}
 }
 

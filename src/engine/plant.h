@@ -17,6 +17,7 @@ enum plant {
 	PLANT_GROWTH_WITHOUT_HOLD,  /* the answer may grow, the money for it is not held */
 	/* a cancelled answer is charged by what was sampled, not written */
 	PLANT_CANCEL_CHARGED,
+	PLANT_FAILURE_CHARGED,      /* the front could not go on, and the client pays for it */
 	PLANT_DELIVERED_AFTER_END,  /* tokens of a sequence that was cancelled are delivered */
 	PLANT_PAUSED_HOLDS,         /* a paused sequence keeps what others wait for */
 	/* one more than was held is charged: an assertion of the core stops it, not a check */

@@ -15,10 +15,10 @@ static void say(struct fleet *f, uint32_t handle, enum core_event_kind kind)
 
 	event.u.progress.handle = handle;
 	event.u.progress.tokens = c->written;
-	if (kind == CORE_FLUSHED || kind == CORE_CANCEL) {
+	if (kind == CORE_FLUSHED || kind == CORE_CANCEL)
 		event.u.progress.reasoning = fleet_between_u32(f, 0, c->written);
-		event.u.progress.tool_calls = fleet_one_in(f, 8);
-	}
+	event.u.progress.tool_calls = kind == CORE_FLUSHED && fleet_one_in(f, 8);
+	event.u.progress.failed = kind == CORE_CANCEL && fleet_one_in(f, 8);
 	fleet_core_later(f, &event);
 }
 

@@ -54,6 +54,7 @@ static void see_progress(struct witness *w, const struct core_event *e)
 		return;
 	if (e->kind == CORE_CANCEL) {
 		r->cancelled = true;
+		r->failed = e->u.progress.failed;
 		r->prompt_done = r->delivered > 0;
 	}
 	if (e->kind == CORE_STALL || e->kind == CORE_RESUME)

@@ -47,6 +47,7 @@ struct witness_request {
 	uint32_t delivered;
 	uint32_t written;
 	bool cancelled;
+	bool failed;            /* the cancel was the front's own */
 	bool paused;            /* its client takes nothing, or it was cut */
 	bool cut;
 	bool over;              /* its end was sampled: what fails later is not its own */

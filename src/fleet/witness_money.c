@@ -217,6 +217,8 @@ static void usage_check(struct witness *w, uint32_t handle, const struct record_
 	const int64_t input = prompt ? r->prompt : 0;
 	const int64_t output = !r->cancelled ? r->sampled : r->prompt_done ? r->written : 0;
 
+	if (r->failed && u->finish != RECORD_FINISH_ERROR)
+		witness_wrong(w, handle, "failed, and does not end with an error");
 	if (u->finish == RECORD_FINISH_ERROR) {
 		if (u->amount_nano != 0)
 			witness_wrong(w, handle, "an error is charged for");
@@ -246,7 +248,7 @@ static void settle_check(struct witness *w, uint32_t handle, const struct record
 	if (again && (record->replaces != r->settle.sequence ||
 		u->finish != RECORD_FINISH_ERROR || u->amount_nano != 0 || !w->store_failing))
 		witness_wrong(w, handle, "replaces a settle it may not replace");
-	if (!again && u->finish == RECORD_FINISH_ERROR && !r->broken)
+	if (!again && u->finish == RECORD_FINISH_ERROR && !r->broken && !r->failed)
 		witness_wrong(w, handle, "ends with an error that nobody saw");
 	if (-record->u.money.transaction.entries[0].amount_nano != r->held_nano)
 		witness_wrong(w, handle, "gives back another hold than it took");

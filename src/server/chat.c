@@ -19,6 +19,7 @@ static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t to
 
 	event.u.progress.handle = c->handle;
 	event.u.progress.tokens = tokens;
+	event.u.progress.failed = kind == CORE_CANCEL && c->lost;
 	front_tell(c->front, &event);
 }
 
@@ -350,7 +351,7 @@ static void unsent_forget(struct call *c)
 	http_stream_abort(conn);
 }
 
-/* Text found no memory: the answer ends here, and what the client does not have is not charged. */
+/* Text found no memory: the answer ends here and costs nothing. */
 static void answer_lost(struct call *c)
 {
 	c->lost = true;
@@ -386,14 +387,27 @@ static void delivered(struct call *c, uint32_t answer_tokens)
 		tell_taken(c);
 }
 
+/* The numbers come with END, when it is too late to fail: it is charged then. */
+static bool whole_reserve(struct call *c)
+{
+	static const int64_t most = INT64_MAX / 2;
+	static const struct openai_usage longest = {most, most, most, most};
+
+	openai_completion(&c->whole, &c->answer, c->text.data ? c->text.data : "", c->text.size,
+		RECORD_FINISH_TOOL_CALLS, &longest);
+	return !c->whole.failed;
+}
+
 static void answered(struct call *c, uint32_t answer_tokens)
 {
 	if (c->state != CALL_RUNNING || !deltas_write(c, answer_tokens, true))
 		return;
 	assert(c->tokens_out == answer_tokens);
-	c->state = CALL_FLUSHING;
 	if (c->chat.stream) {
+		c->state = CALL_FLUSHING;
 		tell_taken(c);
+	} else if (!whole_reserve(c)) {
+		answer_lost(c);
 	} else {
 		c->state = CALL_ENDING;
 		tell_progress(c, CORE_FLUSHED, answer_tokens);
@@ -417,7 +431,7 @@ static void fault_of_end(const struct call *c, const struct core_action *action,
 			"The usage of this request could not be recorded. It was not charged.");
 	else if (c->lost)
 		openai_error_set(error, OPENAI_INTERNAL, NULL,
-			"No memory was left for the rest of this answer.");
+			"No memory was left for the rest of this answer. It was not charged.");
 }
 
 static bool end_is_good(const struct core_action *action)
@@ -462,7 +476,6 @@ static void stream_finish(struct call *c, const struct core_action *action,
 static void whole_finish(struct call *c, const struct core_action *action,
 	const struct openai_usage *usage)
 {
-	struct front *f = c->front;
 	struct openai_error error;
 
 	if (!end_is_good(action)) {
@@ -470,10 +483,10 @@ static void whole_finish(struct call *c, const struct core_action *action,
 		call_fail(c, &error);
 		return;
 	}
-	buf_clear(&f->out);
-	openai_completion(&f->out, &c->answer, c->text.data ? c->text.data : "", c->text.size,
+	buf_clear(&c->whole);
+	openai_completion(&c->whole, &c->answer, c->text.data ? c->text.data : "", c->text.size,
 		action->u.end.finish, usage);
-	call_answer(c, 200, "application/json", &f->out);
+	call_answer(c, 200, "application/json", &c->whole);
 }
 
 static void ended(struct call *c, const struct core_action *action)
@@ -558,6 +571,7 @@ void chat_free(struct call *c)
 	openai_chat_free(&c->chat);
 	buf_free(&c->body);
 	buf_free(&c->text);
+	buf_free(&c->whole);
 	if (c->request.arena.chunk_bytes > 0)
 		arena_reset(&c->request.arena);
 	c->request = (struct request){0};

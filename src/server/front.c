@@ -329,6 +329,7 @@ static struct call *call_begin(struct front *f, struct http_conn *conn, const st
 	c->route = route;
 	c->started_ns = clock_monotonic_ns();
 	buf_init(&c->text, ANSWER_BYTES_MAX);
+	buf_init(&c->whole, ANSWER_BYTES_MAX);
 	request_id_make(&c->id, c->request_id);
 	http_set_owner(conn, c);
 	c->state = CALL_AUTHORISING;

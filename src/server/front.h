@@ -109,6 +109,7 @@ struct call {
 
 	bool streaming;                 /* the head is out */
 	struct buf text;                /* of an answer that is not streamed */
+	struct buf whole;               /* its body */
 	uint32_t tokens_seen;           /* taken from the executor's answer */
 	uint32_t tokens_out;            /* may go out */
 	uint32_t tokens_chunked;        /* in deltas that were queued */

@@ -400,6 +400,39 @@ static void who_leaves_while_the_rest_is_written_pays_what_was_written(void **st
 	house_close(&h);
 }
 
+/* Runs so many batches, then the front fails. */
+static void check_failed_front(uint32_t batches, uint32_t length)
+{
+	struct core_event failed = {.kind = CORE_CANCEL};
+	struct house h;
+
+	start_with(&h, 1000, 0);
+	h.length[0] = length;
+	house_request(&h, 0, 1, 100, 50);
+	for (uint32_t i = 0; i < batches && h.flight_count > 0; i++)
+		house_run(&h);
+	house_progress(&h, CORE_WRITTEN, 0, 2);
+	failed.u.progress.tokens = 2;
+	failed.u.progress.failed = true;
+	house_send(&h, failed);
+	house_run_all(&h);
+	house_stored(&h);
+	const struct core_action *end = house_last(&h, CORE_END);
+
+	assert_int_equal(end->u.end.finish, RECORD_FINISH_ERROR);
+	assert_int_equal(end->u.end.amount_nano, 0);
+	assert_int_equal(house_show(&h, "acme").balance_nano, 1000);
+	assert_int_equal(house_show(&h, "acme").held_nano, 0);
+	house_close(&h);
+}
+
+static void a_front_that_cannot_go_on_costs_the_client_nothing(void **state)
+{
+	(void)state;
+	check_failed_front(5, 40);      /* in the middle of the answer */
+	check_failed_front(12, 7);      /* when all of it is there */
+}
+
 static void a_cancel_that_meets_the_settle_changes_nothing(void **state)
 {
 	struct house h;
@@ -995,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(who_leaves_before_the_prompt_was_processed_pays_nothing),
 		cmocka_unit_test(who_leaves_later_pays_the_prompt_and_what_was_written),
 		cmocka_unit_test(who_leaves_while_the_rest_is_written_pays_what_was_written),
+		cmocka_unit_test(a_front_that_cannot_go_on_costs_the_client_nothing),
 		cmocka_unit_test(a_cancel_that_meets_the_settle_changes_nothing),
 		cmocka_unit_test(a_cancel_while_tokens_are_counted_leaves_no_trace),
 		cmocka_unit_test(an_engine_error_costs_nothing),

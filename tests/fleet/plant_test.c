@@ -126,6 +126,12 @@ static void finds_a_cancelled_answer_charged_for_what_was_not_written(void **sta
 	found(PLANT_CANCEL_CHARGED, "is charged for other tokens than it got");
 }
 
+static void finds_an_answer_that_failed_and_is_charged(void **state)
+{
+	(void)state;
+	found(PLANT_FAILURE_CHARGED, "failed, and does not end with an error");
+}
+
 static void finds_tokens_delivered_after_the_end(void **state)
 {
 	(void)state;
@@ -159,6 +165,7 @@ int main(void)
 		cmocka_unit_test(finds_a_hold_that_is_not_given_back),
 		cmocka_unit_test(finds_growth_without_a_hold),
 		cmocka_unit_test(finds_a_cancelled_answer_charged_for_what_was_not_written),
+		cmocka_unit_test(finds_an_answer_that_failed_and_is_charged),
 		cmocka_unit_test(finds_tokens_delivered_after_the_end),
 		cmocka_unit_test(finds_paused_sequences_that_keep_what_others_wait_for),
 		cmocka_unit_test(a_charge_beyond_its_hold_is_stopped_by_the_core_itself),

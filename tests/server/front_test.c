@@ -218,14 +218,15 @@ static void text_that_found_no_memory_is_an_error_and_not_charged(void **state)
 	mem_fail_after(1, 1);
 	answer_grow(handle, 4000);
 	mem_fail_after(0, 0);
-	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 0);
+	assert_true(hear(CORE_CANCEL).u.progress.failed);
 	say((struct core_action){.kind = CORE_ANSWERED,
 		.u.answered = {.handle = handle, .answer_tokens = 4000}});
 	hear_nothing();
-	end(handle, RECORD_FINISH_CANCELLED, 0);
+	end(handle, RECORD_FINISH_ERROR, 4000);
 	const char *text = client_hear(fd);
 	assert_non_null(strstr(text, "HTTP/1.1 500 "));
 	assert_non_null(strstr(text, "No memory was left"));
+	assert_non_null(strstr(text, "It was not charged."));
 	close(fd);
 }
 
@@ -239,8 +240,10 @@ static void a_stream_that_found_no_memory_ends_with_an_error_event(void **state)
 	mem_fail_after(1, 1);
 	answer_grow(handle, 4000);
 	mem_fail_after(0, 0);
-	assert_int_equal(hear(CORE_CANCEL).u.progress.tokens, 2);
-	end(handle, RECORD_FINISH_CANCELLED, 2);
+	const struct core_event cancel = hear(CORE_CANCEL);
+	assert_int_equal(cancel.u.progress.tokens, 2);
+	assert_true(cancel.u.progress.failed);
+	end(handle, RECORD_FINISH_ERROR, 4000);
 	const char *text = client_hear(fd);
 	assert_non_null(strstr(text, "\"content\":\"aa\""));
 	assert_null(strstr(text, "\"content\":\"aaa"));
@@ -249,18 +252,19 @@ static void a_stream_that_found_no_memory_ends_with_an_error_event(void **state)
 	close(fd);
 }
 
-static void a_whole_answer_that_found_no_memory_is_an_error(void **state)
+/* Once FLUSHED is said it is charged: what its body needs is there before. */
+static void a_body_that_found_no_memory_is_an_error_and_not_charged(void **state)
 {
 	(void)state;
 	const int fd = client_open();
 	const uint32_t handle = started(fd, HELLO);
 	answer_grow(handle, 3500);
+	mem_fail_after(1, 0);
 	say((struct core_action){.kind = CORE_ANSWERED,
 		.u.answered = {.handle = handle, .answer_tokens = 3500}});
-	assert_int_equal(hear(CORE_FLUSHED).u.progress.tokens, 3500);
-	mem_fail_after(1, 0);
-	end(handle, RECORD_FINISH_STOP, 3500);
 	mem_fail_after(0, 0);
+	assert_true(hear(CORE_CANCEL).u.progress.failed);
+	end(handle, RECORD_FINISH_ERROR, 3500);
 	const char *text = client_hear(fd);
 	assert_non_null(strstr(text, "HTTP/1.1 500 "));
 	assert_non_null(strstr(text, "{\"error\":{\"message\":\"No memory was left"));
@@ -363,7 +367,7 @@ int main(void)
 		WITH_A_FRONT(an_answer_is_told_whole),
 		WITH_A_FRONT(text_that_found_no_memory_is_an_error_and_not_charged),
 		WITH_A_FRONT(a_stream_that_found_no_memory_ends_with_an_error_event),
-		WITH_A_FRONT(a_whole_answer_that_found_no_memory_is_an_error),
+		WITH_A_FRONT(a_body_that_found_no_memory_is_an_error_and_not_charged),
 		WITH_A_FRONT(a_prompt_that_found_no_memory_is_no_fault_of_the_client),
 		WITH_A_FRONT(a_large_body_is_rendered_by_another_thread),
 		WITH_A_FRONT(a_report_is_asked_for_when_the_one_before_was_taken),
