@@ -52,8 +52,9 @@ static bool budget_take(struct json_budget *b, size_t size)
 	}
 	const size_t used = b->used_bytes + size;
 	if (b->pool && used > b->taken_bytes) {
-		const size_t more = (used - b->taken_bytes + POOL_PIECE_BYTES -
-			1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
+		const size_t missing = used - b->taken_bytes;
+		const size_t more =
+			(missing + POOL_PIECE_BYTES - 1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
 
 		if (!pool_take(b->pool, more)) {
 			heap_exhausted = true;

@@ -18,8 +18,8 @@ void *mem_resize(void *block, size_t count, size_t size) __attribute__((warn_unu
 
 /* count * size zeroed bytes aligned to align (a power of two, at least sizeof(void *)); huge pages
  * are asked for from 2 MiB on. Released with mem_free. */
-void *mem_alloc_aligned(size_t count, size_t size,
-	size_t align) __attribute__((warn_unused_result));
+void *mem_alloc_aligned(size_t count, size_t size, size_t align)
+	__attribute__((warn_unused_result));
 
 void mem_free(void *block);
 

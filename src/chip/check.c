@@ -243,8 +243,8 @@ static void claim_heads(struct checker *c, const struct chip_heads *h, uint32_t 
 		return;
 	claim(c, h->count > 0 && h->count <= HEADS_MAX, "no heads, or too many");
 	claim(c, h->count < 2 || h->stride >= head_dim, "heads overlap");
-	const uint64_t last = (uint64_t)h->first + (uint64_t)(h->count ? h->count - 1
-		: 0) * h->stride;
+	const uint64_t others = h->count ? h->count - 1 : 0;
+	const uint64_t last = h->first + others * h->stride;
 	claim(c, last + head_dim <= c->desc->buffers[h->buffer].columns, "heads beyond the buffer");
 }
 

@@ -82,14 +82,12 @@ struct chip_info {
 	int64_t memory_bytes;
 };
 
-/* Measured, not from a data sheet: what `bench` divides by. */
+/* Measured on all threads, not from a data sheet: what `bench` divides by. */
 struct chip_rates {
-	int64_t read_bytes_per_s;   /* best of several read loops over at least 1
-				     * GiB, all threads */
-	int64_t int8_ops_per_s;     /* register-only loops of the widest
-				     * multiply-accumulate, all threads; */
-	int64_t bf16_ops_per_s;     /* a multiply-accumulate is 2 operations; 0: no
-				     * such instruction */
+	int64_t read_bytes_per_s;   /* best of several read loops over at least 1 GiB */
+	/* Register-only loops of the widest multiply-accumulate, which is 2 operations. */
+	int64_t int8_ops_per_s;
+	int64_t bf16_ops_per_s;     /* 0: no such instruction */
 	int64_t f32_ops_per_s;
 };
 
@@ -98,8 +96,7 @@ struct chip;
 /* How many chips there are; fills the first infos_max. */
 uint32_t chip_list(struct chip_info *infos, uint32_t infos_max);
 enum err chip_open(struct chip **out, const char *kind, const struct chip_config *config,
-	struct err_info *info)
-	MUST_CHECK;
+	struct err_info *info) MUST_CHECK;
 /* All weights, caches and programs must have been closed. NULL is legal. */
 void chip_close(struct chip *chip);
 void chip_describe(const struct chip *chip, struct chip_info *out);
@@ -275,8 +272,8 @@ struct chip_op {
 		struct {
 			struct chip_heads q, k, v;
 			uint32_t head_dim;
-			uint32_t rotary_dim;        /* leading dims that rotate, pairs (i, i +
-						     * rotary_dim / 2) */
+			uint32_t rotary_dim;        /* leading dims that rotate, in pairs
+						     * (i, i + rotary_dim / 2) */
 			double theta;
 			const struct chip_vector *q_norm, *k_norm;   /* [head_dim], NULL: no norm */
 			float eps;
@@ -296,15 +293,15 @@ struct chip_op {
 			uint32_t layer;
 		} conv;
 		struct {
-			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim | v
-						     * v_heads v_dim] */
+			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim |
+						     * v v_heads v_dim] */
 			uint32_t a, b;              /* [v_heads] each */
 			uint32_t out;               /* [v_heads * v_dim] */
 			const struct chip_vector *decay;    /* -exp(A_log) [v_heads] */
 			const struct chip_vector *dt_bias;  /* [v_heads] */
 			uint32_t k_heads, v_heads, k_dim, v_dim;
-			bool tiled;                 /* v head j uses k head j mod k_heads, else j /
-						     * (v_heads / k_heads) */
+			bool tiled;                 /* v head j uses k head j mod k_heads,
+						     * else j / (v_heads / k_heads) */
 			uint32_t layer;             /* of the cache's delta layers */
 		} delta;
 		struct {
@@ -315,8 +312,10 @@ struct chip_op {
 		} norm_gate;
 		struct { uint32_t out, in; } add;
 		struct { uint32_t in, out; } gather;
-		struct { uint32_t logits; uint32_t vocab;
-			/* real tokens; rows above are padding */ } sample;
+		struct {
+			uint32_t logits;
+			uint32_t vocab;             /* real tokens; rows above are padding */
+		} sample;
 	} u;
 };
 

@@ -19,8 +19,8 @@ int cmd_fail(const struct err_info *info)
 
 int cmd_print_json(json_t *document)
 {
-	const bool good = document && json_dumpf(document, stdout,
-		JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
+	const bool good = document &&
+		json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0;
 
 	json_decref(document);
 	if (!good) {

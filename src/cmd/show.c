@@ -24,8 +24,8 @@ static int64_t kv_bytes_per_token(const struct model_config *c)
 static int64_t state_bytes(const struct model_config *c)
 {
 	const int64_t recurrent = (int64_t)c->delta_v_heads * c->delta_k_dim * c->delta_v_dim * 4;
-	const int64_t conv = (int64_t)model_config_delta_channels(c) * (c->delta_layers
-		? c->delta_conv - 1 : 0) * 4;
+	const uint32_t kept = c->delta_layers ? c->delta_conv - 1 : 0;
+	const int64_t conv = (int64_t)model_config_delta_channels(c) * kept * 4;
 
 	return c->delta_layers * (recurrent + conv);
 }

@@ -196,8 +196,8 @@ static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 {
 	const uint32_t by_size = (uint32_t)(MATMUL_SHARE_BYTES / w->panel_bytes);
 	const uint32_t by_threads = w->panel_count / (r->program->threads * 4);
-	const uint32_t panels = math_min_u32(by_size,
-		by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
+	const uint32_t panels =
+		math_min_u32(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
 	const uint32_t least = math_min_u32(w->panel_count / (r->program->threads * 2),
 		MATMUL_SHARE_PANELS);
 

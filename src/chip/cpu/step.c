@@ -172,8 +172,8 @@ static bool logits_finite(const struct cpu_step *s)
 
 	for (uint32_t i = 0; s->logits && i < s->wanted_count; i++)
 		if (s->rows[s->wanted[i]].want == CHIP_WANT_LOGITS)
-			finite = s->program->chip->kernels.largest(s->logits + i * columns,
-				(uint32_t)columns, &unused) && finite;
+			finite &= s->program->chip->kernels.largest(s->logits + i * columns,
+				(uint32_t)columns, &unused);
 	return finite;
 }
 
