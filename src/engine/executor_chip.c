@@ -46,21 +46,18 @@ struct executor_chip {
 	uint32_t *tokens;       /* of the wanted rows */
 };
 
-/* Where the token of row `index` of a sequence comes from. */
-static void row_input(struct chip_row *row, const struct request *r, const struct batch_item *item,
-	uint32_t index)
+/* Where the token of row `index` of a sequence comes from. What a batch before this one samples is
+ * not known here yet; the answer of a sequence that comes back after a preemption is. */
+static void row_input(struct chip_row *row, const struct request *r, uint32_t index)
 {
 	if (index < r->prompt_tokens) {
 		row->input = CHIP_INPUT_TOKEN;
 		row->value = r->prompt[index];
-	} else if (item->row_count == 1 && !item->open) {
-		row->input = CHIP_INPUT_LAST;
-		row->value = 0;
-	} else {
-		/* a preempted sequence comes back: its answer so far is known */
-		assert(index - r->prompt_tokens < r->answer_tokens);
+	} else if (index - r->prompt_tokens < r->answer_tokens) {
 		row->input = CHIP_INPUT_TOKEN;
 		row->value = r->answer[index - r->prompt_tokens];
+	} else {
+		row->input = CHIP_INPUT_LAST;
 	}
 }
 
@@ -107,7 +104,7 @@ static void step_add_item(struct executor_chip *e, struct chip_step *step,
 
 		*row = (struct chip_row){.sequence = step->sequence_count,
 			.position = {index, index, index}};
-		row_input(row, r, item, index);
+		row_input(row, r, index);
 	}
 	step->row_count += item->row_count;
 	if (item->sample)

@@ -218,18 +218,23 @@ static void rows_of_a_sequence_that_has_ended_are_dropped(void **state)
 
 #define GOES_ON 20  /* tokens of the answer that is compared */
 
-/* The answer from its token `count` on, its first tokens given; cut: the last row of them alone. */
-static void answer_on(struct bench *b, uint32_t count, bool cut)
+/* The answer from its token `count` on, its first tokens given; the row `alone` of them is a batch
+ * of its own. */
+static void answer_on(struct bench *b, uint32_t count, uint32_t alone)
 {
+	const uint32_t given = PROMPT + count;
+
 	b->request.answer_tokens = count;
-	if (cut) {
-		rows(b, 0, 0, PROMPT + count - 1, false);
+	if (alone > 0) {
+		rows(b, 0, 0, alone, false);
 		finish(b);
-		step(b, 0, PROMPT + count - 1, 1);
-	} else {
-		step(b, 0, 0, PROMPT + count);
 	}
+	rows(b, 0, alone, 1, alone + 1 == given);
 	finish(b);
+	if (alone + 1 < given) {
+		step(b, 0, alone + 1, given - alone - 1);
+		finish(b);
+	}
 	while (b->request.answer_tokens < GOES_ON) {
 		step(b, 0, PROMPT + b->request.answer_tokens - 1, 1);
 		finish(b);
@@ -245,12 +250,14 @@ static void an_answer_that_was_put_aside_goes_on_with_the_same_tokens(void **sta
 	bench_open(&b, false, 0);
 	b.request.sampling = (struct chip_sampling){.temperature = 1, .top_p = 0.95F, .seed = 5,
 		.repetition_penalty = 1.1F, .presence_penalty = 0.5F, .frequency_penalty = 0.2F};
-	answer_on(&b, 0, false);
+	answer_on(&b, 0, 0);
 	memcpy(whole, b.answer, sizeof(whole));
-	for (uint32_t count = 1; count < GOES_ON; count++) {
-		memset(b.answer + count, 0, sizeof(whole) - count * sizeof(*whole));
-		answer_on(&b, count, count % 2 == 0);
-		assert_memory_equal(b.answer, whole, sizeof(whole));
+	for (uint32_t count = 1; count < GOES_ON; count += 6) {
+		for (uint32_t alone = 0; alone < PROMPT + count; alone++) {
+			memset(b.answer + count, 0, sizeof(whole) - count * sizeof(*whole));
+			answer_on(&b, count, alone);
+			assert_memory_equal(b.answer, whole, sizeof(whole));
+		}
 	}
 	bench_close(&b);
 }
