@@ -83,8 +83,9 @@ static int run_folder(const char *folder)
 		char path[PATH_MAX];
 
 		if (entries[i]->d_name[0] != '.' && files >= 0) {
-			const int failed = file_join(path, sizeof(path), folder, entries[i]->d_name) ||
-				run_file(path);
+			const char *name = entries[i]->d_name;
+			const int failed =
+				file_join(path, sizeof(path), folder, name) || run_file(path);
 
 			files = failed ? -1 : files + 1;
 		}

@@ -47,7 +47,8 @@ static void tell_taken(struct call *c)
 	const uint64_t bytes = http_taken_bytes(c->conn);
 
 	if (ring_room(c->front->wires->events) <= c->front->wires->reserved) {
-		c->late = c->front->any_late = true;
+		c->late = true;
+		front_late(c->front);
 		return;
 	}
 	c->late = false;

@@ -201,6 +201,8 @@ static bool front_take(struct core_thread *t)
 		step(t, &event);
 		taken++;
 	}
+	if (taken > 0 || ring_count(t->config.wires->events) == 0)
+		t->wake_front |= wires_room_made(t->config.wires);
 	return taken > 0;
 }
 

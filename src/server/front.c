@@ -112,10 +112,23 @@ static void action_take(struct front *f, const struct core_action *action)
 	}
 }
 
+/* The core looks for it after every look at the events: a wake-up is not lost when it has taken
+ * them all meanwhile. */
+void front_late(struct front *f)
+{
+	f->any_late = true;
+	atomic_store(&f->wires->room_awaited, true);
+	f->tell_core = true;
+}
+
 static void late_tell(struct front *f)
 {
-	if (!f->any_late || ring_room(f->wires->events) <= f->wires->reserved)
+	if (!f->any_late)
 		return;
+	if (ring_room(f->wires->events) <= f->wires->reserved) {
+		front_late(f);
+		return;
+	}
 	f->any_late = false;
 	for (uint32_t i = 0; i < f->requests_max; i++)
 		if (f->calls[i].late)

@@ -190,6 +190,8 @@ const char *route_argument(const struct call *c);
 
 /* To the core; there is always room (wires.h). */
 void front_tell(struct front *f, const struct core_event *event);
+/* A call is late: its event found no room. It is told again when there is. */
+void front_late(struct front *f);
 
 /* Answers and lets go of the connection; the call goes on if the core still has its handle. */
 void call_answer(struct call *c, unsigned status, const char *content_type, const struct buf *body);

@@ -20,6 +20,11 @@ static uint32_t reserved_messages(const struct core_limits *limits)
 		CORE_ACTIONS_MAX;
 }
 
+bool wires_room_made(struct wires *w)
+{
+	return atomic_load(&w->room_awaited) && atomic_exchange(&w->room_awaited, false);
+}
+
 size_t wires_bytes(const struct core_limits *limits)
 {
 	const size_t messages = power_of_two(reserved_messages(limits) + WIRES_SPARE);

@@ -62,6 +62,8 @@ struct wires {
 	uint32_t reserved;          /* room in events and actions that DELIVER and
 				     * WRITTEN leave alone */
 
+	_Atomic bool room_awaited;  /* the front has something to say that found no room */
+
 	/* The front asks for a report; the core fills it in and says so. Then it is
 	 * the front's again. */
 	_Atomic bool report_wanted;
@@ -78,6 +80,8 @@ struct wires {
 enum err wires_open(struct wires *w, const struct core_limits *limits,
 	struct err_info *info) MUST_CHECK;
 void wires_close(struct wires *w);
+/* Core, when it took from events or found them empty: true once, if the front waits for that. */
+bool wires_room_made(struct wires *w);
 /* What was reserved, for start to print. */
 size_t wires_bytes(const struct core_limits *limits);
 

@@ -209,6 +209,27 @@ static void an_answer_is_told_whole(void **state)
 	close(fd);
 }
 
+/* Nothing else wakes a front whose clients are silent. */
+static void what_found_no_room_on_the_way_to_the_core_is_said_when_there_is_some(void **state)
+{
+	const struct core_event other = {.kind = CORE_TICK};
+	struct core_event event;
+
+	(void)state;
+	const int fd = client_open();
+	const uint32_t handle = started(fd, HELLO_STREAM);
+	while (ring_room(wires.events) > wires.reserved)
+		assert_true(ring_push(wires.events, &other));
+	answer_grow(handle, 2);
+	while (ring_pop(wires.events, &event))
+		assert_int_equal(event.kind, CORE_TICK);
+	assert_true(wires_room_made(&wires));
+	assert_false(wires_room_made(&wires));
+	wake_set(&wires.front_wake);
+	assert_int_equal(hear(CORE_WRITTEN).u.progress.tokens, 2);
+	close(fd);
+}
+
 static void text_that_found_no_memory_is_an_error_and_not_charged(void **state)
 {
 	(void)state;
@@ -365,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define WITH_A_FRONT(name) cmocka_unit_test_setup_teardown(name, front_start, front_stop)
 		WITH_A_FRONT(an_answer_is_told_whole),
+		WITH_A_FRONT(what_found_no_room_on_the_way_to_the_core_is_said_when_there_is_some),
 		WITH_A_FRONT(text_that_found_no_memory_is_an_error_and_not_charged),
 		WITH_A_FRONT(a_stream_that_found_no_memory_ends_with_an_error_event),
 		WITH_A_FRONT(a_body_that_found_no_memory_is_an_error_and_not_charged),
