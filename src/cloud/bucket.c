@@ -32,6 +32,15 @@ void bucket_init(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min
 	b->refilled_ns = now_ns;
 }
 
+void bucket_resize(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min, int64_t now_ns)
+{
+	bucket_refill(b, now_ns);
+	const int64_t used_grains = b->capacity_grains - b->level_grains;
+
+	bucket_init(b, capacity_tokens, rate_per_min, now_ns);
+	b->level_grains = math_max_i64(b->capacity_grains - used_grains, DEBT_GRAINS);
+}
+
 bool bucket_take(struct bucket *b, int64_t tokens, int64_t now_ns)
 {
 	assert(tokens >= 0 && tokens <= BUCKET_CAPACITY_MAX);

@@ -37,17 +37,25 @@ bool tenant_row_valid(const struct record_tenant *row)
 		row->tokens_per_min >= 0 && row->tokens_per_min <= BUCKET_CAPACITY_MAX;
 }
 
-/* A minute's worth may come at once. */
-static void tenant_limits_start(struct core *core, struct core_tenant *tenant)
+/* From one limit a minute to another; 0: none. A minute's worth may come at once. */
+static void limit_change(struct bucket *b, int64_t old_per_min, int64_t per_min, int64_t now_ns)
 {
-	const struct record_tenant *row = &tenant->row;
+	if (old_per_min == per_min || per_min == 0)
+		return;
+	if (old_per_min == 0)
+		bucket_init(b, per_min, per_min, now_ns);
+	else
+		bucket_resize(b, per_min, per_min, now_ns);
+}
 
-	if (row->requests_per_min > 0)
-		bucket_init(&tenant->requests, row->requests_per_min, row->requests_per_min,
-			core->now_ns);
-	if (row->tokens_per_min > 0)
-		bucket_init(&tenant->tokens, row->tokens_per_min, row->tokens_per_min,
-			core->now_ns);
+static void tenant_row_change(struct core *core, struct core_tenant *tenant,
+	const struct record_tenant *row)
+{
+	limit_change(&tenant->requests, tenant->row.requests_per_min, row->requests_per_min,
+		core->now_ns);
+	limit_change(&tenant->tokens, tenant->row.tokens_per_min, row->tokens_per_min,
+		core->now_ns);
+	tenant->row = *row;
 }
 
 void tenant_add(struct core *core, const struct record_tenant *row, int64_t balance_nano,
@@ -57,8 +65,8 @@ void tenant_add(struct core *core, const struct record_tenant *row, int64_t bala
 
 	assert(at < core->limits.tenants_max && row->id == core->tenant_count);
 	assert(tenant_row_valid(row));
-	core->tenants[at].row = *row;
-	tenant_limits_start(core, &core->tenants[at]);
+	core->tenants[at].row = (struct record_tenant){0};
+	tenant_row_change(core, &core->tenants[at], row);
 	core->ledger.accounts[at] = (struct ledger_account){
 		.balance_nano = balance_nano,
 		.held_nano = held_nano,
@@ -254,9 +262,8 @@ static enum core_result tenant_set(struct core *core, const struct core_event *e
 	if (!tenant_row_valid(&row) || account->balance_nano < -row.credit_nano ||
 		(id == core->tenant_local_id) != (row.credit_nano == LEDGER_CREDIT_UNLIMITED))
 		return CORE_RESULT_INVALID;
-	tenant->row = row;
+	tenant_row_change(core, tenant, &row);
 	account->credit_nano = row.credit_nano;
-	tenant_limits_start(core, tenant);
 	tenant_store(core, id, actions);
 	reply_tenant(core, id, reply);
 	return CORE_RESULT_DONE;

@@ -57,6 +57,27 @@ static void a_debt_is_paid_before_anything_can_be_taken(void **state)
 	assert_true(bucket_take(&b, 100, 251000000000));
 }
 
+static void another_size_forgets_nothing_that_was_used(void **state)
+{
+	struct bucket b;
+
+	(void)state;
+	bucket_init(&b, 100, 100, 0);
+	assert_true(bucket_take(&b, 70, 0));
+	bucket_resize(&b, 200, 200, 0);
+	assert_true(bucket_take(&b, 130, 0));
+	assert_false(bucket_take(&b, 1, 0));
+	bucket_resize(&b, 60, 60, 0);
+	assert_false(bucket_take(&b, 1, 140 * (int64_t)1000000000));
+	assert_true(bucket_take(&b, 1, 141 * (int64_t)1000000000));
+	bucket_init(&b, BUCKET_CAPACITY_MAX, 1, 0);
+	bucket_owe(&b, BUCKET_DEBT_MAX, 0);
+	bucket_owe(&b, BUCKET_DEBT_MAX, 0);
+	bucket_owe(&b, BUCKET_DEBT_MAX, 0);
+	bucket_resize(&b, 1, 1, 0);
+	assert_int_equal(bucket_wait_ns(&b, 0, 0), BUCKET_DEBT_MAX * (int64_t)60000000000);
+}
+
 static void the_deepest_debt_does_not_overflow(void **state)
 {
 	struct bucket b;
@@ -97,6 +118,7 @@ int main(void)
 		cmocka_unit_test(is_full_again_exactly_when_it_said_at_every_odd_rate),
 		cmocka_unit_test(what_is_given_back_beyond_its_capacity_is_lost),
 		cmocka_unit_test(a_debt_is_paid_before_anything_can_be_taken),
+		cmocka_unit_test(another_size_forgets_nothing_that_was_used),
 		cmocka_unit_test(the_deepest_debt_does_not_overflow),
 		cmocka_unit_test(what_can_never_be_there_is_never_promised),
 		cmocka_unit_test(a_pause_of_centuries_does_not_overflow),

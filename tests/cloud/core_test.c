@@ -274,6 +274,33 @@ static void an_open_ended_answer_pays_the_limit_for_all_its_tokens(void **state)
 	house_close(&h);
 }
 
+static void another_credit_or_limit_forgives_no_tokens_that_were_used(void **state)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET};
+	struct house h;
+
+	(void)state;
+	start_with(&h, 100000, 0);
+	strcpy(event.u.tenant_set.name, "acme");
+	event.u.tenant_set.tokens_per_min = 1200;
+	house_send(&h, event);
+	h.length[0] = 1900;
+	house_request(&h, 0, 1, 100, 1900);
+	house_run_all(&h);
+	house_progress(&h, CORE_FLUSHED, 0, 1900);
+	event.u.tenant_set.credit_nano = 5;
+	house_send(&h, event);
+	house_ask(&h, 1, 1);
+	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
+		(2000 - 1200 + 1) * HOUSE_S / 20);
+	event.u.tenant_set.tokens_per_min = 1800;
+	house_send(&h, event);
+	house_ask(&h, 1, 1);
+	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
+		(2000 - 1800 + 1) * HOUSE_S / 30);
+	house_close(&h);
+}
+
 static void a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used(void **state)
 {
 	struct core_event event = {.kind = CORE_TENANT_SET};
@@ -1021,6 +1048,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_is_limited_to_its_requests_a_minute),
 		cmocka_unit_test(tokens_that_were_not_used_are_given_back_to_the_limit),
 		cmocka_unit_test(an_open_ended_answer_pays_the_limit_for_all_its_tokens),
+		cmocka_unit_test(another_credit_or_limit_forgives_no_tokens_that_were_used),
 		cmocka_unit_test(
 			a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used),
 		cmocka_unit_test(a_stream_is_delivered_flushed_settled_durably_and_then_ended),

@@ -18,13 +18,13 @@
 #define SEEDS           300
 #define REPLAY_SEEDS    30
 
-#define GOLDEN_ALL      0x217250347dab2d28ULL
+#define GOLDEN_ALL      0x4332fd6642a1c2a7ULL
 
 static const struct {
 	uint64_t seed;
 	uint64_t trace_hash;
 } goldens[] = {
-	{1, 0x95260d031bf882f9ULL},
+	{1, 0x38ad5d058bcbfa75ULL},
 	{2, 0xe37706077150d3b3ULL},
 	{9, 0x0d423f0d69345713ULL},
 	{17, 0x6bebd356e011d62fULL},
