@@ -30,7 +30,8 @@ struct cpu_pool {
 	_Alignas(CACHE_LINE) _Atomic uint32_t arrived;
 	_Alignas(CACHE_LINE) _Atomic uint32_t next_item;
 	_Alignas(CACHE_LINE) uint32_t thread_count;
-	int64_t spin_ns;
+	uint32_t cores;            /* of the machine, for this process */
+	bool pinned;               /* each worker has a core of its own, but for other pools */
 	uint64_t posted_total;     /* of the posting thread alone */
 	struct cpu_job *jobs[CPU_JOBS_MAX];
 	struct cpu_worker *workers;
@@ -54,11 +55,22 @@ static void word_sleep(struct word *w, uint32_t seen)
 	atomic_fetch_sub(&w->sleepers, 1);
 }
 
-/* Returns when the value is no longer what the caller has seen. */
-static void word_wait(struct word *w, uint32_t seen, int64_t spin_ns)
+/* Workers inside a job, of all pools (one per model): who spins must not keep a core from one who
+ * works. */
+static _Atomic uint32_t workers_busy;
+
+static int64_t spin_ns(const struct cpu_pool *pool)
 {
-	if (spin_ns > 0) {
-		const int64_t until_ns = clock_monotonic_ns() + spin_ns;
+	const uint32_t busy = atomic_load_explicit(&workers_busy, memory_order_relaxed);
+
+	return pool->pinned && busy <= pool->cores ? CPU_SPIN_NS : 0;
+}
+
+/* Returns when the value is no longer what the caller has seen. */
+static void word_wait(struct word *w, uint32_t seen, int64_t longest_ns)
+{
+	if (longest_ns > 0) {
+		const int64_t until_ns = clock_monotonic_ns() + longest_ns;
 
 		do {
 			for (uint32_t i = 0; i < SPINS_PER_LOOK; i++) {
@@ -100,7 +112,7 @@ void cpu_barrier(struct cpu_worker *worker)
 		memory_order_acquire);
 
 	if (atomic_fetch_add(&pool->arrived, 1) + 1 < pool->thread_count) {
-		word_wait(&pool->generation, generation, pool->spin_ns);
+		word_wait(&pool->generation, generation, spin_ns(pool));
 		return;
 	}
 	atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
@@ -115,16 +127,18 @@ static void worker_main(void *argument)
 	struct cpu_worker *worker = argument;
 	struct cpu_pool *pool = worker->pool;
 
-	if (pool->spin_ns > 0)
+	if (pool->pinned)
 		(void)thread_pin_self(worker->index);  /* refused: it runs all the same */
 	for (uint32_t number = 0;; number++) {
-		word_wait(&pool->posted, number, pool->spin_ns);
+		word_wait(&pool->posted, number, spin_ns(pool));
 		struct cpu_job *job = pool->jobs[number % CPU_JOBS_MAX];
 
 		if (!job)
 			return;
+		atomic_fetch_add_explicit(&workers_busy, 1, memory_order_relaxed);
 		job->run(job, worker);
 		cpu_barrier(worker);
+		atomic_fetch_sub_explicit(&workers_busy, 1, memory_order_relaxed);
 		if (worker->index == 0)
 			word_set(&pool->finished, number + 1);
 	}
@@ -149,7 +163,7 @@ void cpu_pool_wait(struct cpu_pool *pool, uint64_t number)
 
 		if ((int32_t)(finished - (uint32_t)number) >= 0)
 			return;
-		word_wait(&pool->finished, finished, pool->spin_ns);
+		word_wait(&pool->finished, finished, spin_ns(pool));
 	}
 }
 
@@ -192,7 +206,8 @@ enum err cpu_pool_open(struct cpu_pool **out, uint32_t threads, struct err_info 
 	if (!pool)
 		return err_set(info, ERR_MEMORY, "no memory for a worker pool");
 	pool->thread_count = threads;
-	pool->spin_ns = threads <= thread_cores_available() ? CPU_SPIN_NS : 0;
+	pool->cores = thread_cores_available();
+	pool->pinned = threads <= pool->cores;
 	pool->workers = mem_alloc(threads, sizeof(*pool->workers));
 	pool->threads = mem_alloc(threads, sizeof(struct thread *));
 	if (!pool->workers || !pool->threads)

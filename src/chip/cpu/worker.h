@@ -6,8 +6,9 @@
  *	worker 0   | item 0 | item 3 |     barrier | item 0 | ...
  *	worker 1   | item 1 | item 2 | item 4      | item 1 | ...
  *
- * Waiting spins for CPU_SPIN_NS, then sleeps in the kernel; with more workers than cores it sleeps
- * at once. Jobs are posted and waited for by one thread.
+ * Waiting spins for CPU_SPIN_NS, then sleeps in the kernel; with more workers than cores, or while
+ * the pools of other models are busy on the same ones, it sleeps at once. Jobs are posted and
+ * waited for by one thread.
  */
 #ifndef CHIP_CPU_WORKER_H
 #define CHIP_CPU_WORKER_H
