@@ -379,6 +379,7 @@ struct chip_step {
 	const uint32_t *pages;
 	uint32_t page_count;
 	const float *embeddings;    /* [n, hidden], or NULL */
+	bool logprobs;              /* of the tokens: a pass over all logits of each */
 };
 
 /* Called after every operation that has a tap, with its result copied to the host: values [rows,
@@ -394,8 +395,8 @@ struct chip_output {
 	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others, and where no
 				     * token can be chosen: not finite, or nothing allowed.
 				     * NULL: not wanted */
-	float *logprobs;            /* of the chosen token before penalties and temperature;
-				     * NULL: not wanted */
+	float *logprobs;            /* of the chosen token before penalties and temperature,
+				     * where the step asks for them; NULL: not wanted */
 	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS;
 				     * NULL: not wanted */
 	float *hidden;              /* [wanted, hidden] for CHIP_WANT_HIDDEN; NULL: not wanted */

@@ -55,7 +55,7 @@ static void embed_gives_table_rows(const struct rig_isa *isa)
 		const uint32_t answer[] = {2, 7};
 		const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 		float embeddings[2 * 64];
-		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings};
+		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings, false};
 
 		rig_open(&r, isa, 2);
 		const uint32_t table = rig_weight(&r, type, 19, 64, 5);
@@ -365,7 +365,7 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 				.state_read = CHIP_NONE},
 		};
 		const struct chip_step step = {rows, count + 1, sequences, 2, pages, 4,
-			x + first * columns};
+			x + first * columns, false};
 
 		rig_embedding_rows(rows, 0, 0, 0, 1, CHIP_WANT_NOTHING);
 		rig_embedding_rows(rows + 1, 1, 0, first, count, CHIP_WANT_NOTHING);
@@ -542,7 +542,7 @@ static void check_gdn(const struct rig_isa *isa, const struct gdn *g)
 			.state_read = states[c], .state_write = states[c + 1],
 		};
 		const struct chip_step step = {rows, count, &sequence, 1, NULL, 0,
-			x + first * columns};
+			x + first * columns, false};
 
 		rig_embedding_rows(rows, 0, 0, first, count, CHIP_WANT_NOTHING);
 		rig_run(&r, &step, NULL);
@@ -594,7 +594,7 @@ static void wanted_rows(const struct rig_isa *isa)
 		{.slot = 0, .row_count = 2, .state_read = CHIP_NONE},
 		{.slot = 5, .row_count = 4, .state_read = CHIP_NONE},
 	};
-	const struct chip_step step = {rows, 6, sequences, 2, NULL, 0, x};
+	const struct chip_step step = {rows, 6, sequences, 2, NULL, 0, x, true};
 	const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 
 	rig_fill(x, 6 * WIDTH, 41);

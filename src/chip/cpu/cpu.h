@@ -117,6 +117,7 @@ struct cpu_step {
 	uint32_t sequence_count;
 	uint32_t wanted_count;
 	uint32_t tile_count;
+	bool want_logprobs;
 	struct chip_row *rows;              /* [rows_max] */
 	uint32_t *tokens_before;            /* [rows_max]: of its sequence, before the row */
 	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to

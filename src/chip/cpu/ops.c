@@ -515,7 +515,8 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 		step->tokens[i] = cpu_sample(r->kernels, &r->program->samplers[r->worker->index],
 			slot, counts, s->mask, row_of(r, op->u.sample.logits, i),
 			op->u.sample.vocab,
-			step->tokens_before[row] + 1, &step->logprobs[i], &finite);
+			step->tokens_before[row] + 1,
+			step->want_logprobs ? &step->logprobs[i] : NULL, &finite);
 		if (!finite)
 			step->not_finite = true;
 		if (step->tokens[i] != CHIP_NONE)

@@ -223,7 +223,6 @@ uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler 
 {
 	float largest;
 
-	*logprob = 0.0F;
 	*finite = kernels->largest(logits, vocab, &largest);
 	if (!*finite)
 		return CHIP_NONE;
@@ -237,8 +236,10 @@ uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler 
 	if (token == CHIP_NONE)
 		return CHIP_NONE;
 	assert(token < vocab);
-	const double sum = kernels->exponentials(logits, largest, vocab, NULL);
+	if (logprob) {
+		const double sum = kernels->exponentials(logits, largest, vocab, NULL);
 
-	*logprob = (float)((double)logits[token] - (double)largest - math_log(sum));
+		*logprob = (float)((double)logits[token] - (double)largest - math_log(sum));
+	}
 	return token;
 }

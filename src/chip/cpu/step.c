@@ -51,6 +51,7 @@ static void copy_rows(struct cpu_step *s, const struct chip_step *step)
 	memcpy(s->rows, step->rows, step->row_count * sizeof(*s->rows));
 	s->row_count = step->row_count;
 	s->wanted_count = 0;
+	s->want_logprobs = step->logprobs;
 	for (uint32_t row = 0; row < step->row_count; row++) {
 		const struct chip_row *r = &step->rows[row];
 
