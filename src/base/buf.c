@@ -18,8 +18,8 @@ void buf_init(struct buf *b, size_t size_max)
 	*b = (struct buf){.size_max = size_max};
 }
 
-/* Room for size more bytes and the terminator; false sets failed. */
-static bool buf_reserve(struct buf *b, size_t size)
+/* And the terminator. */
+bool buf_reserve(struct buf *b, size_t size)
 {
 	assert(b->size <= b->size_max);
 	if (b->failed || size > b->size_max - b->size)
@@ -96,6 +96,19 @@ void buf_clear(struct buf *b)
 	b->failed = false;
 	if (b->data)
 		b->data[0] = '\0';
+}
+
+void buf_shrink(struct buf *b, size_t capacity_kept)
+{
+	if (b->size == 0 && b->capacity > capacity_kept)
+		buf_free(b);
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->capacity);
+	buf_clear(b);
 }
 
 void buf_free(struct buf *b)

@@ -106,6 +106,46 @@ static void zero_bytes_count_like_others(void **state)
 	buf_free(&b);
 }
 
+static void what_is_empty_gives_back_what_it_grew_to(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1000);
+	buf_add(&b, (char[500]){0}, 500);
+	buf_shrink(&b, 100);
+	assert_int_equal(b.size, 500);
+	buf_clear(&b);
+	buf_shrink(&b, b.capacity);
+	assert_non_null(b.data);
+	buf_shrink(&b, 100);
+	assert_null(b.data);
+	assert_int_equal(b.size_max, 1000);
+	buf_add_str(&b, "abc");
+	assert_string_equal(b.data, "abc");
+	buf_free(&b);
+}
+
+static void what_is_wiped_is_nowhere_in_its_memory(void **state)
+{
+	static const char zeros[64];
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1000);
+	assert_true(buf_reserve(&b, 60));
+	const char *before = b.data;
+	buf_add_str(&b, "a secret, and what stood behind it");
+	buf_consume(&b, 10);
+	buf_wipe(&b);
+	assert_ptr_equal(b.data, before);
+	assert_memory_equal(b.data, zeros, b.capacity < 64 ? b.capacity : 64);
+	assert_int_equal(b.size, 0);
+	buf_free(&b);
+	buf_wipe(&b);
+	assert_null(b.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +155,8 @@ int main(void)
 		cmocka_unit_test(an_empty_heap_is_a_failure_like_the_limit),
 		cmocka_unit_test(consume_drops_the_front),
 		cmocka_unit_test(zero_bytes_count_like_others),
+		cmocka_unit_test(what_is_empty_gives_back_what_it_grew_to),
+		cmocka_unit_test(what_is_wiped_is_nowhere_in_its_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
