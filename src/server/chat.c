@@ -106,10 +106,11 @@ static void body_read(uv_work_t *work)
 {
 	struct call *c = work->data;
 	struct front *f = c->front;
+	const struct buf *body = &c->body.bytes;
 
-	c->body_ok = openai_chat_parse(&c->chat, c->body.data ? c->body.data : "", c->body.size,
+	c->body_ok = openai_chat_parse(&c->chat, body->data ? body->data : "", body->size,
 		f->models, f->config->model_count, &f->trees, &c->error);
-	buf_free(&c->body);
+	buf_free(&c->body.bytes);
 }
 
 static void body_was_read(uv_work_t *work, int status)
@@ -119,6 +120,7 @@ static void body_was_read(uv_work_t *work, int status)
 
 	(void)status;
 	c->in_work = false;
+	http_body_release(c->front->http, &c->body);
 	if (!c->conn || !c->body_ok) {
 		if (c->conn)
 			call_fail(c, &c->error);
@@ -137,8 +139,8 @@ void chat_serve(struct call *c)
 {
 	assert(c->state == CALL_AUTHORISING);
 	c->state = CALL_READING;
-	c->body = http_request_body_take(c->conn);
-	c->body_bytes = c->body.size;
+	http_body_take(c->conn, &c->body);
+	c->body_bytes = c->body.bytes.size;
 	call_work(c, c->body_bytes, body_read, body_was_read);
 }
 
@@ -568,9 +570,9 @@ void chat_action(struct call *c, const struct core_action *action)
 void chat_free(struct call *c)
 {
 	if (c->handle < c->front->requests_max)
+	assert(c->body.counted == 0);
 		c->front->table->by_handle[c->handle] = NULL;
 	openai_chat_free(&c->chat);
-	buf_free(&c->body);
 	buf_free(&c->text);
 	buf_free(&c->whole);
 	if (c->request.arena.chunk_bytes > 0)

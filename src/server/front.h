@@ -97,9 +97,8 @@ struct call {
 	bool lost;                      /* there was no memory for its text */
 	bool in_work;
 	uv_work_t work;
-	struct buf body;
-	size_t body_bytes;              /* as it came: how much there is to read, and
-					 * later to render */
+	struct http_body body;
+	size_t body_bytes;              /* as it came: how much to read, and later to render */
 	bool body_ok;
 	struct openai_error error;
 	struct openai_chat chat;
@@ -175,7 +174,7 @@ struct front_open {
 
 enum err front_open(struct front *f, const struct front_open *open,
 	struct err_info *info) MUST_CHECK;
-/* Listens; executors must be there. ERR_DENIED: loopback_only, and the host is not. */
+/* Listens; executors must be there. Errors: http_listen_tcp. */
 enum err front_listen(struct front *f, uint16_t *port, struct err_info *info) MUST_CHECK;
 /* Until drained. */
 void front_run(struct front *f);

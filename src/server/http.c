@@ -1,5 +1,5 @@
-/* server/http.c - listening, reading, deadlines, and the end of connections; the way out
- * is http_write.c. */
+/* server/http.c - listening, reading, deadlines, and the end of connections; the way out is
+ * http_write.c. */
 #include "server/http.h"
 
 #include <assert.h>
@@ -17,7 +17,7 @@
 
 #define SWEEP_MS       250      /* how late a deadline may be seen */
 #define LISTEN_BACKLOG 1024
-#define KEPT_BYTES     16384    /* capacity that a buffer keeps while its connection idles */
+#define KEPT_BYTES     2048     /* capacity that a buffer keeps while its connection idles */
 
 static void accept_again(struct http_server *s);
 static void reserve_open(struct http_server *s);
@@ -42,6 +42,10 @@ static void conn_closed(uv_handle_t *handle)
 
 	http_parse_free(&c->parse);
 	buf_free(&c->ahead);
+	if (c->secret) {
+		buf_wipe(&c->queue);
+		buf_wipe(&c->flying);
+	}
 	buf_free(&c->queue);
 	buf_free(&c->flying);
 	mem_free(c->marks);
@@ -92,12 +96,9 @@ static void conn_await(struct http_conn *c, int64_t now_ns, int64_t wait_ns)
  * from the client. */
 static void conn_linger(struct http_conn *c)
 {
-	const size_t size_max = c->parse.body.size_max;
-
 	c->state = HTTP_LINGERING;
 	c->deadline_ns = INT64_MAX;  /* write_idle_ns bounds it until our half is closed */
 	buf_free(&c->parse.body);
-	buf_init(&c->parse.body, size_max);
 	if (c->paused && uv_read_start(&c->uv.stream, conn_read_buffer, conn_read)) {
 		http_conn_drop(c);
 		return;
@@ -108,16 +109,11 @@ static void conn_linger(struct http_conn *c)
 
 void http_conn_trim(struct http_conn *c)
 {
-	struct buf *const all[] = {&c->ahead, &c->queue, &c->flying};
+	struct buf *const all[] = {&c->ahead, &c->queue, &c->flying, &c->parse.head,
+		&c->parse.path, &c->parse.body};
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		const size_t size_max = all[i]->size_max;
-
-		if (all[i]->size > 0 || all[i]->capacity <= KEPT_BYTES)
-			continue;
-		buf_free(all[i]);
-		buf_init(all[i], size_max);
-	}
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		buf_shrink(all[i], KEPT_BYTES);
 }
 
 void http_conn_answered(struct http_conn *c)
@@ -132,9 +128,8 @@ void http_conn_answered(struct http_conn *c)
 	conn_await(c, http_now(c), c->server->config.keep_alive_ns);
 	if (c->feeding)
 		return;
+	http_conn_trim(c);
 	ahead_feed(c);
-	if (c->state == HTTP_READING)
-		http_conn_trim(c);
 }
 
 static void conn_bad(struct http_conn *c, unsigned status, const char *problem)
@@ -293,6 +288,8 @@ static void conn_feed(struct http_conn *c, const char *bytes, size_t size)
 		conn_parsed(c);
 	}
 	c->feeding = false;
+	if (c->state == HTTP_READING && !http_parse_begun(&c->parse))
+		http_conn_trim(c);
 	if (c->state == HTTP_READING && size > 0) {
 		c->paused = true;
 		uv_read_stop(&c->uv.stream);
@@ -307,7 +304,7 @@ static void ahead_feed(struct http_conn *c)
 
 	if (ahead.size == 0)
 		return;
-	buf_init(&c->ahead, HTTP_AHEAD_BYTES_MAX);
+	buf_init(&c->ahead, ahead.size_max);
 	conn_feed(c, ahead.data, ahead.size);
 	buf_free(&ahead);
 }
@@ -622,14 +619,33 @@ enum err http_server_open(struct http_server **out, uv_loop_t *loop,
 	return ERR_NONE;
 }
 
-static enum err listen_on(struct http_server *s, const char *what, struct err_info *info)
+static enum err err_of_listening(int status)
+{
+	switch (status) {
+	case UV_EADDRINUSE:
+		return ERR_BUSY;
+	case UV_EADDRNOTAVAIL:
+		return ERR_INPUT;
+	case UV_EACCES:
+	case UV_EPERM:
+		return ERR_DENIED;
+	default:
+		return ERR_IO;
+	}
+}
+
+/* status: of binding. A handle that is not bound must not listen: the system would bind it to every
+ * address there is. */
+static enum err listen_on(struct http_server *s, int status, const char *what,
+	struct err_info *info)
 {
 	s->listener.handle.data = s;
 	s->listening = true;
-	const int status = uv_listen(&s->listener.stream, LISTEN_BACKLOG, accepted);
+	if (status == 0)
+		status = uv_listen(&s->listener.stream, LISTEN_BACKLOG, accepted);
 	if (status)
-		return err_set(info, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO,
-			"cannot listen on %s: %s", what, uv_strerror(status));
+		return err_set(info, err_of_listening(status), "cannot listen on %s: %s", what,
+			uv_strerror(status));
 	return ERR_NONE;
 }
 
@@ -662,12 +678,11 @@ enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port,
 	if (address_find(&address, host, port, info))
 		return info->code;
 	if (s->config.loopback_only && !address_is_loopback(&address))
-		return err_set(info, ERR_DENIED, "%.200s is not loopback", host);
+		return err_set(info, ERR_UNSUPPORTED, "%.200s is not loopback", host);
 	snprintf(what, sizeof(what), "%.200s port %u", host, port);
 	uv_tcp_init(s->loop, &s->listener.tcp);
-	/* uv_listen tells its error */
-	uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);
-	if (listen_on(s, what, info))
+	const int status = uv_tcp_bind(&s->listener.tcp, (const struct sockaddr *)&address, 0);
+	if (listen_on(s, status, what, info))
 		return info->code;
 	uv_tcp_getsockname(&s->listener.tcp, (struct sockaddr *)&address, &size);
 	memcpy(&v4, &address, sizeof(v4));
@@ -681,13 +696,9 @@ enum err http_listen_fd(struct http_server *s, int fd, struct err_info *info)
 	s->unix_socket = true;
 	uv_pipe_init(s->loop, &s->listener.pipe, 0);
 	const int status = uv_pipe_open(&s->listener.pipe, fd);
-	if (status) {
-		s->listener.handle.data = s;
-		s->listening = true;
-		return err_set(info, ERR_IO, "cannot use the administration socket: %s",
-			uv_strerror(status));
-	}
-	return listen_on(s, "the administration socket", info);
+	if (status)
+		close(fd);  /* it did not become the handle's */
+	return listen_on(s, status, "the administration socket", info);
 }
 
 void http_server_drain(struct http_server *s)
@@ -745,12 +756,19 @@ const struct http_parse *http_request(const struct http_conn *c)
 	return &c->parse;
 }
 
-struct buf http_request_body_take(struct http_conn *c)
+void http_body_take(struct http_conn *c, struct http_body *out)
 {
-	const struct buf body = c->parse.body;
+	*out = (struct http_body){.bytes = c->parse.body, .counted = c->body_counted};
+	buf_init(&c->parse.body, out->bytes.size_max);
+	c->body_counted = 0;
+}
 
-	buf_init(&c->parse.body, body.size_max);
-	return body;
+void http_body_release(struct http_server *s, struct http_body *body)
+{
+	assert(s->bodies_bytes >= body->counted);
+	s->bodies_bytes -= body->counted;
+	body->counted = 0;
+	buf_free(&body->bytes);
 }
 
 bool http_from_loopback(const struct http_conn *c)

@@ -34,13 +34,11 @@ struct http_config {
 	struct http_parse_limits parse;
 	size_t bodies_bytes_max;        /* of all connections together; beyond it 503 */
 	size_t unsent_bytes_max;        /* of a connection: http_full */
-	int socket_send_bytes;          /* the kernel's share of what is unsent; 0: the
-					 * system's default */
-	int64_t header_ns;              /* a whole header must have come after this,
-					 * however it drips */
+	int socket_send_bytes;          /* the kernel's share of it; 0: the system's default */
+	int64_t header_ns;              /* for a whole header, however it drips */
 	int64_t body_idle_ns;           /* a body may pause this long */
-	int64_t body_ns;                /* a body must have come after this and the time of its
-					 * bytes at the lowest rate */
+	int64_t body_ns;                /* for a whole body, and the time of its bytes at
+					 * body_rate_min */
 	int64_t body_rate_min;          /* bytes per second */
 	int64_t keep_alive_ns;          /* between requests */
 	int64_t write_idle_ns;          /* without a byte taken */
@@ -51,8 +49,8 @@ struct http_config {
 struct http_server;
 struct http_conn;
 
-/* The bad answer is given with http_answer in the callback itself; a request may be
- * answered then or later. */
+/* The bad answer is given with http_answer in the callback itself; a request may be answered then
+ * or later. */
 struct http_handlers {
 	void *context;
 	void (*request)(void *context, struct http_conn *c);
@@ -61,8 +59,8 @@ struct http_handlers {
 	void (*bad)(void *context, struct http_conn *c, unsigned status, const char *problem);
 	/* The socket took more of a stream. */
 	void (*progress)(void *context, struct http_conn *c);
-	/* The client left before its answer was complete; http_taken is final. c must
-	 * not be used after. */
+	/* The client left before its answer was complete; http_taken is final. c must not be used
+	 * after. */
 	void (*gone)(void *context, struct http_conn *c);
 	/* A request's header is there, and a body follows: http_body_allow, or http_answer,
 	 * which is the connection's last. Now or later; until then nothing more is read. NULL:
@@ -76,12 +74,22 @@ struct http_answer {
 	const char *headers;            /* more header lines, each with its CR LF; NULL: none */
 	const void *body;
 	size_t size;
+	bool secret;                    /* of http_answer: wiped from memory once it is sent */
+};
+
+/* A body that became the caller's. It counts in bodies_bytes_max until http_body_release, whatever
+ * becomes of its connection. */
+struct http_body {
+	struct buf bytes;
+	size_t counted;
 };
 
 enum err http_server_open(struct http_server **out, uv_loop_t *loop,
 	const struct http_config *config, const struct http_handlers *handlers,
 	struct err_info *info) MUST_CHECK;
-/* Port 0: any. Once per server. Gives the port that it became. ERR_DENIED: loopback_only. */
+/* Port 0: any. Once per server. Gives the port that it became. ERR_UNSUPPORTED: loopback_only, and
+ * others reach the address; ERR_INPUT: it is none of this machine's; ERR_DENIED: the system does
+ * not allow it; ERR_BUSY: another process listens there. */
 enum err http_listen_tcp(struct http_server *s, const char *host, uint16_t port, uint16_t *port_out,
 	struct err_info *info) MUST_CHECK;
 /* A Unix socket that is bound; owned by the server from here on. */
@@ -100,7 +108,9 @@ void http_body_allow(struct http_conn *c);
 /* This request's body has been allowed. */
 bool http_body_allowed(const struct http_conn *c);
 /* Its body becomes the caller's. */
-struct buf http_request_body_take(struct http_conn *c);
+void http_body_take(struct http_conn *c, struct http_body *out);
+/* Frees the bytes, if another thread has not yet, and makes room for others. */
+void http_body_release(struct http_server *s, struct http_body *body);
 /* The peer is on this machine: its address is a loopback one, or it came through a Unix socket. */
 bool http_from_loopback(const struct http_conn *c);
 /* The caller's own pointer, NULL at each new request. */
@@ -121,8 +131,8 @@ void http_stream_abort(struct http_conn *c);
 uint32_t http_taken(struct http_conn *c);
 /* Everything queued is in the socket. */
 bool http_all_taken(struct http_conn *c);
-/* Output waits that the socket did not take; full at unsent_bytes_max, and then not
- * before half of it. */
+/* Output waits that the socket did not take; full at unsent_bytes_max, and then until half of it
+ * is taken. */
 bool http_full(struct http_conn *c);
 /* All bytes that the socket has taken since the connection was opened: for seeing that it moves. */
 uint64_t http_taken_bytes(struct http_conn *c);

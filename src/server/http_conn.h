@@ -1,5 +1,4 @@
-/* server/http_conn.h - private to http.c (who reads) and http_write.c (who
- * writes): one connection. */
+/* server/http_conn.h - private to http.c (reads) and http_write.c (writes): one connection. */
 #ifndef SERVER_HTTP_CONN_H
 #define SERVER_HTTP_CONN_H
 
@@ -53,13 +52,13 @@ struct http_conn {
 	bool paused;                /* not read: its output is full, or its body not allowed */
 	bool body_allowed;
 	bool shut;                  /* our half is closed, or will be after what flies */
+	bool secret;                /* what is queued, or flies, is to be wiped */
 	struct http_parse parse;
 	struct buf ahead;
 	size_t body_counted;        /* in server->bodies_bytes */
 	int64_t deadline_ns;        /* READING, LINGERING */
 	int64_t body_since_ns;      /* when its body was allowed */
-	int64_t taken_at_ns;        /* when the socket last took something, or there was
-				     * nothing to take */
+	int64_t taken_at_ns;        /* when the socket last took something, or nothing was left */
 	uint64_t taken_before;      /* at the last sweep */
 
 	/* Output: queue waits behind flying, which libuv writes. */

@@ -8,8 +8,6 @@
  * endless chunk extensions do not. */
 #define RAW_BYTES_PER_BODY_BYTE 6
 #define RAW_BYTES_SPARE         65536
-/* capacity that is kept for the next request of the connection */
-#define BODY_KEPT_BYTES         65536
 
 static int fail(struct http_parse *p, unsigned status, const char *problem)
 {
@@ -366,23 +364,12 @@ bool http_parse_begun(const struct http_parse *p)
 	return p->raw_bytes > 0;
 }
 
-static void buf_shrink(struct buf *b, size_t kept_bytes)
-{
-	const size_t size_max = b->size_max;
-
-	if (b->capacity > kept_bytes) {
-		buf_free(b);
-		buf_init(b, size_max);
-	}
-	buf_clear(b);
-}
-
 void http_parse_next(struct http_parse *p)
 {
 	assert(p->state == HTTP_PARSE_COMPLETE);
-	buf_shrink(&p->head, BODY_KEPT_BYTES);
-	buf_shrink(&p->path, BODY_KEPT_BYTES);
-	buf_shrink(&p->body, BODY_KEPT_BYTES);
+	buf_clear(&p->head);
+	buf_clear(&p->path);
+	buf_clear(&p->body);
 	p->header_count = 0;
 	p->in_value = false;
 	p->raw_bytes = 0;

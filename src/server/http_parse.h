@@ -74,7 +74,7 @@ size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size);
 /* Some bytes of a request have come: a connection that is closed now is cut inside a request. */
 bool http_parse_begun(const struct http_parse *p);
 
-/* After COMPLETE: forgets the request, keeps small buffers. */
+/* After COMPLETE: forgets the request, keeps its memory for the next one. */
 void http_parse_next(struct http_parse *p);
 
 /* The header is whole: method, path and headers can be asked for. */

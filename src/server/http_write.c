@@ -1,5 +1,5 @@
-/* server/http_write.c - the way out of a connection: answers, streams, and what the socket
- * has taken of them. */
+/* server/http_write.c - the way out of a connection: answers, streams, and what the socket has
+ * taken of them. */
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "server/http_conn.h"
 
 #define MARKS_AT_FIRST 16
+#define HEAD_BYTES     1024    /* of an answer, about */
 
 static void written(uv_write_t *write, int status);
 
@@ -40,13 +41,25 @@ static void flush_try(struct http_conn *c)
 		buf_consume(&c->queue, (size_t)taken);
 }
 
+static void secret_forget(struct http_conn *c)
+{
+	if (!c->secret)
+		return;
+	buf_wipe(&c->queue);
+	buf_wipe(&c->flying);
+	c->secret = false;
+}
+
 void http_conn_flush(struct http_conn *c)
 {
-	if (c->writing || c->queue.size == 0 || c->state == HTTP_CLOSED)
+	if (c->writing || c->state == HTTP_CLOSED)
 		return;
-	flush_try(c);
-	if (c->queue.size == 0)
+	if (c->queue.size > 0)
+		flush_try(c);
+	if (c->queue.size == 0) {
+		secret_forget(c);
 		return;
+	}
 	const struct buf empty = c->flying;
 	c->flying = c->queue;
 	c->queue = empty;
@@ -233,6 +246,10 @@ void http_answer(struct http_conn *c, const struct http_answer *answer)
 	char framing[64];
 
 	assert(c->state == HTTP_ANSWERING && !c->streaming);
+	if (answer->secret) {
+		c->secret = true;
+		buf_reserve(&c->queue, HEAD_BYTES + answer->size);
+	}
 	snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", answer->size);
 	head_add(c, answer, answer->status == 204 ? "" : framing);
 	if (!is_head_request(c))

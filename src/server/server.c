@@ -155,10 +155,10 @@ static enum err beyond_loopback(struct server *s, bool *allowed, struct err_info
 
 static enum err listen_now(struct server *s, struct err_info *info)
 {
-	if (front_listen(&s->front, &s->port, info) == ERR_DENIED)
-		err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: make "
-			"one with "
-			"'tongyun key create', or say --allow-anonymous", s->config.host);
+	if (front_listen(&s->front, &s->port, info) == ERR_UNSUPPORTED)
+		err_set(info, ERR_DENIED, "%.200s is not loopback and there is no valid key: "
+			"make one with 'tongyun key create', or say --allow-anonymous",
+			s->config.host);
 	return info->code;
 }
 

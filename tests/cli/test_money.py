@@ -261,6 +261,11 @@ def test_listening_beyond_loopback_without_a_key_is_refused(program):
     assert program.json("usage", "list")[0]["tenant"] == "local"
 
 
+def test_an_address_that_is_not_this_machines_is_not_listened_on(program):
+    said = program.fails("serve", "--port", 0, "--executor", "sim", "--host", "192.0.2.1", "--allow-anonymous")
+    assert said == "cannot listen on 192.0.2.1 port 0: address not available"
+
+
 # ---- with a thief
 
 

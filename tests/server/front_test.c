@@ -15,6 +15,7 @@
 #include "byte_model.h"
 #include "client.h"
 #include "server/front.h"
+#include "server/http_conn.h"
 
 #define REQUESTS_MAX 4
 
@@ -331,6 +332,60 @@ static void a_large_body_is_rendered_by_another_thread(void **state)
 	close(fd);
 }
 
+static uv_sem_t gate;
+
+static void at_the_gate(uv_work_t *work)
+{
+	(void)work;
+	uv_sem_wait(&gate);
+}
+
+static void through_the_gate(uv_work_t *work, int status)
+{
+	(void)work;
+	assert_int_equal(status, 0);
+}
+
+/* It lies in a queue of libuv then, and its memory is in use. */
+static void a_body_is_counted_until_it_is_read_not_until_its_client_left(void **state)
+{
+	char body[FRONT_WORK_BYTES + 200];
+	uv_work_t work[64];
+
+	(void)state;
+	assert_int_equal(uv_sem_init(&gate, 0), 0);
+	for (size_t i = 0; i < 64; i++)
+		uv_queue_work(&front.loop, &work[i], at_the_gate, through_the_gate);
+	const int fd = client_open();
+	const int size = snprintf(body, sizeof(body),
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}",
+		FRONT_WORK_BYTES, 0);
+	client_post(fd, body, (size_t)size);
+	const struct core_event ask = hear(CORE_AUTHORISE);
+	say((struct core_action){.kind = CORE_REPLY, .u.reply = {.token = ask.token}});
+	close(fd);
+	run();
+	assert_int_equal(http_connections(front.http), 0);
+	assert_true(front.http->bodies_bytes > FRONT_WORK_BYTES);
+	for (size_t i = 0; i < 64; i++)
+		uv_sem_post(&gate);
+	for (int i = 0; i < 10000 && front.http->bodies_bytes > 0; i++) {
+		run();
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(front.http->bodies_bytes, 0);
+	uv_sem_destroy(&gate);
+}
+
+static void a_request_that_runs_holds_no_body(void **state)
+{
+	(void)state;
+	const int fd = client_open();
+	started(fd, HELLO_STREAM);
+	assert_int_equal(front.http->bodies_bytes, 0);
+	close(fd);
+}
+
 static void report_fill(uint64_t steps)
 {
 	assert_true(atomic_exchange(&wires.report_wanted, false));
@@ -392,6 +447,8 @@ int main(void)
 		WITH_A_FRONT(a_body_that_found_no_memory_is_an_error_and_not_charged),
 		WITH_A_FRONT(a_prompt_that_found_no_memory_is_no_fault_of_the_client),
 		WITH_A_FRONT(a_large_body_is_rendered_by_another_thread),
+		WITH_A_FRONT(a_body_is_counted_until_it_is_read_not_until_its_client_left),
+		WITH_A_FRONT(a_request_that_runs_holds_no_body),
 		WITH_A_FRONT(a_report_is_asked_for_when_the_one_before_was_taken),
 		WITH_A_FRONT(a_name_that_does_not_fit_is_refused_not_cut),
 	};
