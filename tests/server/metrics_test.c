@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "server/metrics.h"
 
 static struct metrics metrics;
@@ -99,6 +100,19 @@ static void answers_are_counted_by_route_method_and_status(void **state)
 	assert_non_null(strstr(text, "http_requests_total{handler=\"/v1/models\",method=\"GET\",status=\"401\"} 1\n"));
 }
 
+static void a_page_that_found_no_memory_says_so(void **state)
+{
+	struct buf small;
+
+	(void)state;
+	buf_init(&small, 1 << 20);
+	mem_fail_after(1, 1);
+	metrics_format(&small, &metrics, &report, "m", "CNY");
+	mem_fail_after(0, 0);
+	assert_true(small.failed);
+	buf_free(&small);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +120,7 @@ int main(void)
 		cmocka_unit_test(every_name_is_described_exactly_once),
 		cmocka_unit_test(a_histogram_counts_upwards),
 		cmocka_unit_test(answers_are_counted_by_route_method_and_status),
+		cmocka_unit_test(a_page_that_found_no_memory_says_so),
 	};
 
 	buf_init(&page, 1 << 20);
