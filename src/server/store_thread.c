@@ -70,22 +70,27 @@ static void result_tell(struct store_thread *t, bool failed)
 	wake_set(&t->wires->core_wake);
 }
 
+static void commit_count(struct wires *w, int64_t took_ns)
+{
+	atomic_fetch_add(&w->commits, 1);
+	if (took_ns > atomic_load(&w->commit_ns_max))
+		atomic_store(&w->commit_ns_max, took_ns);
+}
+
 static void commit(struct store_thread *t)
 {
 	const int64_t start_ns = clock_monotonic_ns();
 	const uint64_t before = t->durable;
 	struct err_info info = {0};
 
-	/* what the records rest on was given before them: it is in the file before
-	 * they are durable */
+	/* what the records rest on was given before them: it is in the file before they are
+	 * durable */
 	journal_write(t);
 	t->group_records = 0;
 	t->group_awaited = false;
 	const enum err err = store_commit(t->store, &t->durable, &info);
-	const int64_t took_ns = clock_monotonic_ns() - start_ns;
-	atomic_fetch_add(&t->wires->commits, 1);
-	if (took_ns > atomic_load(&t->wires->commit_ns_max))
-		atomic_store(&t->wires->commit_ns_max, took_ns);
+	if (t->durable > before)
+		commit_count(t->wires, clock_monotonic_ns() - start_ns);
 	if (err && !t->store_failed)
 		log_line(LOG_ERROR, "server/store",
 			"a commit failed, new requests are refused until one works: %s", info.text);
