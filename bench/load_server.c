@@ -132,6 +132,7 @@ static int serve(const char *home, int64_t step_us, int port_fd)
 	config.models = &model.served;
 	config.model_count = 1;
 	log_set_level(LOG_WARN);
+	signal(SIGPIPE, SIG_IGN);
 	if (server_open(&server, &config, &info) == ERR_NONE) {
 		const uint16_t port = server_port(server);
 

@@ -1,5 +1,6 @@
 /* cmd/serve.c - `tongyun serve`: models, each on a chip of its own over the same cores,
  * behind the server. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -144,6 +145,7 @@ static int serve_run(struct serve *s)
 	enum err err;
 
 	log_set_level(LOG_INFO);
+	signal(SIGPIPE, SIG_IGN);  /* a client that left is an error of write */
 	err = models_add(s, &info);
 	s->config.models = s->served;
 	s->config.model_count = s->model_count;

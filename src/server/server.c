@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -371,7 +370,6 @@ static enum err start(struct server *s, struct err_info *info)
 {
 	if (ids_check(&s->config, info))
 		return info->code;
-	signal(SIGPIPE, SIG_IGN);  /* a closed socket is an answer of write(2) */
 	descriptors_allow(&s->config.connections_max);
 	if (sodium_init() < 0)
 		return err_set(info, ERR_IO, "no secure random numbers");

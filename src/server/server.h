@@ -92,8 +92,9 @@ void server_core_limits(struct core_limits *out);
 
 struct server;
 
-/* ERR_BUSY: another process holds the home; ERR_DENIED: rules.md 11; ERR_INPUT: a model's
- * id does not fit. */
+/* SIGPIPE must be ignored: a client that left is an error of write. ERR_BUSY: another process holds
+ * the home, or the port; ERR_DENIED: rules.md 11, or the system does not allow the port; ERR_INPUT:
+ * the address is not this machine's, or a model's id does not fit. */
 enum err server_open(struct server **out, const struct server_config *config,
 	struct err_info *info) MUST_CHECK;
 uint16_t server_port(const struct server *s);

@@ -98,6 +98,7 @@ static int serve(int argc, char **argv)
 	config.store_vfs = option(argc, argv, "--vfs", NULL);
 	vfs_use(config.store_vfs);
 	log_set_level(LOG_INFO);
+	signal(SIGPIPE, SIG_IGN);
 	if (server_open(&server, &config, &info) == ERR_NONE) {
 		printf("port %u\n", server_port(server));
 		fflush(stdout);
