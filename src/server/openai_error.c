@@ -11,57 +11,59 @@
 #include "base/json.h"
 #include "base/units.h"
 
-
 /* Whether the client should try again is said only where its library would guess wrong. */
 enum retry { RETRY_UNSAID, RETRY_NEVER };
+
+#define INVALID "invalid_request_error"
+#define SERVER  "server_error"
 
 static const struct {
 	unsigned status;
 	const char *type;
 	const char *code;
-	const char *message;
 	enum retry retry;
+	const char *message;
 } FAULTS[OPENAI_FAULTS] = {
-	[OPENAI_INVALID] = {400, "invalid_request_error", NULL, "The request is invalid.",
-		RETRY_UNSAID},
-	[OPENAI_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded",
-		"The prompt does not leave room for an answer in the model's context.",
-		RETRY_UNSAID},
-	[OPENAI_INVALID_KEY] = {401, "invalid_request_error", "invalid_api_key",
-		"Incorrect API key provided, or none. Send it as 'Authorization: Bearer sk-...'.",
-		RETRY_UNSAID},
-	[OPENAI_FORBIDDEN] = {403, "invalid_request_error", "forbidden", "This is not open to you.",
-	RETRY_UNSAID}, [OPENAI_NOT_FOUND] = {404, "invalid_request_error", "not_found",
-	"There is nothing at this URL.", RETRY_UNSAID},
-	[OPENAI_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found",
-		"The model does not exist here. GET /v1/models lists those that do.", RETRY_UNSAID},
-	[OPENAI_METHOD] = {405, "invalid_request_error", "method_not_allowed",
-		"This URL does not take this method.", RETRY_UNSAID},
-	[OPENAI_TIMEOUT] = {408, "invalid_request_error", "request_timeout",
-		"The request did not arrive in time.", RETRY_UNSAID},
-	[OPENAI_TOO_LARGE] = {413, "invalid_request_error", "request_too_large",
-		"The request's body is too large.", RETRY_UNSAID},
-	[OPENAI_EXPECTATION] = {417, "invalid_request_error", "expectation_failed",
-		"Only 100-continue can be expected.", RETRY_UNSAID},
-	[OPENAI_HEADERS_TOO_LARGE] = {431, "invalid_request_error", "headers_too_large",
-		"The request's headers are too large.", RETRY_UNSAID},
-	[OPENAI_CODING] = {501, "invalid_request_error", "transfer_coding_not_supported",
-		"Chunked is the only transfer coding that is spoken here.", RETRY_NEVER},
-	[OPENAI_VERSION] = {505, "invalid_request_error", "http_version_not_supported",
-		"Only HTTP/1.0 and HTTP/1.1 are spoken here.", RETRY_NEVER},
-	[OPENAI_QUOTA] = {429, "insufficient_quota", "insufficient_quota",
-		"You exceeded your current quota: the balance does not cover this request.",
-		RETRY_NEVER},
-	[OPENAI_RATE_LIMIT] = {429, "requests", "rate_limit_exceeded", "Rate limit reached.",
-	RETRY_UNSAID}, [OPENAI_OVERLOADED] = {503, "server_error", "overloaded",
-		"The server has more requests than it can take. Try again later.", RETRY_UNSAID},
-	[OPENAI_DRAINING] = {503, "server_error", "overloaded", "The server is stopping.",
-	RETRY_UNSAID}, [OPENAI_STORE_DOWN] = {503, "server_error", "overloaded",
-		"The server cannot record usage at the moment. Try again later.", RETRY_UNSAID},
-	[OPENAI_CANCELLED] = {503, "server_error", "cancelled",
-		"The server stopped before the answer was complete.", RETRY_UNSAID},
-	[OPENAI_INTERNAL] = {500, "server_error", "internal_error",
-		"Something went wrong on this side. The request was not charged.", RETRY_UNSAID},
+	[OPENAI_INVALID] = {400, INVALID, NULL, RETRY_UNSAID,
+		"The request is invalid."},
+	[OPENAI_CONTEXT_LENGTH] = {400, INVALID, "context_length_exceeded", RETRY_UNSAID,
+		"The prompt does not leave room for an answer in the model's context."},
+	[OPENAI_INVALID_KEY] = {401, INVALID, "invalid_api_key", RETRY_UNSAID,
+		"Incorrect API key provided, or none. Send it as 'Authorization: Bearer sk-...'."},
+	[OPENAI_FORBIDDEN] = {403, INVALID, "forbidden", RETRY_UNSAID,
+		"This is not open to you."},
+	[OPENAI_NOT_FOUND] = {404, INVALID, "not_found", RETRY_UNSAID,
+		"There is nothing at this URL."},
+	[OPENAI_MODEL_NOT_FOUND] = {404, INVALID, "model_not_found", RETRY_UNSAID,
+		"The model does not exist here. GET /v1/models lists those that do."},
+	[OPENAI_METHOD] = {405, INVALID, "method_not_allowed", RETRY_UNSAID,
+		"This URL does not take this method."},
+	[OPENAI_TIMEOUT] = {408, INVALID, "request_timeout", RETRY_UNSAID,
+		"The request did not arrive in time."},
+	[OPENAI_TOO_LARGE] = {413, INVALID, "request_too_large", RETRY_UNSAID,
+		"The request's body is too large."},
+	[OPENAI_EXPECTATION] = {417, INVALID, "expectation_failed", RETRY_UNSAID,
+		"Only 100-continue can be expected."},
+	[OPENAI_HEADERS_TOO_LARGE] = {431, INVALID, "headers_too_large", RETRY_UNSAID,
+		"The request's headers are too large."},
+	[OPENAI_CODING] = {501, INVALID, "transfer_coding_not_supported", RETRY_NEVER,
+		"Chunked is the only transfer coding that is spoken here."},
+	[OPENAI_VERSION] = {505, INVALID, "http_version_not_supported", RETRY_NEVER,
+		"Only HTTP/1.0 and HTTP/1.1 are spoken here."},
+	[OPENAI_QUOTA] = {429, "insufficient_quota", "insufficient_quota", RETRY_NEVER,
+		"You exceeded your current quota: the balance does not cover this request."},
+	[OPENAI_RATE_LIMIT] = {429, "requests", "rate_limit_exceeded", RETRY_UNSAID,
+		"Rate limit reached."},
+	[OPENAI_OVERLOADED] = {503, SERVER, "overloaded", RETRY_UNSAID,
+		"The server has more requests than it can take. Try again later."},
+	[OPENAI_DRAINING] = {503, SERVER, "overloaded", RETRY_UNSAID,
+		"The server is stopping."},
+	[OPENAI_STORE_DOWN] = {503, SERVER, "overloaded", RETRY_UNSAID,
+		"The server cannot record usage at the moment. Try again later."},
+	[OPENAI_CANCELLED] = {503, SERVER, "cancelled", RETRY_UNSAID,
+		"The server stopped before the answer was complete."},
+	[OPENAI_INTERNAL] = {500, SERVER, "internal_error", RETRY_UNSAID,
+		"Something went wrong on this side. The request was not charged."},
 };
 
 /* Who has been too much may come again, also where nobody has counted when. */
@@ -108,8 +110,8 @@ void openai_error_refusal(struct openai_error *e, enum core_refusal code, int64_
 	if (e->fault == OPENAI_MODEL_NOT_FOUND)
 		snprintf(e->param, sizeof(e->param), "model");
 	retry_by_fault(e);
-	if (e->retry_after_ns <= 0 && (e->fault == OPENAI_DRAINING ||
-		e->fault == OPENAI_STORE_DOWN))
+	if (e->retry_after_ns <= 0 &&
+		(e->fault == OPENAI_DRAINING || e->fault == OPENAI_STORE_DOWN))
 		e->retry_after_ns = NS_PER_S;
 }
 

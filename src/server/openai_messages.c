@@ -6,12 +6,6 @@
 
 #include "base/buf.h"
 
-static bool no_memory(struct openai_error *error)
-{
-	openai_error_set(error, OPENAI_OVERLOADED, NULL, "no memory for this request");
-	return false;
-}
-
 static bool wrong(struct openai_error *error, size_t index, const char *field, const char *why)
 {
 	char param[OPENAI_PARAM_BYTES];
@@ -31,7 +25,7 @@ static bool role_read(json_t *message, size_t index, struct openai_error *error)
 		return wrong(error, index, "role", "must be a string");
 	if (strcmp(role, "developer") == 0)
 		return json_object_set_new(message, "role", json_string("system")) == 0 ||
-			no_memory(error);
+			openai_error_no_memory(error);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (strcmp(role, roles[i]) == 0)
 			return true;
@@ -66,8 +60,8 @@ static bool parts_join(json_t *message, const json_t *parts, size_t index,
 	json_array_foreach(parts, i, part)
 		ok = ok && part_add(&text, part, index, error);
 	if (ok && (text.failed || json_object_set_new(message, "content",
-			json_stringn(text.data ? text.data : "", text.size))))
-		ok = no_memory(error);
+		json_stringn(text.data ? text.data : "", text.size))))
+		ok = openai_error_no_memory(error);
 	buf_free(&text);
 	return ok;
 }
@@ -84,7 +78,8 @@ static bool content_read(json_t *message, size_t index, struct openai_error *err
 		return wrong(error, index, "content", "must be a string or a list of parts");
 	if (strcmp(json_string_value(json_object_get(message, "role")), "assistant") != 0)
 		return wrong(error, index, "content", "must be given");
-	return json_object_set_new(message, "content", json_string("")) == 0 || no_memory(error);
+	return json_object_set_new(message, "content", json_string("")) == 0 ||
+		openai_error_no_memory(error);
 }
 
 /* Arguments come as JSON in a string; templates of newer models read them as an object. */
@@ -101,13 +96,13 @@ static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index,
 	if (!json_is_string(arguments))
 		return true;
 	if (json_parse_budget(&parsed, json_string_value(arguments), json_string_length(arguments),
-		&JSON_LIMITS_REQUEST,
-			false, &chat->memory, &info) || !json_is_object(parsed)) {
+		&JSON_LIMITS_REQUEST, false, &chat->memory, &info) || !json_is_object(parsed)) {
 		json_decref(parsed);
 		/* a model may have written anything; it goes on as text */
-		return info.code != ERR_MEMORY || no_memory(error);
+		return info.code != ERR_MEMORY || openai_error_no_memory(error);
 	}
-	return json_object_set_new(function, "arguments", parsed) == 0 || no_memory(error);
+	return json_object_set_new(function, "arguments", parsed) == 0 ||
+		openai_error_no_memory(error);
 }
 
 static bool tool_calls_read(struct openai_chat *chat, json_t *message, size_t index,
@@ -136,7 +131,8 @@ static bool reasoning_read(json_t *message, struct openai_error *error)
 
 	if (!json_is_string(reasoning) || json_object_get(message, "reasoning_content"))
 		return true;
-	return json_object_set(message, "reasoning_content", reasoning) == 0 || no_memory(error);
+	return json_object_set(message, "reasoning_content", reasoning) == 0 ||
+		openai_error_no_memory(error);
 }
 
 static bool message_read(struct openai_chat *chat, json_t *message, size_t index,
@@ -191,11 +187,11 @@ static bool template_kwargs_read(struct openai_chat *chat, struct openai_error *
 	if (json_is_boolean(thinking) && !json_is_object(kwargs)) {
 		kwargs = json_object();
 		if (json_object_set_new(chat->body, "chat_template_kwargs", kwargs))
-			return no_memory(error);
+			return openai_error_no_memory(error);
 	}
 	if (json_is_boolean(thinking) && !json_object_get(kwargs, "enable_thinking") &&
 		json_object_set(kwargs, "enable_thinking", thinking))
-		return no_memory(error);
+		return openai_error_no_memory(error);
 	if (json_is_object(kwargs))
 		chat->template_kwargs = kwargs;
 	return true;

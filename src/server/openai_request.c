@@ -169,9 +169,9 @@ static bool read_model(struct openai_chat *chat, const struct openai_model *mode
 	}
 	if (!chat->model_asked)
 		chat->model = 0;  /* rules.md 17 */
-	chat->sampling = chat->model == CORE_NONE ? (struct chip_sampling){.temperature = 1,
-		.top_p = 1,
-		.repetition_penalty = 1} : models[chat->model].defaults;
+	chat->sampling = chat->model == CORE_NONE
+		? (struct chip_sampling){.temperature = 1, .top_p = 1, .repetition_penalty = 1}
+		: models[chat->model].defaults;
 	return true;
 }
 
@@ -312,8 +312,8 @@ bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
 	json_budget_init(&chat->memory, trees, JSON_LIMITS_REQUEST.memory_max);
 	if (json_parse_budget(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &chat->memory,
 		&info)) {
-		openai_error_set(error, info.code == ERR_MEMORY ? OPENAI_OVERLOADED
-			: OPENAI_INVALID, NULL,
+		openai_error_set(error,
+			info.code == ERR_MEMORY ? OPENAI_OVERLOADED : OPENAI_INVALID, NULL,
 			"the body is not JSON that can be read: %s", info.text);
 	} else if (chat_read(chat, models, model_count, error)) {
 		rest_drop(chat->body);
