@@ -45,7 +45,7 @@ static bool read_label(const json_t *document, const char *key, bool wanted, cha
 		invalid(error, key, "must be text without control characters");
 }
 
-static bool read_nano(const json_t *document, const char *key, int64_t min, int64_t max,
+static bool read_int(const json_t *document, const char *key, int64_t min, int64_t max,
 	int64_t *out, struct openai_error *error)
 {
 	struct err_info info = {0};
@@ -65,16 +65,16 @@ static bool read_tenant_create(struct admin_command *c, const json_t *d, struct 
 	return read_text(d, "name", true, tenant->name, sizeof(tenant->name), error) &&
 		(record_tenant_name_valid(tenant->name) ||
 		invalid(error, "name", "must be [a-z0-9-]{1,64}")) &&
-		read_nano(d, "balance_nano", 0, LEDGER_AMOUNT_MAX,
+		read_int(d, "balance_nano", 0, LEDGER_AMOUNT_MAX,
 		&c->event.u.tenant_create.topup_nano, error) &&
-		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX, &tenant->credit_nano, error);
+		read_int(d, "credit_nano", 0, LEDGER_AMOUNT_MAX, &tenant->credit_nano, error);
 }
 
 static bool read_tenant_topup(struct admin_command *c, const json_t *d, struct openai_error *error)
 {
 	c->event.kind = CORE_TENANT_TOPUP;
 	return read_text(d, "name", true, c->event.u.tenant_topup.name, RECORD_NAME_BYTES, error) &&
-		read_nano(d, "amount_nano", 1, LEDGER_AMOUNT_MAX,
+		read_int(d, "amount_nano", 1, LEDGER_AMOUNT_MAX,
 		&c->event.u.tenant_topup.amount_nano, error) &&
 		(c->event.u.tenant_topup.amount_nano > 0 ||
 		invalid(error, "amount_nano", "must be given"));
@@ -92,11 +92,11 @@ static bool read_tenant_set(struct admin_command *c, const json_t *d, struct ope
 	c->event.u.tenant_set.credit_nano = c->event.u.tenant_set.requests_per_min =
 		c->event.u.tenant_set.tokens_per_min = -1;
 	return read_text(d, "name", true, c->event.u.tenant_set.name, RECORD_NAME_BYTES, error) &&
-		read_nano(d, "credit_nano", 0, LEDGER_AMOUNT_MAX,
+		read_int(d, "credit_nano", 0, LEDGER_AMOUNT_MAX,
 		&c->event.u.tenant_set.credit_nano, error) &&
-		read_nano(d, "requests_per_min", 0, BUCKET_CAPACITY_MAX,
+		read_int(d, "requests_per_min", 0, BUCKET_CAPACITY_MAX,
 		&c->event.u.tenant_set.requests_per_min, error) &&
-		read_nano(d, "tokens_per_min", 0, BUCKET_CAPACITY_MAX,
+		read_int(d, "tokens_per_min", 0, BUCKET_CAPACITY_MAX,
 		&c->event.u.tenant_set.tokens_per_min, error);
 }
 
@@ -120,7 +120,7 @@ static bool read_key_revoke(struct admin_command *c, const json_t *d, struct ope
 	int64_t id = 0;
 
 	c->event.kind = CORE_KEY_REVOKE;
-	if (!read_nano(d, "id", 1, UINT32_MAX - 1, &id, error))
+	if (!read_int(d, "id", 1, UINT32_MAX - 1, &id, error))
 		return false;
 	c->event.u.key_revoke.key_id = (uint32_t)id;
 	return id > 0 || invalid(error, "id", "must be given");
@@ -133,9 +133,9 @@ static bool read_price_set(struct admin_command *c, const json_t *d, struct open
 	c->event.kind = CORE_PRICE_SET;
 	price->input_nano = price->output_nano = price->cached_nano = -1;
 	if (!read_label(d, "model", true, price->model, sizeof(price->model), error) ||
-		!read_nano(d, "input_nano", 0, PRICE_NANO_MAX, &price->input_nano, error) ||
-		!read_nano(d, "output_nano", 0, PRICE_NANO_MAX, &price->output_nano, error) ||
-		!read_nano(d, "cached_nano", 0, PRICE_NANO_MAX, &price->cached_nano, error))
+		!read_int(d, "input_nano", 0, PRICE_NANO_MAX, &price->input_nano, error) ||
+		!read_int(d, "output_nano", 0, PRICE_NANO_MAX, &price->output_nano, error) ||
+		!read_int(d, "cached_nano", 0, PRICE_NANO_MAX, &price->cached_nano, error))
 		return false;
 	if (price->input_nano < 0 || price->output_nano < 0)
 		return invalid(error, price->input_nano < 0 ? "input_nano" : "output_nano",

@@ -28,10 +28,8 @@ void front_tell(struct front *f, const struct core_event *event)
 	f->tell_core = true;
 }
 
-static void before_sleep(uv_prepare_t *prepare)
+static void core_wake(struct front *f)
 {
-	struct front *f = prepare->data;
-
 	if (!f->tell_core)
 		return;
 	f->tell_core = false;
@@ -220,11 +218,11 @@ static void conn_answer(struct front *f, struct http_conn *conn, const struct ro
 	unsigned status, const char *content_type, const struct buf *body)
 {
 	const bool lost = body->failed || f->headers.failed;
+	const struct buf *sent = lost ? &f->no_memory : body;
 	const struct http_answer answer = {.status = lost ? 500 : status,
 		.content_type = lost ? "application/json" : content_type,
 		.headers = f->headers.failed ? NULL : f->headers.data,
-		.body = lost ? f->no_memory.data : body->data, .size = lost ? f->no_memory.size
-		: body->size};
+		.body = sent->data, .size = sent->size};
 	const bool parsed = http_parse_headed(http_request(conn));
 
 	metrics_answer(&f->metrics, route ? route->path : "none",
@@ -404,9 +402,9 @@ static void no_route(struct front *f, struct http_conn *conn, const char *method
 		conn_answer(f, conn, NULL, 204, NULL, &empty);
 		return;
 	}
-	openai_error_set(&error, path_known ? OPENAI_METHOD : OPENAI_NOT_FOUND, NULL, path_known
-		? "%s is not allowed here." : "Unknown request URL: %s %.200s.", method,
-		http_parse_path(http_request(conn)));
+	openai_error_set(&error, path_known ? OPENAI_METHOD : OPENAI_NOT_FOUND, NULL,
+		path_known ? "%s is not allowed here." : "Unknown request URL: %s %.200s.",
+		method, http_parse_path(http_request(conn)));
 	conn_fail(f, conn, &error, path_known ? line : "");
 }
 
@@ -500,18 +498,18 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	f->signals++;
 	event.u.drain.grace_ns = f->signals == 1 ? f->config->grace_ns : 0;
-	log_line(LOG_INFO, "server/front", f->signals == 1
-		? "%s: no new requests, those that run have %.1f s"
-		: "%s again: ending at once", number == SIGTERM ? "SIGTERM" : "SIGINT",
-		(double)f->config->grace_ns / 1e9);
+	log_line(LOG_INFO, "server/front",
+		f->signals == 1 ? "%s: no new requests, those that run have %.1f s"
+		: "%s again: ending at once",
+		number == SIGTERM ? "SIGTERM" : "SIGINT", (double)f->config->grace_ns / 1e9);
 	front_tell(f, &event);
 	if (f->signals > 2)
 		uv_stop(&f->loop);
 }
 
-static void after_poll(uv_prepare_t *prepare)
+static void before_sleep(uv_prepare_t *prepare)
 {
-	before_sleep(prepare);
+	core_wake(prepare->data);
 	closed_check(prepare->data);
 }
 
@@ -565,7 +563,7 @@ static void handles_init(struct front *f)
 	f->wake.data = f->before_sleep.data = f->terminate.data = f->interrupt.data =
 		f->last_word.data = f;
 	uv_poll_start(&f->wake, UV_READABLE, woken);
-	uv_prepare_start(&f->before_sleep, after_poll);
+	uv_prepare_start(&f->before_sleep, before_sleep);
 	uv_signal_start(&f->terminate, on_signal, SIGTERM);
 	uv_signal_start(&f->interrupt, on_signal, SIGINT);
 }

@@ -118,11 +118,9 @@ static enum err secret_make(struct home *h, const char *path, uint8_t out[HOME_S
 static enum err database_lost(const struct home *h, struct err_info *info)
 {
 	return err_set(info, ERR_INPUT,
-		"%.300s: " HOME_DATABASE " is missing or empty, but there was one: restore it, or "
-			"move "
-		SECRET_FILE ", " HOME_JOURNAL " and " HOME_JOURNAL_OLD " away to begin anew, "
-			"without its tenants, keys and money",
-		h->path);
+		"%.300s: " HOME_DATABASE " is missing or empty, but there was one: restore it, "
+		"or move " SECRET_FILE ", " HOME_JOURNAL " and " HOME_JOURNAL_OLD " away "
+		"to begin anew, without its tenants, keys and money", h->path);
 }
 
 /* *size is 0 when there is none. */

@@ -1,5 +1,5 @@
-/* server/home.h - the folder where a cloud lives: database, journal, secret, lock,
- * administration socket.
+/* server/home.h - the folder where a cloud lives: database, journal, secret, lock, administration
+ * socket.
  *
  *   $TONGYUN_HOME  0700
  *     lock          held by the server, or by a verb that has the database open; names its holder
@@ -31,8 +31,8 @@ struct home {
 
 /* path NULL: as cli.md says. Makes it when it is missing. */
 enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
-/* Gives the lock back. A secret that was made for a database that did not come into
- * being goes with it. */
+/* Gives the lock back. A secret that was made for a database that did not come into being goes with
+ * it. */
 void home_close(struct home *h);
 
 /* ERR_BUSY: another process holds it; the text names it by who it said it was. */
@@ -49,8 +49,8 @@ enum err home_file(const struct home *h, const char *name, char out[PATH_MAX],
 enum err home_secret(struct home *h, uint8_t out[HOME_SECRET_BYTES],
 	struct err_info *info) MUST_CHECK;
 
-/* A bound socket in place of any older one; only who holds the lock may. A path of
- * any length will do. */
+/* A bound socket in place of any older one; only who holds the lock may. A path of any length will
+ * do. */
 enum err home_socket_bind(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;
 /* ERR_NOT_FOUND: no server listens. */
 enum err home_socket_connect(const struct home *h, int *fd, struct err_info *info) MUST_CHECK;

@@ -13,8 +13,6 @@
 #include "base/mem.h"
 #include "cloud/audit.h"
 
-#define JOURNAL_OLD     HOME_JOURNAL ".old"
-
 struct journal_file {
 	int dir_fd;
 	int fd;
@@ -128,7 +126,7 @@ enum err journal_facts_read(struct journal_facts *facts, const struct home *home
 	struct err_info *info)
 {
 	*facts = (struct journal_facts){0};
-	if (file_tally(facts, home, JOURNAL_OLD, info) ||
+	if (file_tally(facts, home, HOME_JOURNAL_OLD, info) ||
 		file_tally(facts, home, HOME_JOURNAL, info)) {
 		journal_facts_free(facts);
 		return info->code;
@@ -213,7 +211,7 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 	*out = (struct journal_outcome){0};
 	if (!replay || !memory) {
 		err_set(info, ERR_MEMORY, "no memory for a replay");
-	} else if (journal_map(&old, home, JOURNAL_OLD, info) == ERR_NONE &&
+	} else if (journal_map(&old, home, HOME_JOURNAL_OLD, info) == ERR_NONE &&
 		journal_map(&map, home, HOME_JOURNAL, info) == ERR_NONE) {
 		struct replaying r = {out, replay, info};
 
@@ -306,7 +304,7 @@ static enum err next_begin(struct journal_file *j, struct err_info *info)
 {
 	struct carrying carrying = {j, info};
 
-	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, JOURNAL_OLD))
+	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, HOME_JOURNAL_OLD))
 		return err_set_errno(info, HOME_JOURNAL);
 	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL |
 		O_CLOEXEC, 0600);
