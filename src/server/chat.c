@@ -167,8 +167,8 @@ static void eos_set(struct request *r, const struct server_model *model)
 		r->eos[i] = r->sampling.banned[i] = model->eos[i];
 	r->eos_count = model->eos_count;
 	r->sampling.banned_count = model->eos_count;
-	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX : r->prompt_tokens +
-		r->answer_tokens_min;
+	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX
+		: r->prompt_tokens + r->answer_tokens_min;
 }
 
 /* Room is what the prompt leaves (rules.md 3). */
@@ -182,8 +182,7 @@ static bool request_fill(struct call *c, const struct server_model *model)
 	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room
 		? (uint32_t)c->chat.max_tokens : room;
 	r->answer_tokens_min = c->chat.min_tokens < r->answer_tokens_max
-		? (uint32_t)c->chat.min_tokens
-		: r->answer_tokens_max;
+		? (uint32_t)c->chat.min_tokens : r->answer_tokens_max;
 	r->ignore_eos = c->chat.ignore_eos;
 	r->sampling = c->chat.sampling;
 	if (!c->chat.seed_given)
@@ -280,8 +279,9 @@ static bool stream_ready(struct call *c)
 		return true;
 	c->streaming = true;
 	buf_clear(&f->headers);
-	buf_printf(&f->headers, "x-request-id: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: "
-		"no\r\n", c->request_id);
+	buf_printf(&f->headers,
+		"x-request-id: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n",
+		c->request_id);
 	metrics_answer(&f->metrics, c->route->path, http_parse_method(http_request(c->conn)), 200);
 	http_stream_open(c->conn, &(struct http_answer){.status = 200,
 		.content_type = "text/event-stream; charset=utf-8", .headers = f->headers.data});
@@ -341,8 +341,8 @@ static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 	return tokens;
 }
 
-/* A client that does not take what is queued must not get it later: it will not
- * have been charged. */
+/* A client that does not take what is queued must not get it later: it will not have been
+ * charged. */
 static void unsent_forget(struct call *c)
 {
 	struct http_conn *conn = c->conn;
@@ -423,8 +423,7 @@ static void fault_of_end(const struct call *c, const struct core_action *action,
 	struct openai_error *error)
 {
 	const enum openai_fault fault = action->u.end.finish == RECORD_FINISH_CANCELLED
-		? OPENAI_CANCELLED
-		: OPENAI_INTERNAL;
+		? OPENAI_CANCELLED : OPENAI_INTERNAL;
 
 	*error = (struct openai_error){.fault = fault};
 	if (!action->u.end.recorded)
@@ -570,8 +569,8 @@ void chat_action(struct call *c, const struct core_action *action)
 void chat_free(struct call *c)
 {
 	if (c->handle < c->front->requests_max)
-	assert(c->body.counted == 0);
 		c->front->table->by_handle[c->handle] = NULL;
+	assert(c->body.counted == 0);
 	openai_chat_free(&c->chat);
 	buf_free(&c->text);
 	buf_free(&c->whole);

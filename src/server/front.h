@@ -80,8 +80,8 @@ enum call_state {
 
 struct call {
 	enum call_state state;
-	uint32_t handle;                /* of the core, when below requests_max; place
-					 * in front->calls */
+	uint32_t handle;                /* place in front->calls; below requests_max also of the
+					 * core */
 	struct front *front;
 	struct http_conn *conn;         /* NULL: the client is gone, or has its answer */
 	const struct route *route;
@@ -129,8 +129,7 @@ struct front {
 	uv_poll_t wake;
 	uv_prepare_t before_sleep;
 	uv_signal_t terminate, interrupt;
-	uv_timer_t last_word;           /* after the last call: connections get
-					 * this long to close */
+	uv_timer_t last_word;           /* after the last call: then connections are cut */
 	struct http_server *http;
 	struct admin *admin;
 	bool tell_core;                 /* events were pushed since the last wake-up */
@@ -149,8 +148,7 @@ struct front {
 	struct json_pool trees;         /* of what bodies have become */
 	struct openai_model models[SERVER_MODELS_MAX];
 	const uint32_t *context_max;    /* [model_count] */
-	struct call *reporting;         /* calls that wait for the core's report; one is
-					 * asked for at a time */
+	struct call *reporting;         /* calls that wait for the core's report, asked for once */
 	struct core_report report;      /* the last one */
 	struct metrics metrics;
 	const char *currency;
@@ -160,8 +158,7 @@ struct front {
 
 /* What start-up knows. */
 struct front_open {
-	const struct server_config *config;     /* every default filled in; must
-						 * outlive the front */
+	const struct server_config *config;     /* defaults filled in; outlives the front */
 	const struct home *home;
 	const uint8_t *secret;
 	struct wires *wires;

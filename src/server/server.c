@@ -313,18 +313,19 @@ static void reservation_tell(const struct server *s)
 	const struct server_config *c = &s->config;
 
 	log_line(LOG_INFO, "server", "reserved: core %zu KiB for %u requests, %u tenants, %u keys; "
-		"messages %zu KiB; "
-		"requests' tokens %" PRId64 " MiB; bodies up to %" PRId64 " MiB and %" PRId64 " MiB parsed; unsent up to %" PRId64 " KiB for each of %u "
-		"connections", core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max,
-		c->keys_max, wires_bytes(&s->limits) >> 10, c->request_bytes >> 20,
-		c->bodies_bytes_max >> 20, c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10,
-		c->connections_max);
-	for (uint32_t i = 0; i < c->model_count; i++)
-		log_line(LOG_INFO, "server", "model %s: context %u, %u sequences, %u pages, %u "
-			"states", c->models[i].id,
-			s->executors[i]->limits.context_max, s->executors[i]->limits.slots,
-			s->executors[i]->limits.pages,
-			s->executors[i]->limits.states);
+		"messages %zu KiB; requests' tokens %" PRId64 " MiB; "
+		"bodies up to %" PRId64 " MiB and %" PRId64 " MiB parsed; "
+		"unsent up to %" PRId64 " KiB for each of %u connections",
+		core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max, c->keys_max,
+		wires_bytes(&s->limits) >> 10, c->request_bytes >> 20, c->bodies_bytes_max >> 20,
+		c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10, c->connections_max);
+	for (uint32_t i = 0; i < c->model_count; i++) {
+		const struct executor_limits *limits = &s->executors[i]->limits;
+
+		log_line(LOG_INFO, "server",
+			"model %s: context %u, %u sequences, %u pages, %u states", c->models[i].id,
+			limits->context_max, limits->slots, limits->pages, limits->states);
+	}
 	log_line(LOG_INFO, "server", "listening on http://%s:%u", c->host, s->port);
 }
 

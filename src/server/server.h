@@ -85,8 +85,8 @@ struct server_config {
 
 #define SERVER_RECORDS_MAX 8192
 
-/* The core's limits by the same defaults, without a model: for verbs that work
- * when no server runs. */
+/* The core's limits by the same defaults, without a model: for verbs that work when no server
+ * runs. */
 struct core_limits;
 void server_core_limits(struct core_limits *out);
 

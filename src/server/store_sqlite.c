@@ -1,5 +1,5 @@
-/* server/store_sqlite.c - opening, the tables, and the write path: a group of records is one
- * SQL transaction.
+/* server/store_sqlite.c - opening, the tables, and the write path: a group of records is one SQL
+ * transaction.
  *
  * Balances are kept beside the entries they are the sum of, so that a start need not add up
  * years; the check does. What a first hold knows of its request waits in open_request until the
@@ -21,38 +21,33 @@
 #define BUSY_MS        10000    /* a checkpoint of another connection may be at work */
 
 #define USAGE_COLUMNS \
-	"request TEXT NOT NULL UNIQUE, tenant_id INTEGER NOT NULL REFERENCES tenant(id), key_id " \
-	"INTEGER NOT NULL, " \
-	"model TEXT NOT NULL, price_version INTEGER NOT NULL, at_ns INTEGER NOT NULL, input " \
-	"INTEGER NOT NULL, " \
-	"cached_input INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, " \
-	"finish TEXT NOT NULL, " \
-	"amount_nano INTEGER NOT NULL"
+	"request TEXT NOT NULL UNIQUE, " \
+	"tenant_id INTEGER NOT NULL REFERENCES tenant(id), key_id INTEGER NOT NULL, " \
+	"model TEXT NOT NULL, price_version INTEGER NOT NULL, at_ns INTEGER NOT NULL, " \
+	"input INTEGER NOT NULL, cached_input INTEGER NOT NULL, output INTEGER NOT NULL, " \
+	"reasoning INTEGER NOT NULL, finish TEXT NOT NULL, amount_nano INTEGER NOT NULL"
 
 static const char SCHEMA[] =
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE tenant (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, credit_nano "
-	"INTEGER NOT NULL, "
-	"requests_per_min INTEGER NOT NULL, tokens_per_min INTEGER NOT NULL, created_ns INTEGER "
-	"NOT NULL) STRICT;"
-	"CREATE TABLE api_key (id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL REFERENCES "
-	"tenant(id), "
-	"name TEXT NOT NULL, prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, revoked INTEGER NOT "
-	"NULL, "
+	"CREATE TABLE tenant (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
+	"credit_nano INTEGER NOT NULL, requests_per_min INTEGER NOT NULL, "
+	"tokens_per_min INTEGER NOT NULL, created_ns INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE api_key (id INTEGER PRIMARY KEY, "
+	"tenant_id INTEGER NOT NULL REFERENCES tenant(id), name TEXT NOT NULL, "
+	"prefix TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, revoked INTEGER NOT NULL, "
 	"created_ns INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE price (version INTEGER PRIMARY KEY, model TEXT NOT NULL, from_ns INTEGER NOT "
-	"NULL, "
-	"input_nano INTEGER NOT NULL, cached_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL) "
-	"STRICT;"
-	"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, balance_nano "
-	"INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE price (version INTEGER PRIMARY KEY, model TEXT NOT NULL, "
+	"from_ns INTEGER NOT NULL, input_nano INTEGER NOT NULL, cached_nano INTEGER NOT NULL, "
+	"output_nano INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
+	"balance_nano INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE ledger (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, "
 	"tenant_id INTEGER NOT NULL REFERENCES tenant(id), request TEXT, part INTEGER NOT NULL, "
 	"idempotency TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE INDEX ledger_request ON ledger (request) WHERE request IS NOT NULL;"
-	"CREATE TABLE entry (transaction_id INTEGER NOT NULL REFERENCES ledger(id), position "
-	"INTEGER NOT NULL, "
-	"account_id INTEGER NOT NULL REFERENCES account(id), amount_nano INTEGER NOT NULL, "
+	"CREATE TABLE entry (transaction_id INTEGER NOT NULL REFERENCES ledger(id), "
+	"position INTEGER NOT NULL, account_id INTEGER NOT NULL REFERENCES account(id), "
+	"amount_nano INTEGER NOT NULL, "
 	"PRIMARY KEY (transaction_id, position)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE usage (" USAGE_COLUMNS ") STRICT;"
 	"CREATE TABLE open_request (" USAGE_COLUMNS ") STRICT;"
@@ -64,20 +59,19 @@ static const char *const WRITES[WRITE_COUNT] = {
 	[WRITE_BEGIN] = "BEGIN IMMEDIATE",
 	[WRITE_COMMIT] = "COMMIT",
 	[WRITE_ROLLBACK] = "ROLLBACK",
-	[WRITE_TENANT] = ("INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-		"SET "
-		"credit_nano = excluded.credit_nano, requests_per_min = excluded.requests_per_min, "
+	[WRITE_TENANT] = ("INSERT INTO tenant VALUES (?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT (id) DO UPDATE SET credit_nano = excluded.credit_nano, "
+		"requests_per_min = excluded.requests_per_min, "
 		"tokens_per_min = excluded.tokens_per_min"),
 	[WRITE_ACCOUNT] = "INSERT INTO account VALUES (?, ?, 0) ON CONFLICT (id) DO NOTHING",
-	[WRITE_KEY] = ("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO "
-		"UPDATE SET "
-		"name = excluded.name, revoked = excluded.revoked"),
+	[WRITE_KEY] = ("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT (id) DO UPDATE SET name = excluded.name, revoked = excluded.revoked"),
 	[WRITE_PRICE] = "INSERT INTO price VALUES (?, ?, ?, ?, ?, ?)",
 	[WRITE_TRANSACTION] = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[WRITE_ENTRY] = "INSERT INTO entry VALUES (?, ?, ?, ?)",
 	[WRITE_BALANCE] = "UPDATE account SET balance_nano = balance_nano + ? WHERE id = ?",
-	[WRITE_OPEN_REQUEST] = "INSERT INTO open_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-		"?)",
+	[WRITE_OPEN_REQUEST] =
+		"INSERT INTO open_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[WRITE_OPEN_REQUEST_END] = "DELETE FROM open_request WHERE request = ?",
 	[WRITE_USAGE] = "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
@@ -494,9 +488,8 @@ static enum err connect(struct store_sqlite *s, const char *path, const char *vf
 
 static enum err writer_set(const struct store_sqlite *s, struct err_info *info)
 {
-	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
-		"foreign_keys = ON;"
-		"PRAGMA trusted_schema = OFF", info);
+	return sqlite_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+		"PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF", info);
 }
 
 /* SQLite would give a new file to whoever the umask lets; its log and index files get the

@@ -110,9 +110,8 @@ static void row_price(struct row *r, struct record_price *out)
 }
 
 #define USAGE_ROW \
-	"u.rowid, u.request, u.tenant_id, u.key_id, u.model, u.price_version, u.at_ns, u.input, " \
-	"u.cached_input, " \
-	"u.output, u.reasoning, u.finish, u.amount_nano"
+	"u.rowid, u.request, u.tenant_id, u.key_id, u.model, u.price_version, u.at_ns, " \
+	"u.input, u.cached_input, u.output, u.reasoning, u.finish, u.amount_nano"
 
 static void row_usage(struct row *r, struct record_usage *out)
 {
@@ -387,24 +386,23 @@ static void read_entry(struct row *r, void *context)
 }
 
 static const char READ_TENANTS[] =
-	"SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t LEFT JOIN account l ON l.id = 2 "
-	"* t.id + 1 "
-	"LEFT JOIN account h ON h.id = 2 * t.id + 2 WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.id";
+	"SELECT t.*, l.balance_nano, h.balance_nano FROM tenant t "
+	"LEFT JOIN account l ON l.id = 2 * t.id + 1 LEFT JOIN account h ON h.id = 2 * t.id + 2 "
+	"WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.id";
 static const char READ_KEYS[] =
-	"SELECT k.*, t.name FROM api_key k JOIN tenant t ON t.id = k.tenant_id WHERE ?1 IS NULL OR "
-	"t.name = ?1 "
-	"ORDER BY k.id";
+	"SELECT k.*, t.name FROM api_key k JOIN tenant t ON t.id = k.tenant_id "
+	"WHERE ?1 IS NULL OR t.name = ?1 ORDER BY k.id";
 static const char READ_PRICES[] = "SELECT * FROM price ORDER BY version";
 static const char READ_USAGE[] =
 	"SELECT " USAGE_ROW ", t.name FROM usage u JOIN tenant t ON t.id = u.tenant_id "
 	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR u.request = ?2) ORDER BY u.rowid";
 static const char READ_ENTRIES[] =
-	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, e.position, "
-	"e.account_id, e.amount_nano, "
+	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, t.name, "
+	"e.position, e.account_id, e.amount_nano, "
 	"(SELECT count(*) FROM entry WHERE transaction_id = l.id) "
 	"FROM ledger l JOIN tenant t ON t.id = l.tenant_id JOIN entry e ON e.transaction_id = l.id "
-	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) ORDER BY l.id, "
-	"e.position";
+	"WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR l.request = ?2) "
+	"ORDER BY l.id, e.position";
 
 enum err store_sqlite_read(struct store *store, const struct store_filter *filter,
 	const struct store_reader *reader, struct err_info *info)
