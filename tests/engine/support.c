@@ -35,56 +35,99 @@ void support_path(char *out, size_t size, const char *name)
 	snprintf(out, size, "%s/%s", dir ? dir : TESTS_DIR, name);
 }
 
-/* Linked by chip_emulated in src/chip/meson.build; the bits of avx512bf16 are compared in
- * tests/chip alone. */
+#define ISAS_MAX 8
+#define EMULATED "-emulated"
+
+/* Linked by chip_emulated in src/chip/meson.build. */
 #if defined(RIG_EMULATED)
 extern const struct cpu_kernels cpu_kernels_avx512_emulated;
+extern const struct cpu_kernels cpu_kernels_avx512bf16_emulated;
+static const struct cpu_kernels *const emulated[] = {
+	&cpu_kernels_avx512_emulated, &cpu_kernels_avx512bf16_emulated, NULL};
+#else
+static const struct cpu_kernels *const emulated[] = {NULL};
 #endif
+
+bool support_isa_emulated(const char *isa)
+{
+	return strstr(isa, EMULATED) != NULL;
+}
+
+/* The machine has that instruction set itself. */
+static bool is_native(const char *emulated_name)
+{
+	struct cpu_kernels ignored;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(emulated_name, "-"), emulated_name);
+	return cpu_isa_find(name, &ignored);
+}
+
+static void find_kernels(struct cpu_kernels *out, const char *isa)
+{
+	for (const struct cpu_kernels *const *k = emulated; *k; k++)
+		if (strcmp((*k)->name, isa) == 0) {
+			*out = **k;
+			cpu_isa_complete(out);
+			return;
+		}
+	assert_true(cpu_isa_find(isa, out));
+}
+
+bool support_isa_rounds(const char *isa)
+{
+	struct cpu_kernels kernels;
+
+	find_kernels(&kernels, isa);
+	return kernels.bf16_inputs;
+}
 
 const char *const *support_isas(void)
 {
 	static struct chip_info info;
-	static const char *isas[8];
+	static const char *isas[ISAS_MAX + 1];
+	char *rest;
 	uint32_t count = 0;
 
 	assert_true(chip_list(&info, 1) >= 1);
-	for (char *word = info.isas; *word && count < 6;) {
-		char *end = word + strcspn(word, " ");
-		const bool last = *end == '\0';
-
-		*end = '\0';
+	for (char *word = strtok_r(info.isas, " ", &rest); word;
+		word = strtok_r(NULL, " ", &rest)) {
+		assert_true(count < ISAS_MAX);
 		isas[count++] = word;
-		word = last ? end : end + 1;
 	}
-#if defined(RIG_EMULATED)
-	isas[count++] = SUPPORT_EMULATED;
-#endif
+	for (const struct cpu_kernels *const *k = emulated; *k; k++)
+		if (!is_native((*k)->name)) {
+			assert_true(count < ISAS_MAX);
+			isas[count++] = (*k)->name;
+		}
 	isas[count] = NULL;
 	return isas;
 }
 
 void support_isas_note(void)
 {
-#if defined(RIG_EMULATED)
-	isa_note("avx512");
-#else
-	isa_note("");
-#endif
+	char names[128] = "";
+
+	for (const char *const *isa = support_isas(); *isa; isa++)
+		if (support_isa_emulated(*isa)) {
+			const size_t used = strlen(names);
+
+			snprintf(names + used, sizeof(names) - used, "%s%.*s", used ? " " : "",
+				(int)strcspn(*isa, "-"), *isa);
+		}
+	isa_note(names);
 }
 
 static void open_chip(struct chip **out, const struct chip_config *config)
 {
 	struct err_info info = {0};
+	struct cpu_kernels kernels;
 
-#if defined(RIG_EMULATED)
-	struct cpu_kernels kernels = cpu_kernels_avx512_emulated;
-
-	if (strcmp(config->isa, SUPPORT_EMULATED) == 0) {
-		cpu_isa_complete(&kernels);
+	if (support_isa_emulated(config->isa)) {
+		find_kernels(&kernels, config->isa);
 		must(cpu_open_kernels(out, &kernels, config, &info), &info);
 		return;
 	}
-#endif
 	must(chip_open(out, "cpu", config, &info), &info);
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTS_ENGINE_SUPPORT_H
 #define TESTS_ENGINE_SUPPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chip/chip.h"
@@ -18,10 +19,12 @@ void support_model_open(struct support_model *m, const char *path, const char *i
 	uint32_t threads, uint32_t rows_max, uint32_t wanted_max);
 void support_model_close(struct support_model *m);
 
-/* The instruction sets this machine can run, and the one that test programs can emulate;
- * NULL terminated. */
-#define SUPPORT_EMULATED "avx512-emulated"
+/* The instruction sets this machine can run, the reference first, then those that the test
+ * programs emulate because it cannot; NULL terminated. */
 const char *const *support_isas(void);
+bool support_isa_emulated(const char *isa);
+/* It rounds what BF16 matrices multiply to BF16. */
+bool support_isa_rounds(const char *isa);
 /* Says in the output which these are. */
 void support_isas_note(void);
 

@@ -59,9 +59,11 @@ GREEDY_PROMPT, GREEDY_TOKENS, GREEDY_TOKENS_MIN = 7, 24, 8
 GREEDY_MARGIN = 0.02        # float noise must not turn an argmax: the answer ends before that
 
 # What a correct program may differ by, over the real vocabulary. "float": float32 activations, any
-# order of summation. "quant": activations rounded to Q8_0 blocks before the projections.
+# order of summation. "bf16_inputs": activations rounded to BF16 before the projections, all of
+# which are BF16 matrices. "quant": rounded to Q8_0 blocks.
 CLASSES = {
     "float": {"max_abs": 1e-3, "rel_rms": 5e-5},
+    "bf16_inputs": {"max_abs": 1.0, "rel_rms": 0.03},
     "quant": {"max_abs": 2.5, "rel_rms": 0.1},
 }
 
@@ -103,8 +105,9 @@ class Goldens:
         # Our own noise stays well inside, so that another correct program has room.
         assert 2 * found[0] < limits["max_abs"] and 2 * found[1] < limits["rel_rms"], (kind, found)
 
-    def write_logits(self, label, hf, config, weights, quant_names=None):
-        """Logits for every length; returns [(length, file, first, last)]."""
+    def write_logits(self, label, hf, config, weights, kind="float", round_input=None):
+        """Logits for every length; returns [(length, file, first, last)]. What rounded inputs do
+        to them goes to class kind."""
         rows = []
         for length, ids in self.inputs.items():
             if length == max(LENGTHS) and label not in LONG_BASES:
@@ -112,11 +115,10 @@ class Goldens:
             logits = golden_source.logits(hf, ids)
             exact, _ = reference.forward(config, weights, ids)
             self.check("float", logits, exact)
-            if quant_names is not None:
-                rounded, _ = reference.forward(
-                    config, weights, ids, round_input=ggufs.round_input_q8(quant_names))
-                self.check("quant", rounded, exact)
-            whole = 7 if quant_names is not None else 65
+            if round_input is not None:
+                rounded, _ = reference.forward(config, weights, ids, round_input=round_input)
+                self.check(kind, rounded, exact)
+            whole = 7 if kind == "quant" else 65
             first = 0 if length <= whole else length - LAST_POSITIONS
             path = self.root / "logits" / f"{label}.len{length}.npy"
             path.parent.mkdir(exist_ok=True)
@@ -133,8 +135,11 @@ class Goldens:
     def make_base(self, model):
         """A base model: logits, layer dumps, a greedy answer; its checkpoints share the logits."""
         hf = golden_source.build(model.arch, model.config, model.weights)
-        rows = self.write_logits(model.name, hf, model.config, model.weights)
         files = [x for x in LAYOUTS + GGUFS if x.base == model.name]
+        round_input = (reference.round_input_bf16 if any(x.dtype == "BF16" for x in files)
+                       else None)
+        rows = self.write_logits(model.name, hf, model.config, model.weights, "bf16_inputs",
+                                 round_input)
         exact = [x for x in files if x.dtype not in ("Q8_0", "Q4_0")]
         for layout in exact:
             is_gguf = isinstance(layout, GgufFile)
@@ -144,14 +149,15 @@ class Goldens:
             place = layout.path if is_gguf else layout.folder
             self.add_cases(rows, model, {
                 "model": place, "format": "gguf" if is_gguf else "safetensors",
-                "dtype": layout.dtype, "class": "float"})
+                "dtype": layout.dtype, "class": "float",
+                **({"class_rounded": "bf16_inputs"} if layout.dtype == "BF16" else {})})
             print("wrote", place)
         for file in files:
             if file.dtype in ("Q8_0", "Q4_0"):
                 self.make_quantised(model, file)
         places = [x.path if isinstance(x, GgufFile) else x.folder for x in exact]
         self.make_layers(hf, model, places[0])
-        self.make_greedy(hf, model, places)
+        self.make_greedy(hf, model, places, round_input)
 
     def check_same(self, hf, model, weights):
         """What was read back is the base: to the bit, or through one added and a logarithm."""
@@ -169,7 +175,8 @@ class Goldens:
         hf = golden_source.build(model.arch, model.config, weights,
                                  tied=model.config["tie_word_embeddings"] and not file.own_head)
         label = Path(file.path).stem
-        rows = self.write_logits(label, hf, model.config, weights, ggufs.quantised(model, file))
+        rows = self.write_logits(label, hf, model.config, weights, "quant",
+                                 ggufs.round_input_q8(ggufs.quantised(model, file)))
         self.add_cases(rows, model, {"model": file.path, "format": "gguf", "dtype": file.dtype,
                                      "class": "quant"})
         print("wrote", file.path)
@@ -191,14 +198,21 @@ class Goldens:
         self.layers.append({"model": place, "tokens": "tokens/len7.txt",
                             "dumps": f"layers/{path.name}"})
 
-    def make_greedy(self, hf, model, places):
-        """The ids that greedy decoding gives, padding rows masked."""
+    def make_greedy(self, hf, model, places, round_input):
+        """The ids that greedy decoding gives, padding rows masked; rounded inputs keep them."""
         prompt = self.inputs[GREEDY_PROMPT]
         steps = golden_source.greedy(hf, prompt, GREEDY_TOKENS, self.vocab_real)
         count = next((i for i, (_, m) in enumerate(steps) if m < GREEDY_MARGIN), len(steps))
         assert count >= GREEDY_TOKENS_MIN, (model.name, count)
+        answer = [i for i, _ in steps[:count]]
+        if round_input is not None:
+            rounded, _ = reference.forward(model.config, model.weights, prompt + answer[:-1],
+                                           round_input=round_input)
+            rows = rounded[len(prompt) - 1:, :self.vocab_real]
+            margin = np.diff(np.sort(rows)[:, -2:]).min()
+            assert rows.argmax(1).tolist() == answer and margin >= GREEDY_MARGIN, model.name
         self.greedy.append({"models": places, "tokens": f"tokens/len{GREEDY_PROMPT}.txt",
-                            "next": [i for i, _ in steps[:count]],
+                            "next": answer,
                             "margin": round(min(m for _, m in steps[:count]), 4)})
 
     def check_packing(self):

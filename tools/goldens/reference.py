@@ -263,3 +263,8 @@ def forward(config, weights, tokens, **how):
     """See Reference; returns (logits, dumps)."""
     torch.set_grad_enabled(False)
     return Reference(config, weights, **how).forward(tokens)
+
+
+def round_input_bf16(_, x):
+    """For forward: rounds the input of every projection to BF16, to nearest even."""
+    return x.to(torch.float32).to(torch.bfloat16).to(x.dtype)
