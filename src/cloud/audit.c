@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "cloud/ledger.h"
 #include "cloud/price.h"
-#include "engine/request.h"
 
 void audit_init(struct audit *a, bool idle)
 {
@@ -24,13 +23,6 @@ void audit_close(struct audit *a)
 	audit_init(a, false);
 }
 
-int audit_request_compare(struct record_request a, struct record_request b)
-{
-	if (a.high != b.high)
-		return a.high < b.high ? -1 : 1;
-	return a.low == b.low ? 0 : a.low < b.low ? -1 : 1;
-}
-
 /* ---- what is said of a contradiction --------------------------------------------------------- */
 
 static void wrong(struct audit *a, const char *what, const char *where)
@@ -43,7 +35,7 @@ static void wrong(struct audit *a, const char *what, const char *where)
 
 static void wrong_request(struct audit *a, const char *what)
 {
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 
 	record_request_format(request, a->request.id);
 	wrong(a, what, request);
@@ -141,7 +133,7 @@ static void request_close(struct audit *a)
 /* Turns to a request; they come in ascending order. */
 static void request_turn(struct audit *a, struct record_request id)
 {
-	const int order = audit_request_compare(a->request.id, id);
+	const int order = record_request_compare(a->request.id, id);
 
 	if (a->in_request && order == 0)
 		return;

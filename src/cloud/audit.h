@@ -85,7 +85,4 @@ void audit_fact(struct audit *a, const struct store_fact *fact);
 enum err audit_end(struct audit *a, struct err_info *info) MUST_CHECK;
 void audit_close(struct audit *a);
 
-/* The order in which requests are fed: negative, 0, positive. */
-int audit_request_compare(struct record_request a, struct record_request b);
-
 #endif

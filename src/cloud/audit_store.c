@@ -47,7 +47,7 @@ static const struct store_transaction *transaction_of(const struct feed *f)
 
 static void least_take(struct record_request *least, struct record_request other, bool *any)
 {
-	if (!*any || audit_request_compare(other, *least) < 0)
+	if (!*any || record_request_compare(other, *least) < 0)
 		*least = other;
 	*any = true;
 }
@@ -71,7 +71,7 @@ static bool least_find(const struct feed *f, struct record_request *least)
 static bool usage_is_of(const struct feed *f, enum store_table table, struct record_request request)
 {
 	return f->there[table] &&
-		audit_request_compare(f->head[table].u.usage.request, request) == 0;
+		record_request_compare(f->head[table].u.usage.request, request) == 0;
 }
 
 static void transaction_feed(struct feed *f)
@@ -83,13 +83,13 @@ static void transaction_feed(struct feed *f)
 static void request_feed(struct feed *f, struct record_request request)
 {
 	while (f->there[STORE_TRANSACTIONS] &&
-		audit_request_compare(transaction_of(f)->row.request, request) == 0)
+		record_request_compare(transaction_of(f)->row.request, request) == 0)
 		transaction_feed(f);
 	for (; usage_is_of(f, STORE_OPENS, request); next(f, STORE_OPENS))
 		audit_open(&f->audit, &f->head[STORE_OPENS].u.usage);
 	for (; usage_is_of(f, STORE_USAGES, request); next(f, STORE_USAGES))
 		audit_usage(&f->audit, &f->head[STORE_USAGES].u.usage);
-	for (; f->fact < f->facts_end && audit_request_compare(f->fact->request, request) == 0;
+	for (; f->fact < f->facts_end && record_request_compare(f->fact->request, request) == 0;
 		f->fact++)
 		audit_fact(&f->audit, f->fact);
 }

@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "base/mem.h"
-#include "cloud/audit.h"
 #include "cloud/journal.h"
 
 /* ---- tally: the newest request of each handle ------------------------------------------------ */
@@ -114,7 +113,7 @@ int64_t journal_tally_tokens(const struct journal_tally *t, struct record_reques
 	for (uint32_t handle = 0; handle < t->handles_max; handle++) {
 		const struct tally_request *r = &t->requests[handle];
 
-		if (r->known && audit_request_compare(r->fact.request, request) == 0)
+		if (r->known && record_request_compare(r->fact.request, request) == 0)
 			return r->fact.tokens;
 	}
 	return 0;

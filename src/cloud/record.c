@@ -6,16 +6,22 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "engine/request.h"
 
 #define REQUEST_PREFIX  "req_"
 #define REQUEST_DIGITS  32
 
 /* ---- request ids ----------------------------------------------------------------------------- */
 
+int record_request_compare(struct record_request a, struct record_request b)
+{
+	if (a.high != b.high)
+		return a.high < b.high ? -1 : 1;
+	return a.low == b.low ? 0 : a.low < b.low ? -1 : 1;
+}
+
 void record_request_format(char *out, struct record_request request)
 {
-	snprintf(out, REQUEST_ID_BYTES, REQUEST_PREFIX "%016" PRIx64 "%016" PRIx64, request.high,
+	snprintf(out, RECORD_REQUEST_BYTES, REQUEST_PREFIX "%016" PRIx64 "%016" PRIx64, request.high,
 		request.low);
 }
 
@@ -54,7 +60,7 @@ bool record_request_parse(struct record_request *out, const char *text)
 void record_idempotency_format(char *out, const struct record_transaction *t)
 {
 	const char *kind = record_transaction_name(t->kind);
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 
 	record_request_format(request, t->request);
 	if (!t->has_request)

@@ -17,6 +17,7 @@
 #define RECORD_MODEL_BYTES    128   /* the id in /v1/models, terminated */
 #define RECORD_PREFIX_BYTES   16    /* the start of a key that may be shown, terminated */
 #define RECORD_HASH_BYTES     32    /* keyed hash of a key */
+#define RECORD_REQUEST_BYTES  40    /* a request id, "req_" and 32 hex digits, terminated */
 #define RECORD_ENTRIES_MAX    3
 #define RECORD_TEXT_BYTES     128   /* any text made below */
 #define RECORD_NONE           0     /* no tenant, no key: ids count from 1 */
@@ -28,6 +29,9 @@ struct record_request {
 	uint64_t high;
 	uint64_t low;
 };
+
+/* Their order: high, then low. Negative, 0, positive. */
+int record_request_compare(struct record_request a, struct record_request b);
 
 /* rules.md 8 */
 enum record_finish {
@@ -161,7 +165,7 @@ struct record {
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-/* "req_0123...": out holds REQUEST_ID_BYTES. */
+/* "req_0123...": out holds RECORD_REQUEST_BYTES. */
 void record_request_format(char *out, struct record_request request);
 /* The reverse; false when it is not of this form. */
 bool record_request_parse(struct record_request *out, const char *text) MUST_CHECK;

@@ -13,7 +13,6 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/prng.h"
-#include "cloud/audit.h"
 #include "cloud/index.h"
 #include "cloud/store_group.h"
 
@@ -179,7 +178,7 @@ static void open_remove(struct store_memory *m, struct record_request request)
 	for (uint32_t i = 0; i < m->opens.count; i++) {
 		const struct record_usage *open = rows_at(&m->opens, i);
 
-		if (audit_request_compare(open->request, request) == 0) {
+		if (record_request_compare(open->request, request) == 0) {
 			m->opens.count--;
 			memmove((char *)m->opens.data + i * m->opens.size,
 				(char *)m->opens.data + (i + 1) * m->opens.size,
@@ -337,7 +336,7 @@ static int64_t request_held_nano(const struct store_memory *m, struct record_req
 	for (uint32_t i = 0; i < m->transactions.count; i++) {
 		const struct record_transaction *t = rows_at(&m->transactions, i);
 
-		if (t->kind == RECORD_HOLD && audit_request_compare(t->request, request) == 0)
+		if (t->kind == RECORD_HOLD && record_request_compare(t->request, request) == 0)
 			add_checked(&held_nano, t->entries[1].amount_nano);
 	}
 	return held_nano;
@@ -389,7 +388,7 @@ static bool tenant_shown(const struct store_memory *m, const struct store_filter
 
 static bool request_shown(const struct store_filter *filter, struct record_request request)
 {
-	return !filter->request || audit_request_compare(*filter->request, request) == 0;
+	return !filter->request || record_request_compare(*filter->request, request) == 0;
 }
 
 static void read_who(const struct store_memory *m, const struct store_filter *filter,
@@ -444,7 +443,7 @@ static int transaction_order(const void *left, const void *right)
 {
 	const struct record_transaction *a = *(const struct record_transaction *const *)left;
 	const struct record_transaction *b = *(const struct record_transaction *const *)right;
-	const int order = a->has_request ? audit_request_compare(a->request, b->request) : 0;
+	const int order = a->has_request ? record_request_compare(a->request, b->request) : 0;
 
 	if (a->has_request != b->has_request)
 		return a->has_request ? 1 : -1;
@@ -458,7 +457,7 @@ static int usage_order(const void *left, const void *right)
 	const struct record_usage *a = *(const struct record_usage *const *)left;
 	const struct record_usage *b = *(const struct record_usage *const *)right;
 
-	return audit_request_compare(a->request, b->request);
+	return record_request_compare(a->request, b->request);
 }
 
 /* Pointers to the rows in this order, or NULL. */

@@ -15,7 +15,6 @@
 #include "base/err.h"
 #include "chip/chip.h"
 
-#define REQUEST_ID_BYTES      40    /* "req_" and 32 hex digits, terminated */
 #define REQUEST_STOPS_MAX     16
 #define REQUEST_STOP_BYTES    256   /* of one stop string */
 #define REQUEST_EOS_MAX       8

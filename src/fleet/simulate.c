@@ -309,9 +309,8 @@ static void fact_see(void *context, const struct store_fact *fact)
 
 	if (facts->count == facts->capacity)
 		return;
-	while (at > 0 && (facts->list[at - 1].request.high > fact->request.high ||
-		(facts->list[at - 1].request.high == fact->request.high &&
-			facts->list[at - 1].request.low > fact->request.low))) {
+	while (at > 0 &&
+		record_request_compare(facts->list[at - 1].request, fact->request) > 0) {
 		facts->list[at] = facts->list[at - 1];
 		at--;
 	}

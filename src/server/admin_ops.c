@@ -9,7 +9,6 @@
 #include "cloud/bucket.h"
 #include "cloud/price.h"
 #include "cloud/ledger.h"
-#include "engine/request.h"
 #include "server/journal_file.h"
 #include "server/store_sqlite.h"
 
@@ -147,7 +146,7 @@ static bool read_price_set(struct admin_command *c, const json_t *d, struct open
 
 static bool read_filter(struct admin_command *c, const json_t *d, struct openai_error *error)
 {
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 
 	if (!read_text(d, "tenant", false, c->tenant, sizeof(c->tenant), error) ||
 		!read_text(d, "request", false, request, sizeof(request), error))
@@ -352,7 +351,7 @@ static void list_price(void *context, const struct record_price *row)
 static void list_usage(void *context, const struct record_usage *row, const char *tenant)
 {
 	struct list *l = context;
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 
 	record_request_format(request, row->request);
 	buf_printf(&l->line, "{\"request_id\":\"%s\",", request);
@@ -373,7 +372,7 @@ static void list_transaction(void *context, const struct record_transaction *row
 	const char *tenant)
 {
 	struct list *l = context;
-	char request[REQUEST_ID_BYTES], account[RECORD_TEXT_BYTES];
+	char request[RECORD_REQUEST_BYTES], account[RECORD_TEXT_BYTES];
 
 	record_request_format(request, row->request);
 	buf_printf(&l->line, "{\"id\":%" PRIu64 ",\"at_ns\":%" PRId64 ",\"kind\":\"%s\",\"request_id\":", row->id, row->at_ns,

@@ -200,7 +200,7 @@ void call_free(struct call *c)
 	c->state = CALL_FREE;
 }
 
-static void request_id_make(struct record_request *id, char text[REQUEST_ID_BYTES])
+static void request_id_make(struct record_request *id, char text[RECORD_REQUEST_BYTES])
 {
 	randombytes_buf(id, sizeof(*id));
 	record_request_format(text, *id);
@@ -235,7 +235,7 @@ static void conn_fail(struct front *f, struct http_conn *conn, const struct open
 	const char *more_headers)
 {
 	struct record_request id;
-	char request_id[REQUEST_ID_BYTES];
+	char request_id[RECORD_REQUEST_BYTES];
 
 	request_id_make(&id, request_id);
 	headers_start(f, request_id);
@@ -394,7 +394,7 @@ static void no_route(struct front *f, struct http_conn *conn, const char *method
 	snprintf(line, sizeof(line), "Allow: %s\r\n", allow->data ? allow->data : "");
 	if (strcmp(method, "OPTIONS") == 0 && path_known) {
 		struct record_request id;
-		char request_id[REQUEST_ID_BYTES];
+		char request_id[RECORD_REQUEST_BYTES];
 
 		request_id_make(&id, request_id);
 		headers_start(f, request_id);

@@ -86,7 +86,7 @@ struct call {
 	struct http_conn *conn;         /* NULL: the client is gone, or has its answer */
 	const struct route *route;
 	struct record_request id;
-	char request_id[REQUEST_ID_BYTES];
+	char request_id[RECORD_REQUEST_BYTES];
 	struct core_caller caller;
 	int64_t started_ns;             /* the whole request was here */
 	int64_t delta_ns;               /* the last delta, or 0 */

@@ -11,7 +11,6 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "cloud/audit.h"
 
 struct journal_file {
 	int dir_fd;
@@ -100,7 +99,7 @@ static int fact_compare(const void *a, const void *b)
 {
 	const struct store_fact *left = a, *right = b;
 
-	return audit_request_compare(left->request, right->request);
+	return record_request_compare(left->request, right->request);
 }
 
 /* A request that was open when its file was full is in the next one as well, which knows more. */

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "engine/request.h"
 #include "server/store_sqlite_rows.h"
 
 #define SCHEMA_VERSION 1
@@ -242,7 +241,7 @@ static enum err write_entry(const struct store_sqlite *s, const struct record_tr
 static enum err write_transaction(const struct store_sqlite *s, const struct record_transaction *t,
 	struct err_info *info)
 {
-	char request[REQUEST_ID_BYTES], idempotency[RECORD_TEXT_BYTES];
+	char request[RECORD_REQUEST_BYTES], idempotency[RECORD_TEXT_BYTES];
 	struct row_write w = row_begin(s, WRITE_TRANSACTION);
 
 	assert(t->entry_count >= 2 && t->entry_count <= RECORD_ENTRIES_MAX);
@@ -271,7 +270,7 @@ static enum err write_usage(const struct store_sqlite *s, const struct record_us
 	const enum sqlite_write which = u->finish == RECORD_FINISH_OPEN ? WRITE_OPEN_REQUEST
 		: WRITE_USAGE;
 	struct row_write w = row_begin(s, which), end = row_begin(s, WRITE_OPEN_REQUEST_END);
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 
 	record_request_format(request, u->request);
 	bind_text(&w, request);

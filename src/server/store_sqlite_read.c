@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/request.h"
 #include "server/store_sqlite_rows.h"
 
 /* A row being read: the first thing wrong with it is kept. */
@@ -66,7 +65,7 @@ static void row_text(struct row *r, int column, char *out, size_t size)
 
 static void row_request(struct row *r, int column, struct record_request *out)
 {
-	char text[REQUEST_ID_BYTES];
+	char text[RECORD_REQUEST_BYTES];
 
 	row_text(r, column, text, sizeof(text));
 	if (!record_request_parse(out, text))
@@ -409,7 +408,7 @@ enum err store_sqlite_read(struct store *store, const struct store_filter *filte
 {
 	struct store_sqlite *s = store_sqlite_of(store);
 	struct transactions transactions = {.reader = reader};
-	char request[REQUEST_ID_BYTES];
+	char request[RECORD_REQUEST_BYTES];
 	const char *bind[2] = {filter->tenant, NULL};
 	const char *tenant_only[2] = {filter->tenant, NULL};
 	/* only read behind it */

@@ -5,14 +5,13 @@
 #include <string.h>
 
 #include "cloud/record.h"
-#include "engine/request.h"
 
 static const struct record_request request = {0x0123456789abcdefULL, 0xfedcba9876543210ULL};
 
 static void a_request_id_is_read_back_as_it_was_written(void **state)
 {
 	struct record_request back;
-	char text[REQUEST_ID_BYTES];
+	char text[RECORD_REQUEST_BYTES];
 
 	(void)state;
 	record_request_format(text, request);
