@@ -81,8 +81,7 @@ void audit_totals(struct audit *a, const struct store_totals *row)
 
 enum err audit_price(struct audit *a, const struct record_price *row, struct err_info *info)
 {
-	const struct price price = {.input_nano = row->input_nano,
-		.cached_nano = row->cached_nano, .output_nano = row->output_nano};
+	const struct price price = price_from_record(row);
 
 	if (grow((void **)&a->prices, &a->price_capacity, a->price_count, sizeof(*a->prices), info))
 		return info->code;
@@ -312,8 +311,7 @@ static bool amount_right(const struct audit *a, const struct record_usage *u)
 	if (u->price_version > a->price_count)
 		return false;
 	const struct record_price *row = &a->prices[u->price_version - 1];
-	const struct price price = {.input_nano = row->input_nano,
-		.cached_nano = row->cached_nano, .output_nano = row->output_nano};
+	const struct price price = price_from_record(row);
 
 	return strcmp(row->model, u->model) == 0 && price_amount(&price, &tokens, &amount_nano) &&
 		amount_nano == u->amount_nano;

@@ -138,8 +138,7 @@ const struct core_price *price_find(const struct core *core, const char *model)
 
 bool price_row_valid(const struct record_price *row)
 {
-	const struct price price = {.input_nano = row->input_nano,
-		.cached_nano = row->cached_nano, .output_nano = row->output_nano};
+	const struct price price = price_from_record(row);
 
 	return text_valid(row->model, sizeof(row->model)) && row->model[0] && price_valid(&price);
 }
@@ -156,12 +155,7 @@ bool price_put(struct core *core, const struct record_price *row)
 	if (!found)
 		index_add(&core->price_index, core_text_hash(core, row->model), at);
 	memcpy(core->prices[at].model, row->model, sizeof(row->model));
-	core->prices[at].price = (struct price){
-		.version = row->version,
-		.input_nano = row->input_nano,
-		.cached_nano = row->cached_nano,
-		.output_nano = row->output_nano,
-	};
+	core->prices[at].price = price_from_record(row);
 	return true;
 }
 

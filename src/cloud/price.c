@@ -7,6 +7,16 @@
 
 #define TOKENS_PER_PRICE 1000000
 
+struct price price_from_record(const struct record_price *row)
+{
+	return (struct price){
+		.version = row->version,
+		.input_nano = row->input_nano,
+		.cached_nano = row->cached_nano,
+		.output_nano = row->output_nano,
+	};
+}
+
 bool price_valid(const struct price *p)
 {
 	return p->input_nano >= 0 && p->input_nano <= PRICE_NANO_MAX && p->cached_nano >= 0 &&

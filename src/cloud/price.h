@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cloud/record.h"
+
 #define PRICE_NANO_MAX      1000000000000000LL  /* a million units per million tokens */
 #define PRICE_TOKENS_MAX    4294967295LL        /* of one kind in one request */
 
@@ -27,6 +29,8 @@ struct price_tokens {
 	int64_t output;
 };
 
+/* Version and amounts of a row, unchecked. */
+struct price price_from_record(const struct record_price *row);
 bool price_valid(const struct price *p);
 
 /* false, and *amount_nano untouched, when it does not fit into 63 bits. */
