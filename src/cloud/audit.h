@@ -1,8 +1,8 @@
 /* cloud/audit.h - does everything that was remembered agree? The one logic of `tongyun ledger
  * check`, of the fleet's audit and of the crash test.
  *
- *	store_check, store_check_idle    merges the rows that a store reads out (store.h), and
- *	                                 what the journal knows, and feeds them below
+ *	audit_store    merges the rows that a store reads out (store.h), and what the journal
+ *	               knows, and feeds them to the rest
  *
  * The audit itself is pure. It is fed all rows in this order:
  *
@@ -84,5 +84,12 @@ void audit_fact(struct audit *a, const struct store_fact *fact);
 /* Everything was fed. ERR_NONE, or ERR_INPUT with the first contradiction. */
 enum err audit_end(struct audit *a, struct err_info *info) MUST_CHECK;
 void audit_close(struct audit *a);
+
+/* All of that for the rows of a store and the facts (sorted by request, NULL: none). ERR_NONE: they
+ * agree with each other. Else ERR_INPUT and the first contradiction in info->text, or why the
+ * store cannot be read. Memory is a row of each table, and the tenants and prices. idle: no
+ * request is alive, so none may be open either. */
+enum err audit_store(struct store *s, const struct store_fact *facts, uint64_t fact_count,
+	bool idle, struct err_info *info) MUST_CHECK;
 
 #endif

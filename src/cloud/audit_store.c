@@ -110,7 +110,7 @@ static enum err feed_all(struct feed *f)
 	return f->info->code ? f->info->code : audit_end(&f->audit, f->info);
 }
 
-static enum err check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
+enum err audit_store(struct store *s, const struct store_fact *facts, uint64_t fact_count,
 	bool idle, struct err_info *info)
 {
 	struct err_info own = {0};
@@ -124,16 +124,4 @@ static enum err check(struct store *s, const struct store_fact *facts, uint64_t 
 	}
 	audit_close(&f.audit);
 	return own.code ? err_set(info, own.code, "%s", own.text) : ERR_NONE;
-}
-
-enum err store_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info)
-{
-	return check(s, facts, fact_count, false, info);
-}
-
-enum err store_check_idle(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info)
-{
-	return check(s, facts, fact_count, true, info);
 }

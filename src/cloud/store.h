@@ -178,15 +178,6 @@ static inline void store_rows_close(struct store_rows *rows)
 		rows->ops->close(rows);
 }
 
-/* ERR_NONE: all rows agree with each other and with the facts (sorted by request). Else ERR_INPUT
- * and the first contradiction in info->text. The logic is audit.h's, the same for every store;
- * memory is a row of each table, and the tenants and prices. */
-enum err store_check(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info) MUST_CHECK;
-/* The same where no request is alive: then none may be open either. */
-enum err store_check_idle(struct store *s, const struct store_fact *facts, uint64_t fact_count,
-	struct err_info *info) MUST_CHECK;
-
 static inline void store_close(struct store *s)
 {
 	if (s)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cloud/audit.h"
 #include "fleet/simulate_internal.h"
 
 #define STOP_EVENTS_MAX 20000   /* a drained core has stopped after so many more */
@@ -93,7 +94,7 @@ static void store_agrees(struct fleet *f)
 {
 	struct err_info info = {0};
 
-	if (store_check(f->store, NULL, 0, &info))
+	if (audit_store(f->store, NULL, 0, false, &info))
 		fleet_fail(f, info.text);
 }
 
@@ -102,7 +103,7 @@ static void store_agrees_idle(struct fleet *f, const struct store_fact *facts, u
 {
 	struct err_info info = {0};
 
-	if (store_check_idle(f->store, facts, fact_count, &info))
+	if (audit_store(f->store, facts, fact_count, true, &info))
 		fleet_fail(f, info.text);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cloud/audit.h"
 #include "cloud/bucket.h"
 #include "cloud/price.h"
 #include "cloud/ledger.h"
@@ -396,8 +397,8 @@ static enum err check_write(struct list *l, struct store *reader, const struct h
 
 	if (journal_facts_read(&facts, home, info))
 		return info->code;
-	const enum err err = idle ? store_check_idle(reader, facts.list, facts.count, info)
-		: store_check(reader, facts.list, facts.count, info);
+	const enum err err = audit_store(reader, facts.list, facts.count, idle, info);
+
 	journal_facts_free(&facts);
 	if (err)
 		return err;

@@ -174,7 +174,7 @@ static void holds(struct books *b)
 {
 	struct err_info info = {0};
 
-	if (store_check(&b->store, b->facts, b->fact_count, &info))
+	if (audit_store(&b->store, b->facts, b->fact_count, false, &info))
 		fail_msg("%s", info.text);
 }
 
@@ -182,7 +182,7 @@ static void finds(struct books *b, const char *text)
 {
 	struct err_info info = {0};
 
-	if (store_check(&b->store, b->facts, b->fact_count, &info) != ERR_INPUT ||
+	if (audit_store(&b->store, b->facts, b->fact_count, false, &info) != ERR_INPUT ||
 		!strstr(info.text, text))
 		fail_msg("\"%s\", and not \"%s\"", info.text, text);
 }
@@ -191,7 +191,7 @@ static void idle_finds(struct books *b, const char *text)
 {
 	struct err_info info = {0};
 
-	assert_int_equal(store_check_idle(&b->store, b->facts, b->fact_count, &info), ERR_INPUT);
+	assert_int_equal(audit_store(&b->store, b->facts, b->fact_count, true, &info), ERR_INPUT);
 	if (!strstr(info.text, text))
 		fail_msg("\"%s\", and not \"%s\"", info.text, text);
 }
@@ -366,7 +366,7 @@ static void where_no_request_is_alive_none_may_be_open(void **state)
 	row_remove(&b, STORE_OPENS, 0);
 	b.row[STORE_TENANTS][ACME].u.tenant.balance_nano += 50;
 	b.row[STORE_TENANTS][ACME].u.tenant.held_nano = 0;
-	assert_int_equal(store_check_idle(&b.store, b.facts, b.fact_count, &info), ERR_NONE);
+	assert_int_equal(audit_store(&b.store, b.facts, b.fact_count, true, &info), ERR_NONE);
 }
 
 static void an_end_that_takes_another_amount_than_was_held_is_found(void **state)
@@ -548,7 +548,7 @@ static void without_memory_it_says_so(void **state)
 	for (int64_t n = 1; n <= 2; n++) {
 		info = (struct err_info){0};
 		mem_fail_after(n, 1);
-		assert_int_equal(store_check(&b.store, NULL, 0, &info), ERR_MEMORY);
+		assert_int_equal(audit_store(&b.store, NULL, 0, false, &info), ERR_MEMORY);
 		mem_fail_after(0, 0);
 	}
 	holds(&b);

@@ -7,6 +7,7 @@
 #ifndef TESTS_CLOUD_STORE_CONTRACT_H
 #define TESTS_CLOUD_STORE_CONTRACT_H
 
+#include "cloud/audit.h"
 #include "cloud/house.h"
 #include "cloud/store.h"
 
@@ -139,7 +140,7 @@ static inline struct store_seen store_look(struct store *s)
 	struct store_seen seen = store_list(s, NULL, NULL);
 	struct err_info info = {0};
 
-	if (store_load(s, store_see_boot, &seen, &info) || store_check(s, NULL, 0, &info))
+	if (store_load(s, store_see_boot, &seen, &info) || audit_store(s, NULL, 0, false, &info))
 		fail_msg("%s", info.text);
 	return seen;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cloud/audit.h"
 #include "server/store_sqlite.h"
 
 static char folder[64];
@@ -105,8 +106,8 @@ static void check_says(const char *text, bool idle)
 	struct store *s = store_open();
 	struct err_info info = {0};
 
-	const enum err err = idle ? store_check_idle(s, NULL, 0, &info)
-		: store_check(s, NULL, 0, &info);
+	const enum err err = audit_store(s, NULL, 0, idle, &info);
+
 	if (err != (text ? ERR_INPUT : ERR_NONE) || (text && !strstr(info.text, text)))
 		fail_msg("%d: \"%s\", wanted \"%s\"", (int)err, info.text, text ? text : "");
 	store_close(s);

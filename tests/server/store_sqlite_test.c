@@ -89,7 +89,7 @@ static void check_is(struct store *s, enum err err, const char *text)
 {
 	struct err_info info = {0};
 
-	if (store_check(s, NULL, 0, &info) != err || (text && !strstr(info.text, text)))
+	if (audit_store(s, NULL, 0, false, &info) != err || (text && !strstr(info.text, text)))
 		fail_msg("%d: %s, wanted: %s", (int)info.code, info.text, text ? text : "no error");
 }
 
@@ -313,10 +313,10 @@ static void more_billed_than_the_journal_has_seen_is_found(void **state)
 	struct store *s = open_store();
 	struct store_fact fact = {.request = store_list(s, NULL, NULL).last_usage.request,
 		.tokens = 6, .complete = true};
-	assert_int_equal(store_check(s, &fact, 1, &info), ERR_INPUT);
+	assert_int_equal(audit_store(s, &fact, 1, false, &info), ERR_INPUT);
 	fact.tokens = 7;
 	info = (struct err_info){0};
-	assert_int_equal(store_check(s, &fact, 1, &info), ERR_NONE);
+	assert_int_equal(audit_store(s, &fact, 1, false, &info), ERR_NONE);
 	store_close(s);
 }
 
