@@ -28,23 +28,26 @@ struct run {
 	bool think;
 };
 
-static float or_default(double said, float own)
+static void set_if_said(float *to, double said)
 {
-	return said == UNSET ? own : (float)said;
+	if (said != UNSET)
+		*to = (float)said;
 }
 
 /* Flags over the model's generation_config. */
 static void settings_fill(struct run *r, const struct model_config *config)
 {
-	const struct model_sampling *own = &config->sampling;
 	struct chip_sampling *s = &r->settings.sampling;
 
-	s->temperature = chip_temperature((double)or_default(r->temperature, own->temperature));
-	s->top_p = or_default(r->top_p, own->top_p);
-	s->min_p = or_default(r->min_p, own->min_p);
-	s->top_k = r->top_k < 0 ? own->top_k : (uint32_t)r->top_k;
-	s->repetition_penalty = or_default(r->repetition_penalty, own->repetition_penalty);
-	s->presence_penalty = or_default(r->presence_penalty, own->presence_penalty);
+	*s = config->sampling;
+	if (r->temperature != UNSET)
+		s->temperature = chip_temperature(r->temperature);
+	set_if_said(&s->top_p, r->top_p);
+	set_if_said(&s->min_p, r->min_p);
+	set_if_said(&s->repetition_penalty, r->repetition_penalty);
+	set_if_said(&s->presence_penalty, r->presence_penalty);
+	if (r->top_k >= 0)
+		s->top_k = (uint32_t)r->top_k;
 	if (r->seed >= 0)
 		s->seed = (uint64_t)r->seed;
 	else

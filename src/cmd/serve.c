@@ -86,20 +86,7 @@ static enum err open_sim_executor(void *context, struct executor **out,
 	return executor_sim_open(out, &limits, table, &cost, &rates, NULL, info);
 }
 
-/* What a request gets that asks for nothing: the model's own generation_config. */
-static void served_defaults(struct server_model *served, const struct model_config *config)
-{
-	served->defaults = (struct chip_sampling){
-		.temperature = config->sampling.temperature,
-		.top_p = config->sampling.top_p,
-		.min_p = config->sampling.min_p,
-		.top_k = config->sampling.top_k,
-		.repetition_penalty = config->sampling.repetition_penalty,
-		.presence_penalty = config->sampling.presence_penalty,
-	};
-	for (uint32_t i = 0; i < config->eos_count && i < REQUEST_EOS_MAX; i++)
-		served->eos[served->eos_count++] = config->eos[i];
-}
+_Static_assert(MODEL_EOS_MAX <= REQUEST_EOS_MAX, "a request takes all ends of its model");
 
 static enum err model_add(struct serve *s, const char *path, struct err_info *info)
 {
@@ -114,16 +101,19 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 		.wanted_max = (uint32_t)s->sequences,
 		.kv_type = CHIP_F16,
 	};
-	const enum err err = cmd_model_load(&m->loaded, &load, info);
 
-	if (err)
-		return err;
+	if (cmd_model_load(&m->loaded, &load, info))
+		return info->code;
+	const struct model_config *config = model_config(m->loaded.model);
+
 	m->serve = s;
 	served->id = index < s->aliases.count ? s->aliases.values[index]
 		: model_name(m->loaded.model);
 	served->tokenizer = model_tokenizer(m->loaded.model);
 	served->chat_template = model_template(m->loaded.model);
-	served_defaults(served, model_config(m->loaded.model));
+	served->defaults = config->sampling;
+	served->eos_count = config->eos_count;
+	memcpy(served->eos, config->eos, config->eos_count * sizeof(*config->eos));
 	served->simulated = strcmp(s->executor, "sim") == 0;
 	served->executor_open = served->simulated ? open_sim_executor : open_chip_executor;
 	served->executor_context = m;

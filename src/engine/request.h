@@ -17,7 +17,7 @@
 
 #define REQUEST_STOPS_MAX     16
 #define REQUEST_STOP_BYTES    256   /* of one stop string */
-#define REQUEST_EOS_MAX       8
+#define REQUEST_EOS_MAX       CHIP_BANNED_MAX   /* with min_tokens all of them are banned */
 
 struct request_stop {
 	const char *text;

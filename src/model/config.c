@@ -105,7 +105,7 @@ static bool in_range(float value, float min, float max)
 	return value >= min && value <= max;
 }
 
-static enum err check_sampling(const struct model_sampling *s, struct err_info *info)
+static enum err check_sampling(const struct chip_sampling *s, struct err_info *info)
 {
 	const struct {
 		const char *name;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "chip/chip.h"
 
 #define MODEL_LAYERS_MAX   512
 #define MODEL_HIDDEN_MAX   65536
@@ -36,16 +37,6 @@ enum model_arch {
 enum model_layer {
 	MODEL_LAYER_ATTENTION,   /* softmax attention over all tokens */
 	MODEL_LAYER_DELTA,       /* gated delta rule over a recurrent state */
-};
-
-/* What a request gets that asks for nothing: generation_config.json. */
-struct model_sampling {
-	float temperature;          /* 0, greedy, or CHIP_TEMPERATURE_MIN .. 100 */
-	float top_p;                /* above 0, up to 1; 1: off */
-	float min_p;                /* 0 .. 1; 0: off */
-	uint32_t top_k;             /* 0: off */
-	float repetition_penalty;   /* above 0, up to 100; 1: off */
-	float presence_penalty;     /* -100 .. 100; 0: off */
 };
 
 struct model_config {
@@ -92,7 +83,11 @@ struct model_config {
 	uint32_t pad;
 	uint32_t eos[MODEL_EOS_MAX];
 	uint32_t eos_count;
-	struct model_sampling sampling;
+
+	/* What a request gets that asks for nothing: generation_config.json. temperature up to 100,
+	 * top_p above 0 and up to 1, min_p 0 .. 1, repetition_penalty above 0 and up to 100,
+	 * presence_penalty -100 .. 100; the rest is 0. */
+	struct chip_sampling sampling;
 };
 
 /* The files beside the weights; NULL for one that is not there. */

@@ -300,7 +300,7 @@ static enum err read_ends(const struct source *s, struct model_config *c)
 	return read_tokens(s, c);
 }
 
-static enum err read_sampling(const struct source *s, struct model_sampling *sampling)
+static enum err read_sampling(const struct source *s, struct chip_sampling *sampling)
 {
 	double temperature = 1, top_p = 1, min_p = 0, repetition = 1;
 	int64_t top_k = 0;
@@ -312,7 +312,7 @@ static enum err read_sampling(const struct source *s, struct model_sampling *sam
 		gguf_get_double(
 			s->g, "general.sampling.penalty_repeat", 0, 100, &repetition, s->info))
 		return s->info->code;
-	*sampling = (struct model_sampling){
+	*sampling = (struct chip_sampling){
 		.temperature = chip_temperature(temperature),
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,

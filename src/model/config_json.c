@@ -336,7 +336,7 @@ static enum err read_token(
 }
 
 static enum err read_sampling(
-	struct model_sampling *s, const json_t *generation, struct err_info *info)
+	struct chip_sampling *s, const json_t *generation, struct err_info *info)
 {
 	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
 	int64_t top_k = 0;
@@ -351,7 +351,7 @@ static enum err read_sampling(
 		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
 		json_get_double(generation, "presence_penalty", -100, 100, &presence, info))
 		return info->code;
-	*s = (struct model_sampling){
+	*s = (struct chip_sampling){
 		.temperature = sample ? chip_temperature(temperature) : 0,
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,
