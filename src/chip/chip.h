@@ -49,6 +49,12 @@
 #define CHIP_CANDIDATES_MAX  1024   /* top_k above this, and 0, mean the whole vocabulary */
 #define CHIP_NONE            UINT32_MAX
 
+/* Pages that hold so many tokens of a sequence. */
+static inline uint32_t chip_pages(uint32_t tokens)
+{
+	return tokens / CHIP_PAGE_TOKENS + (tokens % CHIP_PAGE_TOKENS > 0);
+}
+
 /* Element types of weights and caches. Block layouts as in GGUF. */
 enum chip_type {
 	CHIP_F32,

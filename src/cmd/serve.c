@@ -79,8 +79,7 @@ static enum err open_sim_executor(void *context, struct executor **out,
 	(void)wake;
 	if (s->context_max > 0 && (uint32_t)s->context_max < limits.context_max)
 		limits.context_max = (uint32_t)s->context_max;
-	limits.pages = (limits.context_max / CHIP_PAGE_TOKENS + 1) * limits.slots / SIM_PAGES_EACH +
-		1;
+	limits.pages = chip_pages(limits.context_max) * limits.slots / SIM_PAGES_EACH + 1;
 	model_cache_layout(m->loaded.model, CHIP_F16, &layout);
 	chip_cost_program(&cost, model_program_desc(m->loaded.model), &layout);
 	return executor_sim_open(out, &limits, table, &cost, &rates, NULL, info);

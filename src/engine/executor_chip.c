@@ -301,8 +301,7 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 		layout);
 	if (layout->attention_layers > 0 && left > 0) {
 		const int64_t fit = left / chip_cache_page_bytes(e->chip, layout);
-		const int64_t per_slot =
-			(limits->context_max + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
+		const int64_t per_slot = chip_pages(limits->context_max);
 		int64_t want = per_slot * config->slots;
 
 		if (want > BATCH_PAGES_MAX)

@@ -11,11 +11,6 @@
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static uint32_t slot_pages_for(uint32_t context_max)
-{
-	return (context_max + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
-}
-
 static size_t lay_out(struct scheduler *s, void *memory, uint32_t requests_max,
 	const struct executor_limits *most)
 {
@@ -25,7 +20,7 @@ static size_t lay_out(struct scheduler *s, void *memory, uint32_t requests_max,
 	carve_take(&c, 1, sizeof(*s));
 	if (!memory)
 		s = &unused;
-	s->slot_pages = slot_pages_for(most->context_max);
+	s->slot_pages = chip_pages(most->context_max);
 	s->sequences = carve_take(&c, requests_max, sizeof(struct sequence));
 	s->slot_page = carve_take(&c, (size_t)most->slots * s->slot_pages, sizeof(uint32_t));
 	s->page_owner = carve_take(&c, most->pages, sizeof(uint32_t));

@@ -13,7 +13,7 @@
 
 static uint32_t pages_for(const struct scheduler *s, uint32_t tokens)
 {
-	return s->limits.pages == 0 ? 0 : (tokens + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
+	return s->limits.pages == 0 ? 0 : chip_pages(tokens);
 }
 
 /* Rows that could run now. One: it decodes, or its prompt is nearly done. */

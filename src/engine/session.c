@@ -90,7 +90,7 @@ enum err session_open(struct session **out, struct model *model,
 	if (s->chunk == 0 || s->chunk > model_program_desc(model)->rows_max)
 		s->chunk = model_program_desc(model)->rows_max;
 	model_cache_layout(model, options->kv_type, &layout);
-	s->pages_each = (s->context_max + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
+	s->pages_each = chip_pages(s->context_max);
 	s->has_states = layout.delta_layers > 0;
 	layout.pages = layout.attention_layers > 0 ? s->pages_each * s->sequences : 0;
 	layout.states = s->has_states ? s->sequences : 0;
@@ -138,7 +138,7 @@ static void step_add_item(struct session *s, struct chip_step *step,
 {
 	const uint32_t row_count = item->tokens ? item->token_count : 1;
 	const uint32_t length = s->length[item->sequence];
-	const uint32_t page_count = (length + row_count + CHIP_PAGE_TOKENS - 1) / CHIP_PAGE_TOKENS;
+	const uint32_t page_count = chip_pages(length + row_count);
 	const uint32_t state = s->has_states ? s->slot[item->sequence] : CHIP_NONE;
 
 	assert(row_count > 0 && step->row_count + row_count <= s->chunk);
