@@ -189,3 +189,18 @@ uint64_t arch_extent(const struct model_config *c, enum weight_extent extent)
 	assert(false && "an extent of the enum");
 	return 0;
 }
+
+bool arch_layer_has(const struct model_config *c, enum weight_place place, uint32_t layer)
+{
+	switch (place) {
+	case PLACE_ONCE:
+		return false;
+	case PLACE_LAYER:
+		return true;
+	case PLACE_ATTENTION:
+		return c->layer_kind[layer] == MODEL_LAYER_ATTENTION;
+	case PLACE_DELTA:
+		return c->layer_kind[layer] == MODEL_LAYER_DELTA;
+	}
+	return false;
+}

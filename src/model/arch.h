@@ -97,4 +97,7 @@ const char *arch_known_names(void);
 /* The number that an extent stands for. */
 uint64_t arch_extent(const struct model_config *c, enum weight_extent extent);
 
+/* Whether a layer has a weight of this place. */
+bool arch_layer_has(const struct model_config *c, enum weight_place place, uint32_t layer);
+
 #endif

@@ -112,22 +112,6 @@ static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t l
 	return chip_vector_open(m->chip, &out->vector, v->values, v->count, info);
 }
 
-static bool layer_has(const struct model_config *config, const struct weight_rule *rule,
-	uint32_t layer)
-{
-	switch (rule->place) {
-	case PLACE_ONCE:
-		return false;
-	case PLACE_LAYER:
-		return true;
-	case PLACE_ATTENTION:
-		return config->layer_kind[layer] == MODEL_LAYER_ATTENTION;
-	case PLACE_DELTA:
-		return config->layer_kind[layer] == MODEL_LAYER_DELTA;
-	}
-	return false;
-}
-
 /* Every weight by the rules of its architecture; a tied head shares the embedding's packed form. */
 static enum err pack_all(struct model *m, struct err_info *info)
 {
@@ -145,7 +129,7 @@ static enum err pack_all(struct model *m, struct err_info *info)
 				return err;
 		}
 		for (uint32_t layer = 0; layer < config->layers; layer++)
-			if (layer_has(config, rule, layer) &&
+			if (arch_layer_has(config, rule->place, layer) &&
 				(err = pack(m, rule, layer, &m->packed.layers[layer][rule->weight],
 					 info)))
 				return err;

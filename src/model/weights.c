@@ -170,7 +170,7 @@ static enum err open_splits(
 	return ERR_NONE;
 }
 
-static enum err make_file_room(struct weights *w, int64_t count, struct err_info *info)
+static enum err make_gguf_room(struct weights *w, int64_t count, struct err_info *info)
 {
 	struct file_map *maps = arena_array(&w->side, (size_t)count, sizeof(*maps));
 	struct gguf *ggufs = arena_array(&w->side, (size_t)count, sizeof(*ggufs));
@@ -190,14 +190,14 @@ static enum err open_gguf(struct weights *w, const char *path, struct err_info *
 {
 	int64_t count, number;
 
-	if (make_file_room(w, 1, info) || open_gguf_file(w, path, info) ||
+	if (make_gguf_room(w, 1, info) || open_gguf_file(w, path, info) ||
 		split_count(&w->ggufs[0], &count, &number, info))
 		return info->code;
 	if (count > 1 && number != 0)
 		return err_set(info, ERR_INPUT,
 			"%s: shard %" PRId64 " of %" PRId64 "; name the first one", path,
 			number + 1, count);
-	if (count > 1 && (make_file_room(w, count, info) || open_splits(w, path, count, info)))
+	if (count > 1 && (make_gguf_room(w, count, info) || open_splits(w, path, count, info)))
 		return info->code;
 	return finish_gguf(w, info);
 }
@@ -228,7 +228,7 @@ enum err weights_open_memory(
 	int64_t count, number;
 
 	weights_init(w);
-	if (make_file_room(w, 1, info) || gguf_open(&w->ggufs[0], bytes, size, name, info))
+	if (make_gguf_room(w, 1, info) || gguf_open(&w->ggufs[0], bytes, size, name, info))
 		return weights_end(w, info->code);
 	w->gguf_count = 1;
 	if (split_count(&w->ggufs[0], &count, &number, info))

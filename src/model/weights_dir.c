@@ -150,7 +150,7 @@ static enum err open_file(
 	return ERR_NONE;
 }
 
-static enum err make_file_room(struct weights *w, size_t count, struct err_info *info)
+static enum err make_safetensors_room(struct weights *w, size_t count, struct err_info *info)
 {
 	w->maps = arena_array(&w->side, count, sizeof(*w->maps));
 	w->safetensors = arena_array(&w->side, count, sizeof(*w->safetensors));
@@ -161,7 +161,7 @@ static enum err make_file_room(struct weights *w, size_t count, struct err_info 
 
 static enum err read_single(struct weights *w, const char *dir, struct err_info *info)
 {
-	if (make_file_room(w, 1, info) || open_file(w, dir, "model.safetensors", info))
+	if (make_safetensors_room(w, 1, info) || open_file(w, dir, "model.safetensors", info))
 		return info->code;
 	w->table = w->safetensors[0].tensors;
 	w->safetensors[0].tensors = (struct stored_table){0};
@@ -247,7 +247,7 @@ static enum err read_indexed(
 		code = err_set(info, ERR_LIMIT, "%s: the index has %zu tensors, at most %d", dir,
 			json_object_size(map), STORED_TENSORS_MAX);
 	else
-		code = make_file_room(w, WEIGHTS_FILES_MAX, info);
+		code = make_safetensors_room(w, WEIGHTS_FILES_MAX, info);
 	if (!code)
 		code = open_shards(w, dir, map, files, info);
 	if (!code)

@@ -328,21 +328,6 @@ static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint3
 	return map_vector(m, rule, slot, t, rows, columns);
 }
 
-static bool has_place(const struct model_config *c, enum weight_place place, uint32_t layer)
-{
-	switch (place) {
-	case PLACE_ONCE:
-		return false;
-	case PLACE_LAYER:
-		return true;
-	case PLACE_ATTENTION:
-		return c->layer_kind[layer] == MODEL_LAYER_ATTENTION;
-	case PLACE_DELTA:
-		return c->layer_kind[layer] == MODEL_LAYER_DELTA;
-	}
-	return false;
-}
-
 static enum err map_rules(struct mapper *m)
 {
 	for (size_t i = 0; i < m->arch->rule_count; i++) {
@@ -355,7 +340,7 @@ static enum err map_rules(struct mapper *m)
 	}
 	for (uint32_t layer = 0; layer < m->w->config.layers; layer++)
 		for (size_t i = 0; i < m->arch->rule_count; i++)
-			if (has_place(&m->w->config, m->arch->rules[i].place, layer) &&
+			if (arch_layer_has(&m->w->config, m->arch->rules[i].place, layer) &&
 				map_rule(m, &m->arch->rules[i], layer))
 				return m->info->code;
 	return ERR_NONE;
