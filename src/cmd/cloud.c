@@ -8,25 +8,6 @@
 #include "cmd/cmd.h"
 #include "server/admin_link.h"
 
-int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs,
-	uint32_t count)
-{
-	const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 ||
-		strcmp(argv[1], "-h") == 0);
-
-	for (uint32_t i = 0; argc > 1 && i < count; i++)
-		if (strcmp(argv[1], subverbs[i].name) == 0)
-			return subverbs[i].run(argc - 1, argv + 1);
-	FILE *out = help ? stdout : stderr;
-
-	if (argc > 1 && !help)
-		fprintf(out, "tongyun: %s: unknown '%s'\n", argv[0], argv[1]);
-	fprintf(out, "usage: tongyun %s VERB ...\n\n%s\n\n", argv[0], about);
-	for (uint32_t i = 0; i < count; i++)
-		fprintf(out, "  tongyun %s %s --help\n", argv[0], subverbs[i].name);
-	return help ? CMD_DONE : CMD_WRONG;
-}
-
 struct answer {
 	json_t *rows;   /* of a list that is printed as JSON */
 	bool as_json;

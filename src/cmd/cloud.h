@@ -10,14 +10,6 @@
 #include "cmd/amount.h"
 #include "cmd/options.h"
 
-/* A verb with subverbs: `tenant create ...`. */
-struct cloud_subverb {
-	const char *name;
-	int (*run)(int argc, char **argv);
-};
-int cloud_dispatch(int argc, char **argv, const char *about, const struct cloud_subverb *subverbs,
-	uint32_t count);
-
 enum cloud_answer {
 	CLOUD_ONE,      /* a document */
 	CLOUD_ROW,      /* one row, in JSON an array of one: what cli.md says of prices */

@@ -49,6 +49,14 @@ bool cmd_parse(const struct options *o, int argc, char **argv, const char **posi
 bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **argument,
 	const char *which, int *exit_code) MUST_CHECK;
 
+/* A verb with subverbs: `tenant create ...`. */
+struct cmd_subverb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+int cmd_dispatch(int argc, char **argv, const char *about, const struct cmd_subverb *subverbs,
+	uint32_t count);
+
 /* False, and said, when a MODEL is an argument and the value of --model (at value) too. */
 bool cmd_model_once(const struct options *o, const void *value, const char *positional,
 	uint32_t count) MUST_CHECK;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd/cloud.h"
 #include "cmd/cmd.h"
 #include "fleet/simulate.h"
 
@@ -117,7 +116,7 @@ static int fleet_simulate_verb(int argc, char **argv)
 
 int cmd_fleet(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {{"simulate", fleet_simulate_verb}};
+	static const struct cmd_subverb subverbs[] = {{"simulate", fleet_simulate_verb}};
 
-	return cloud_dispatch(argc, argv, "The fleet simulator.", subverbs, 1);
+	return cmd_dispatch(argc, argv, "The fleet simulator.", subverbs, 1);
 }

@@ -73,8 +73,8 @@ static int key_revoke(int argc, char **argv)
 
 int cmd_key(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {
+	static const struct cmd_subverb subverbs[] = {
 		{"create", key_create}, {"list", key_list}, {"revoke", key_revoke}};
 
-	return cloud_dispatch(argc, argv, "Keys of tenants.", subverbs, 3);
+	return cmd_dispatch(argc, argv, "Keys of tenants.", subverbs, 3);
 }

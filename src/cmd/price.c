@@ -56,7 +56,7 @@ static int price_list(int argc, char **argv)
 
 int cmd_price(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {{"set", price_set}, {"list", price_list}};
+	static const struct cmd_subverb subverbs[] = {{"set", price_set}, {"list", price_list}};
 
-	return cloud_dispatch(argc, argv, "What tokens cost.", subverbs, 2);
+	return cmd_dispatch(argc, argv, "What tokens cost.", subverbs, 2);
 }

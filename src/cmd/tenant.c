@@ -148,9 +148,9 @@ static int tenant_list(int argc, char **argv)
 
 int cmd_tenant(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {
+	static const struct cmd_subverb subverbs[] = {
 		{"create", tenant_create}, {"list", tenant_list}, {"show", tenant_show},
 		{"set", tenant_set}, {"topup", tenant_topup}};
 
-	return cloud_dispatch(argc, argv, "Tenants and their money.", subverbs, 5);
+	return cmd_dispatch(argc, argv, "Tenants and their money.", subverbs, 5);
 }

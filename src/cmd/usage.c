@@ -98,15 +98,15 @@ static int ledger_check(int argc, char **argv)
 
 int cmd_usage(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {{"list", usage_list}};
+	static const struct cmd_subverb subverbs[] = {{"list", usage_list}};
 
-	return cloud_dispatch(argc, argv, "What requests used.", subverbs, 1);
+	return cmd_dispatch(argc, argv, "What requests used.", subverbs, 1);
 }
 
 int cmd_ledger(int argc, char **argv)
 {
-	static const struct cloud_subverb subverbs[] = {{"list", ledger_list},
+	static const struct cmd_subverb subverbs[] = {{"list", ledger_list},
 		{"check", ledger_check}};
 
-	return cloud_dispatch(argc, argv, "The double-entry ledger.", subverbs, 2);
+	return cmd_dispatch(argc, argv, "The double-entry ledger.", subverbs, 2);
 }
