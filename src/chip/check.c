@@ -54,7 +54,7 @@ const char *chip_type_name(enum chip_type type)
 	return types[type].name;
 }
 
-const char *chip_op_name(enum chip_op_kind kind)
+static const char *op_name(enum chip_op_kind kind)
 {
 	return (size_t)kind < OP_KINDS ? op_names[kind] : "unknown operation";
 }
@@ -217,7 +217,7 @@ static bool claim(struct checker *c, bool holds, const char *what)
 {
 	if (!holds && !c->err)
 		c->err = err_set(c->info, ERR_INPUT, "operation %u (%s): %s", c->op_index,
-			chip_op_name(c->op->kind), what);
+			op_name(c->op->kind), what);
 	return holds;
 }
 

@@ -12,7 +12,6 @@
 uint32_t chip_type_block_values(enum chip_type type);
 uint32_t chip_type_block_bytes(enum chip_type type);
 const char *chip_type_name(enum chip_type type);   /* "q8_0" */
-const char *chip_op_name(enum chip_op_kind kind);  /* "matmul" */
 
 enum err check_matrix(const struct chip_matrix *m, struct err_info *info) MUST_CHECK;
 enum err check_layout(const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;

@@ -365,6 +365,29 @@ static void flag_wrong(const struct options *o, int code, char **argv)
 		options_wrong(o, "there is no option %s", said);
 }
 
+static void help_print(const struct options *o)
+{
+	printf("usage: tongyun %s %s%s\n\n%s\n\n", o->verb, o->row_count ? "[options] " : "",
+		o->arguments, o->about);
+	for (uint32_t i = 0; i < o->row_count; i++) {
+		const struct option_row *row = &o->rows[i];
+		const char *rest = row->name;
+		char name[NAME_MAX_BYTES];
+		char left[128];
+		int at = 0;
+
+		at += snprintf(left, sizeof(left), row->letter ? "-%c" : "  ", row->letter);
+		while (next_word(&rest, name) && at < 60)
+			at += snprintf(left + at, sizeof(left) - (size_t)at, "%s--%s",
+				at > 2 || row->letter ? ", " : "  ", name);
+		if (row->argument)
+			snprintf(left + at, sizeof(left) - (size_t)at, " %s", row->argument);
+		printf(strlen(left) < 30 ? "  %-30s %s\n"
+			: "  %s\n                                 %s\n", left, row->help);
+	}
+	printf("  -h, --help                     show this text\n");
+}
+
 /* In the first pass only --config and --help count, in the second the rest. */
 static enum options_result options_from_flags(const struct options *o, int argc, char **argv,
 	bool first_pass)
@@ -380,7 +403,7 @@ static enum options_result options_from_flags(const struct options *o, int argc,
 		const char *rest;
 
 		if (code == 'h' && (!row || row->letter != 'h')) {
-			options_help(o, stdout);
+			help_print(o);
 			return OPTIONS_HELP;
 		}
 		if (code == '?' || code == ':' || !row) {
@@ -431,27 +454,4 @@ enum options_result options_parse(const struct options *o, int argc, char **argv
 		positionals[(*positional_count)++] = argv[i];
 	}
 	return OPTIONS_OK;
-}
-
-void options_help(const struct options *o, FILE *out)
-{
-	fprintf(out, "usage: tongyun %s %s%s\n\n%s\n\n", o->verb, o->row_count ? "[options] " : "",
-		o->arguments, o->about);
-	for (uint32_t i = 0; i < o->row_count; i++) {
-		const struct option_row *row = &o->rows[i];
-		const char *rest = row->name;
-		char name[NAME_MAX_BYTES];
-		char left[128];
-		int at = 0;
-
-		at += snprintf(left, sizeof(left), row->letter ? "-%c" : "  ", row->letter);
-		while (next_word(&rest, name) && at < 60)
-			at += snprintf(left + at, sizeof(left) - (size_t)at, "%s--%s",
-				at > 2 || row->letter ? ", " : "  ", name);
-		if (row->argument)
-			snprintf(left + at, sizeof(left) - (size_t)at, " %s", row->argument);
-		fprintf(out, strlen(left) < 30 ? "  %-30s %s\n"
-			: "  %s\n                                 %s\n", left, row->help);
-	}
-	fprintf(out, "  -h, --help                     show this text\n");
 }

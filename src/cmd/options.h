@@ -66,8 +66,6 @@ enum options_result options_parse(const struct options *o, int argc, char **argv
 /* Who said the value that row->value == value now has. */
 enum option_source options_source(const void *value);
 
-void options_help(const struct options *o, FILE *out);
-
 /* `tongyun: VERB: text` and a hint on stderr; returns 2. */
 int options_wrong(const struct options *o, const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -96,7 +96,7 @@ uint32_t scheduler_context_max(const struct scheduler *s)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-struct sequence *sequence_at(struct scheduler *s, uint32_t handle)
+static struct sequence *sequence_at(struct scheduler *s, uint32_t handle)
 {
 	assert(handle < s->requests_max);
 	return &s->sequences[handle];
@@ -177,7 +177,8 @@ static void pages_release(struct scheduler *s, uint32_t handle)
 	q->page_count = 0;
 }
 
-void sequence_release(struct scheduler *s, uint32_t handle)
+/* Gives back slot, state and pages. No batch may name it. */
+static void sequence_release(struct scheduler *s, uint32_t handle)
 {
 	struct sequence *q = &s->sequences[handle];
 

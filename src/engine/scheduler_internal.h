@@ -106,12 +106,9 @@ struct scheduler {
 	struct pool_stats stats;
 };
 
-struct sequence *sequence_at(struct scheduler *s, uint32_t handle);
 /* Adds by order; what is already there is mostly older. */
 void sequence_list_add(struct scheduler *s, struct sequence_list *list, uint32_t handle);
 void sequence_list_remove(struct scheduler *s, struct sequence_list *list, uint32_t handle);
-/* Gives back slot, state and pages. No batch may name it. */
-void sequence_release(struct scheduler *s, uint32_t handle);
 /* RUNNING or LEAVING to WAITING, or PARKED if it is paused: computed again later. */
 void sequence_requeue(struct scheduler *s, uint32_t handle);
 

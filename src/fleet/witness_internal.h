@@ -20,8 +20,6 @@ void witness_price_put(struct witness *w, const struct record_price *price);
 void witness_record(struct witness *w, const struct record *record);
 void witness_reply_check(struct witness *w, const struct witness_command *command,
 	const struct core_reply *reply);
-/* Lowers least_nano to the balances of now. */
-void witness_least_update(struct witness *w);
 /* That a refusal for want of money, an end for want of money, is right. */
 void witness_quota_check(struct witness *w, uint32_t handle);
 void witness_length_check(struct witness *w, uint32_t handle);

@@ -83,7 +83,8 @@ static void post(struct witness_books *b, const struct record *record, int64_t s
 		b->usage_nano += sign * record->u.money.usage.amount_nano;
 }
 
-void witness_least_update(struct witness *w)
+/* Lowers least_nano to the balances of now. */
+static void least_update(struct witness *w)
 {
 	for (uint32_t i = 0; i < w->tenant_count; i++)
 		if (w->given.tenants[i].balance_nano < w->least_nano[i])
@@ -340,7 +341,7 @@ void witness_record(struct witness *w, const struct record *record)
 		transaction_check(w, record);
 	}
 	post(&w->given, record, 1);
-	witness_least_update(w);
+	least_update(w);
 	w->records[record->sequence % WITNESS_RECORDS] = *record;
 }
 

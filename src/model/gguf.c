@@ -317,7 +317,7 @@ done:
 	return c->info->code;
 }
 
-bool gguf_is(const void *data, size_t size)
+static bool is_gguf(const void *data, size_t size)
 {
 	return size >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
@@ -332,7 +332,7 @@ enum err gguf_open(
 
 	*g = (struct gguf){.file = file};
 	info->code = ERR_NONE;
-	if (!gguf_is(data, size))
+	if (!is_gguf(data, size))
 		return err_set(info, ERR_INPUT, "%s: not a GGUF file", file);
 	if (cursor_take(&c, 4, &magic, "the magic") || cursor_u32(&c, &version, "the version"))
 		goto done;

@@ -57,9 +57,6 @@ struct gguf {
 	struct stored_table tensors;   /* sorted by name; dims turned to row-major order */
 };
 
-/* True if these bytes begin like a GGUF file. */
-bool gguf_is(const void *data, size_t size);
-
 /* ERR_INPUT names the byte; ERR_UNSUPPORTED another version, or a tensor type of unknown layout. */
 enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *file,
 	struct err_info *info) MUST_CHECK;

@@ -10,7 +10,8 @@
 
 #include "model/unicode.h"
 
-enum err jinja_lex_fail(struct jinja_lexer *l, enum err code, const char *format, ...)
+/* Sets the error with the present line before it and returns code. */
+static enum err PRINTF_LIKE(3, 4) fail(struct jinja_lexer *l, enum err code, const char *format, ...)
 {
 	char text[ERR_TEXT_MAX];
 	va_list arguments;
@@ -163,7 +164,7 @@ static enum err skip_comment(struct jinja_lexer *l)
 	for (; l->at < l->size; l->at++)
 		if (memchr("-+#", l->source[l->at], 3) && take_end(l, "#}", true))
 			return ERR_NONE;
-	return jinja_lex_fail(l, ERR_INPUT, "missing end of comment tag");
+	return fail(l, ERR_INPUT, "missing end of comment tag");
 }
 
 /* "{%", sign, name, "%}" at this place: moves past it. */
@@ -197,7 +198,7 @@ static enum err raw_text(struct jinja_lexer *l, struct jinja_token *token)
 			return ERR_NONE;
 		}
 	}
-	return jinja_lex_fail(l, ERR_INPUT, "missing end of raw directive");
+	return fail(l, ERR_INPUT, "missing end of raw directive");
 }
 
 /* After text that ended at a tag: enters it. *token is set when the tag gives one. */
@@ -264,7 +265,7 @@ static bool is_name_byte(char c, bool first)
 static enum err append_code_point(struct jinja_lexer *l, char *out, size_t *written, uint32_t c)
 {
 	if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
-		return jinja_lex_fail(l, ERR_INPUT, "a string holds half a character");
+		return fail(l, ERR_INPUT, "a string holds half a character");
 	*written += unicode_encode(c, out + *written);
 	return ERR_NONE;
 }
@@ -296,7 +297,7 @@ static enum err hex_escape(struct jinja_lexer *l, const char *text, size_t size,
 	uint32_t c, low;
 
 	if (!hex_digits(text, size, *at + 1, count, &c))
-		return jinja_lex_fail(l, ERR_INPUT, "truncated \\%c escape", text[*at]);
+		return fail(l, ERR_INPUT, "truncated \\%c escape", text[*at]);
 	*at += 1 + count;
 	if (c >= 0xD800 && c < 0xDC00 && size - *at >= 6 && text[*at] == '\\' &&
 		text[*at + 1] == 'u' && hex_digits(text, size, *at + 2, 4, &low) && low >= 0xDC00 &&
@@ -353,7 +354,7 @@ static enum err string_token(struct jinja_lexer *l, struct jinja_token *token)
 		end += l->source[end] == '\\' ? 2 : 1;
 	}
 	if (end >= l->size)
-		return jinja_lex_fail(l, ERR_INPUT, "a string is not closed");
+		return fail(l, ERR_INPUT, "a string is not closed");
 	token->type = JINJA_TOKEN_STRING;
 	token->bytes = l->source + begin;
 	token->size = end - begin;
@@ -366,7 +367,7 @@ static enum err string_token(struct jinja_lexer *l, struct jinja_token *token)
 	enum err code = ERR_NONE;
 
 	if (!out)
-		return jinja_lex_fail(l, ERR_MEMORY, "no memory for a string");
+		return fail(l, ERR_MEMORY, "no memory for a string");
 	for (size_t at = 0; at < token->size && !code;) {
 		if (token->bytes[at] != '\\') {
 			out[written++] = token->bytes[at++];
@@ -432,21 +433,21 @@ static enum err number_token(struct jinja_lexer *l, struct jinja_token *token)
 	l->at = end;
 	errno = 0;
 	if (!plain_digits(l, begin, end, text, sizeof(text)))
-		return jinja_lex_fail(l, ERR_UNSUPPORTED, "a number of too many digits");
+		return fail(l, ERR_UNSUPPORTED, "a number of too many digits");
 	token->real = strtod(text, NULL);
 	token->integer = token->type == JINJA_TOKEN_INTEGER ? strtoll(text, NULL, 10) : 0;
-	return errno ? jinja_lex_fail(l, ERR_UNSUPPORTED, "a number beyond 64 bits") : ERR_NONE;
+	return errno ? fail(l, ERR_UNSUPPORTED, "a number beyond 64 bits") : ERR_NONE;
 }
 
 static enum err bracket(struct jinja_lexer *l, char c)
 {
 	if (c == '(' || c == '[' || c == '{') {
 		if (l->bracket_count == sizeof(l->brackets))
-			return jinja_lex_fail(l, ERR_LIMIT, "brackets nested too deeply");
+			return fail(l, ERR_LIMIT, "brackets nested too deeply");
 		l->brackets[l->bracket_count++] = c == '(' ? ')' : c == '[' ? ']' : '}';
 	} else if (c == ')' || c == ']' || c == '}') {
 		if (l->bracket_count == 0 || l->brackets[--l->bracket_count] != c)
-			return jinja_lex_fail(l, ERR_INPUT, "unexpected '%c'", c);
+			return fail(l, ERR_INPUT, "unexpected '%c'", c);
 	}
 	return ERR_NONE;
 }
@@ -466,7 +467,7 @@ static enum err operator_token(struct jinja_lexer *l, struct jinja_token *token)
 		l->at += token->size;
 		return bracket(l, token->bytes[0]);
 	}
-	return jinja_lex_fail(l, ERR_INPUT, "unexpected character '%c'", l->source[l->at]);
+	return fail(l, ERR_INPUT, "unexpected character '%c'", l->source[l->at]);
 }
 
 static enum err next_in_tag(struct jinja_lexer *l, struct jinja_token *token)
@@ -477,7 +478,7 @@ static enum err next_in_tag(struct jinja_lexer *l, struct jinja_token *token)
 	count_lines(l, l->at);
 	*token = (struct jinja_token){.line = l->line};
 	if (l->at == l->size)
-		return jinja_lex_fail(l, ERR_INPUT, "the template ends inside a tag");
+		return fail(l, ERR_INPUT, "the template ends inside a tag");
 	if (l->bracket_count == 0 && take_end(l, block ? "%}" : "}}", block)) {
 		token->type = l->mode;
 		l->mode = JINJA_TOKEN_TEXT;

@@ -60,8 +60,4 @@ enum err jinja_lex_open(struct jinja_lexer *l, const char *source, size_t size, 
 	struct err_info *info) MUST_CHECK;
 enum err jinja_lex_next(struct jinja_lexer *l, struct jinja_token *token) MUST_CHECK;
 
-/* Sets the error with the present line before it and returns code. */
-enum err jinja_lex_fail(struct jinja_lexer *l, enum err code, const char *format, ...)
-	PRINTF_LIKE(3, 4);
-
 #endif

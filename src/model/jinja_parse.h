@@ -56,8 +56,6 @@ bool jinja_parse_enter(struct jinja_parser *p) MUST_CHECK;
 struct jinja_node *jinja_parse_expression(struct jinja_parser *p, bool condition);
 /* One, or several with commas between: then a tuple. */
 struct jinja_node *jinja_parse_tuple(struct jinja_parser *p, bool condition);
-/* "(a, b=c)" from its parenthesis on. */
-bool jinja_parse_arguments(struct jinja_parser *p, struct jinja_node **out) MUST_CHECK;
 /* "|f|g(1)" after a value; NULL stands for the text of a block. */
 struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node *value);
 

@@ -254,7 +254,8 @@ static struct jinja_node *parse_argument(struct jinja_parser *p)
 	return (node->argument = jinja_parse_expression(p, true)) ? node : NULL;
 }
 
-bool jinja_parse_arguments(struct jinja_parser *p, struct jinja_node **out)
+/* "(a, b=c)" from its parenthesis on. */
+static bool parse_arguments(struct jinja_parser *p, struct jinja_node **out)
 {
 	struct jinja_node *list = parse_elements(p, JINJA_NODE_LIST, ")", parse_argument);
 	bool named = false;
@@ -275,7 +276,7 @@ static struct jinja_node *parse_call(struct jinja_parser *p, struct jinja_node *
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_CALL);
 
-	if (!node || !jinja_parse_arguments(p, &node->call.arguments))
+	if (!node || !parse_arguments(p, &node->call.arguments))
 		return NULL;
 	node->call.callee = callee;
 	return node;
@@ -311,7 +312,7 @@ static struct jinja_node *parse_filter(struct jinja_parser *p, struct jinja_node
 			p, ERR_INPUT, "no filter named '%.*s'", (int)p->token.size, p->token.bytes);
 	node->filter.value = value;
 	if (!jinja_parse_next(p) ||
-		(at_operator(p, "(") && !jinja_parse_arguments(p, &node->filter.arguments)))
+		(at_operator(p, "(") && !parse_arguments(p, &node->filter.arguments)))
 		return NULL;
 	return node;
 }
@@ -342,7 +343,7 @@ static bool parse_test_arguments(struct jinja_parser *p, struct jinja_node *test
 	struct jinja_node *argument;
 
 	if (at_operator(p, "("))
-		return jinja_parse_arguments(p, &test->test.arguments);
+		return parse_arguments(p, &test->test.arguments);
 	if (!at_test_argument(p))
 		return true;
 	argument = jinja_parse_node(p, JINJA_NODE_ARGUMENT);

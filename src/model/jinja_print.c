@@ -12,16 +12,18 @@
 #include "model/jinja_text.h"
 #include "model/unicode.h"
 
+#define FLOAT_BYTES       32  /* of its repr, terminated */
 #define PRINTED_BYTES_MAX ((size_t)256 << 20)  /* what measuring may reach before it is refused */
 
-size_t jinja_float_repr(double real, char out[JINJA_FLOAT_BYTES])
+/* Python's repr of a float into out; returns its size. */
+static size_t float_repr(double real, char out[FLOAT_BYTES])
 {
-	char digits[JINJA_FLOAT_BYTES];
+	char digits[FLOAT_BYTES];
 	int precision = 15, exponent;
 	size_t size = 0;
 
 	if (isnan(real) || isinf(real))
-		return (size_t)snprintf(out, JINJA_FLOAT_BYTES, "%s",
+		return (size_t)snprintf(out, FLOAT_BYTES, "%s",
 			isnan(real) ? "nan"
 			: real < 0  ? "-inf"
 				    : "inf");
@@ -36,12 +38,12 @@ size_t jinja_float_repr(double real, char out[JINJA_FLOAT_BYTES])
 	if (digits[size - 1] == '.')
 		digits[--size] = '\0';
 	if (exponent < -4 || exponent >= 16)
-		return (size_t)snprintf(out, JINJA_FLOAT_BYTES, "%.24se%c%02d", digits,
+		return (size_t)snprintf(out, FLOAT_BYTES, "%.24se%c%02d", digits,
 			exponent < 0 ? '-' : '+', abs(exponent));
 	precision = (int)size - (real < 0 || signbit(real) ? 1 : 0) - (strchr(digits, '.') ? 1 : 0);
 	precision = precision - 1 - exponent;  /* digits after the point */
 	return (size_t)snprintf(
-		out, JINJA_FLOAT_BYTES, "%.*f", precision < 1 ? 1 : precision, real);
+		out, FLOAT_BYTES, "%.*f", precision < 1 ? 1 : precision, real);
 }
 
 struct printer {
@@ -185,8 +187,8 @@ static bool print_string(struct printer *p, struct jinja_string s)
 
 static void print_float(struct printer *p, double real)
 {
-	char text[JINJA_FLOAT_BYTES];
-	const size_t size = jinja_float_repr(real, text);
+	char text[FLOAT_BYTES];
+	const size_t size = float_repr(real, text);
 
 	if (p->style && (isnan(real) || isinf(real)))
 		jinja_write_text(&p->w, isnan(real) ? "NaN" : real < 0 ? "-Infinity" : "Infinity");

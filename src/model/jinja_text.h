@@ -85,8 +85,4 @@ struct jinja_json_style {
 bool jinja_to_json(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_json_style *style, struct jinja_string *out) MUST_CHECK;
 
-/* Python's repr of a float into out; returns its size. */
-#define JINJA_FLOAT_BYTES 32
-size_t jinja_float_repr(double real, char out[JINJA_FLOAT_BYTES]);
-
 #endif

@@ -41,8 +41,9 @@ static enum err array_grow(
 	return ERR_NONE;
 }
 
-enum err source_builder_token(
-	struct source_builder *b, struct token_text text, int64_t id, struct err_info *info)
+/* ERR_INPUT when the id has a token already. */
+static enum err token_put(struct source_builder *b, struct token_text text, int64_t id,
+	struct err_info *info)
 {
 	void *array = b->tokens;
 	enum err code;
@@ -140,7 +141,7 @@ enum err source_builder_vocab(struct source_builder *b, const json_t *vocab, str
 		if (!json_is_integer(id))
 			return err_set(info, ERR_INPUT, "the id of \"%.64s\" is not an integer",
 				text.bytes);
-		code = source_builder_token(b, text, json_integer_value(id), info);
+		code = token_put(b, text, json_integer_value(id), info);
 	}
 	return code;
 }

@@ -23,9 +23,6 @@ struct source_builder {
 void source_builder_init(struct source_builder *b, enum pretokenize_rule rule);
 void source_builder_close(struct source_builder *b);
 
-/* ERR_INPUT when the id has a token already. */
-enum err source_builder_token(struct source_builder *b, struct token_text text, int64_t id,
-	struct err_info *info) MUST_CHECK;
 enum err source_builder_merge(
 	struct source_builder *b, struct tokenizer_merge merge, struct err_info *info) MUST_CHECK;
 /* One entry of added_tokens or added_tokens_decoder: {"content", "special", "lstrip", ...}. */

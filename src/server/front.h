@@ -181,8 +181,6 @@ void front_close(struct front *f);
 
 const struct route *route_find(const char *method, const char *path, bool *path_known,
 	struct buf *allow);
-/* What follows a prefix, or "". */
-const char *route_argument(const struct call *c);
 
 /* To the core; there is always room (wires.h). */
 void front_tell(struct front *f, const struct core_event *event);

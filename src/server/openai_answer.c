@@ -8,7 +8,8 @@
 
 #include "base/json.h"
 
-const char *openai_finish_name(enum record_finish finish)
+/* What clients know of rules.md 8. */
+static const char *finish_name(enum record_finish finish)
 {
 	switch (finish) {
 	case RECORD_FINISH_STOP:
@@ -88,7 +89,7 @@ void openai_chunk_finish(struct buf *out, const struct openai_answer *a, enum re
 {
 	chunk_open(out, a);
 	buf_printf(out, "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"%s\"}",
-		openai_finish_name(finish));
+		finish_name(finish));
 	chunk_close(out, a, usage_so_far);
 }
 
@@ -118,7 +119,7 @@ void openai_completion(struct buf *out, const struct openai_answer *a, const cha
 	buf_add_str(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
 	json_add_string(out, text, size);
 	buf_printf(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}],\"usage\":",
-		openai_finish_name(finish));
+		finish_name(finish));
 	add_usage(out, usage);
 	buf_add_char(out, '}');
 }

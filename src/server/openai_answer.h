@@ -27,10 +27,6 @@ struct openai_usage {
 	int64_t reasoning_tokens;
 };
 
-/* "stop", "length", ...: what clients know of rules.md 8; a cancelled answer ends as "stop" never,
- * but with an error. */
-const char *openai_finish_name(enum record_finish finish);
-
 /* Each of these appends one event, "data: {...}\n\n". */
 void openai_chunk_first(struct buf *out, const struct openai_answer *answer);
 void openai_chunk_text(struct buf *out, const struct openai_answer *answer, const char *text,

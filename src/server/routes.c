@@ -67,6 +67,14 @@ static void serve_models(struct call *c)
 	call_free(c);
 }
 
+/* What follows a prefix, or "". */
+static const char *route_argument(const struct call *c)
+{
+	const char *path = http_parse_path(http_request(c->conn));
+
+	return c->route->prefix ? path + strlen(c->route->path) + 1 : "";
+}
+
 static void serve_model(struct call *c)
 {
 	struct front *f = c->front;
@@ -125,11 +133,4 @@ const struct route *route_find(const char *method, const char *path, bool *path_
 			: "POST, OPTIONS");
 	}
 	return NULL;
-}
-
-const char *route_argument(const struct call *c)
-{
-	const char *path = http_parse_path(http_request(c->conn));
-
-	return c->route->prefix ? path + strlen(c->route->path) + 1 : "";
 }
