@@ -29,7 +29,6 @@ enum err {
 	ERR_BUSY,         /* held by another process */
 	ERR_IO,           /* disk, socket, peer */
 	ERR_MEMORY,
-	ERR_CANCELLED,
 };
 
 struct err_info {

@@ -364,5 +364,4 @@ void core_stats(const struct core *core, struct core_stats *out)
 	}
 	out->store_failing = core->store_failing;
 	out->draining = core->draining;
-	out->keys_exist = core->key_count > 0;
 }

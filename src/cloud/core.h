@@ -339,7 +339,7 @@ struct core_stats {
 	int64_t revenue_nano;           /* settled since start */
 	uint32_t waiting, running, parked;  /* requests, all models */
 	uint32_t pages_used, pages;
-	bool store_failing, draining, keys_exist;
+	bool store_failing, draining;
 };
 
 void core_stats(const struct core *core, struct core_stats *out);
