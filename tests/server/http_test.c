@@ -1,175 +1,13 @@
 /* tests/server/http_test.c - connections: one answer per request, limits that hold, and a client
- * that leaves is seen.
- *
- * Server and clients live in one thread and one loop; time is a variable.
- */
-#include "unit.h"
+ * that leaves is seen. Bodies are http_body_test.c's. */
+#include "http_house.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/mem.h"
-#include "base/units.h"
-#include "client.h"
-#include "server/http_conn.h"
-
-
-static int64_t now_ns;
-
-static int64_t now(void)
-{
-	return now_ns;
-}
-
-/* A server whose answers a test writes: by default every request is answered with its path. */
-struct house {
-	uv_loop_t loop;
-	struct http_server *server;
-	uint16_t port;
-	struct http_conn *held;     /* the request that is not answered at once: path "/hold" */
-	struct http_conn *asking;   /* its body is not allowed yet: path "/ask" */
-	uint32_t requests, gone, taken_when_gone, progress;
-	unsigned bad_status;
-	struct buf body;
-};
-
-static struct house house;
-
-static void on_request(void *context, struct http_conn *c)
-{
-	struct house *h = context;
-	const struct http_parse *p = http_request(c);
-	struct http_answer answer = {.status = 200, .content_type = "text/plain"};
-
-	h->requests++;
-	buf_clear(&h->body);
-	buf_add(&h->body, p->body.data, p->body.size);
-	if (strcmp(http_parse_path(p), "/hold") == 0) {
-		h->held = c;
-		return;
-	}
-	answer.body = http_parse_path(p);
-	answer.size = strlen(answer.body);
-	http_answer(c, &answer);
-}
-
-static void on_bad(void *context, struct http_conn *c, unsigned status, const char *problem)
-{
-	const struct http_answer answer = {.status = status, .content_type = "text/plain",
-		.body = problem,
-		.size = strlen(problem)};
-
-	((struct house *)context)->bad_status = status;
-	http_answer(c, &answer);
-}
-
-static void on_progress(void *context, struct http_conn *c)
-{
-	(void)c;
-	((struct house *)context)->progress++;
-}
-
-/* A body for "/ask" waits for the test, one for "/no" is not wanted. */
-static void on_head(void *context, struct http_conn *c)
-{
-	struct house *h = context;
-	const char *path = http_parse_path(http_request(c));
-
-	if (strcmp(path, "/ask") == 0)
-		h->asking = c;
-	else if (strcmp(path, "/no") == 0)
-		http_answer(c, &(struct http_answer){.status = 401, .content_type = "t",
-			.body = "no", .size = 2});
-	else
-		http_body_allow(c);
-}
-
-static void on_gone(void *context, struct http_conn *c)
-{
-	struct house *h = context;
-
-	h->gone++;
-	h->taken_when_gone = http_taken(c);
-	if (h->held == c)
-		h->held = NULL;
-}
-
-static void house_open(struct http_config config)
-{
-	const struct http_handlers handlers = {&house, on_request, on_bad, on_progress, on_gone,
-		on_head};
-	struct err_info info = {0};
-
-	memset(&house, 0, sizeof(house));
-	buf_init(&house.body, 1 << 20);
-	now_ns = 100 * NS_PER_S;
-	config.now = now;
-	uv_loop_init(&house.loop);
-	assert_int_equal(http_server_open(&house.server, &house.loop, &config, &handlers, &info),
-		0);
-	assert_int_equal(http_listen_tcp(house.server, "127.0.0.1", 0, &house.port, &info), 0);
-}
-
-static const struct http_config PLAIN = {
-	.connections_max = 100, .parse = {.header_bytes_max = 65536, .body_bytes_max = 1 << 20},
-	.bodies_bytes_max = 8 << 20, .unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S,
-	.body_idle_ns = 30 * NS_PER_S,
-	.body_ns = 30 * NS_PER_S, .body_rate_min = 32768, .keep_alive_ns = 75 * NS_PER_S,
-	.write_idle_ns = 30 * NS_PER_S,
-};
-
-static void run(void)
-{
-	for (int i = 0; i < 4; i++)
-		uv_run(&house.loop, UV_RUN_NOWAIT);
-}
-
-static void house_close(void)
-{
-	http_server_close(house.server);
-	uv_run(&house.loop, UV_RUN_DEFAULT);
-	http_server_free(house.server);
-	assert_int_equal(uv_loop_close(&house.loop), 0);
-	buf_free(&house.body);
-}
-
-static int client_open(void)
-{
-	const int fd = client_connect(house.port);
-
-	run();
-	return fd;
-}
-
-static void client_say(int fd, const char *bytes)
-{
-	assert_int_equal(send(fd, bytes, strlen(bytes), MSG_NOSIGNAL), strlen(bytes));
-	run();
-}
-
-/* What has come so far; "" when nothing did. *ended: the server closed. */
-static const char *client_hear(int fd, bool *ended)
-{
-	static char text[1 << 20];
-	size_t size = 0;
-	ssize_t got;
-
-	run();
-	while (size < sizeof(text) - 1 &&
-		(got = recv(fd, text + size, sizeof(text) - 1 - size, 0)) != 0) {
-		if (got < 0)
-			break;
-		size += (size_t)got;
-		run();
-	}
-	text[size] = '\0';
-	*ended = size < sizeof(text) - 1 && got == 0;
-	return text;
-}
 
 static void client_take(int fd)
 {
@@ -475,140 +313,6 @@ static void what_is_no_request_is_answered_and_closed(void **state)
 	house_close();
 }
 
-static void all_bodies_together_are_bounded(void **state)
-{
-	struct http_config config = PLAIN;
-	static char body[400001];
-	bool ended;
-
-	(void)state;
-	config.bodies_bytes_max = 1 << 20;
-	house_open(config);
-	int fds[4];
-	memset(body, 'x', sizeof(body) - 1);
-	for (int i = 0; i < 4; i++) {
-		fds[i] = client_open();
-		client_say(fds[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
-		client_say(fds[i], body);
-	}
-	assert_non_null(strstr(client_hear(fds[3], &ended), "HTTP/1.1 503 "));
-	for (int i = 0; i < 4; i++)
-		close(fds[i]);
-	run();
-	assert_int_equal(house.server->bodies_bytes, 0);
-	house_close();
-}
-
-/* Two bytes every eight seconds, as an attacker would; and 40 s of bytes at the lowest rate. */
-static void a_body_that_drips_ends_however_often_it_moves(void **state)
-{
-	static char block[40 * 1024];
-	bool ended;
-
-	(void)state;
-	house_open(PLAIN);
-	memset(block, 'x', sizeof(block) - 1);
-	const int drips = client_open(), slow = client_open();
-	client_say(drips, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
-	client_say(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
-	for (int i = 0; i < 4; i++) {
-		assert_string_equal(client_hear(drips, &ended), "");
-		client_say(drips, "xx");
-		client_say(slow, block);
-		now_ns += 8 * NS_PER_S;
-		http_sweep(house.server);
-	}
-	assert_non_null(strstr(client_hear(drips, &ended), "HTTP/1.1 408 "));
-	assert_true(ended);
-	assert_string_equal(client_hear(slow, &ended), "");
-	assert_false(ended);
-	close(drips);
-	close(slow);
-	run();
-	house_close();
-}
-
-static void a_body_is_not_read_before_it_is_allowed(void **state)
-{
-	static char block[30001];
-	bool ended;
-
-	(void)state;
-	house_open(PLAIN);
-	memset(block, 'x', sizeof(block) - 1);
-	const int fd = client_open();
-	client_say(fd, "POST /ask HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
-	assert_non_null(house.asking);
-	for (int i = 0; i < 10; i++)
-		client_say(fd, block);
-	assert_int_equal(house.asking->parse.body.size, 0);
-	assert_true(house.asking->ahead.size <= HTTP_READ_BYTES);
-	http_body_allow(house.asking);
-	const char *text = client_hear(fd, &ended);
-	assert_non_null(strstr(text, "200"));
-	assert_null(strstr(text, "Connection: close"));
-	assert_int_equal(house.body.size, 300000);
-	close(fd);
-	run();
-	house_close();
-}
-
-static void who_is_refused_for_the_header_sends_its_body_to_nobody(void **state)
-{
-	static char block[200001];
-	bool ended;
-
-	(void)state;
-	house_open(PLAIN);
-	memset(block, 'x', sizeof(block) - 1);
-	const int fd = client_open();
-	client_say(fd, "POST /no HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
-	client_say(fd, block);
-	const char *text = client_hear(fd, &ended);
-	assert_non_null(strstr(text, "HTTP/1.1 401 "));
-	assert_non_null(strstr(text, "Connection: close\r\n"));
-	assert_int_equal(house.requests, 0);
-	assert_int_equal(house.server->bodies_bytes, 0);
-	close(fd);
-	run();
-	house_close();
-}
-
-/* The time in which a crowd's slow bodies make room is short; quick ones stay. */
-static void a_body_that_dawdles_makes_room_when_there_is_none(void **state)
-{
-	struct http_config config = PLAIN;
-	static char block[100001];
-	bool ended;
-
-	(void)state;
-	config.bodies_bytes_max = 300 << 10;
-	house_open(config);
-	memset(block, 'x', sizeof(block) - 1);
-	const int slow = client_open(), next = client_open(), last = client_open();
-	client_say(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
-	client_say(slow, block);
-	now_ns += 3 * NS_PER_S;
-	client_say(next, "POST /next HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-	client_say(next, block);
-	assert_non_null(strstr(client_hear(next, &ended), "200"));
-	client_say(next, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n");
-	client_say(next, block);
-	assert_string_equal(client_hear(next, &ended), "");
-	client_say(last, "POST /last HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-	client_say(last, block);
-	assert_non_null(strstr(client_hear(last, &ended), "200"));
-	assert_non_null(strstr(client_hear(slow, &ended), "HTTP/1.1 503 "));
-	assert_string_equal(client_hear(next, &ended), "");
-	assert_false(ended);
-	close(slow);
-	close(next);
-	close(last);
-	run();
-	assert_int_equal(house.server->bodies_bytes, 0);
-	house_close();
-}
-
 static void a_client_that_asks_and_never_listens_does_not_fill_memory(void **state)
 {
 	struct http_config config = PLAIN;
@@ -635,23 +339,6 @@ static void a_client_that_asks_and_never_listens_does_not_fill_memory(void **sta
 	close(fd);
 	run();
 	buf_free(&request);
-	house_close();
-}
-
-static void a_waiting_client_is_told_to_continue(void **state)
-{
-	bool ended;
-
-	(void)state;
-	house_open(PLAIN);
-	const int fd = client_open();
-	client_say(fd, "POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: "
-		"3\r\n\r\n");
-	assert_string_equal(client_hear(fd, &ended), "HTTP/1.1 100 Continue\r\n\r\n");
-	client_say(fd, "abc");
-	assert_non_null(strstr(client_hear(fd, &ended), "/p"));
-	assert_string_equal(house.body.data, "abc");
-	close(fd);
 	house_close();
 }
 
@@ -1027,13 +714,7 @@ int main(void)
 		cmocka_unit_test(a_header_that_drips_is_cut_off_after_ten_seconds),
 		cmocka_unit_test(an_idle_connection_waits_longer_but_not_for_ever),
 		cmocka_unit_test(what_is_no_request_is_answered_and_closed),
-		cmocka_unit_test(all_bodies_together_are_bounded),
-		cmocka_unit_test(a_body_that_drips_ends_however_often_it_moves),
-		cmocka_unit_test(a_body_is_not_read_before_it_is_allowed),
-		cmocka_unit_test(who_is_refused_for_the_header_sends_its_body_to_nobody),
-		cmocka_unit_test(a_body_that_dawdles_makes_room_when_there_is_none),
 		cmocka_unit_test(a_client_that_asks_and_never_listens_does_not_fill_memory),
-		cmocka_unit_test(a_waiting_client_is_told_to_continue),
 		cmocka_unit_test(a_long_answer_leaves_no_memory_behind),
 		cmocka_unit_test(who_may_not_be_reached_by_others_listens_on_loopback_alone),
 		cmocka_unit_test(what_cannot_be_bound_does_not_listen),
