@@ -4,6 +4,8 @@
 
 #include "chip/cpu/vec.h"
 
+#define MEASURE_CHAINS 12   /* independent sums, to hide the latency of one */
+
 /* One run of memory, or four side by side; with and without prefetching. */
 uint64_t VEC_NAME(read_one)(const uint8_t *bytes, size_t size);
 uint64_t VEC_NAME(read_one_ahead)(const uint8_t *bytes, size_t size);

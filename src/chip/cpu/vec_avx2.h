@@ -201,4 +201,23 @@ VEC_INLINE void vec_add_f64(double *sums, vec v)
 	_mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
 }
 
+/* ---- bytes, only to be read ------------------------------------------------------------------ */
+
+typedef __m256i vec_bits;
+
+VEC_INLINE vec_bits vec_bits_zero(void)
+{
+	return _mm256_setzero_si256();
+}
+
+VEC_INLINE vec_bits vec_bits_load(const uint8_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+VEC_INLINE vec_bits vec_bits_xor(vec_bits a, vec_bits b)
+{
+	return _mm256_xor_si256(a, b);
+}
+
 #endif

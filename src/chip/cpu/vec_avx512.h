@@ -201,4 +201,23 @@ VEC_INLINE void vec_add_f64(double *sums, vec v)
 		_mm512_cvtps_pd(vec_high(v))));
 }
 
+/* ---- bytes, only to be read ------------------------------------------------------------------ */
+
+typedef __m512i vec_bits;
+
+VEC_INLINE vec_bits vec_bits_zero(void)
+{
+	return _mm512_setzero_si512();
+}
+
+VEC_INLINE vec_bits vec_bits_load(const uint8_t *p)
+{
+	return _mm512_loadu_si512(p);
+}
+
+VEC_INLINE vec_bits vec_bits_xor(vec_bits a, vec_bits b)
+{
+	return _mm512_xor_si512(a, b);
+}
+
 #endif
