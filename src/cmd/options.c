@@ -236,50 +236,90 @@ static bool config_value(const struct options *o, const char *path, const char *
 	return row_set_from(o, row, OPTION_FILE, where, kept);
 }
 
-/* A flat mapping of scalars and lists of scalars. */
+/* Where a config file is read: a flat mapping of scalars and lists of scalars. What is nested
+ * deeper is refused where it begins: libyaml takes longer for each level the more are open. */
+struct config_place {
+	const struct options *o;
+	const char *path;
+	bool in_mapping, in_list;
+	char key[NAME_MAX_BYTES];   /* "": a key comes next */
+};
+
+static bool config_wrong(const struct config_place *p)
+{
+	if (*p->key)
+		options_wrong(p->o, "%s: '%s' must be a value or a list of values", p->path, p->key);
+	else
+		options_wrong(p->o, "%s: must be lines of `name: value`", p->path);
+	return false;
+}
+
+static bool config_scalar(struct config_place *p, const char *text)
+{
+	if (!p->in_mapping)
+		return !*text || config_wrong(p);   /* an empty document */
+	if (!*p->key) {
+		snprintf(p->key, sizeof(p->key), "%s", text);
+		return true;
+	}
+	const bool good = config_value(p->o, p->path, p->key, text);
+
+	if (!p->in_list)
+		*p->key = '\0';
+	return good;
+}
+
+static bool config_event(struct config_place *p, const yaml_event_t *event)
+{
+	switch (event->type) {
+	case YAML_SCALAR_EVENT:
+		return config_scalar(p, (const char *)event->data.scalar.value);
+	case YAML_MAPPING_START_EVENT:
+		if (p->in_mapping)
+			return config_wrong(p);
+		return p->in_mapping = true;
+	case YAML_MAPPING_END_EVENT:
+		p->in_mapping = false;
+		return true;
+	case YAML_SEQUENCE_START_EVENT:
+		if (!*p->key || p->in_list)
+			return config_wrong(p);
+		return p->in_list = true;
+	case YAML_SEQUENCE_END_EVENT:
+		p->in_list = false;
+		*p->key = '\0';
+		return true;
+	case YAML_ALIAS_EVENT:
+		options_wrong(p->o, "%s: aliases are not supported", p->path);
+		return false;
+	case YAML_NO_EVENT:
+	case YAML_STREAM_START_EVENT:
+	case YAML_STREAM_END_EVENT:
+	case YAML_DOCUMENT_START_EVENT:
+	case YAML_DOCUMENT_END_EVENT:
+		break;
+	}
+	return true;
+}
+
 static bool config_events(const struct options *o, const char *path, yaml_parser_t *parser)
 {
-	char key[NAME_MAX_BYTES] = "";
-	bool in_list = false;
-	bool done = false;
+	struct config_place place = {.o = o, .path = path};
+	bool good = true, done = false;
 
-	while (!done) {
+	while (good && !done) {
 		yaml_event_t event;
-		bool good = true;
 
 		if (!yaml_parser_parse(parser, &event)) {
 			options_wrong(o, "%s: line %zu: %s", path, parser->problem_mark.line + 1,
 				parser->problem);
 			return false;
 		}
-		if (event.type == YAML_SCALAR_EVENT) {
-			const char *text = (const char *)event.data.scalar.value;
-
-			if (*key) {
-				good = config_value(o, path, key, text);
-				if (!in_list)
-					*key = '\0';
-			} else {
-				snprintf(key, sizeof(key), "%s", text);
-			}
-		} else if (event.type == YAML_SEQUENCE_START_EVENT) {
-			in_list = true;
-		} else if (event.type == YAML_SEQUENCE_END_EVENT) {
-			in_list = false;
-			*key = '\0';
-		} else if (event.type == YAML_MAPPING_START_EVENT && *key) {
-			options_wrong(o, "%s: '%s' must be a value or a list", path, key);
-			good = false;
-		} else if (event.type == YAML_ALIAS_EVENT) {
-			options_wrong(o, "%s: aliases are not supported", path);
-			good = false;
-		}
+		good = config_event(&place, &event);
 		done = event.type == YAML_STREAM_END_EVENT;
 		yaml_event_delete(&event);
-		if (!good)
-			return false;
 	}
-	return true;
+	return good;
 }
 
 static bool options_from_config(const struct options *o, const char *path)

@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+from program import POET
+
 
 def served_id(program, *arguments, env=(), config=None):
     """The model's id in the API of a server started so."""
@@ -61,6 +63,9 @@ def test_an_id_that_no_price_could_name_is_refused(program):
 @pytest.mark.parametrize("text, says", [
     ("nonsense: 1\n", "unknown setting 'nonsense'"), ("port: many\n", "port: 'many' is not a whole number from 0 to 65535"),
     ("port: [\n", "line 2"), ("port:\n  deep: 1\n", "'port' must be a value or a list"), ("a: &x 1\nb: *x\n", "unknown setting 'a'"),
+    ("stop", "must be lines of `name: value`"), ("- port: 1\n", "must be lines of `name: value`"),
+    ("{{a: 1}: 2}", "must be lines of `name: value`"), ("? [a]\n: 1\n", "must be lines of `name: value`"),
+    ("alias: [a, [b]]\n", "'alias' must be a value or a list of values"),
     ("config: other.yaml\n", "unknown setting 'config'"), ("\x00", "line 1"), ("json: true\n", "unknown setting 'json'"),
 ])
 def test_a_config_file_that_is_wrong_is_told_with_its_name(program, tmp_path, text, says):
@@ -68,6 +73,22 @@ def test_a_config_file_that_is_wrong_is_told_with_its_name(program, tmp_path, te
     path.write_text(text)
     told = program.wrong("serve", "--config", path)
     assert told.startswith(f"{path}: ") and says in told
+
+
+@pytest.mark.parametrize("text, says", [
+    ("[" * 10**6, "must be lines"), ("- " * 10**5 + "a\n", "must be lines"), ("? " * 10**5 + "a\n", "must be lines"),
+    ("alias: " + "[" * 10**6, "'alias' must be a value or a list of values"), ("{" * 10**6, "must be lines"),
+    ("".join(" " * depth + f"a{depth}:\n" for depth in range(5000)), "'a0' must be a value or a list of values"),
+], ids=["lists", "items", "keys", "a value", "mappings", "indents"])
+def test_a_config_file_is_flat_and_refused_at_its_second_level(program, tmp_path, text, says):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    assert says in program.wrong("serve", "--config", path)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}\n"])
+def test_an_empty_config_file_says_nothing(program, text):
+    assert served_id(program, config=text) == POET
 
 
 def test_a_config_file_that_is_not_there_is_named(program):
