@@ -5,8 +5,52 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "cloud/record.h"
 #include "cmd/cmd.h"
 #include "server/admin_link.h"
+
+/* ---- what is printed ------------------------------------------------------------------------- */
+
+/* A name in an old or foreign database may hold anything; each control becomes '?', as in
+ * errors. */
+static void text_make_printable(json_t *text)
+{
+	const char *from = json_string_value(text);
+	const size_t size = json_string_length(text);
+	struct buf out;
+	size_t length;
+
+	buf_init(&out, size);
+	for (size_t at = 0; at < size; at += length) {
+		uint32_t code_point = 0;
+
+		if (utf8_next(from + at, size - at, &length, &code_point) == UTF8_CHARACTER &&
+			!record_is_control(code_point))
+			buf_add(&out, from + at, length);
+		else
+			buf_add_char(&out, '?');
+	}
+	if (out.failed || json_string_setn(text, out.data ? out.data : "", out.size))
+		json_string_set(text, "");   /* no memory: better nothing than what it was */
+	buf_free(&out);
+}
+
+/* All texts of a row; lists print no keys of it. */
+static void row_make_printable(json_t *value)
+{
+	const char *key;
+	json_t *inner;
+	size_t i;
+
+	if (json_is_string(value))
+		text_make_printable(value);
+	json_object_foreach(value, key, inner)
+		row_make_printable(inner);
+	json_array_foreach(value, i, inner)
+		row_make_printable(inner);
+}
 
 struct answer {
 	json_t *rows;   /* of a list that is printed as JSON */
@@ -17,12 +61,14 @@ struct answer {
 
 static void answer_take(struct answer *a, json_t *row)
 {
-	if (!a->as_json)
+	if (!a->as_json) {
+		row_make_printable(row);
 		a->print(row);
-	else if (a->rows)
+	} else if (a->rows) {
 		json_array_append(a->rows, row);
-	else
+	} else {
 		a->exit_code = cmd_print_json(json_incref(row));
+	}
 }
 
 static void answer_line(void *context, const char *line)

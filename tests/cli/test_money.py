@@ -339,3 +339,16 @@ def test_a_database_that_is_damaged_is_told(used, program, damage):
 def test_a_name_cannot_write_to_the_terminal_of_who_lists_it(program, name):
     assert "control characters" in program.fails("price", "set", name, "--input", 1, "--output", 1)
     assert "control characters" in program.fails("key", "create", "local", "--name", name)
+
+
+@pytest.mark.parametrize("verb", ["key list", "price list", "usage list"])
+def test_nor_can_one_that_is_in_the_database_already(used, program, verb):
+    shutil.copytree(used.home, program.home)
+    name = "a\nb\x1b[31m\x7f\x9b\u2028春"
+    table, column = {"key list": ("api_key", "name"), "price list": ("price", "model"), "usage list": ("usage", "model")}[verb]
+    with contextlib.closing(sqlite3.connect(program.home + "/cloud.db")) as database, database:
+        assert database.execute(f"UPDATE {table} SET {column} = ?", [name]).rowcount > 0
+    rows = program.json(*verb.split())
+    assert [row["name" if "name" in row else "model"] for row in rows] == [name] * len(rows)
+    lines = program.ok(*verb.split()).splitlines()
+    assert len(lines) == len(rows) and all("a?b?[31m???春" in line for line in lines)
