@@ -178,6 +178,8 @@ static bool exec_turn(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_value variable = {.type = JINJA_LOOP, .loop = loop};
 
 	scope_unbind(scope);
+	if (!jinja_charge(r, 1))   /* the body may be empty */
+		return false;
 	if (r->t->loop_name != JINJA_NAME_NONE &&
 		!jinja_scope_set(r, scope, r->t->loop_name, &variable))
 		return false;

@@ -231,6 +231,8 @@ static void no_template_outruns_its_limits(void **state)
 	static const char *const hostile[] = {
 		"{% for a in range(99999) %}{% for b in range(99999) %}{% set c = a * b %}{% "
 		"endfor %}{% endfor %}",
+		"{% set many = range(99999) %}{% for a in many %}{% for b in many %}{% endfor %}{% "
+		"endfor %}",
 		"{% macro m(x) %}{{ m(x + 1) }}{% endmacro %}{{ m(0) }}",
 		"{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
 		"{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s "
