@@ -142,12 +142,12 @@ enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf 
 static enum err prompt_check(const struct answerer *a, enum err err, const struct token_list *list,
 	uint32_t *prompt_tokens, struct err_info *info)
 {
-	if (list->count >= a->context_max || (err == ERR_LIMIT && list->count == list->count_max))
+	*prompt_tokens = (uint32_t)list->count;
+	if (list->count >= a->context_max)
 		return err_set(info, ERR_LIMIT,
 			"the prompt does not fit into the context of %u tokens", a->context_max);
 	if (!err && list->count == 0)
 		return err_set(info, ERR_INPUT, "the prompt is empty");
-	*prompt_tokens = (uint32_t)list->count;
 	return err;
 }
 

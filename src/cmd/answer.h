@@ -49,7 +49,8 @@ enum err answerer_open(struct answerer *a, struct model *model,
 void answerer_close(struct answerer *a);
 
 /* A prompt into a->tokens: messages (an array of {role, content}) by the template, or a text as it
- * is. ERR_LIMIT when it does not leave room for one token of an answer. */
+ * is. ERR_LIMIT when it does not leave room for one token of an answer: then *prompt_tokens is the
+ * whole context, and after any other error less. */
 enum err answerer_prompt_chat(struct answerer *a, json_t *messages, uint32_t *prompt_tokens,
 	struct err_info *info)
 	MUST_CHECK;

@@ -179,10 +179,9 @@ static enum err chat_prompt(struct chat *c, uint32_t *prompt_tokens, struct err_
 
 	for (;;) {
 		*info = (struct err_info){0};
+		*prompt_tokens = 0;
 		err = answerer_prompt_chat(c->a, c->messages, prompt_tokens, info);
-		if (err ? err != ERR_LIMIT : *prompt_tokens <= prompt_max)
-			break;
-		if (!forget_oldest(c))
+		if (*prompt_tokens <= prompt_max || !forget_oldest(c))
 			break;
 		forgot = true;
 	}

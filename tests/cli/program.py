@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -19,6 +20,24 @@ QWEN3 = os.path.join(GOLDEN, "checkpoints", "qwen3-f32")     # random weights: s
 POET = "tongyun-poet"                                        # the model inside
 NANO = 10**9
 SECONDS_MAX = 60                                             # of anything that is waited for
+
+
+def checkpoint(folder, source=QWEN3, **changed):
+    """A copy of a checkpoint in folder; generation_config={...} are fields of its generation_config.json, None: the file
+    is not there."""
+    shutil.copytree(source, folder)
+    for name, fields in changed.items():
+        path = os.path.join(folder, name + ".json")
+        document = {}
+        if fields is None:
+            os.unlink(path)
+            continue
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**document, **fields}, file)
+    return str(folder)
 
 
 class Program:

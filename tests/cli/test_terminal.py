@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from program import QWEN3
+from program import QWEN3, checkpoint
 
 SPRING_RAIN = "写一首五言绝句，题为春雨"
 LOCALES = [{}, {"LANG": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "C.UTF-8"}]
@@ -205,6 +205,19 @@ def test_a_question_that_does_not_fit_is_told_and_forgotten(program):
         chat.say("/clear")
         assert "error: the prompt does not fit into the context of 64 tokens" in chat.say("春" * 100)
         assert stats(chat.say("hello")) == want
+
+
+def test_a_template_that_does_not_end_is_told_and_nothing_is_forgotten(program, tmp_path):
+    """It is no full context: the turns before it stay."""
+    model = checkpoint(tmp_path / "model", tokenizer_config={"chat_template": "{% for m in messages %}<|im_start|>"
+                       "{{ m.content }}{% if 'spin' in m.content %}{% for a in range(99999) %}{% for b in range(99999) %}"
+                       "{% endfor %}{% endfor %}{% endif %}{% endfor %}"})
+    with program.chat("run", model, "--stats", "--max-tokens", 1) as chat:
+        chat.prompt()
+        first, second = stats(chat.say("one"))[0], stats(chat.say("one"))[0]
+        assert "error: line 1: the template takes too many steps" in chat.say("spin")
+        assert stats(chat.say("one"))[0] > second > first
+    assert program.fails("run", model, "spin") == "line 1: the template takes too many steps"
 
 
 def test_a_raw_conversation_is_refused(program):
