@@ -117,6 +117,12 @@ class Cloud:
             time.sleep(0.01)
 
 
+def sanitized():
+    """Whether the server was built with AddressSanitizer; tests/unit.h has UNIT_SANITIZED for the same."""
+    with open(SIM, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 def read_all(s):
     parts = []
     while True:
