@@ -153,6 +153,45 @@ static void a_waiting_client_is_told_to_continue(void **state)
 	house_close();
 }
 
+/* Whoever took it holds its memory, however soon it is answered and however late its client
+ * left. */
+static void a_body_counts_for_as_long_as_somebody_has_it(void **state)
+{
+	static char body[100001];
+	struct http_body taken;
+	bool ended;
+
+	(void)state;
+	house_open(PLAIN);
+	memset(body, 'x', sizeof(body) - 1);
+	for (int leaves = 0; leaves < 2; leaves++) {
+		const int fd = client_open();
+
+		client_say(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+		client_say(fd, body);
+		assert_non_null(house.held);
+		http_body_take(house.held, &taken);
+		assert_int_equal(house.server->bodies_bytes, taken.bytes.capacity);
+		if (leaves) {
+			close(fd);
+			run();
+			assert_null(house.held);
+			assert_int_equal(house.server->bodies_bytes, taken.bytes.capacity);
+			http_body_release(house.server, &taken);
+		} else {
+			http_body_release(house.server, &taken);
+			assert_int_equal(house.server->bodies_bytes, 0);
+			http_answer(house.held, &(struct http_answer){.status = 204});
+			client_hear(fd, &ended);
+			close(fd);
+		}
+		assert_null(taken.bytes.data);
+		run();
+		assert_int_equal(house.server->bodies_bytes, 0);
+	}
+	house_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +201,7 @@ int main(void)
 		cmocka_unit_test(who_is_refused_for_the_header_sends_its_body_to_nobody),
 		cmocka_unit_test(a_body_that_dawdles_makes_room_when_there_is_none),
 		cmocka_unit_test(a_waiting_client_is_told_to_continue),
+		cmocka_unit_test(a_body_counts_for_as_long_as_somebody_has_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

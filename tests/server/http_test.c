@@ -593,44 +593,6 @@ static void draining_closes_the_idle_and_finishes_the_busy(void **state)
 	house_close();
 }
 
-/* Whoever took it holds its memory, however soon it is answered and however late its client left. */
-static void a_body_counts_for_as_long_as_somebody_has_it(void **state)
-{
-	static char body[100001];
-	struct http_body taken;
-	bool ended;
-
-	(void)state;
-	house_open(PLAIN);
-	memset(body, 'x', sizeof(body) - 1);
-	for (int leaves = 0; leaves < 2; leaves++) {
-		const int fd = client_open();
-
-		client_say(fd, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-		client_say(fd, body);
-		assert_non_null(house.held);
-		http_body_take(house.held, &taken);
-		assert_int_equal(house.server->bodies_bytes, taken.bytes.capacity);
-		if (leaves) {
-			close(fd);
-			run();
-			assert_null(house.held);
-			assert_int_equal(house.server->bodies_bytes, taken.bytes.capacity);
-			http_body_release(house.server, &taken);
-		} else {
-			http_body_release(house.server, &taken);
-			assert_int_equal(house.server->bodies_bytes, 0);
-			http_answer(house.held, &(struct http_answer){.status = 204});
-			client_hear(fd, &ended);
-			close(fd);
-		}
-		assert_null(taken.bytes.data);
-		run();
-		assert_int_equal(house.server->bodies_bytes, 0);
-	}
-	house_close();
-}
-
 static size_t kept_bytes(const struct http_conn *c)
 {
 	return c->parse.head.capacity + c->parse.path.capacity + c->parse.body.capacity +
@@ -724,7 +686,6 @@ int main(void)
 		cmocka_unit_test(without_descriptors_clients_are_turned_away_and_later_served),
 		cmocka_unit_test(a_flood_does_not_take_more_than_it_may),
 		cmocka_unit_test(draining_closes_the_idle_and_finishes_the_busy),
-		cmocka_unit_test(a_body_counts_for_as_long_as_somebody_has_it),
 		cmocka_unit_test(an_idle_connection_keeps_no_memory_of_its_requests),
 		cmocka_unit_test(a_secret_that_was_sent_is_in_no_buffer),
 	};
