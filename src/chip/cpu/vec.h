@@ -25,8 +25,13 @@
 #define VEC_UNROLL
 #else
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
-/* Loops of constant length over registers: unrolled whole, or the arrays would live in memory. */
-#if defined(__clang__)
+/* Loops of constant length over registers: unrolled whole, or the arrays would live in memory.
+ * Not so for a sanitizer, which would see the same check in each copy. */
+#if defined(CPU_VEC_ROLLED) && defined(__clang__)
+#define VEC_UNROLL _Pragma("clang loop unroll(disable)")
+#elif defined(CPU_VEC_ROLLED)
+#define VEC_UNROLL _Pragma("GCC unroll 1")
+#elif defined(__clang__)
 #define VEC_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define VEC_UNROLL _Pragma("GCC unroll 32")
