@@ -50,7 +50,14 @@ static bool filter_reverse(struct jinja_render *r, const struct jinja_value *v,
 	return jinja_slice(r, &list, bounds, out);
 }
 
-/* Attributes by name: "a.b" goes deeper, digits are an index. */
+/* What a step that finds nothing stands for; as in jinja2, none is as good as no default. */
+static void attribute_default(const struct jinja_value *instead, struct jinja_value *out)
+{
+	if (out->type == JINJA_UNDEFINED && instead && instead->type != JINJA_NONE)
+		*out = *instead;
+}
+
+/* An attribute by name; digits are an index. */
 static bool attribute_step(struct jinja_render *r, const struct jinja_value *object,
 	struct jinja_string name, struct jinja_value *out)
 {
@@ -66,14 +73,19 @@ static bool attribute_step(struct jinja_render *r, const struct jinja_value *obj
 	return jinja_item(r, object, &key, out);
 }
 
+/* "a.b" goes deeper, from the default if there is one and no "a". */
 static bool attribute_path(struct jinja_render *r, const struct jinja_value *object,
-	const struct jinja_value *path, struct jinja_value *out)
+	const struct jinja_value *path, const struct jinja_value *instead, struct jinja_value *out)
 {
 	const struct jinja_string dot = jinja_text(".");
 	struct jinja_string rest;
 
-	if (jinja_is_integral(path))
-		return jinja_item(r, object, path, out);
+	if (jinja_is_integral(path)) {
+		if (!jinja_item(r, object, path, out))
+			return false;
+		attribute_default(instead, out);
+		return true;
+	}
 	if (!jinja_want_string(r, "attribute", path, &rest))
 		return false;
 	*out = *object;
@@ -84,6 +96,7 @@ static bool attribute_path(struct jinja_render *r, const struct jinja_value *obj
 		if (!attribute_step(
 			    r, &from, jinja_cut(rest, 0, end == SIZE_MAX ? rest.size : end), out))
 			return false;
+		attribute_default(instead, out);
 		if (end == SIZE_MAX)
 			return true;
 		rest = jinja_cut(rest, end + 1, rest.size);
@@ -106,7 +119,8 @@ static bool filter_join(struct jinja_render *r, const struct jinja_value *v,
 		struct jinja_value item = jinja_at(&list, i);
 		const struct jinja_value whole = item;
 
-		if (values[1].type != JINJA_NONE && !attribute_path(r, &whole, &values[1], &item))
+		if (values[1].type != JINJA_NONE &&
+			!attribute_path(r, &whole, &values[1], NULL, &item))
 			return false;
 		if ((i > 0 && !jinja_builder_add(r, &b, separator)) || !jinja_charge(r, 1) ||
 			!jinja_to_string(r, &item, &text) || !jinja_builder_add(r, &b, text))
@@ -141,7 +155,7 @@ static bool map_attribute(struct jinja_render *r, const struct jinja_value *list
 	const struct jinja_args *args, struct jinja_value *items)
 {
 	static const char *const names[] = {"attribute", "default"};
-	struct jinja_value values[] = {jinja_none(), jinja_undefined(NULL, 0, NULL)};
+	struct jinja_value values[] = {jinja_none(), jinja_none()};
 	const struct jinja_args named = {.named = args->named, .named_count = args->named_count};
 
 	if (!jinja_bind(r, "map", &named, names, 2, 1, values))
@@ -149,10 +163,9 @@ static bool map_attribute(struct jinja_render *r, const struct jinja_value *list
 	for (size_t i = 0; i < list->list.count; i++) {
 		const struct jinja_value item = jinja_at(list, i);
 
-		if (!jinja_charge(r, 1) || !attribute_path(r, &item, &values[0], &items[i]))
+		if (!jinja_charge(r, 1) ||
+			!attribute_path(r, &item, &values[0], &values[1], &items[i]))
 			return false;
-		if (items[i].type == JINJA_UNDEFINED && values[1].type != JINJA_UNDEFINED)
-			items[i] = values[1];
 	}
 	return true;
 }
@@ -239,7 +252,8 @@ static bool select_items(struct jinja_render *r, const struct jinja_value *v,
 		bool passed = false;
 
 		if (!jinja_charge(r, 1) ||
-			(by_attribute && !attribute_path(r, &item, &args->values[0], &tested)) ||
+			(by_attribute &&
+				!attribute_path(r, &item, &args->values[0], NULL, &tested)) ||
 			!passes(r, &tested, &test_args, &passed))
 			return false;
 		if (passed == wanted)
@@ -295,7 +309,7 @@ static bool make_keys(struct jinja_render *r, const struct jinja_value *list,
 		out[i].item = jinja_at(list, i);
 		out[i].key = out[i].item;
 		if (attribute->type != JINJA_NONE &&
-			!attribute_path(r, &out[i].item, attribute, &out[i].key))
+			!attribute_path(r, &out[i].item, attribute, NULL, &out[i].key))
 			return false;
 		if (!jinja_charge(r, 1) || !fold_key(r, case_sensitive, &out[i].key))
 			return false;
@@ -476,7 +490,7 @@ static bool filter_sum(struct jinja_render *r, const struct jinja_value *v,
 
 		if (!jinja_charge(r, 1) ||
 			(values[0].type != JINJA_NONE &&
-				!attribute_path(r, &whole, &values[0], &item)) ||
+				!attribute_path(r, &whole, &values[0], NULL, &item)) ||
 			!jinja_add(r, out, &item, out))
 			return false;
 	}

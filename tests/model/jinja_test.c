@@ -136,6 +136,9 @@ static void corners_are_as_in_jinja2(void **state)
 		{"{{ {'a': 1}.items is callable }}", "True"},
 		{"{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}{{ m(a=2) }}", "2"},
 		{"{{-1}}{{ - 1 }}", "1-1"},
+		{"{{ [{}, {'a': [2]}]|map(attribute='a.0', default='xy')|list }}", "['x', 2]"},
+		{"{{ [[1], []]|map(attribute=0, default=7)|list }}", "[1, 7]"},
+		{"{{ [{}]|map(attribute='a', default=none)|join }}|", "|"},
 		{"{{ ['a', 'B']|sort }}{{ ['b', 'A', 'a']|unique|list }}", "['a', 'B']['b', 'A']"}};
 
 	(void)state;
