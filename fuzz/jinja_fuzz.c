@@ -19,9 +19,11 @@ static const char CONTEXT[] = "{\"messages\":[{\"role\":\"system\",\"content\":\
 			      "kind.\"},{\"role\":\"user\",\"content\":\"\\u4f60 <|im_end|>\"},"
 			      "{\"role\":\"assistant\",\"content\":\"<think>a</"
 			      "think>b\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
-			      "\"arguments\":{\"a\":[1,2.5,null,true]}}}]},{\"role\":\"tool\","
+			      "\"arguments\":{\"a\":[1,2.5,null,true],\"b\":[1]}}}]},{\"role\":\"tool\","
 			      "\"content\":\"4\"}],\"tools\":[{\"type\":\"function\"}],"
-			      "\"s\":\"Hello\",\"n\":3,\"l\":[1,2,3],\"d\":{\"a\":1,\"items\":2}}";
+			      "\"s\":\"Hello\",\"n\":3,\"l\":[1,2,3,4],\"d\":{\"b\":1,\"a\":\"two\",\"items\":9},"
+			      "\"u\":\"<\\u4f60>\",\"words\":[\"two\",\"One\"],\"nil\":null,\"t\":true,"
+			      "\"no\":false,\"f\":2.5,\"e\":[]}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
