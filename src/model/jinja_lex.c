@@ -11,7 +11,8 @@
 #include "model/unicode.h"
 
 /* Sets the error with the present line before it and returns code. */
-static enum err PRINTF_LIKE(3, 4) fail(struct jinja_lexer *l, enum err code, const char *format, ...)
+static enum err PRINTF_LIKE(3, 4)
+fail(struct jinja_lexer *l, enum err code, const char *format, ...)
 {
 	char text[ERR_TEXT_MAX];
 	va_list arguments;

@@ -2,13 +2,14 @@
  * does between the core's answers. The states are in front.h; what is charged, and when, is the
  * core's (cloud/core.h).
  */
+#include "server/chat.h"
+
 #include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/prng.h"
 #include "model/tokenizer.h"
-#include "server/front.h"
 #include "server/prompt.h"
 
 /* ---- to the core ----------------------------------------------------------------------------- */
@@ -19,7 +20,7 @@ static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t to
 
 	event.u.progress.handle = c->handle;
 	event.u.progress.tokens = tokens;
-	event.u.progress.failed = kind == CORE_CANCEL && c->lost;
+	event.u.progress.failed = kind == CORE_CANCEL && c->chat->lost;
 	front_tell(c->front, &event);
 }
 
@@ -36,7 +37,7 @@ static uint32_t tokens_taken(struct call *c)
 {
 	if (!c->streaming)
 		return 0;
-	return http_all_taken(c->conn) ? c->tokens_chunked : http_taken(c->conn);
+	return http_all_taken(c->conn) ? c->chat->tokens_chunked : http_taken(c->conn);
 }
 
 /* What changed since the core was last told: written, stalled or moving again. */
@@ -47,22 +48,22 @@ static void tell_taken(struct call *c)
 	const uint64_t bytes = http_taken_bytes(c->conn);
 
 	if (ring_room(c->front->wires->events) <= c->front->wires->reserved) {
-		c->late = true;
+		c->chat->late = true;
 		front_late(c->front);
 		return;
 	}
-	c->late = false;
-	if (tokens > c->tokens_told) {
-		c->tokens_told = tokens;
+	c->chat->late = false;
+	if (tokens > c->chat->tokens_told) {
+		c->chat->tokens_told = tokens;
 		tell_progress(c, CORE_WRITTEN, tokens);
 	}
-	if (full && (!c->stalled || bytes > c->taken_bytes_told))
+	if (full && (!c->chat->stalled || bytes > c->chat->taken_bytes_told))
 		tell_progress(c, CORE_STALL, 0);
-	else if (!full && c->stalled)
+	else if (!full && c->chat->stalled)
 		tell_progress(c, CORE_RESUME, 0);
-	c->stalled = full;
-	c->taken_bytes_told = bytes;
-	if (c->state == CALL_FLUSHING && tokens == c->tokens_seen) {
+	c->chat->stalled = full;
+	c->chat->taken_bytes_told = bytes;
+	if (c->state == CALL_FLUSHING && tokens == c->chat->tokens_seen) {
 		c->state = CALL_ENDING;
 		tell_progress(c, CORE_FLUSHED, tokens);
 	}
@@ -76,7 +77,7 @@ void chat_progress(struct call *c)
 
 void chat_tell_late(struct call *c)
 {
-	c->late = false;
+	c->chat->late = false;
 	if (c->conn)
 		chat_progress(c);
 }
@@ -106,11 +107,11 @@ static void body_read(uv_work_t *work)
 {
 	struct call *c = work->data;
 	struct front *f = c->front;
-	const struct buf *body = &c->body.bytes;
+	const struct buf *body = &c->chat->body.bytes;
 
-	c->body_ok = openai_chat_parse(&c->chat, body->data ? body->data : "", body->size,
-		f->models, f->config->model_count, &f->trees, &c->error);
-	buf_free(&c->body.bytes);
+	c->chat->body_ok = openai_chat_parse(&c->chat->asked, body->data ? body->data : "",
+		body->size, f->models, f->config->model_count, &f->trees, &c->chat->error);
+	buf_free(&c->chat->body.bytes);
 }
 
 static void body_was_read(uv_work_t *work, int status)
@@ -120,44 +121,51 @@ static void body_was_read(uv_work_t *work, int status)
 
 	(void)status;
 	c->in_work = false;
-	http_body_release(c->front->http, &c->body);
-	if (!c->conn || !c->body_ok) {
+	http_body_release(c->front->http, &c->chat->body);
+	if (!c->conn || !c->chat->body_ok) {
 		if (c->conn)
-			call_fail(c, &c->error);
+			call_fail(c, &c->chat->error);
 		call_free(c);
 		return;
 	}
 	c->state = CALL_ASKED;
 	event.u.ask.handle = c->handle;
-	event.u.ask.model = c->chat.model;
+	event.u.ask.model = c->chat->asked.model;
 	event.u.ask.request = c->id;
 	event.u.ask.caller = c->caller;
 	front_tell(c->front, &event);
+}
+
+void chat_init(struct call *c)
+{
+	*c->chat = (struct chat){0};
+	buf_init(&c->chat->text, FRONT_ANSWER_BYTES_MAX);
+	buf_init(&c->chat->whole, FRONT_ANSWER_BYTES_MAX);
 }
 
 void chat_serve(struct call *c)
 {
 	assert(c->state == CALL_AUTHORISING);
 	c->state = CALL_READING;
-	http_body_take(c->conn, &c->body);
-	c->body_bytes = c->body.bytes.size;
-	call_work(c, c->body_bytes, body_read, body_was_read);
+	http_body_take(c->conn, &c->chat->body);
+	c->chat->body_bytes = c->chat->body.bytes.size;
+	call_work(c, c->chat->body_bytes, body_read, body_was_read);
 }
 
 /* ---- the prompt ------------------------------------------------------------------------------ */
 
 static bool stops_copy(struct call *c)
 {
-	struct request *r = &c->request;
+	struct request *r = &c->chat->request;
 
-	for (uint32_t i = 0; i < c->chat.stop_count; i++) {
-		r->stops[i] = c->chat.stops[i];
-		r->stops[i].text = arena_strndup(&r->arena, c->chat.stops[i].text,
-			c->chat.stops[i].size);
+	for (uint32_t i = 0; i < c->chat->asked.stop_count; i++) {
+		r->stops[i] = c->chat->asked.stops[i];
+		r->stops[i].text = arena_strndup(&r->arena, c->chat->asked.stops[i].text,
+			c->chat->asked.stops[i].size);
 		if (!r->stops[i].text)
 			return false;
 	}
-	r->stop_count = c->chat.stop_count;
+	r->stop_count = c->chat->asked.stop_count;
 	return true;
 }
 
@@ -174,43 +182,44 @@ static void eos_set(struct request *r, const struct server_model *model)
 /* Room is what the prompt leaves (rules.md 3). */
 static bool request_fill(struct call *c, const struct server_model *model)
 {
-	struct request *r = &c->request;
-	const uint32_t room = c->context_max - r->prompt_tokens;
+	struct request *r = &c->chat->request;
+	const uint32_t room = c->chat->context_max - r->prompt_tokens;
 
 	r->handle = c->handle;
-	r->model = c->chat.model;
-	r->answer_tokens_max = c->chat.max_tokens >= 0 && c->chat.max_tokens < room
-		? (uint32_t)c->chat.max_tokens : room;
-	r->answer_tokens_min = c->chat.min_tokens < r->answer_tokens_max
-		? (uint32_t)c->chat.min_tokens : r->answer_tokens_max;
-	r->ignore_eos = c->chat.ignore_eos;
-	r->sampling = c->chat.sampling;
-	if (!c->chat.seed_given)
+	r->model = c->chat->asked.model;
+	r->answer_tokens_max = c->chat->asked.max_tokens >= 0 && c->chat->asked.max_tokens < room
+		? (uint32_t)c->chat->asked.max_tokens : room;
+	r->answer_tokens_min = c->chat->asked.min_tokens < r->answer_tokens_max
+		? (uint32_t)c->chat->asked.min_tokens : r->answer_tokens_max;
+	r->ignore_eos = c->chat->asked.ignore_eos;
+	r->sampling = c->chat->asked.sampling;
+	if (!c->chat->asked.seed_given)
 		prng_system(&r->sampling.seed, sizeof(r->sampling.seed));
 	eos_set(r, model);
 	r->answer = arena_array(&r->arena, r->answer_tokens_max, sizeof(*r->answer));
-	c->detokenise = arena_alloc(&r->arena, sizeof(*c->detokenise));
-	if (!r->answer || !c->detokenise || !stops_copy(c))
+	c->chat->detokenise = arena_alloc(&r->arena, sizeof(*c->chat->detokenise));
+	if (!r->answer || !c->chat->detokenise || !stops_copy(c))
 		return false;
-	detokenise_init(c->detokenise, r->stops, r->stop_count, r->answer_tokens_min);
+	detokenise_init(c->chat->detokenise, r->stops, r->stop_count, r->answer_tokens_min);
 	return true;
 }
 
 static void prompt_count(uv_work_t *work)
 {
 	struct call *c = work->data;
-	const struct server_model *model = &c->front->config->models[c->chat.model];
+	const struct server_model *model = &c->front->config->models[c->chat->asked.model];
 	struct prompt prompt = {0};
 
-	c->body_ok = prompt_make(&prompt, model, &c->chat, c->context_max, &c->request.arena,
-		&c->error);
-	if (c->body_ok) {
-		c->request.prompt = prompt.tokens;
-		c->request.prompt_tokens = prompt.count;
-		c->body_ok = request_fill(c, model) || openai_error_no_memory(&c->error);
+	c->chat->body_ok = prompt_make(&prompt, model, &c->chat->asked, c->chat->context_max,
+		&c->chat->request.arena, &c->chat->error);
+	if (c->chat->body_ok) {
+		c->chat->request.prompt = prompt.tokens;
+		c->chat->request.prompt_tokens = prompt.count;
+		c->chat->body_ok = request_fill(c, model) ||
+			openai_error_no_memory(&c->chat->error);
 	}
 	/* the tree may be large: it goes where it may take its time */
-	openai_chat_forget(&c->chat);
+	openai_chat_forget(&c->chat->asked);
 }
 
 static void prompt_was_counted(uv_work_t *work, int status)
@@ -220,22 +229,22 @@ static void prompt_was_counted(uv_work_t *work, int status)
 
 	(void)status;
 	c->in_work = false;
-	if (c->cut && c->body_ok) {
-		c->body_ok = false;
-		openai_error_refusal(&c->error, CORE_REFUSE_DRAINING, 0);
+	if (c->chat->cut && c->chat->body_ok) {
+		c->chat->body_ok = false;
+		openai_error_refusal(&c->chat->error, CORE_REFUSE_DRAINING, 0);
 	}
-	if (!c->conn || !c->body_ok) {
+	if (!c->conn || !c->chat->body_ok) {
 		if (c->conn)
-			call_fail(c, &c->error);
+			call_fail(c, &c->chat->error);
 		tell_cancel(c, 0);
 		return;
 	}
 	c->state = CALL_ARRIVED;
-	c->front->table->by_handle[c->handle] = &c->request;
+	c->front->table->by_handle[c->handle] = &c->chat->request;
 	event.u.arrive.handle = c->handle;
-	event.u.arrive.prompt_tokens = c->request.prompt_tokens;
-	event.u.arrive.answer_tokens_max = c->request.answer_tokens_max;
-	event.u.arrive.open_ended = c->chat.max_tokens < 0;
+	event.u.arrive.prompt_tokens = c->chat->request.prompt_tokens;
+	event.u.arrive.answer_tokens_max = c->chat->request.answer_tokens_max;
+	event.u.arrive.open_ended = c->chat->asked.max_tokens < 0;
 	front_tell(c->front, &event);
 }
 
@@ -244,17 +253,17 @@ static void admitted(struct call *c, const struct core_action *action)
 	if (c->state == CALL_ENDING)
 		return;  /* the client left meanwhile; END will come */
 	c->state = CALL_COUNTING;
-	c->context_max = action->u.admit.context_max;
-	arena_init_pooled(&c->request.arena, c->front->pool, SIZE_MAX / 2);
-	call_work(c, c->body_bytes, prompt_count, prompt_was_counted);
+	c->chat->context_max = action->u.admit.context_max;
+	arena_init_pooled(&c->chat->request.arena, c->front->pool, SIZE_MAX / 2);
+	call_work(c, c->chat->body_bytes, prompt_count, prompt_was_counted);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 static struct openai_usage usage_so_far(const struct call *c)
 {
-	return (struct openai_usage){.prompt_tokens = c->request.prompt_tokens,
-		.completion_tokens = c->tokens_out};
+	return (struct openai_usage){.prompt_tokens = c->chat->request.prompt_tokens,
+		.completion_tokens = c->chat->tokens_out};
 }
 
 static void accepted(struct call *c)
@@ -262,11 +271,11 @@ static void accepted(struct call *c)
 	if (c->state == CALL_ENDING)
 		return;
 	c->state = CALL_RUNNING;
-	c->answer = (struct openai_answer){
+	c->chat->answer = (struct openai_answer){
 		.request_id = c->request_id,
-		.model = c->front->models[c->chat.model].id,
+		.model = c->front->models[c->chat->asked.model].id,
 		.created_s = clock_wall_ns() / NS_PER_S,
-		.with_usage = c->chat.include_usage,
+		.with_usage = c->chat->asked.include_usage,
 	};
 }
 
@@ -285,7 +294,7 @@ static bool stream_ready(struct call *c)
 	metrics_answer(&f->metrics, c->route->path, http_parse_method(http_request(c->conn)), 200);
 	http_stream_open(c->conn, &(struct http_answer){.status = 200,
 		.content_type = "text/event-stream; charset=utf-8", .headers = f->headers.data});
-	openai_chunk_first(&f->out, &c->answer);
+	openai_chunk_first(&f->out, &c->chat->answer);
 	return c->conn != NULL;
 }
 
@@ -294,11 +303,11 @@ static void delta_measure(struct call *c, uint32_t tokens)
 	struct metrics *m = &c->front->metrics;
 	const int64_t now_ns = clock_monotonic_ns();
 
-	if (c->delta_ns == 0)
+	if (c->chat->delta_ns == 0)
 		histogram_add(&m->first_token, now_ns - c->started_ns, 1);
 	else
-		histogram_add(&m->inter_token, (now_ns - c->delta_ns) / tokens, tokens);
-	c->delta_ns = now_ns;
+		histogram_add(&m->inter_token, (now_ns - c->chat->delta_ns) / tokens, tokens);
+	c->chat->delta_ns = now_ns;
 }
 
 /* One chunk for everything that may go out now. Tokens without text wait for company; at the end
@@ -313,31 +322,34 @@ static bool delta_stream(struct call *c, const struct buf *text, uint32_t tokens
 	if (!stream_ready(c))
 		return true;
 	if (tokens > 0)
-		openai_chunk_text(&f->out, &c->answer, text->data ? text->data : "", text->size,
-			c->chat.usage_in_each_chunk ? &usage : NULL);
+		openai_chunk_text(&f->out, &c->chat->answer, text->data ? text->data : "",
+			text->size, c->chat->asked.usage_in_each_chunk ? &usage : NULL);
 	if (f->out.failed)
 		return false;
 	if (f->out.size > 0)
-		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
-	c->tokens_chunked = c->tokens_out;
+		http_stream_write(c->conn, f->out.data, f->out.size, c->chat->tokens_out);
+	c->chat->tokens_chunked = c->chat->tokens_out;
 	return true;
 }
 
 /* Tokens up to answer_tokens become text. */
 static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 {
-	const struct tokenizer *tokenizer = c->front->config->models[c->request.model].tokenizer;
+	const struct tokenizer *tokenizer =
+		c->front->config->models[c->chat->request.model].tokenizer;
 	uint32_t tokens = 0;
 
-	assert(answer_tokens >= c->tokens_seen && answer_tokens <= c->request.answer_tokens_max);
-	for (; c->tokens_seen < answer_tokens; c->tokens_seen++) {
-		const uint32_t id = c->request.answer[c->tokens_seen];
+	assert(answer_tokens >= c->chat->tokens_seen &&
+		answer_tokens <= c->chat->request.answer_tokens_max);
+	for (; c->chat->tokens_seen < answer_tokens; c->chat->tokens_seen++) {
+		const uint32_t id = c->chat->request.answer[c->chat->tokens_seen];
 		const struct token_text piece = tokenizer_answer_text(tokenizer, id);
 
-		tokens += detokenise_add(c->detokenise, piece.bytes, piece.size, &c->front->delta);
+		tokens += detokenise_add(c->chat->detokenise, piece.bytes, piece.size,
+			&c->front->delta);
 	}
 	if (last)
-		tokens += detokenise_end(c->detokenise, &c->front->delta);
+		tokens += detokenise_end(c->chat->detokenise, &c->front->delta);
 	return tokens;
 }
 
@@ -357,7 +369,7 @@ static void unsent_forget(struct call *c)
 /* Text found no memory: the answer ends here and costs nothing. */
 static void answer_lost(struct call *c)
 {
-	c->lost = true;
+	c->chat->lost = true;
 	tell_cancel(c, tokens_taken(c));
 	unsent_forget(c);
 }
@@ -370,14 +382,14 @@ static bool deltas_write(struct call *c, uint32_t answer_tokens, bool last)
 	buf_clear(&f->delta);
 	const uint32_t tokens = tokens_read(c, answer_tokens, last);
 	bool whole = !f->delta.failed;
-	c->tokens_out += tokens;
+	c->chat->tokens_out += tokens;
 	if (tokens > 0)
 		delta_measure(c, tokens);
-	if (!c->chat.stream)
-		buf_add(&c->text, f->delta.data, f->delta.size);
+	if (!c->chat->asked.stream)
+		buf_add(&c->chat->text, f->delta.data, f->delta.size);
 	else if (whole && (f->delta.size > 0 || last))
-		whole = delta_stream(c, &f->delta, c->tokens_out - c->tokens_chunked);
-	if (c->conn && (!whole || c->text.failed))
+		whole = delta_stream(c, &f->delta, c->chat->tokens_out - c->chat->tokens_chunked);
+	if (c->conn && (!whole || c->chat->text.failed))
 		answer_lost(c);
 	return c->state == CALL_RUNNING;
 }
@@ -386,8 +398,16 @@ static void delivered(struct call *c, uint32_t answer_tokens)
 {
 	if (c->state != CALL_RUNNING)
 		return;  /* crossed with a client that left */
-	if (deltas_write(c, answer_tokens, false) && c->chat.stream)
+	if (deltas_write(c, answer_tokens, false) && c->chat->asked.stream)
 		tell_taken(c);
+}
+
+static void whole_make(struct call *c, enum record_finish finish, const struct openai_usage *usage)
+{
+	const struct buf *text = &c->chat->text;
+
+	openai_completion(&c->chat->whole, &c->chat->answer, text->data ? text->data : "",
+		text->size, finish, usage);
 }
 
 /* The numbers come with END, when it is too late to fail: it is charged then. */
@@ -396,17 +416,16 @@ static bool whole_reserve(struct call *c)
 	static const int64_t most = INT64_MAX / 2;
 	static const struct openai_usage longest = {most, most, most, most};
 
-	openai_completion(&c->whole, &c->answer, c->text.data ? c->text.data : "", c->text.size,
-		RECORD_FINISH_TOOL_CALLS, &longest);
-	return !c->whole.failed;
+	whole_make(c, RECORD_FINISH_TOOL_CALLS, &longest);
+	return !c->chat->whole.failed;
 }
 
 static void answered(struct call *c, uint32_t answer_tokens)
 {
 	if (c->state != CALL_RUNNING || !deltas_write(c, answer_tokens, true))
 		return;
-	assert(c->tokens_out == answer_tokens);
-	if (c->chat.stream) {
+	assert(c->chat->tokens_out == answer_tokens);
+	if (c->chat->asked.stream) {
 		c->state = CALL_FLUSHING;
 		tell_taken(c);
 	} else if (!whole_reserve(c)) {
@@ -431,7 +450,7 @@ static void fault_of_end(const struct call *c, const struct core_action *action,
 	if (action->u.end.store_failed)
 		openai_error_set(error, OPENAI_INTERNAL, NULL,
 			"The usage of this request could not be recorded. It was not charged.");
-	else if (c->lost)
+	else if (c->chat->lost)
 		openai_error_set(error, OPENAI_INTERNAL, NULL,
 			"No memory was left for the rest of this answer. It was not charged.");
 }
@@ -453,17 +472,17 @@ static void stream_finish(struct call *c, const struct core_action *action,
 	if (end_is_good(action)) {
 		if (!stream_ready(c))
 			return;
-		openai_chunk_finish(&f->out, &c->answer, action->u.end.finish,
-			c->chat.usage_in_each_chunk ? usage : NULL);
-		if (c->chat.include_usage)
-			openai_chunk_usage(&f->out, &c->answer, usage);
+		openai_chunk_finish(&f->out, &c->chat->answer, action->u.end.finish,
+			c->chat->asked.usage_in_each_chunk ? usage : NULL);
+		if (c->chat->asked.include_usage)
+			openai_chunk_usage(&f->out, &c->chat->answer, usage);
 		openai_chunk_done(&f->out);
 	} else {
 		fault_of_end(c, action, &error);
 		openai_chunk_error(&f->out, &error);
 	}
 	if (!f->out.failed)
-		http_stream_write(c->conn, f->out.data, f->out.size, c->tokens_out);
+		http_stream_write(c->conn, f->out.data, f->out.size, c->chat->tokens_out);
 	if (!c->conn)
 		return;
 	struct http_conn *conn = c->conn;
@@ -485,10 +504,9 @@ static void whole_finish(struct call *c, const struct core_action *action,
 		call_fail(c, &error);
 		return;
 	}
-	buf_clear(&c->whole);
-	openai_completion(&c->whole, &c->answer, c->text.data ? c->text.data : "", c->text.size,
-		action->u.end.finish, usage);
-	call_answer(c, 200, "application/json", &c->whole);
+	buf_clear(&c->chat->whole);
+	whole_make(c, action->u.end.finish, usage);
+	call_answer(c, 200, "application/json", &c->chat->whole);
 }
 
 static void ended(struct call *c, const struct core_action *action)
@@ -503,7 +521,7 @@ static void ended(struct call *c, const struct core_action *action)
 	c->state = CALL_ENDING;
 	if (c->conn) {
 		histogram_add(&c->front->metrics.whole, clock_monotonic_ns() - c->started_ns, 1);
-		if (c->chat.stream && (c->streaming || end_is_good(action)))
+		if (c->chat->asked.stream && (c->streaming || end_is_good(action)))
 			stream_finish(c, action, &usage);
 		else
 			whole_finish(c, action, &usage);
@@ -526,7 +544,7 @@ static void refused(struct call *c, const struct core_action *action)
 /* This side ends it: nothing more is written, and what was written is charged. */
 static void cut(struct call *c)
 {
-	c->cut = true;
+	c->chat->cut = true;
 	if (c->state < CALL_ASKED || c->state >= CALL_ENDING || c->in_work)
 		return;
 	tell_cancel(c, c->conn ? tokens_taken(c) : 0);
@@ -568,14 +586,13 @@ void chat_action(struct call *c, const struct core_action *action)
 
 void chat_free(struct call *c)
 {
-	if (c->handle < c->front->requests_max)
-		c->front->table->by_handle[c->handle] = NULL;
-	assert(c->body.counted == 0);
-	openai_chat_free(&c->chat);
-	buf_free(&c->text);
-	buf_free(&c->whole);
-	if (c->request.arena.chunk_bytes > 0)
-		arena_reset(&c->request.arena);
-	c->request = (struct request){0};
-	c->detokenise = NULL;
+	c->front->table->by_handle[c->handle] = NULL;
+	assert(c->chat->body.counted == 0);
+	openai_chat_free(&c->chat->asked);
+	buf_free(&c->chat->text);
+	buf_free(&c->chat->whole);
+	if (c->chat->request.arena.chunk_bytes > 0)
+		arena_reset(&c->chat->request.arena);
+	c->chat->request = (struct request){0};
+	c->chat->detokenise = NULL;
 }

@@ -10,13 +10,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/admin.h"
+#include "server/chat.h"
 #include "server/keys.h"
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
 /* stop strings and the detokeniser fit beside a short prompt */
 #define REQUEST_CHUNK_SPARE 65536
-#define ANSWER_BYTES_MAX ((size_t)64 << 20)
 
 /* ---- to and from the core -------------------------------------------------------------------- */
 
@@ -129,7 +129,7 @@ static void late_tell(struct front *f)
 	}
 	f->any_late = false;
 	for (uint32_t i = 0; i < f->requests_max; i++)
-		if (f->calls[i].late)
+		if (f->chats[i].late)
 			chat_tell_late(&f->calls[i]);
 }
 
@@ -192,7 +192,8 @@ void call_free(struct call *c)
 	struct front *f = c->front;
 
 	assert(c->state != CALL_FREE && !c->in_work && !c->conn);
-	chat_free(c);
+	if (c->chat)
+		chat_free(c);
 	if (c->handle < f->requests_max)
 		f->free_requests[f->free_request_count++] = c->handle;
 	else
@@ -331,20 +332,21 @@ static struct call *call_begin(struct front *f, struct http_conn *conn, const st
 		conn_fail(f, conn, &error, "");
 		return NULL;
 	}
-	const uint32_t handle = c->handle;
 	assert(c->state == CALL_FREE);
-	memset(c, 0, sizeof(*c));
-	c->front = f;
-	c->handle = handle;
-	c->conn = conn;
-	c->route = route;
-	c->started_ns = clock_monotonic_ns();
-	buf_init(&c->text, ANSWER_BYTES_MAX);
-	buf_init(&c->whole, ANSWER_BYTES_MAX);
+	*c = (struct call){
+		.state = CALL_AUTHORISING,
+		.handle = c->handle,
+		.front = f,
+		.conn = conn,
+		.route = route,
+		.started_ns = clock_monotonic_ns(),
+		.chat = c->handle < f->requests_max ? &f->chats[c->handle] : NULL,
+	};
 	request_id_make(&c->id, c->request_id);
 	http_set_owner(conn, c);
-	c->state = CALL_AUTHORISING;
 	caller_read(c);
+	if (c->chat)
+		chat_init(c);
 	return c;
 }
 
@@ -538,10 +540,11 @@ static bool calls_open(struct front *f, const struct front_open *open)
 	const size_t chunks = (size_t)f->config->request_bytes / chunk;
 
 	f->calls = mem_alloc(all, sizeof(*f->calls));
+	f->chats = mem_alloc(f->requests_max, sizeof(*f->chats));
 	f->free_requests = mem_alloc(f->requests_max, sizeof(*f->free_requests));
 	f->free_services = mem_alloc(FRONT_SERVICE_CALLS, sizeof(*f->free_services));
 	f->pool = arena_pool_open(chunks > 2 ? chunks : 2, chunk);
-	if (!f->calls || !f->free_requests || !f->free_services || !f->pool)
+	if (!f->calls || !f->chats || !f->free_requests || !f->free_services || !f->pool)
 		return false;
 	for (uint32_t i = all; i-- > 0;) {
 		f->calls[i].handle = i;
@@ -590,9 +593,9 @@ static bool buffers_open(struct front *f)
 {
 	struct openai_error error;
 
-	buf_init(&f->out, ANSWER_BYTES_MAX);
+	buf_init(&f->out, FRONT_ANSWER_BYTES_MAX);
 	buf_init(&f->headers, 4096);
-	buf_init(&f->delta, ANSWER_BYTES_MAX);
+	buf_init(&f->delta, FRONT_ANSWER_BYTES_MAX);
 	buf_init(&f->no_memory, 1024);
 	openai_error_set(&error, OPENAI_INTERNAL, NULL, "No memory was left for the answer.");
 	openai_error_body(&error, &f->no_memory);
@@ -658,10 +661,11 @@ void front_close(struct front *f)
 		uv_loop_close(&f->loop);
 	}
 	for (uint32_t i = 0; f->calls && i < f->requests_max + FRONT_SERVICE_CALLS; i++)
-		if (f->calls[i].state != CALL_FREE)
+		if (f->calls[i].state != CALL_FREE && f->calls[i].chat)
 			chat_free(&f->calls[i]);
 	arena_pool_close(f->pool);
 	mem_free(f->calls);
+	mem_free(f->chats);
 	mem_free(f->free_requests);
 	mem_free(f->free_services);
 	buf_free(&f->out);

@@ -14,7 +14,6 @@
 
 #include <uv.h>
 
-#include "engine/detokenise.h"
 #include "server/home.h"
 #include "server/http.h"
 #include "server/metrics.h"
@@ -24,6 +23,7 @@
 #include "server/wires.h"
 
 #define FRONT_SERVICE_CALLS WIRES_SERVICES  /* for routes that start no request */
+#define FRONT_ANSWER_BYTES_MAX ((size_t)64 << 20)
 /* bodies above it are read and counted by another thread */
 #define FRONT_WORK_BYTES    65536
 /* tokens from it on belong to admin.c, below are calls */
@@ -31,6 +31,7 @@
 
 struct front;
 struct call;
+struct chat;
 struct admin;
 
 enum route_access {
@@ -89,34 +90,13 @@ struct call {
 	char request_id[RECORD_REQUEST_BYTES];
 	struct core_caller caller;
 	int64_t started_ns;             /* the whole request was here */
-	int64_t delta_ns;               /* the last delta, or 0 */
 	struct call *next;              /* in front->reporting */
 
 	bool before_body;               /* it only asks whether the body may come */
-	bool cut;                       /* the core wants it to end */
-	bool lost;                      /* there was no memory for its text */
-	bool in_work;
+	bool streaming;                 /* the head of the answer is out */
+	bool in_work;                   /* another thread has it */
 	uv_work_t work;
-	struct http_body body;
-	size_t body_bytes;              /* as it came: how much to read, and later to render */
-	bool body_ok;
-	struct openai_error error;
-	struct openai_chat chat;
-	uint32_t context_max;           /* of the model */
-	struct request request;
-	struct detokenise *detokenise;  /* in the request's arena */
-
-	bool streaming;                 /* the head is out */
-	struct buf text;                /* of an answer that is not streamed */
-	struct buf whole;               /* its body */
-	uint32_t tokens_seen;           /* taken from the executor's answer */
-	uint32_t tokens_out;            /* may go out */
-	uint32_t tokens_chunked;        /* in deltas that were queued */
-	uint32_t tokens_told;           /* in the socket, as the core was told */
-	bool stalled;                   /* the core was told so */
-	bool late;                      /* tell it again: its ring had no room */
-	uint64_t taken_bytes_told;      /* when it was last told */
-	struct openai_answer answer;
+	struct chat *chat;              /* of a call that makes a request; else NULL */
 };
 
 struct front {
@@ -139,6 +119,7 @@ struct front {
 	int64_t created_s;              /* of the models */
 	uint32_t requests_max;
 	struct call *calls;             /* [requests_max + FRONT_SERVICE_CALLS] */
+	struct chat *chats;             /* [requests_max] */
 	uint32_t *free_requests;
 	uint32_t free_request_count;
 	uint32_t *free_services;
@@ -196,15 +177,5 @@ void call_free(struct call *c);
 void call_report(struct call *c);
 /* Runs work in another thread if bytes are many, else at once; then done, in this thread. */
 void call_work(struct call *c, size_t bytes, uv_work_cb work, uv_after_work_cb done);
-
-/* ---- chat.c ---------------------------------------------------------------------------------- */
-
-void chat_serve(struct call *c);                /* authorised */
-void chat_action(struct call *c, const struct core_action *action);
-void chat_progress(struct call *c);             /* the socket took something */
-/* conn is about to be closed; http_taken is final */
-void chat_gone(struct call *c);
-void chat_free(struct call *c);
-void chat_tell_late(struct call *c);
 
 #endif

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "server/chat.h"
 #include "server/front.h"
 
 static void serve_alive(struct call *c)
