@@ -29,6 +29,7 @@ enum err {
 	ERR_BUSY,         /* held by another process */
 	ERR_IO,           /* disk, socket, peer */
 	ERR_MEMORY,
+	ERR_CANCELLED,    /* given up by who wanted it */
 };
 
 struct err_info {

@@ -1,9 +1,8 @@
 /* server/admin.h - the administration socket of a running server: POST /admin with a
  * document of admin_ops.h.
  *
- * Commands go through the core like everything else. Lists and checks are read by another thread,
- * on a connection to the database of its own, into a file without a name, and are sent from there
- * as fast as the reader takes them.
+ * Commands go through the core like everything else. Lists and checks are read by a thread of their
+ * own, one after the other (admin_reader.h), and sent as fast as their client takes them.
  */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H

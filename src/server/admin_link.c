@@ -2,11 +2,10 @@
 #include "server/admin_link.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <http_parser.h>
 #include <poll.h>
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -21,13 +20,15 @@
 #include "server/server.h"
 #include "server/store_sqlite.h"
 
-#define LINE_BYTES_MAX  65536
 #define OPEN_TRIES      100
 #define OPEN_PAUSE_NS   100000000L      /* ten seconds in all */
-#define REMOTE_WAIT_MS  60000           /* without a byte */
+/* without a byte: a check of a large ledger has none before its end, and waits for others */
+#define REPLY_WAIT_MS   60000
+#define LIST_WAIT_MS    3600000
 
 static const struct json_limits REPLY_JSON = {
-	.bytes_max = LINE_BYTES_MAX, .values_max = 10000, .depth_max = 16, .memory_max = 1 << 20,
+	.bytes_max = ADMIN_LINE_BYTES_MAX, .values_max = 10000, .depth_max = 16,
+	.memory_max = 1 << 20,
 };
 
 struct admin_link {
@@ -37,8 +38,8 @@ struct admin_link {
 	char database[PATH_MAX];
 	struct store *store;                /* local only, and below */
 	struct core_local core;
-	struct err_info no_core;            /* why none could start on what the database holds: then
-					     * it can only be read */
+	struct err_info no_core;            /* why none could start on what the database holds:
+					     * then it can only be read */
 	struct core_local_hooks hooks;
 	struct journal_facts facts;
 	struct journal_file *journal;
@@ -87,8 +88,7 @@ static enum err refused(const struct openai_error *error, struct err_info *info)
 {
 	static const struct { enum openai_fault fault; enum err err; } codes[] = {
 		{OPENAI_NOT_FOUND, ERR_NOT_FOUND}, {OPENAI_OVERLOADED, ERR_LIMIT},
-		{OPENAI_STORE_DOWN, ERR_IO},
-		{OPENAI_INTERNAL, ERR_IO},
+		{OPENAI_STORE_DOWN, ERR_IO}, {OPENAI_INTERNAL, ERR_IO},
 	};
 	enum err code = ERR_INPUT;
 
@@ -110,48 +110,27 @@ static enum err local_call(struct admin_link *l, struct admin_command *command, 
 	}
 	if (core_local_step(&l->core, &command->event, info))
 		return info->code;
-	buf_init(&out, LINE_BYTES_MAX);
-	if (admin_reply_write(&out, command, &l->core.reply, store_sqlite_currency(l->store),
+	buf_init(&out, ADMIN_LINE_BYTES_MAX);
+	buf_reserve(&out, ADMIN_REPLY_BYTES);
+	if (!admin_reply_write(&out, command, &l->core.reply, store_sqlite_currency(l->store),
 		&error))
-		(void)!json_parse(reply, out.data, out.size, &REPLY_JSON, true, info);
-	else
 		refused(&error, info);
-	sodium_memzero(out.data, out.capacity);
+	else if (out.failed)
+		err_set(info, ERR_MEMORY, "it was done, but no memory was left for the answer");
+	else
+		(void)!json_parse(reply, out.data, out.size, &REPLY_JSON, true, info);
+	buf_wipe(&out);
 	buf_free(&out);
-	return info->code;
-}
-
-static enum err lines_see(FILE *file, void (*see)(void *context, const char *line), void *context,
-	struct err_info *info)
-{
-	char *line = NULL;
-	size_t capacity = 0;
-	ssize_t size;
-
-	rewind(file);
-	while ((size = getline(&line, &capacity, file)) > 0) {
-		line[strcspn(line, "\n")] = '\0';
-		see(context, line);
-	}
-	if (ferror(file))
-		err_set_errno(info, "the list could not be read");
-	free(line);
 	return info->code;
 }
 
 static enum err local_each(struct admin_link *l, const struct admin_command *command,
 	void (*see)(void *context, const char *line), void *context, struct err_info *info)
 {
-	FILE *file = tmpfile();
-
-	if (!file)
-		return err_set_errno(info, "no file for the list");
-	if (admin_list_write(file, command, l->store, store_sqlite_currency(l->store), &l->home,
-		true, info) == ERR_NONE)
-		(void)!lines_see(file, see, context, info);
-	if (!info->code && command->op == ADMIN_LEDGER_CHECK && l->no_core.code)
+	if (admin_list_read(command, l->store, &l->home, true, see, context, info))
+		return info->code;
+	if (command->op == ADMIN_LEDGER_CHECK && l->no_core.code)
 		*info = l->no_core;
-	fclose(file);
 	return info->code;
 }
 
@@ -195,24 +174,43 @@ static enum err remote_send(int fd, const json_t *op, struct err_info *info)
 
 	if (!text)
 		return err_set(info, ERR_MEMORY, "no memory for the command");
-	buf_init(&request, LINE_BYTES_MAX);
-	buf_printf(&request, "POST /admin HTTP/1.1\r\nHost: local\r\nConnection: "
-		"close\r\nContent-Length: %zu\r\n\r\n%s",
-		strlen(text), text);
+	buf_init(&request, ADMIN_LINE_BYTES_MAX);
+	buf_printf(&request, "POST /admin HTTP/1.1\r\nHost: local\r\nConnection: close\r\n"
+		"Content-Length: %zu\r\n\r\n%s", strlen(text), text);
 	mem_free(text);
+	if (request.failed)
+		err_set(info, ERR_LIMIT, "the command is too long");
 	for (size_t sent = 0; !info->code && sent < request.size;) {
 		const ssize_t put = send(fd, request.data + sent, request.size - sent,
 			MSG_NOSIGNAL);
 
-		if (put < 0)
-			err_set_errno(info, "the server's administration socket");
-		else
+		if (put >= 0)
 			sent += (size_t)put;
+		else if (errno != EINTR)
+			err_set_errno(info, "the server's administration socket");
 	}
-	if (request.failed)
-		err_set(info, ERR_LIMIT, "the command is too long");
 	buf_free(&request);
 	return info->code;
+}
+
+/* More of the answer; 0 at its end. A signal does not cut it short. */
+static enum err remote_more(const struct remote *r, char *bytes, size_t size, size_t *got,
+	struct err_info *info)
+{
+	struct pollfd poll_fd = {.fd = r->fd, .events = POLLIN};
+	ssize_t result;
+
+	do {
+		const int ready = poll(&poll_fd, 1, r->see ? LIST_WAIT_MS : REPLY_WAIT_MS);
+
+		if (ready == 0)
+			return err_set(info, ERR_IO, "the server does not answer");
+		result = ready < 0 ? ready : recv(r->fd, bytes, size, 0);
+	} while (result < 0 && errno == EINTR);
+	if (result < 0)
+		return err_set_errno(info, "the server's administration socket");
+	*got = (size_t)result;
+	return ERR_NONE;
 }
 
 static enum err remote_receive(struct remote *r, struct err_info *info)
@@ -220,22 +218,18 @@ static enum err remote_receive(struct remote *r, struct err_info *info)
 	const http_parser_settings settings = {.on_body = remote_body,
 		.on_message_complete = remote_complete};
 	char bytes[16384];
+	size_t got = 0;
 
 	http_parser_init(&r->parser, HTTP_RESPONSE);
 	r->parser.data = r;
-	while (!r->complete) {
-		struct pollfd poll_fd = {.fd = r->fd, .events = POLLIN};
-
-		if (poll(&poll_fd, 1, REMOTE_WAIT_MS) == 0)
-			return err_set(info, ERR_IO, "the server does not answer");
-		const ssize_t got = recv(r->fd, bytes, sizeof(bytes), 0);
-		if (got < 0)
-			return err_set_errno(info, "the server's administration socket");
-		if (http_parser_execute(&r->parser, &settings, bytes, (size_t)got) != (size_t)got ||
-			(got == 0 && !r->complete))
-			return err_set(info, ERR_IO, "the server's answer broke off");
-	}
-	return ERR_NONE;
+	while (!r->complete && remote_more(r, bytes, sizeof(bytes), &got, info) == ERR_NONE)
+		if (http_parser_execute(&r->parser, &settings, bytes, got) != got ||
+			(got == 0 && !r->complete)) {
+			err_set(info, ERR_IO, "the server's answer broke off");
+			break;
+		}
+	sodium_memzero(bytes, sizeof(bytes));
+	return info->code;
 }
 
 static enum err remote_error(const struct remote *r, struct err_info *info)
@@ -248,8 +242,8 @@ static enum err remote_error(const struct remote *r, struct err_info *info)
 
 	if (json_parse(&document, r->line.data, r->line.size, &REPLY_JSON, true,
 		&ignored) == ERR_NONE)
-		message = json_string_value(json_object_get(json_object_get(document, "error"),
-		"message"));
+		message = json_string_value(json_object_get(
+			json_object_get(document, "error"), "message"));
 	err_set(info, code, "%s", message ? message : "the server gave an error that says nothing");
 	json_decref(document);
 	return info->code;
@@ -260,7 +254,8 @@ static enum err remote_run(struct admin_link *l, const json_t *op, struct remote
 {
 	if (home_socket_connect(&l->home, &r->fd, info))
 		return info->code;
-	buf_init(&r->line, LINE_BYTES_MAX);
+	buf_init(&r->line, ADMIN_LINE_BYTES_MAX);
+	buf_reserve(&r->line, ADMIN_REPLY_BYTES);
 	if (remote_send(r->fd, op, info) == ERR_NONE && remote_receive(r, info) == ERR_NONE &&
 		r->parser.status_code != 200)
 		remote_error(r, info);
@@ -346,9 +341,10 @@ enum err admin_link_call(struct admin_link *l, const json_t *op, json_t **reply,
 		sodium_memzero(&command, sizeof(command));
 		return info->code;
 	}
-	if (remote_run(l, op, &remote, info) == ERR_NONE)
-		(void)!json_parse(reply, remote.line.data, remote.line.size, &REPLY_JSON, true,
-			info);
+	if (remote_run(l, op, &remote, info) == ERR_NONE &&
+		json_parse(reply, remote.line.data, remote.line.size, &REPLY_JSON, true, info))
+		err_prefix(info, "the server's answer");
+	buf_wipe(&remote.line);
 	buf_free(&remote.line);
 	return info->code;
 }

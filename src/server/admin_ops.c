@@ -158,9 +158,11 @@ static bool read_filter(struct admin_command *c, const json_t *d, struct openai_
 }
 
 static const char *const OP_NAMES[ADMIN_OPS] = {
-	"tenant_create", "tenant_topup", "tenant_show", "tenant_set", "key_create", "key_revoke",
-	"price_set", "tenant_list", "key_list",
-	"price_list", "usage_list", "ledger_list", "ledger_check",
+	"tenant_create", "tenant_topup", "tenant_show", "tenant_set",
+	"key_create", "key_revoke",
+	"price_set",
+	"tenant_list", "key_list", "price_list", "usage_list", "ledger_list",
+	"ledger_check",
 };
 
 bool admin_is_list(enum admin_op op)
@@ -228,7 +230,8 @@ static void tenant_write(struct buf *out, const struct record_tenant *tenant, in
 	buf_add_char(out, '{');
 	add_text(out, "name", tenant->name);
 	buf_printf(out, ",\"currency\":\"%s\",\"balance_nano\":%" PRId64 ",\"held_nano\":%" PRId64
-		",\"credit_nano\":%" PRId64 ",\"requests_per_min\":%" PRId64 ",\"tokens_per_min\":%" PRId64 "}",
+		",\"credit_nano\":%" PRId64 ",\"requests_per_min\":%" PRId64
+		",\"tokens_per_min\":%" PRId64 "}",
 		currency, balance_nano, held_nano, tenant->credit_nano, tenant->requests_per_min,
 		tenant->tokens_per_min);
 }
@@ -306,16 +309,18 @@ bool admin_reply_write(struct buf *out, const struct admin_command *c,
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 struct list {
-	FILE *file;
+	void (*see)(void *context, const char *line);
+	void *context;
 	const char *currency;
 	struct buf line;
+	bool lost;      /* a row found no memory: none is told after it */
 };
 
-static void line_write(struct list *l)
+static void line_tell(struct list *l)
 {
-	buf_add_char(&l->line, '\n');
-	/* what fails is seen by ferror at the end */
-	fwrite(l->line.data, 1, l->line.size, l->file);
+	l->lost = l->lost || l->line.failed;
+	if (!l->lost)
+		l->see(l->context, l->line.data);
 	buf_clear(&l->line);
 }
 
@@ -324,7 +329,7 @@ static void list_tenant(void *context, const struct store_tenant *row)
 	struct list *l = context;
 
 	tenant_write(&l->line, &row->tenant, row->balance_nano, row->held_nano, l->currency);
-	line_write(l);
+	line_tell(l);
 }
 
 static void list_key(void *context, const struct record_key *row, const char *tenant)
@@ -338,7 +343,7 @@ static void list_key(void *context, const struct record_key *row, const char *te
 	buf_add_char(&l->line, ',');
 	add_text(&l->line, "prefix", row->prefix);
 	buf_printf(&l->line, ",\"revoked\":%s}", row->revoked ? "true" : "false");
-	line_write(l);
+	line_tell(l);
 }
 
 static void list_price(void *context, const struct record_price *row)
@@ -346,7 +351,7 @@ static void list_price(void *context, const struct record_price *row)
 	struct list *l = context;
 
 	price_write(&l->line, row);
-	line_write(l);
+	line_tell(l);
 }
 
 static void list_usage(void *context, const struct record_usage *row, const char *tenant)
@@ -362,11 +367,12 @@ static void list_usage(void *context, const struct record_usage *row, const char
 	else
 		buf_printf(&l->line, ",\"key_id\":%u,", row->key_id);
 	add_text(&l->line, "model", row->model);
-	buf_printf(&l->line, ",\"at_ns\":%" PRId64 ",\"input\":%" PRId64 ",\"cached_input\":%" PRId64 ",\"output\":%" PRId64
+	buf_printf(&l->line, ",\"at_ns\":%" PRId64 ",\"input\":%" PRId64
+		",\"cached_input\":%" PRId64 ",\"output\":%" PRId64
 		",\"reasoning\":%" PRId64 ",\"finish\":\"%s\",\"amount_nano\":%" PRId64 "}",
 		row->at_ns, row->input, row->cached_input, row->output, row->reasoning,
 		record_finish_name(row->finish), row->amount_nano);
-	line_write(l);
+	line_tell(l);
 }
 
 static void list_transaction(void *context, const struct record_transaction *row,
@@ -376,8 +382,9 @@ static void list_transaction(void *context, const struct record_transaction *row
 	char request[RECORD_REQUEST_BYTES], account[RECORD_TEXT_BYTES];
 
 	record_request_format(request, row->request);
-	buf_printf(&l->line, "{\"id\":%" PRIu64 ",\"at_ns\":%" PRId64 ",\"kind\":\"%s\",\"request_id\":", row->id, row->at_ns,
-		record_transaction_name(row->kind));
+	buf_printf(&l->line,
+		"{\"id\":%" PRIu64 ",\"at_ns\":%" PRId64 ",\"kind\":\"%s\",\"request_id\":",
+		row->id, row->at_ns, record_transaction_name(row->kind));
 	buf_printf(&l->line, row->has_request ? "\"%s\"," : "null,", request);
 	add_text(&l->line, "tenant", tenant);
 	buf_add_str(&l->line, ",\"entries\":[");
@@ -387,30 +394,32 @@ static void list_transaction(void *context, const struct record_transaction *row
 			i > 0 ? "," : "", account, row->entries[i].amount_nano);
 	}
 	buf_add_str(&l->line, "]}");
-	line_write(l);
+	line_tell(l);
 }
 
-static enum err check_write(struct list *l, struct store *reader, const struct home *home,
+static enum err check_write(struct list *l, struct store *store, const struct home *home,
 	bool idle, struct err_info *info)
 {
 	struct journal_facts facts = {0};
 
 	if (journal_facts_read(&facts, home, info))
 		return info->code;
-	const enum err err = audit_store(reader, facts.list, facts.count, idle, info);
+	const enum err err = audit_store(store, facts.list, facts.count, idle, info);
 
 	journal_facts_free(&facts);
 	if (err)
 		return err;
 	buf_add_str(&l->line, "{\"ok\":true}");
-	line_write(l);
+	line_tell(l);
 	return ERR_NONE;
 }
 
-enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader,
-	const char *currency, const struct home *home, bool idle, struct err_info *info)
+enum err admin_list_read(const struct admin_command *c, struct store *store,
+	const struct home *home, bool idle, void (*see)(void *context, const char *line),
+	void *context, struct err_info *info)
 {
-	struct list list = {.file = out, .currency = currency};
+	struct list list = {.see = see, .context = context,
+		.currency = store_sqlite_currency(store)};
 	const struct store_filter filter = {
 		.tenant = c->tenant[0] ? c->tenant : NULL,
 		.request = c->has_request ? &c->request : NULL,
@@ -425,13 +434,13 @@ enum err admin_list_write(FILE *out, const struct admin_command *c, struct store
 	};
 
 	assert(admin_is_list(c->op));
-	buf_init(&list.line, 65536);
+	buf_init(&list.line, ADMIN_LINE_BYTES_MAX);
 	if (c->op == ADMIN_LEDGER_CHECK)
-		check_write(&list, reader, home, idle, info);
+		(void)!check_write(&list, store, home, idle, info);
 	else
-		(void)!store_read(reader, &filter, &rows, info);
-	if (!info->code && (fflush(out) || ferror(out)))
-		err_set_errno(info, "the list could not be written");
+		(void)!store_read(store, &filter, &rows, info);
+	if (!info->code && list.lost)
+		err_set(info, ERR_MEMORY, "no memory for a row of the list");
 	buf_free(&list.line);
 	return info->code;
 }

@@ -18,13 +18,15 @@
 #define SERVER_ADMIN_OPS_H
 
 #include <jansson.h>
-#include <stdio.h>
 
 #include "cloud/core.h"
 #include "cloud/store.h"
 #include "server/home.h"
 #include "server/keys.h"
 #include "server/openai_error.h"
+
+#define ADMIN_LINE_BYTES_MAX  65536  /* a row, or a reply */
+#define ADMIN_REPLY_BYTES     4096   /* about: reserved before a secret is written */
 
 enum admin_op {
 	ADMIN_TENANT_CREATE,
@@ -46,8 +48,7 @@ enum admin_op {
 /* A command: an event for the core, or a list. */
 struct admin_command {
 	enum admin_op op;
-	struct core_event event;            /* without its token; kind set for ops
-					     * up to PRICE_SET */
+	struct core_event event;            /* up to PRICE_SET; without its token */
 	char key[KEY_BYTES];                /* KEY_CREATE: in clear, to be shown once */
 	char tenant[RECORD_NAME_BYTES];     /* lists: "": all */
 	bool has_request;
@@ -65,9 +66,11 @@ bool admin_reply_write(struct buf *out, const struct admin_command *c,
 	const struct core_reply *reply, const char *currency,
 	struct openai_error *error) MUST_CHECK;
 
-/* Rows of a list, a line each, or the result of a check. May take long; any thread, own connection.
- * idle: no server runs, so the check finds it wrong when a request is open. */
-enum err admin_list_write(FILE *out, const struct admin_command *c, struct store *reader,
-	const char *currency, const struct home *home, bool idle, struct err_info *info) MUST_CHECK;
+/* Rows of a list, a line each and without its end, or the result of a check; after an error the
+ * list is not whole. May take long; any thread, own connection. idle: no server runs, so the check
+ * finds it wrong when a request is open. */
+enum err admin_list_read(const struct admin_command *c, struct store *store,
+	const struct home *home, bool idle, void (*see)(void *context, const char *line),
+	void *context, struct err_info *info) MUST_CHECK;
 
 #endif

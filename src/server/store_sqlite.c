@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x7479756e   /* "tyun", as SCHEMA sets it */
 #define BUSY_MS        10000    /* a checkpoint of another connection may be at work */
+#define STOP_STEPS     10000    /* of SQLite's machine, between two looks at whether to stop */
 
 #define USAGE_COLUMNS \
 	"request TEXT NOT NULL UNIQUE, " \
@@ -79,9 +81,10 @@ enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct er
 {
 	const int code = sqlite3_errcode(s->db) & 0xff;
 	const bool bad_file = code == SQLITE_NOTADB || code == SQLITE_CORRUPT;
+	const enum err err = bad_file ? ERR_INPUT
+		: code == SQLITE_INTERRUPT ? ERR_CANCELLED : ERR_IO;
 
-	return err_set(info, bad_file ? ERR_INPUT : ERR_IO, "database: %s: %s", doing,
-		sqlite3_errmsg(s->db));
+	return err_set(info, err, "database: %s: %s", doing, sqlite3_errmsg(s->db));
 }
 
 enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql,
@@ -548,9 +551,21 @@ enum err store_sqlite_open(struct store **out, const struct store_sqlite_config 
 	return store_sqlite_new(out, config, true, info);
 }
 
-enum err store_sqlite_reader(struct store **out, const char *path, struct err_info *info)
+static int is_stopped(void *stop)
 {
-	return store_sqlite_new(out, &(struct store_sqlite_config){.path = path}, false, info);
+	return atomic_load((_Atomic bool *)stop);
+}
+
+enum err store_sqlite_reader(struct store **out, const char *path, _Atomic bool *stop,
+	struct err_info *info)
+{
+	const struct store_sqlite_config config = {.path = path};
+
+	if (store_sqlite_new(out, &config, false, info))
+		return info->code;
+	if (stop)
+		sqlite3_progress_handler(store_sqlite_of(*out)->db, STOP_STEPS, is_stopped, stop);
+	return ERR_NONE;
 }
 
 const char *store_sqlite_currency(const struct store *s)

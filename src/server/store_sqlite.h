@@ -29,7 +29,8 @@ struct store_sqlite_config {
 enum err store_sqlite_open(struct store **out, const struct store_sqlite_config *config,
 	struct err_info *info)
 	MUST_CHECK;
-enum err store_sqlite_reader(struct store **out, const char *path,
+/* While *stop is set, by any thread, reading fails with ERR_CANCELLED. NULL: nobody does. */
+enum err store_sqlite_reader(struct store **out, const char *path, _Atomic bool *stop,
 	struct err_info *info) MUST_CHECK;
 
 /* ERR_IO: the file was deleted, moved or replaced while it was open, and what is written will not

@@ -60,7 +60,7 @@ static inline int64_t account_id(enum record_account account, uint32_t tenant_id
 	return 0;
 }
 
-/* "doing: <SQLite's text>" as ERR_IO (ERR_INPUT for what is not a database). */
+/* "doing: <SQLite's text>" as ERR_IO (ERR_INPUT for what is not a database, ERR_CANCELLED). */
 enum err sqlite_error(const struct store_sqlite *s, const char *doing, struct err_info *info);
 enum err sqlite_prepare(const struct store_sqlite *s, sqlite3_stmt **out, const char *sql,
 	struct err_info *info)

@@ -2,11 +2,16 @@
  * time, durable each. */
 #include "scratch.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "server/admin_link.h"
 #include "server/home.h"
 
@@ -94,6 +99,94 @@ static void commands_last_from_one_verb_to_the_next(void **state)
 	assert_int_equal(list_count("{\"op\":\"ledger_check\"}"), 1);
 }
 
+static int rows_seen;
+
+static void row_see(void *context, const char *line)
+{
+	(void)context;
+	(void)line;
+	rows_seen++;
+}
+
+/* Whichever allocation fails: an error, or every row there is. */
+static void a_list_that_found_no_memory_does_not_end_as_if_whole(void **state)
+{
+	json_t *op = json_loads("{\"op\":\"price_list\"}", 0, NULL);
+	struct admin_link *link = NULL;
+	struct err_info info = {0};
+	uint32_t failed = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		answer_int("{\"op\":\"price_set\",\"model\":\"m\",\"input_nano\":3,\"output_nano\":4}",
+			"version");
+	assert_int_equal(admin_link_open(&link, scratch, &info), ERR_NONE);
+	for (uint32_t n = 1; rows_seen < 3; n++) {
+		rows_seen = 0;
+		info = (struct err_info){0};
+		mem_fail_after(n, 0);
+		if (admin_link_each(link, op, row_see, NULL, &info)) {
+			assert_int_equal(info.code, ERR_MEMORY);
+			assert_true(rows_seen < 3);
+			failed++;
+		} else {
+			assert_int_equal(rows_seen, 3);
+		}
+		mem_fail_after(0, 0);
+	}
+	assert_true(failed > 0);
+	admin_link_close(link);
+	json_decref(op);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* In a process of its own: holds the folder, and answers one command after it has interrupted who
+ * waits for it many times. */
+static void server_play(int ready_fd)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"id\":41}";
+	struct err_info info = {0};
+	struct home home;
+	char bytes[4096];
+	int listener, probe, fd;
+
+	if (home_open(&home, scratch, &info) || home_lock(&home, "a test", &info) ||
+		home_socket_bind(&home, &listener, &info) || listen(listener, 4) ||
+		write(ready_fd, "x", 1) != 1)
+		_exit(1);
+	probe = accept(listener, NULL, NULL);  /* whether anybody listens */
+	fd = accept(listener, NULL, NULL);
+	if (probe < 0 || fd < 0 || recv(fd, bytes, sizeof(bytes), 0) <= 0)
+		_exit(1);
+	for (int i = 0; i < 2000; i++)
+		kill(getppid(), SIGUSR1);
+	_exit(send(fd, answer, sizeof(answer) - 1, 0) != sizeof(answer) - 1);
+}
+
+static void a_signal_does_not_interrupt_a_verb(void **state)
+{
+	const struct sigaction interrupts = {.sa_handler = on_signal};
+	int ready[2], status;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(sigaction(SIGUSR1, &interrupts, NULL), 0);
+	const pid_t server = fork();
+	if (server == 0)
+		server_play(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(answer_int("{\"op\":\"key_revoke\",\"id\":41}", "id"), 41);
+	assert_int_equal(waitpid(server, &status, 0), server);
+	assert_int_equal(status, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void wrong_commands_are_refused_and_change_nothing(void **state)
 {
 	(void)state;
@@ -119,8 +212,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(commands_last_from_one_verb_to_the_next,
 			scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(
+			a_list_that_found_no_memory_does_not_end_as_if_whole,
+			scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(a_signal_does_not_interrupt_a_verb,
+			scratch_open, scratch_close),
 		cmocka_unit_test_setup_teardown(wrong_commands_are_refused_and_change_nothing,
-		scratch_open, scratch_close),
+			scratch_open, scratch_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "scratch.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "client.h"
 #include "server/front.h"
 #include "server/http_conn.h"
+#include "server/store_sqlite.h"
 
 #define REQUESTS_MAX 4
 
@@ -28,6 +30,7 @@ static struct request_table table;
 static struct request *by_handle[REQUESTS_MAX];
 static const uint8_t secret[HOME_SECRET_BYTES];
 static const uint32_t context_max = 4096;
+static char database[PATH_MAX];
 static struct front front;
 static uint16_t port;
 
@@ -50,8 +53,8 @@ static int front_start(void **state)
 	const struct core_limits limits = {.requests_max = REQUESTS_MAX, .replies_max = 128,
 		.records_max = 64};
 	const struct front_open open = {.config = &config, .home = &home, .secret = secret,
-		.wires = &wires, .currency = "CNY",
-		.database = "", .table = &table, .context_max = &context_max};
+		.wires = &wires, .currency = "CNY", .database = database, .table = &table,
+		.context_max = &context_max};
 	struct err_info info = {0};
 
 	(void)state;
@@ -61,6 +64,7 @@ static int front_start(void **state)
 	config_fill();
 	table = (struct request_table){.by_handle = by_handle, .capacity = REQUESTS_MAX};
 	if (home_open(&home, scratch, &info) || home_lock(&home, "a test", &info) ||
+		home_file(&home, HOME_DATABASE, database, &info) ||
 		wires_open(&wires, &limits, &info) || front_open(&front, &open, &info) ||
 		front_listen(&front, &port, &info))
 		fail_msg("%s", info.text);
@@ -419,6 +423,155 @@ static void a_report_is_asked_for_when_the_one_before_was_taken(void **state)
 	close(b);
 }
 
+/* ---- administration -------------------------------------------------------------------------- */
+
+static int admin_ask(const char *document)
+{
+	struct err_info info = {0};
+	char request[400];
+	int fd;
+	const int size = snprintf(request, sizeof(request),
+		"POST /admin HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
+		strlen(document), document);
+
+	if (home_socket_connect(&home, &fd, &info))
+		fail_msg("%s", info.text);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	assert_int_equal(send(fd, request, (size_t)size, MSG_NOSIGNAL), size);
+	run();
+	return fd;
+}
+
+static const char PRICE_LIST[] = "{\"op\":\"price_list\"}";
+
+/* What comes up to and with this text, kept in admin_text; another thread may have to make it. */
+static char admin_text[8 << 20];
+
+static void admin_hear(int fd, const char *last)
+{
+	size_t size = 0;
+
+	admin_text[0] = '\0';
+	for (int i = 0; i < 100000; i++) {
+		const ssize_t got = recv(fd, admin_text + size, sizeof(admin_text) - 1 - size, 0);
+
+		size += got > 0 ? (size_t)got : 0;
+		admin_text[size] = '\0';
+		if (size >= strlen(last) && strcmp(admin_text + size - strlen(last), last) == 0)
+			return;
+		run();
+		if (got < 0)
+			poll(NULL, 0, 1);
+	}
+	fail_msg("%zu bytes came, and not %s", size, last);
+}
+
+/* Many more bytes than all buffers on the way hold. */
+#define PRICES 16384
+
+static void prices_fill(void)
+{
+	const struct store_sqlite_config with = {.path = database, .records_max = PRICES};
+	struct record record = {.kind = RECORD_PRICE};
+	struct err_info info = {0};
+	struct store *store = NULL;
+	uint64_t durable = 0;
+
+	memset(record.u.price.model, 'm', RECORD_MODEL_BYTES - 1);
+	if (store_sqlite_open(&store, &with, &info))
+		fail_msg("%s", info.text);
+	for (uint64_t i = 1; i <= PRICES; i++) {
+		record.sequence = record.u.price.version = i;
+		store_append(store, &record);
+	}
+	assert_int_equal(store_commit(store, &durable, &info), ERR_NONE);
+	assert_int_equal(durable, PRICES);
+	store_close(store);
+}
+
+static void assert_all_prices(void)
+{
+	const char *at = admin_text;
+	char wanted[40];
+
+	for (int i = 1; i <= PRICES; i += 100) {
+		snprintf(wanted, sizeof(wanted), ",\"version\":%d,", i);
+		at = strstr(at, wanted);
+		assert_non_null(at);
+	}
+}
+
+static void a_list_of_any_length_comes_whole_to_who_takes_it(void **state)
+{
+	(void)state;
+	prices_fill();
+	const int fd = admin_ask(PRICE_LIST);
+	admin_hear(fd, "\r\n0\r\n\r\n");
+	assert_non_null(strstr(admin_text, "HTTP/1.1 200 "));
+	assert_all_prices();
+	assert_true(strlen(admin_text) > 2 << 20);
+	close(fd);
+}
+
+/* Who takes nothing holds up other lists, and nothing else; and what waits is bounded. */
+static void lists_wait_for_each_other_and_nothing_waits_for_them(void **state)
+{
+	enum { LISTS = 8 };
+	int lists[LISTS];
+
+	(void)state;
+	prices_fill();
+	for (int i = 0; i < LISTS; i++)
+		lists[i] = admin_ask(PRICE_LIST);
+	const int one_more = admin_ask(PRICE_LIST);
+	admin_hear(one_more, "}}");
+	assert_non_null(strstr(admin_text, "HTTP/1.1 503 "));
+	assert_int_equal(recv(lists[1], admin_text, sizeof(admin_text), 0), -1);
+
+	const int fd = client_open();
+	started(fd, HELLO);
+	close(fd);
+	run();
+	hear(CORE_CANCEL);
+
+	close(lists[0]);        /* it was being read, the next one waited */
+	close(lists[1]);
+	run();
+	const int instead = admin_ask(PRICE_LIST);
+	admin_hear(lists[2], "\r\n0\r\n\r\n");
+	assert_all_prices();
+	for (int i = 2; i < LISTS; i++)
+		close(lists[i]);
+	admin_hear(instead, "\r\n0\r\n\r\n");
+	assert_all_prices();
+	close(instead);
+	close(one_more);
+}
+
+static void a_list_that_cannot_be_read_says_why(void **state)
+{
+	(void)state;
+	const int fd = admin_ask(PRICE_LIST);   /* there is no database */
+	admin_hear(fd, "}}");
+	assert_non_null(strstr(admin_text, "HTTP/1.1 500 "));
+	assert_non_null(strstr(admin_text, "unable to open database file"));
+	close(fd);
+}
+
+static void a_key_that_was_told_stays_in_no_buffer(void **state)
+{
+	(void)state;
+	const int fd = admin_ask("{\"op\":\"key_create\",\"tenant\":\"a\",\"name\":\"k\"}");
+	const struct core_event event = hear(CORE_KEY_CREATE);
+	say((struct core_action){.kind = CORE_REPLY,
+		.u.reply = {.token = event.token, .key_id = 7}});
+	admin_hear(fd, "\"}");
+	assert_non_null(strstr(admin_text, "\"key\":\"sk-"));
+	for (size_t i = 0; i < front.out.capacity; i++)
+		assert_int_equal(front.out.data[i], 0);
+	close(fd);
+}
+
 static void a_name_that_does_not_fit_is_refused_not_cut(void **state)
 {
 	char id[RECORD_MODEL_BYTES + 1] = {0};
@@ -450,8 +603,13 @@ int main(void)
 		WITH_A_FRONT(a_body_is_counted_until_it_is_read_not_until_its_client_left),
 		WITH_A_FRONT(a_request_that_runs_holds_no_body),
 		WITH_A_FRONT(a_report_is_asked_for_when_the_one_before_was_taken),
+		WITH_A_FRONT(a_list_of_any_length_comes_whole_to_who_takes_it),
+		WITH_A_FRONT(lists_wait_for_each_other_and_nothing_waits_for_them),
+		WITH_A_FRONT(a_list_that_cannot_be_read_says_why),
+		WITH_A_FRONT(a_key_that_was_told_stays_in_no_buffer),
 		WITH_A_FRONT(a_name_that_does_not_fit_is_refused_not_cut),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

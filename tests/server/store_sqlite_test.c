@@ -6,6 +6,7 @@
 #include "cloud/store_contract.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,6 +94,39 @@ static void check_is(struct store *s, enum err err, const char *text)
 		fail_msg("%d: %s, wanted: %s", (int)info.code, info.text, text ? text : "no error");
 }
 
+#define PRICES 2560
+
+static void price_see(void *context, const struct record_price *row)
+{
+	(void)row;
+	atomic_store((_Atomic bool *)context, true);
+}
+
+static void a_reader_that_is_stopped_reads_no_further(void **state)
+{
+	static _Atomic bool stop;
+	const struct store_reader prices = {.context = &stop, .price = price_see};
+	const struct store_filter all = {0};
+	struct record record = {.kind = RECORD_PRICE, .u.price = {.model = "m"}};
+	struct err_info info = {0};
+	struct store *writer = open_store(), *reader = NULL;
+	uint64_t durable = 0;
+
+	(void)state;
+	for (uint64_t i = 1; i <= PRICES; i++) {
+		record.sequence = record.u.price.version = i;
+		store_append(writer, &record);
+		if (i % 64 == 0)
+			assert_int_equal(store_commit(writer, &durable, &info), ERR_NONE);
+	}
+	assert_int_equal(store_sqlite_reader(&reader, path, &stop, &info), ERR_NONE);
+	assert_int_equal(store_read(reader, &all, &prices, &info), ERR_CANCELLED);
+	atomic_store(&stop, false);
+	check_is(reader, ERR_NONE, NULL);
+	store_close(reader);
+	store_close(writer);
+}
+
 /* ---- for store_contract.h -------------------------------------------------------------------- */
 
 static struct store *open_lossy(void)
@@ -164,7 +198,7 @@ static void a_reader_stands_beside_the_writer_and_sees_only_what_is_durable(void
 
 	(void)state;
 	store_fill(&h, writer);
-	assert_int_equal(store_sqlite_reader(&reader, path, &info), ERR_NONE);
+	assert_int_equal(store_sqlite_reader(&reader, path, NULL, &info), ERR_NONE);
 	assert_int_equal(store_list(reader, NULL, NULL).transactions, 4);
 	house_tenant(&h, "late", 5, 0);
 	store_give(&h, writer);
@@ -419,6 +453,7 @@ int main(void)
 		IN_A_FOLDER(a_file_that_was_taken_away_is_written_to_no_more),
 		IN_A_FOLDER(lists_show_what_was_asked_for),
 		IN_A_FOLDER(a_reader_stands_beside_the_writer_and_sees_only_what_is_durable),
+		IN_A_FOLDER(a_reader_that_is_stopped_reads_no_further),
 		IN_A_FOLDER(only_its_owner_may_read_the_file),
 		IN_A_FOLDER(each_allocation_of_a_commit_may_fail_and_nothing_wrong_is_kept),
 		IN_A_FOLDER(a_database_of_another_program_is_left_alone),
