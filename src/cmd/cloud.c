@@ -56,6 +56,7 @@ struct answer {
 	json_t *rows;   /* of a list that is printed as JSON */
 	bool as_json;
 	void (*print)(const json_t *row);
+	bool broken;    /* a row was none */
 	int exit_code;
 };
 
@@ -73,10 +74,12 @@ static void answer_take(struct answer *a, json_t *row)
 
 static void answer_line(void *context, const char *line)
 {
-	json_t *row = json_loads(line, 0, NULL);   /* written by admin_ops */
+	struct answer *a = context;
+	json_t *row = json_loads(line, 0, NULL);
 
-	assert(row);
-	answer_take(context, row);
+	if (row && !a->broken)
+		answer_take(a, row);
+	a->broken = a->broken || !row;
 	json_decref(row);
 }
 
@@ -116,6 +119,8 @@ int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json,
 			answer_take(&a, reply);
 		else
 			err = answer_refused(request, &info);
+		if (!err && a.broken)
+			err = err_set(&info, ERR_INPUT, "the server's list has a row that is not JSON");
 		admin_link_close(link);
 	}
 	json_decref(reply);

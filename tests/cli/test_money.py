@@ -1,8 +1,12 @@
 """Tenants, keys, prices, usage and ledger: their whole life without a server, then with one, then with a thief."""
 import contextlib
+import fcntl
+import os
 import re
 import shutil
+import socket
 import sqlite3
+import threading
 
 import pytest
 
@@ -264,6 +268,43 @@ def test_listening_beyond_loopback_without_a_key_is_refused(program):
 def test_an_address_that_is_not_this_machines_is_not_listened_on(program):
     said = program.fails("serve", "--port", 0, "--executor", "sim", "--host", "192.0.2.1", "--allow-anonymous")
     assert said == "cannot listen on 192.0.2.1 port 0: address not available"
+
+
+class Impostor:
+    """Holds the home as a server would, and answers every command with the same bytes."""
+
+    def __init__(self, program, body):
+        os.makedirs(program.home, 0o700)
+        self.lock = open(os.path.join(program.home, "lock"), "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(os.path.join(program.home, "admin.sock"))
+        self.socket.listen()
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.socket.accept()
+                if connection.recv(65536):
+                    connection.sendall(self.answer)
+                connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.lock.close()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_row_that_is_none_is_an_error_and_not_a_crash(program, options):
+    with Impostor(program, b'{"name":"a"}\nno row\n{"name":"b"}\n'):
+        assert program.fails("tenant", "list", *options) == "the server's list has a row that is not JSON"
+        assert "the server's answer: line 2" in program.fails("tenant", "show", "a", *options)
 
 
 # ---- with a thief
