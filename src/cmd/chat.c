@@ -192,6 +192,16 @@ static enum err chat_prompt(struct chat *c, uint32_t *prompt_tokens, struct err_
 	return err;
 }
 
+/* A part of it would not be what was said. */
+static enum err answer_remember(struct chat *c, const struct buf *answer, struct err_info *info)
+{
+	if (answer->failed)
+		return err_set(info, ERR_LIMIT,
+			"the answer is too long to be remembered: this turn is forgotten");
+	return chat_add(c->messages, "assistant", answer->data ? answer->data : "", answer->size,
+		info);
+}
+
 /* One turn; what the model said becomes part of the conversation. After an error it is as
  * before the question. */
 static enum err turn(struct chat *c, const struct buf *text, struct err_info *info)
@@ -207,8 +217,7 @@ static enum err turn(struct chat *c, const struct buf *text, struct err_info *in
 	interrupted = 0;
 	if (!(err = chat_prompt(c, &prompt_tokens, info)) &&
 		!(err = answerer_answer(c->a, prompt_tokens, &answer, &stats, info)))
-		err = chat_add(c->messages, "assistant", answer.data ? answer.data : "",
-		answer.size, info);
+		err = answer_remember(c, &answer, info);
 	buf_free(&answer);
 	if (err)
 		json_array_remove(c->messages, json_array_size(c->messages) - 1);
