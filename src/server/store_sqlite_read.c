@@ -471,27 +471,27 @@ static void take_usage(struct row *r, struct store_row *out)
  * nothing is sorted. */
 #define TRANSACTION_ROWS \
 	"SELECT l.id, l.at_ns, l.kind, l.tenant_id, l.request, l.part, l.idempotency, " \
-	"e.position, e.account_id, " \
-	"e.amount_nano FROM ledger l LEFT JOIN entry e ON e.transaction_id = l.id "
+	"e.position, e.account_id, e.amount_nano " \
+	"FROM ledger l LEFT JOIN entry e ON e.transaction_id = l.id "
 
 static const struct {
 	const char *name;
 	const char *sql[2];     /* one after the other */
 	void (*take)(struct row *r, struct store_row *out);
 } TABLES[STORE_TABLES] = {
-	[STORE_TOTALS] = {"account", {"SELECT (SELECT balance_nano FROM account WHERE id = 1) AS "
-		"cash, "
+	[STORE_TOTALS] = {"account", {
+		"SELECT (SELECT balance_nano FROM account WHERE id = 1) AS cash, "
 		"(SELECT balance_nano FROM account WHERE id = 2) AS revenue"}, take_totals},
 	[STORE_PRICES] = {"price", {READ_PRICES}, take_price},
 	[STORE_TENANTS] = {"tenant", {READ_TENANTS}, take_tenant},
-	[STORE_TRANSACTIONS] = {"ledger",
-	{TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
-		TRANSACTION_ROWS "WHERE l.request IS NOT NULL ORDER BY l.request, l.id, "
-			"e.position"}, take_transaction},
-	[STORE_OPENS] = {"open_request",
-	{"SELECT " USAGE_ROW " FROM open_request u ORDER BY u.request"}, take_usage},
-	[STORE_USAGES] = {"usage", {"SELECT " USAGE_ROW " FROM usage u ORDER BY u.request"},
-	take_usage},
+	[STORE_TRANSACTIONS] = {"ledger", {
+		TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
+		TRANSACTION_ROWS "WHERE l.request IS NOT NULL "
+		"ORDER BY l.request, l.id, e.position"}, take_transaction},
+	[STORE_OPENS] = {"open_request", {
+		"SELECT " USAGE_ROW " FROM open_request u ORDER BY u.request"}, take_usage},
+	[STORE_USAGES] = {"usage", {
+		"SELECT " USAGE_ROW " FROM usage u ORDER BY u.request"}, take_usage},
 };
 
 /* A table being read. */
@@ -610,8 +610,8 @@ enum err store_sqlite_rows_open(struct store *store, struct store_rows **out, st
 		return info->code;
 	}
 	if (file_check(rows->store, "the file is damaged",
-		    "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check "
-		    "<> 'ok'", info) ||
+		    "SELECT integrity_check FROM pragma_integrity_check(1) "
+		    "WHERE integrity_check <> 'ok'", info) ||
 		file_check(rows->store, "a row refers to one that is not there",
 			"SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check LIMIT 1",
 			info)) {
