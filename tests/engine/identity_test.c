@@ -11,7 +11,6 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "model/config.h"
 
 static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 
@@ -27,13 +26,69 @@ static const struct support_shape small_shapes[] = {
 	{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q4_0},
 };
 
-/* One layer of each architecture at the width of Qwen3-0.6B and Qwen3.5-0.8B. */
-static const struct support_shape wide_shapes[] = {
-	{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q8_0},
-	{"qwen35", 1024, 2, 3584, 320, 8, 2, 256, 64, 16, 16, 128, 2, CHIP_Q8_0},
+struct way {
+	uint32_t threads;
+	uint32_t chunk;
 };
 
+/* What is compared with them: the whole in chunks of 512 on one thread. */
+static const struct way all_ways[] = {{1, 1}, {1, 7}, {1, 64}, {2, 1}, {2, 7}, {2, 64}, {2, 512},
+	{3, 1}, {3, 7}, {3, 64}, {3, 512}, {5, 1}, {5, 7}, {5, 64}, {5, 512}, {0, 0}};
+/* Each number of threads and each chunk once. */
+static const struct way few_ways[] = {{2, 64}, {3, 7}, {5, 1}, {0, 0}};
+/* Without most of chunk 1, which takes longer here than all the rest: small_shapes have it. */
+static const struct way most_ways[] = {{1, 7}, {1, 64}, {2, 1}, {2, 7}, {2, 64}, {2, 512}, {3, 7},
+	{3, 64}, {3, 512}, {5, 7}, {5, 64}, {5, 512}, {0, 0}};
+
+/* One layer of each kind at the width of Qwen3-0.6B and Qwen3.5-0.8B. */
+static const struct wide {
+	struct support_shape shape;
+	const struct way *ways;     /* on the best instruction set; few_ways on the others */
+} wide_shapes[] = {
+	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q8_0}, all_ways},
+	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_BF16}, few_ways},
+	{{"qwen35", 1024, 2, 3584, 320, 8, 2, 256, 64, 16, 16, 128, 2, CHIP_Q8_0}, most_ways},
+};
+
+#define SMALL_TOKENS 131
+#define WIDE_TOKENS  1100
+#define ROWS_MAX     512
+
 static char model_path[64];
+
+/* The last of those that run natively. */
+static bool is_best(const char *isa)
+{
+	const char *best = NULL;
+
+	for (const char *const *one = support_isas(); *one; one++)
+		if (!support_isa_emulated(*one))
+			best = *one;
+	return strcmp(isa, best) == 0;
+}
+
+/* Neither emulated nor the reference: fast enough for everything. */
+static bool is_fast(const char *isa)
+{
+	return !support_isa_emulated(isa) && strcmp(isa, "ref") != 0;
+}
+
+/* With other matrices avx512bf16 is avx512. */
+static bool is_repeat(const char *isa, const struct support_shape *shape)
+{
+	return support_isa_rounds(isa) && shape->type != CHIP_BF16;
+}
+
+/* ---- what is known of a sequence ------------------------------------------------------------- */
+
+struct known {
+	const struct support_shape *shape;
+	const char *isa;
+	uint32_t count;
+	uint32_t *tokens;           /* [count] */
+	uint32_t vocab;
+	float *logits;              /* [count, vocab] */
+};
 
 static void random_tokens(uint32_t *tokens, uint32_t count, uint64_t seed)
 {
@@ -44,168 +99,319 @@ static void random_tokens(uint32_t *tokens, uint32_t count, uint64_t seed)
 		tokens[i] = (uint32_t)prng_below(&prng, 256);
 }
 
-static void check_same(const float *got, const float *expected, size_t count, const char *what,
-	const char *isa, const struct support_shape *shape)
+/* The sequence alone, as it lies in model_path. */
+static void known_solve(struct known *k)
 {
-	for (size_t i = 0; i < count; i++)
+	const struct session_options options = {.sequences = 1, .context_max = k->count,
+		.chunk = ROWS_MAX, .kv_type = CHIP_F16};
+	struct support_model m;
+
+	support_model_open(&m, model_path, k->isa, 1, ROWS_MAX, ROWS_MAX);
+	mem_free(k->logits);
+	k->logits = support_logits(&m, &options, k->tokens, k->count);
+	support_model_close(&m);
+}
+
+static void known_init(struct known *k, const struct support_shape *shape, const char *isa,
+	uint32_t count)
+{
+	*k = (struct known){.shape = shape, .isa = isa, .count = count, .vocab = shape->vocab};
+	k->tokens = mem_alloc(count, sizeof(*k->tokens));
+	assert_non_null(k->tokens);
+	random_tokens(k->tokens, count, 11);
+}
+
+static void known_close(struct known *k)
+{
+	mem_free(k->logits);
+	mem_free(k->tokens);
+}
+
+/* got: from position first to the last. */
+static void check_same(const struct known *k, const float *got, uint32_t first, const char *what)
+{
+	const float *expected = k->logits + (size_t)first * k->vocab;
+
+	for (size_t i = 0; i < (size_t)(k->count - first) * k->vocab; i++)
 		if (memcmp(&got[i], &expected[i], sizeof(*got)) != 0)
-			fail_msg("%s type %d on %s: %s: value %zu is %a, not %a", shape->arch,
-				(int)shape->type, isa, what, i, (double)got[i],
+			fail_msg("%s type %d on %s: %s: position %zu, value %zu is %a, not %a",
+				k->shape->arch, (int)k->shape->type, k->isa, what,
+				first + i / k->vocab, i % k->vocab, (double)got[i],
 				(double)expected[i]);
 }
 
-struct way {
-	uint32_t threads;
-	uint32_t chunk;
-};
+/* ---- threads, chunks, pages ------------------------------------------------------------------ */
 
-/* The same tokens in other ways, and with pages in other orders; ways with the same
- * threads stand together. */
-static void check_ways(const struct support_shape *shape, const char *isa, uint32_t count,
-	const struct way *ways, uint32_t way_count)
+/* Pages lie in another order each time; ways with the same threads stand together. */
+static void check_ways(const struct known *k, const struct way *ways)
 {
-	uint32_t *tokens = mem_alloc(count, sizeof(*tokens));
-	float *expected = NULL;
+	uint32_t threads = 0;
 	struct support_model m;
 
-	random_tokens(tokens, count, 11);
-	for (uint32_t w = 0; w < way_count; w++) {
-		const struct session_options options = {.sequences = 1, .context_max = count,
-			.chunk = ways[w].chunk,
-			.kv_type = CHIP_F16, .page_seed = w};
+	for (const struct way *w = ways; w->threads > 0; w++) {
+		const struct session_options options = {.sequences = 1, .context_max = k->count,
+			.chunk = w->chunk, .kv_type = CHIP_F16,
+			.page_seed = 1 + (uint64_t)(w - ways)};
 		char what[64];
 
-		if (w == 0 || ways[w].threads != ways[w - 1].threads)
-			support_model_open(&m, model_path, isa, ways[w].threads, 512, 512);
-		float *logits = support_logits(&m, &options, tokens, count);
+		if (w->threads != threads)
+			support_model_open(&m, model_path, k->isa, w->threads, ROWS_MAX, ROWS_MAX);
+		threads = w->threads;
+		float *logits = support_logits(&m, &options, k->tokens, k->count);
 
-		snprintf(what, sizeof(what), "threads %u, chunk %u", ways[w].threads,
-			ways[w].chunk);
-		if (expected) {
-			check_same(logits, expected, (size_t)count * model_config(m.model)->vocab,
-				what, isa, shape);
-			mem_free(logits);
-		} else {
-			expected = logits;
-		}
-		if (w + 1 == way_count || ways[w].threads != ways[w + 1].threads)
+		snprintf(what, sizeof(what), "threads %u, chunk %u", w->threads, w->chunk);
+		check_same(k, logits, 0, what);
+		mem_free(logits);
+		if (w[1].threads != threads)
 			support_model_close(&m);
 	}
-	mem_free(expected);
-	mem_free(tokens);
 }
 
-#define TOGETHER 5
+/* ---- neighbours ------------------------------------------------------------------------------ */
 
-/* Rows of logits of one sequence per step: the last position of each prefill, then decode. */
-static void take_logits(float *to, const struct chip_output *output, uint32_t wanted,
-	uint32_t vocab)
+#define TOGETHER      5
+#define PIECE_MAX     64
+#define NEIGHBOUR_MAX 9     /* tokens of a neighbour in a step: the kept one's are what is dear */
+
+/* How many tokens the next steps take of a sequence: prefill and decode by turns. */
+static const uint32_t pieces[] = {1, 33, 7, 1, 1, PIECE_MAX, 2};
+
+#define PIECES (sizeof(pieces) / sizeof(*pieces))
+
+struct crowd {
+	struct session *session;
+	const struct known *k;
+	uint32_t kept;              /* the sequence of k; the others have tokens of their own */
+	uint32_t at[TOGETHER];      /* tokens that each has taken */
+	uint32_t *others;           /* [TOGETHER, count] */
+};
+
+/* A neighbour is at its end, or cancelled at a third of the kept one: at two thirds another
+ * request gets its place, with the pages and the state it left. */
+static bool crowd_rests(struct crowd *c, uint32_t i)
 {
-	memcpy(to, output->logits + (size_t)wanted * vocab, vocab * sizeof(float));
+	const uint32_t kept_at = c->at[c->kept], third = c->k->count / 3;
+
+	if (i == c->kept)
+		return false;
+	const bool cancelled = i == (c->kept + 1) % TOGETHER && kept_at > third &&
+		kept_at < 2 * third;
+
+	if (cancelled || c->at[i] > third + 8 * i) {
+		session_start(c->session, i, &greedy, c->others, 1);
+		c->at[i] = 0;
+	}
+	return cancelled;
 }
 
-/* Decodes sequence `keep` for `steps` steps, alone or among neighbours of other lengths, one of
- * which is cancelled. */
-static void decode_among(struct support_model *m, bool alone, uint32_t keep, uint32_t steps,
-	float *out)
+/* One step of all; logits of the kept one's rows go to out. */
+static void crowd_step(struct crowd *c, uint32_t step, float *rows, float *out)
 {
-	const uint32_t vocab = model_config(m->model)->vocab;
-	const struct session_options options = {.sequences = TOGETHER, .context_max = 256,
-		.kv_type = CHIP_F16,
-		.page_seed = alone ? 0 : 99};
-	float *logits = mem_alloc((size_t)TOGETHER * vocab, sizeof(*logits));
-	struct chip_output output = {.logits = logits};
-	uint32_t prompts[TOGETHER][64];
+	struct session_item items[TOGETHER];
+	struct chip_output output = {.logits = rows};
+	struct err_info info = {0};
+	const uint32_t from = c->at[c->kept];
+	uint32_t count = 0, before = 0;
+
+	for (uint32_t i = 0; i < TOGETHER; i++) {
+		const bool kept = i == c->kept;
+		const uint32_t most = kept ? c->k->count - from : NEIGHBOUR_MAX;
+		const uint32_t piece = pieces[(step + 2 * i) % PIECES];
+		const uint32_t *tokens = kept ? c->k->tokens : c->others + i * c->k->count;
+
+		if (crowd_rests(c, i))
+			continue;
+		if (kept)
+			before = count;
+		items[count++] = (struct session_item){.sequence = i, .tokens = tokens + c->at[i],
+			.token_count = piece < most ? piece : most, .want = CHIP_WANT_LOGITS,
+			.want_all = kept};
+	}
+	assert_int_equal(session_step(c->session, items, count, &output, &info), ERR_NONE);
+	for (uint32_t i = 0; i < count; i++)
+		c->at[items[i].sequence] += items[i].token_count;
+	memcpy(out + (size_t)from * c->k->vocab, rows + (size_t)before * c->k->vocab,
+		(size_t)(c->at[c->kept] - from) * c->k->vocab * sizeof(*out));
+}
+
+/* Each place has had another request before, which was cancelled. */
+static void crowd_open(struct crowd *c, struct support_model *m)
+{
+	const struct session_options options = {.sequences = TOGETHER, .context_max = c->k->count,
+		.kv_type = CHIP_F16, .page_seed = 99 + c->kept};
+	struct err_info info = {0};
+
+	c->others = mem_alloc((size_t)TOGETHER * c->k->count, sizeof(*c->others));
+	assert_non_null(c->others);
+	random_tokens(c->others, TOGETHER * c->k->count, 100);
+	assert_int_equal(session_open(&c->session, m->model, &options, &info), ERR_NONE);
+	for (uint32_t i = 0; i < TOGETHER; i++) {
+		session_start(c->session, i, &greedy, c->others, 1);
+		assert_int_equal(session_prefill(c->session, i, c->others + i, NEIGHBOUR_MAX, NULL,
+			&info), ERR_NONE);
+		session_start(c->session, i, &greedy, c->k->tokens, 1);
+	}
+}
+
+static void check_neighbours(struct support_model *m, const struct known *k, uint32_t kept)
+{
+	struct crowd c = {.k = k, .kept = kept};
+	float *rows = mem_alloc((size_t)(TOGETHER + PIECE_MAX) * k->vocab, sizeof(*rows));
+	float *out = mem_alloc((size_t)k->count * k->vocab, sizeof(*out));
+
+	assert_true(rows && out);
+	crowd_open(&c, m);
+	for (uint32_t step = 0; c.at[kept] < k->count; step++)
+		crowd_step(&c, step, rows, out);
+	check_same(k, out, 0, "neighbours");
+	session_close(c.session);
+	mem_free(c.others);
+	mem_free(out);
+	mem_free(rows);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+#define TURNS  2
+#define ANSWER 9
+
+/* A conversation: each turn a prefill on top of what is there, then an answer token by token, which
+ * takes its place in k->tokens. What comes last is the question of one more turn: its logits go to
+ * out, and its first position is returned. */
+static uint32_t converse(struct support_model *m, struct known *k, float *out)
+{
+	enum { CHUNK = 33 };
+	const struct session_options options = {.sequences = 1, .context_max = k->count,
+		.chunk = CHUNK, .kv_type = CHIP_F16, .page_seed = 7};
 	struct err_info info = {0};
 	struct session *s;
+	uint32_t taken = 0, token;
 
 	assert_int_equal(session_open(&s, m->model, &options, &info), ERR_NONE);
-	for (uint32_t i = 0; i < TOGETHER; i++) {
-		random_tokens(prompts[i], 64, 100 + i);
-		session_start(s, i, &greedy, prompts[i], 1);
-	}
-	for (uint32_t step = 0; step < steps; step++) {
-		struct session_item items[TOGETHER];
-		uint32_t count = 0, wanted = 0;
+	session_start(s, 0, &greedy, k->tokens, 1);
+	for (uint32_t turn = 1; turn <= TURNS; turn++) {
+		const uint32_t answer = k->count * turn / (TURNS + 1);
 
-		for (uint32_t i = 0; i < TOGETHER; i++) {
-			const bool cancelled = i == 1 && step > steps / 2;
-
-			if ((alone && i != keep) || cancelled)
-				continue;
-			if (i == keep)
-				wanted = count;
-			/* step 0: prompts of different lengths; then one given token a step */
-			items[count++] = (struct session_item){.sequence = i,
-				.tokens = step == 0 ? prompts[i] : &prompts[i][20 + step],
-				.token_count = step == 0 ? 3 + 4 * i : 1,
-				.want = CHIP_WANT_LOGITS};
+		assert_int_equal(session_prefill(s, 0, k->tokens + taken, answer - taken, &token,
+			&info), ERR_NONE);
+		/* the last one sampled is not yet in the cache: the next prefill takes it */
+		for (taken = answer; taken < answer + ANSWER - 1; taken++) {
+			k->tokens[taken] = token;
+			assert_int_equal(session_next(s, 0, &token, &info), ERR_NONE);
 		}
-		assert_int_equal(session_step(s, items, count, &output, &info), ERR_NONE);
-		take_logits(out + (size_t)step * vocab, &output, wanted, vocab);
+		k->tokens[taken] = token;
 	}
+	support_feed(m, s, CHUNK, k->tokens + taken, k->count - taken, out);
 	session_close(s);
-	mem_free(logits);
+	return taken;
 }
 
-static void check_neighbours(const struct support_shape *shape, const char *isa)
+static void check_turns(struct support_model *m, struct known *k)
 {
-	enum { STEPS = 20 };
+	float *out = mem_alloc((size_t)k->count * k->vocab, sizeof(*out));
+
+	assert_non_null(out);
+	const uint32_t first = converse(m, k, out);
+
+	known_solve(k);
+	check_same(k, out, first, "turns");
+	mem_free(out);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void small_ways(struct known *k)
+{
+	known_solve(k);
+	check_ways(k, is_fast(k->isa) ? all_ways : few_ways);
+}
+
+static void small_neighbours(struct known *k)
+{
 	struct support_model m;
 
-	support_model_open(&m, model_path, isa, 2, 64, TOGETHER);
-	const size_t values = (size_t)STEPS * model_config(m.model)->vocab;
-	float *alone = mem_alloc(values, sizeof(*alone));
-	float *together = mem_alloc(values, sizeof(*together));
-
-	for (uint32_t keep = 0; keep < TOGETHER; keep += 2) {
-		decode_among(&m, true, keep, STEPS, alone);
-		decode_among(&m, false, keep, STEPS, together);
-		check_same(together, alone, values, "neighbours", isa, shape);
+	known_solve(k);
+	support_model_open(&m, model_path, k->isa, 2, ROWS_MAX, ROWS_MAX);
+	check_neighbours(&m, k, 2);
+	if (is_fast(k->isa)) {
+		check_neighbours(&m, k, 0);
+		check_neighbours(&m, k, TOGETHER - 1);
 	}
-	mem_free(alone);
-	mem_free(together);
 	support_model_close(&m);
+}
+
+static void small_turns(struct known *k)
+{
+	struct support_model m;
+
+	support_model_open(&m, model_path, k->isa, 2, ROWS_MAX, ROWS_MAX);
+	check_turns(&m, k);
+	support_model_close(&m);
+}
+
+static void each_small(void (*check)(struct known *))
+{
+	struct known k;
+
+	for (size_t i = 0; i < sizeof(small_shapes) / sizeof(*small_shapes); i++) {
+		support_write_model(model_path, &small_shapes[i], 5);
+		for (const char *const *isa = support_isas(); *isa; isa++) {
+			if (is_repeat(*isa, &small_shapes[i]))
+				continue;
+			known_init(&k, &small_shapes[i], *isa, SMALL_TOKENS);
+			check(&k);
+			known_close(&k);
+		}
+	}
 }
 
 static void bits_do_not_depend_on_threads_chunks_or_pages(void **state)
 {
-	static const struct way ways[] = {{1, 64}, {1, 1}, {1, 7}, {2, 1}, {2, 7}, {2, 64}, {3, 7},
-		{3, 64}, {5, 7}};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(small_shapes) / sizeof(*small_shapes); i++) {
-		support_write_model(model_path, &small_shapes[i], 5);
-		for (const char *const *isa = support_isas(); *isa; isa++)
-			check_ways(&small_shapes[i], *isa, 131, ways, sizeof(ways) / sizeof(*ways));
-	}
+	each_small(small_ways);
 }
 
 static void bits_do_not_depend_on_neighbours_or_cancelled_ones(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(small_shapes) / sizeof(*small_shapes); i++) {
-		support_write_model(model_path, &small_shapes[i], 6);
-		for (const char *const *isa = support_isas(); *isa; isa++)
-			check_neighbours(&small_shapes[i], *isa);
+	each_small(small_neighbours);
+}
+
+static void bits_do_not_depend_on_the_split_into_turns(void **state)
+{
+	(void)state;
+	each_small(small_turns);
+}
+
+static void check_wide(const struct wide *wide, const char *isa)
+{
+	const bool best = is_best(isa) && is_fast(isa);
+	struct support_model m;
+	struct known k;
+
+	known_init(&k, &wide->shape, isa, WIDE_TOKENS);
+	known_solve(&k);
+	check_ways(&k, best ? wide->ways : few_ways);
+	if (best) {
+		support_model_open(&m, model_path, isa, 2, ROWS_MAX, ROWS_MAX);
+		check_neighbours(&m, &k, 2);
+		check_turns(&m, &k);
+		support_model_close(&m);
 	}
+	known_close(&k);
 }
 
 static void bits_hold_at_the_width_of_a_real_model_over_1100_tokens(void **state)
 {
-	static const struct way ways[] = {{1, 512}, {1, 64}, {1, 7}, {1, 1}, {2, 1}, {2, 64},
-		{3, 7}, {5, 512}};
-
 	(void)state;
 	if (UNIT_SANITIZED)
 		skip();  /* the small shapes take the same ways through the code */
 	for (size_t i = 0; i < sizeof(wide_shapes) / sizeof(*wide_shapes); i++) {
-		support_write_model(model_path, &wide_shapes[i], 7);
+		support_write_model(model_path, &wide_shapes[i].shape, 7);
 		for (const char *const *isa = support_isas(); *isa; isa++)
-			if ((strcmp(*isa, "ref") != 0 || !support_isas()[1]) &&
-				!support_isa_emulated(*isa))
-				check_ways(&wide_shapes[i], *isa, 1100, ways,
-				sizeof(ways) / sizeof(*ways));
+			if ((is_fast(*isa) || is_best(*isa)) &&
+				!is_repeat(*isa, &wide_shapes[i].shape))
+				check_wide(&wide_shapes[i], *isa);
 	}
 }
 
@@ -214,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bits_do_not_depend_on_threads_chunks_or_pages),
 		cmocka_unit_test(bits_do_not_depend_on_neighbours_or_cancelled_ones),
+		cmocka_unit_test(bits_do_not_depend_on_the_split_into_turns),
 		cmocka_unit_test(bits_hold_at_the_width_of_a_real_model_over_1100_tokens),
 	};
 	char dir[] = "/tmp/tongyun-identity-XXXXXX";

@@ -150,6 +150,24 @@ void support_model_close(struct support_model *m)
 	chip_close(m->chip);
 }
 
+void support_feed(struct support_model *m, struct session *s, uint32_t chunk,
+	const uint32_t *tokens, uint32_t count, float *logits)
+{
+	const uint32_t vocab = model_config(m->model)->vocab;
+	struct err_info info = {0};
+
+	for (uint32_t at = 0; at < count;) {
+		const uint32_t rows = count - at < chunk ? count - at : chunk;
+		struct chip_output output = {.logits = logits + (size_t)at * vocab};
+		const struct session_item item = {
+			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS,
+			.want_all = true};
+
+		must(session_step(s, &item, 1, &output, &info), &info);
+		at += rows;
+	}
+}
+
 float *support_logits(struct support_model *m, const struct session_options *options,
 	const uint32_t *tokens, uint32_t count)
 {
@@ -162,16 +180,7 @@ float *support_logits(struct support_model *m, const struct session_options *opt
 	assert_non_null(logits);
 	must(session_open(&s, m->model, options, &info), &info);
 	session_start(s, 0, &greedy, tokens, 1);
-	for (uint32_t at = 0; at < count;) {
-		const uint32_t rows = count - at < options->chunk ? count - at : options->chunk;
-		struct chip_output output = {.logits = logits + (size_t)at * vocab};
-		const struct session_item item = {
-			.tokens = tokens + at, .token_count = rows, .want = CHIP_WANT_LOGITS,
-			.want_all = true};
-
-		must(session_step(s, &item, 1, &output, &info), &info);
-		at += rows;
-	}
+	support_feed(m, s, options->chunk, tokens, count, logits);
 	session_close(s);
 	return logits;
 }

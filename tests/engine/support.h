@@ -32,6 +32,10 @@ void support_isas_note(void);
 float *support_logits(struct support_model *m, const struct session_options *options,
 	const uint32_t *tokens, uint32_t count);
 
+/* The same in a session that is open, on top of what its sequence 0 has: to logits. */
+void support_feed(struct support_model *m, struct session *s, uint32_t chunk,
+	const uint32_t *tokens, uint32_t count, float *logits);
+
 /* Where tests/ lies: $TONGYUN_TESTS, else what the build says. */
 void support_path(char *out, size_t size, const char *name);
 
