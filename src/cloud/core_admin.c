@@ -253,8 +253,13 @@ static enum core_result tenant_set(struct core *core, const struct core_event *e
 		row.requests_per_min = event->u.tenant_set.requests_per_min;
 	if (event->u.tenant_set.tokens_per_min >= 0)
 		row.tokens_per_min = event->u.tenant_set.tokens_per_min;
-	if (!tenant_row_valid(&row) || account->balance_nano < -row.credit_nano ||
-		(id == core->tenant_local_id) != (row.credit_nano == LEDGER_CREDIT_UNLIMITED))
+	const bool unlimited = row.credit_nano == LEDGER_CREDIT_UNLIMITED;
+	const bool limited = row.requests_per_min > 0 || row.tokens_per_min > 0;
+
+	if (!tenant_row_valid(&row) || account->balance_nano < -row.credit_nano)
+		return CORE_RESULT_INVALID;
+	/* rules.md 10: nothing is refused to the tenant that is used without a key */
+	if (id == core->tenant_local_id ? !unlimited || limited : unlimited)
 		return CORE_RESULT_INVALID;
 	tenant_row_change(core, tenant, &row);
 	account->credit_nano = row.credit_nano;

@@ -199,8 +199,10 @@ void money_unsettle(struct core *core, uint32_t handle, struct core_actions *act
 
 /* ---- core_limit.c ---------------------------------------------------------------------------- */
 
-/* 0 and one request is taken, or how long until the tenant may ask. */
-int64_t limit_ask_wait_ns(struct core *core, uint32_t tenant_id);
+/* How long until the tenant may ask; 0: now. */
+int64_t limit_ask_wait_ns(const struct core *core, uint32_t tenant_id);
+/* It asks, and may. */
+void limit_ask(struct core *core, uint32_t tenant_id);
 /* 0 and what it may use for now is taken, or how long until it may. */
 int64_t limit_arrive_wait_ns(struct core *core, struct core_request *r);
 /* The answer may have so many more: taken, into debt if need be. */

@@ -7,6 +7,8 @@
  *
  * So an answer is never stopped by a limit, and what it used beyond it is waited for by the next.
  */
+#include <assert.h>
+
 #include "base/math.h"
 #include "cloud/core_internal.h"
 
@@ -15,19 +17,26 @@ static struct core_tenant *tenant_of(struct core *core, const struct core_reques
 	return &core->tenants[r->tenant_id - 1];
 }
 
-int64_t limit_ask_wait_ns(struct core *core, uint32_t tenant_id)
+int64_t limit_ask_wait_ns(const struct core *core, uint32_t tenant_id)
+{
+	const struct core_tenant *tenant = &core->tenants[tenant_id - 1];
+	int64_t wait_ns = 0;
+
+	if (tenant->row.tokens_per_min > 0)
+		wait_ns = bucket_wait_ns(&tenant->tokens, 1, core->now_ns);
+	if (wait_ns == 0 && tenant->row.requests_per_min > 0)
+		wait_ns = bucket_wait_ns(&tenant->requests, 1, core->now_ns);
+	return wait_ns;
+}
+
+void limit_ask(struct core *core, uint32_t tenant_id)
 {
 	struct core_tenant *tenant = &core->tenants[tenant_id - 1];
 
-	if (tenant->row.tokens_per_min > 0) {
-		const int64_t wait_ns = bucket_wait_ns(&tenant->tokens, 1, core->now_ns);
-
-		if (wait_ns > 0)
-			return wait_ns;
-	}
-	if (tenant->row.requests_per_min > 0 && !bucket_take(&tenant->requests, 1, core->now_ns))
-		return bucket_wait_ns(&tenant->requests, 1, core->now_ns);
-	return 0;
+	if (tenant->row.requests_per_min == 0)
+		return;
+	const bool taken = bucket_take(&tenant->requests, 1, core->now_ns);
+	assert(taken);
 }
 
 /* A request that may use more than there can ever be waits until the bucket is full. */

@@ -131,6 +131,7 @@ static void ask_admit(struct core *core, const struct core_event *event, uint32_
 		.key_id = key_id,
 		.records_reserved = CORE_REQUEST_RECORDS,
 	};
+	limit_ask(core, tenant_id);
 	core->records_reserved += CORE_REQUEST_RECORDS;
 	core->asked_count++;
 	core->open_count++;
@@ -159,11 +160,11 @@ void request_ask(struct core *core, const struct core_event *event, struct core_
 		refuse(core, handle, CORE_REFUSE_STORE_DOWN, core->limits.retry_ns, actions);
 	else if (model >= core->limits.models_max || !core->models[model].loaded)
 		refuse(core, handle, CORE_REFUSE_MODEL_NOT_FOUND, 0, actions);
+	else if ((wait_ns = limit_ask_wait_ns(core, tenant_id)) > 0)
+		refuse(core, handle, CORE_REFUSE_RATE_LIMITED, wait_ns, actions);
 	else if (waiting_count(core) >= core->limits.queue_max ||
 		core_records_free(core) < CORE_REQUEST_RECORDS)
 		refuse(core, handle, CORE_REFUSE_OVERLOADED, overloaded_retry_ns(core), actions);
-	else if ((wait_ns = limit_ask_wait_ns(core, tenant_id)) > 0)
-		refuse(core, handle, CORE_REFUSE_RATE_LIMITED, wait_ns, actions);
 	else
 		ask_admit(core, event, tenant_id, key_id, actions);
 }

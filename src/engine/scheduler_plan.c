@@ -45,7 +45,7 @@ static void pages_take(struct scheduler *s, uint32_t handle, uint32_t count)
 	}
 }
 
-/* The youngest paused one: rules.md 5 leaves it what it has only while nobody needs it. */
+/* The youngest paused one: it keeps what it has only while nobody needs it. */
 static uint32_t paused_victim(const struct scheduler *s)
 {
 	for (uint32_t h = s->running.last; h != SEQUENCE_NONE; h = s->sequences[h].previous)

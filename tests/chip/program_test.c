@@ -241,6 +241,7 @@ struct attention {
 	uint32_t heads, kv_heads, head_dim, rotary_dim;
 	bool norm, gate;
 	enum chip_type kv_type;
+	uint32_t position;          /* of the first token */
 };
 
 /* The columns of the input: [per head: q, gate] [k heads] [v heads]. */
@@ -315,10 +316,10 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 	const uint32_t kv_head = head / (a->heads / a->kv_heads);
 	double q[DIM_MAX], k[DIM_MAX], weights[DIM_MAX], sum = 0, largest = -1e300;
 
-	expected_head(a, x + (size_t)t * columns + 2 * head * d, q_norm, t, q);
+	expected_head(a, x + (size_t)t * columns + 2 * head * d, q_norm, a->position + t, q);
 	for (uint32_t i = 0; i <= t; i++) {
-		expected_head(a, x + (size_t)i * columns + (2 * a->heads + kv_head) * d, k_norm, i,
-			k);
+		expected_head(a, x + (size_t)i * columns + (2 * a->heads + kv_head) * d, k_norm,
+			a->position + i, k);
 		weights[i] = 0;
 		for (uint32_t j = 0; j < d; j++)
 			weights[i] += q[j] * k[j] * (double)0.3F;
@@ -369,6 +370,9 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 
 		rig_embedding_rows(rows, 0, 0, 0, 1, CHIP_WANT_NOTHING);
 		rig_embedding_rows(rows + 1, 1, 0, first, count, CHIP_WANT_NOTHING);
+		for (uint32_t i = 0; i < count; i++)
+			for (uint32_t axis = 0; axis < 3; axis++)
+				rows[1 + i].position[axis] += a->position;
 		rig_run(&r, &step, NULL);
 		for (uint32_t i = 0; i < count; i++)
 			for (uint32_t head = 0; head < a->heads; head++) {
@@ -389,12 +393,14 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 static void attention_attends(const struct rig_isa *isa)
 {
 	static const struct attention shapes[] = {
-		{1, 1, 16, 16, false, false, CHIP_F32},
-		{6, 3, 64, 64, true, false, CHIP_F32},
-		{6, 2, 32, 8, true, true, CHIP_F16},
-		{3, 1, 20, 12, false, true, CHIP_F32},
-		{20, 1, 8, 4, true, true, CHIP_F32},
-		{4, 2, 12, 0, false, false, CHIP_F16},
+		{1, 1, 16, 16, false, false, CHIP_F32, 0},
+		{6, 3, 64, 64, true, false, CHIP_F32, 0},
+		{6, 2, 32, 8, true, true, CHIP_F16, 0},
+		{3, 1, 20, 12, false, true, CHIP_F32, 0},
+		{20, 1, 8, 4, true, true, CHIP_F32, 0},
+		{4, 2, 12, 0, false, false, CHIP_F16, 0},
+		/* where angles of f32 are off by up to a sixteenth */
+		{2, 1, 32, 32, true, false, CHIP_F32, 1000003},
 	};
 
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)

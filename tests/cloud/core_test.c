@@ -274,6 +274,48 @@ static void an_open_ended_answer_pays_the_limit_for_all_its_tokens(void **state)
 	house_close(&h);
 }
 
+/* rules.md 14: the key, then the limits, and only then the queue. */
+static void who_is_over_a_limit_is_told_so_though_the_queue_is_full(void **state)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET};
+	struct house h;
+
+	(void)state;
+	start_with(&h, 100000, 0);
+	strcpy(event.u.tenant_set.name, "acme");
+	event.u.tenant_set.requests_per_min = house_limits.queue_max;
+	house_send(&h, event);
+	for (uint32_t i = 0; i < house_limits.queue_max; i++) {
+		house_ask(&h, i, 1);
+		assert_int_equal(house_last(&h, CORE_ADMIT)->u.admit.handle, i);
+	}
+	house_ask(&h, house_limits.queue_max, 1);
+	assert_int_equal(refusal(&h), CORE_REFUSE_RATE_LIMITED);
+	event.u.tenant_set.requests_per_min = 0;
+	house_send(&h, event);
+	house_ask(&h, house_limits.queue_max, 1);
+	assert_int_equal(refusal(&h), CORE_REFUSE_OVERLOADED);
+	house_close(&h);
+}
+
+static void nothing_limits_the_tenant_that_is_used_without_a_key(void **state)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET, .u.tenant_set = {.credit_nano = -1,
+		.requests_per_min = -1, .tokens_per_min = 100}};
+	struct house h;
+
+	(void)state;
+	house_start(&h);
+	strcpy(event.u.tenant_set.name, CORE_TENANT_LOCAL);
+	house_send(&h, event);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_INVALID);
+	event.u.tenant_set.tokens_per_min = 0;
+	event.u.tenant_set.requests_per_min = 1;
+	house_send(&h, event);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_INVALID);
+	house_close(&h);
+}
+
 static void another_credit_or_limit_forgives_no_tokens_that_were_used(void **state)
 {
 	struct core_event event = {.kind = CORE_TENANT_SET};
@@ -1048,6 +1090,8 @@ int main(void)
 		cmocka_unit_test(a_tenant_is_limited_to_its_requests_a_minute),
 		cmocka_unit_test(tokens_that_were_not_used_are_given_back_to_the_limit),
 		cmocka_unit_test(an_open_ended_answer_pays_the_limit_for_all_its_tokens),
+		cmocka_unit_test(who_is_over_a_limit_is_told_so_though_the_queue_is_full),
+		cmocka_unit_test(nothing_limits_the_tenant_that_is_used_without_a_key),
 		cmocka_unit_test(another_credit_or_limit_forgives_no_tokens_that_were_used),
 		cmocka_unit_test(
 			a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used),

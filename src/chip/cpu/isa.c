@@ -64,8 +64,8 @@ static uint32_t machine_has(void)
 
 #endif
 
-/* Best last. avx512bf16 rounds the inputs of bf16 matrices to bf16: faster there and less exact, so
- * it must be asked for. */
+/* Best last. avx512bf16 differs from avx512 with bf16 matrices alone: it rounds their inputs to
+ * bf16, as the models that have them were trained with. */
 static const struct {
 	uint32_t needs;
 	const struct cpu_kernels *kernels;
@@ -73,8 +73,8 @@ static const struct {
 	{0, &cpu_kernels_ref},
 #if CHIP_CPU_X86
 	{HAS_AVX2, &cpu_kernels_avx2},
-	{HAS_AVX512 | HAS_AVX512BF16, &cpu_kernels_avx512bf16},
 	{HAS_AVX512, &cpu_kernels_avx512},
+	{HAS_AVX512 | HAS_AVX512BF16, &cpu_kernels_avx512bf16},
 #endif
 };
 
