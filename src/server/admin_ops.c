@@ -404,11 +404,16 @@ static enum err check_write(struct list *l, struct store *store, const struct ho
 
 	if (journal_facts_read(&facts, home, info))
 		return info->code;
+	const struct journal_damage damage = facts.damage;
 	const enum err err = audit_store(store, facts.list, facts.count, idle, info);
 
 	journal_facts_free(&facts);
 	if (err)
 		return err;
+	if (damage.file)
+		return err_set(info, ERR_INPUT, "%s is damaged at byte %zu of %zu, and what is "
+			"behind cannot be read; ledger and usage agree with all that can. Move it "
+			"away when that is enough", damage.file, damage.at, damage.size);
 	buf_add_str(&l->line, "{\"ok\":true}");
 	line_tell(l);
 	return ERR_NONE;

@@ -10,7 +10,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
+
+/* A file system that crashed may leave the end of a file unwritten: whole blocks of zeros. */
+#define HOLE_BYTES_MIN 512
 
 struct journal_file {
 	int dir_fd;
@@ -35,6 +39,45 @@ static size_t journal_walk(const uint8_t *bytes, size_t size, entry_see *see, vo
 		(!see || see(context, &entry, at)))
 		at += used;
 	return at;
+}
+
+/* What is behind the last whole record. */
+enum tail {
+	TAIL_NONE,
+	TAIL_CUT,           /* the beginning of a record, or a hole: a crash, or a writer at work */
+	TAIL_DAMAGED,
+};
+
+/* Whether a whole record begins anywhere in these bytes. */
+static bool has_record(const uint8_t *bytes, size_t size)
+{
+	static _Thread_local struct journal_entry entry;
+	size_t used;
+
+	for (size_t at = 0; at < size; at++)
+		if (journal_decode(&entry, bytes + at, size - at, &used) == JOURNAL_ENTRY)
+			return true;
+	return false;
+}
+
+/* at: where journal_walk ended. */
+static enum tail tail_of(const uint8_t *bytes, size_t size, size_t at)
+{
+	static _Thread_local struct journal_entry entry;
+	size_t end = size, used;
+
+	if (at == size)
+		return TAIL_NONE;
+	while (end > at && bytes[end - 1] == 0)
+		end--;
+	if (end == at)
+		return TAIL_CUT;
+	if (size - end < HOLE_BYTES_MIN)
+		end = size;     /* records end in zeros too */
+	if (journal_decode(&entry, bytes + at, end - at, &used) != JOURNAL_MORE)
+		return TAIL_DAMAGED;
+	/* a damaged size asks for more as well, but there is more than a beginning */
+	return has_record(bytes + at, end - at) ? TAIL_DAMAGED : TAIL_CUT;
 }
 
 static bool tally_see(void *context, const struct journal_entry *entry, size_t at)
@@ -85,7 +128,10 @@ static enum err file_tally(struct journal_facts *facts, const struct home *home,
 	if (journal_map(&map, home, name, info))
 		return info->code;
 	if (journal_tally_open(&tally, CORE_REQUESTS_MAX, fact_add, facts, info) == ERR_NONE) {
-		journal_walk(map.data, map.size, tally_see, tally);
+		const size_t whole = journal_walk(map.data, map.size, tally_see, tally);
+
+		if (!facts->damage.file && tail_of(map.data, map.size, whole) == TAIL_DAMAGED)
+			facts->damage = (struct journal_damage){name, whole, map.size};
 		journal_tally_end(tally);
 		journal_tally_close(tally);
 	}
@@ -226,19 +272,43 @@ enum err journal_file_replay(struct journal_outcome *out, const struct home *hom
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A record that a crash tore would hide all behind it. */
-static enum err torn_end_cut(struct journal_file *j, const struct home *home, struct err_info *info)
+/* Puts the file aside as journal.old; the next is empty. */
+static enum err file_renew(struct journal_file *j, struct err_info *info)
+{
+	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, HOME_JOURNAL_OLD))
+		return err_set_errno(info, HOME_JOURNAL);
+	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL |
+		O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(info, HOME_JOURNAL);
+	close(j->fd);
+	j->fd = fd;
+	j->size_bytes = 0;
+	return ERR_NONE;
+}
+
+/* What is no record would hide all behind it. */
+static enum err end_mend(struct journal_file *j, const struct home *home, struct err_info *info)
 {
 	struct file_map map;
 
 	if (journal_map(&map, home, HOME_JOURNAL, info))
 		return info->code;
 	const size_t whole = journal_walk(map.data, map.size, NULL, NULL), size = map.size;
+	const enum tail tail = tail_of(map.data, size, whole);
+
 	file_map_close(&map);
 	j->size_bytes = (int64_t)whole;
-	if (whole < size && ftruncate(j->fd, (off_t)whole))
-		return err_set_errno(info, HOME_JOURNAL);
-	return ERR_NONE;
+	if (tail == TAIL_DAMAGED) {
+		log_line(LOG_WARN, "server/journal", "the journal is damaged at byte %zu of %zu: "
+			"it is put aside as " HOME_JOURNAL_OLD, whole, size);
+		return file_renew(j, info);
+	}
+	if (tail == TAIL_NONE)
+		return ERR_NONE;
+	log_line(LOG_WARN, "server/journal", "the journal is cut short, as a crash leaves it: its "
+		"last %zu bytes are no whole record and are dropped", size - whole);
+	return ftruncate(j->fd, (off_t)whole) ? err_set_errno(info, HOME_JOURNAL) : ERR_NONE;
 }
 
 enum err journal_file_open(struct journal_file **out, const struct home *home,
@@ -252,7 +322,7 @@ enum err journal_file_open(struct journal_file **out, const struct home *home,
 	j->fd = openat(home->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (j->fd < 0)
 		err_set_errno(info, "%.300s/" HOME_JOURNAL, home->path);
-	else if (torn_end_cut(j, home, info) == ERR_NONE &&
+	else if (end_mend(j, home, info) == ERR_NONE &&
 		journal_tally_open(&j->tally, CORE_REQUESTS_MAX, NULL, NULL, info) == ERR_NONE)
 		*out = j;
 	if (info->code)
@@ -303,16 +373,8 @@ static enum err next_begin(struct journal_file *j, struct err_info *info)
 {
 	struct carrying carrying = {j, info};
 
-	if (renameat(j->dir_fd, HOME_JOURNAL, j->dir_fd, HOME_JOURNAL_OLD))
-		return err_set_errno(info, HOME_JOURNAL);
-	const int fd = openat(j->dir_fd, HOME_JOURNAL, O_WRONLY | O_APPEND | O_CREAT | O_EXCL |
-		O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_errno(info, HOME_JOURNAL);
-	close(j->fd);
-	j->fd = fd;
-	j->size_bytes = 0;
-	journal_tally_carry(j->tally, carried_write, &carrying);
+	if (file_renew(j, info) == ERR_NONE)
+		journal_tally_carry(j->tally, carried_write, &carrying);
 	return info->code;
 }
 

@@ -2,7 +2,8 @@
  * start (rules.md 19).
  *
  * What its records say is cloud/journal.h; this is only the file. A crash may tear its end: a new
- * run begins behind the last whole record. A file that is full is put aside as journal.old, in
+ * run begins behind the last whole record. One that is damaged is put aside as it is, for `ledger
+ * check` to tell. A file that is full is put aside as journal.old, in
  * place of the one before, and the next begins with the requests that are open: so two files know
  * all of every request that either has seen the end of.
  *
@@ -21,12 +22,20 @@
 #include "cloud/journal.h"
 #include "server/home.h"
 
+/* Where a file cannot be read any further, though it goes on: no crash leaves that. */
+struct journal_damage {
+	const char *file;           /* NULL: there is none */
+	size_t at;
+	size_t size;                /* of the file */
+};
+
 /* What the journal knows of each request in it, sorted by request. */
 struct journal_facts {
 	struct store_fact *list;
 	uint64_t count;
 	uint64_t capacity;
 	bool no_memory;
+	struct journal_damage damage;   /* the first */
 };
 
 /* From journal.old and journal, as far as they can be read; a missing file knows nothing. A

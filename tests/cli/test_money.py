@@ -376,6 +376,47 @@ def test_a_database_that_is_damaged_is_told(used, program, damage):
     assert program.fails("ledger", "check")
 
 
+def cut_short(data):
+    del data[-3:]
+
+
+def a_hole(data):
+    data[-3:] = bytes(10000)
+
+
+@pytest.mark.parametrize("what", [cut_short, a_hole])
+def test_a_journal_that_a_crash_cut_short_is_no_contradiction(used, program, what):
+    shutil.copytree(used.home, program.home)
+    path = program.home + "/journal"
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    what(data)
+    with open(path, "wb") as file:
+        file.write(data)
+    done = program.run("ledger", "check")
+    assert done.returncode == 0 and done.stdout.startswith("the ledger holds")
+    assert re.search(r" warn server/journal: the journal is cut short, as a crash leaves it: its last \d+ bytes .*\n$",
+                     done.stderr)
+    assert program.json("ledger", "check") == {"ok": True}      # and is as new
+
+
+def test_a_journal_that_is_damaged_is_told_until_it_is_moved_away(used, program):
+    shutil.copytree(used.home, program.home)
+    path = program.home + "/journal"
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    data[len(data) // 2] ^= 0xff
+    with open(path, "wb") as file:
+        file.write(data)
+    with program.serve() as server:     # which serves all the same
+        assert "the journal is damaged at byte" in server.log
+        told = program.fails("ledger", "check")
+        assert re.match(rf"journal.old is damaged at byte \d+ of {len(data)}, and what is behind cannot be read; ", told)
+    assert program.fails("ledger", "check") == told
+    shutil.move(path + ".old", program.home + "/kept")
+    assert program.json("ledger", "check") == {"ok": True}
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\x9b31m"])
 def test_a_name_cannot_write_to_the_terminal_of_who_lists_it(program, name):
     assert "control characters" in program.fails("price", "set", name, "--input", 1, "--output", 1)

@@ -257,6 +257,89 @@ static void rubbish_is_nothing(void **state)
 	journal_file_close(run_start());
 }
 
+static size_t file_bytes(uint8_t *bytes, size_t size)
+{
+	FILE *file = fopen(path, "rb");
+	const size_t got = fread(bytes, 1, size, file);
+
+	fclose(file);
+	return got;
+}
+
+static void file_put(const uint8_t *bytes, size_t size)
+{
+	FILE *file = fopen(path, "wb");
+
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	fclose(file);
+}
+
+static bool is_damaged(void)
+{
+	struct journal_facts facts = facts_read();
+	const bool damaged = facts.damage.file != NULL;
+
+	journal_facts_free(&facts);
+	return damaged;
+}
+
+static void damage_is_told_from_an_end_that_a_crash_cut(void **state)
+{
+	static uint8_t whole[4096], bytes[sizeof(whole) + 2048];
+	struct journal_file *j = run_start();
+
+	(void)state;
+	ask(j, 0, 1);
+	add_batch(j, 0, 3);
+	const size_t last = file_bytes(whole, sizeof(whole));
+	ask(j, 1, 2);
+	journal_file_close(j);
+	const size_t size = file_bytes(whole, sizeof(whole));
+	for (size_t cut = 0; cut <= size; cut += 7) {
+		memset(bytes, 0, sizeof(bytes));
+		memcpy(bytes, whole, cut);
+		file_put(bytes, cut);
+		assert_false(is_damaged());
+		file_put(bytes, sizeof(bytes));     /* blocks that were never written */
+		assert_false(is_damaged());
+	}
+	for (size_t at = 0; at < size; at += 3) {
+		memcpy(bytes, whole, size);
+		bytes[at] ^= 0x55;
+		file_put(bytes, size);
+		/* a last record that says it is longer looks like one that was cut */
+		if (!is_damaged() && at != last && at != last + 1)
+			fail_msg("byte %zu of %zu", at, size);
+	}
+}
+
+static void a_damaged_file_is_put_aside_as_it_is(void **state)
+{
+	static uint8_t bytes[4096];
+	struct journal_file *j = run_start();
+	const struct record_request a = ask(j, 0, 1);
+
+	(void)state;
+	add_batch(j, 0, 3);
+	ask(j, 1, 2);
+	journal_file_close(j);
+	const size_t size = file_bytes(bytes, sizeof(bytes));
+	bytes[size - 10] ^= 1;
+	file_put(bytes, size);
+	j = run_start();
+	const struct record_request b = ask(j, 0, 3);
+	add_batch(j, 0, 1);
+	journal_file_close(j);
+	struct journal_facts facts = facts_read();
+	assert_string_equal(facts.damage.file, "journal.old");
+	assert_int_equal(facts.damage.size, size);
+	assert_in_range(facts.damage.at, size / 2, size - 10);
+	assert_int_equal(journal_facts_tokens(&facts, &a), 3);
+	assert_int_equal(journal_facts_tokens(&facts, &b), 1);
+	assert_int_equal(facts.count, 2);
+	journal_facts_free(&facts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +350,8 @@ int main(void)
 		IN_A_FOLDER(what_was_written_before_a_failure_stays_readable),
 		IN_A_FOLDER(its_size_is_bounded_and_who_is_open_stays_known),
 		IN_A_FOLDER(rubbish_is_nothing),
+		IN_A_FOLDER(damage_is_told_from_an_end_that_a_crash_cut),
+		IN_A_FOLDER(a_damaged_file_is_put_aside_as_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
