@@ -31,6 +31,8 @@ struct serve {
 	struct option_list paths, aliases;
 	const char *executor;
 	int64_t port, context_max, sequences, rows, threads, cache_mib, grace_s;
+	/* 0: the server's default */
+	int64_t body_mib, header_kib, json_mib, unsent_kib, journal_mib, header_s, write_s;
 	const char *isa;
 
 	struct serve_model models[SERVER_MODELS_MAX];
@@ -128,6 +130,19 @@ static enum err models_add(struct serve *s, struct err_info *info)
 	return err;
 }
 
+static void limits_say(struct serve *s)
+{
+	s->config.grace_ns = s->grace_s * NS_PER_S;
+	s->config.no_grace = s->grace_s == 0;
+	s->config.body_bytes_max = s->body_mib << 20;
+	s->config.header_bytes_max = (uint32_t)s->header_kib << 10;
+	s->config.trees_bytes_max = s->json_mib << 20;
+	s->config.unsent_bytes_max = s->unsent_kib << 10;
+	s->config.journal_bytes_max = s->journal_mib << 20;
+	s->config.header_ns = s->header_s * NS_PER_S;
+	s->config.write_idle_ns = s->write_s * NS_PER_S;
+}
+
 static int serve_run(struct serve *s)
 {
 	struct err_info info = {0};
@@ -140,8 +155,7 @@ static int serve_run(struct serve *s)
 	s->config.model_count = s->model_count;
 	s->config.port = (uint16_t)s->port;
 	s->config.any_port = s->port == 0;
-	s->config.grace_ns = s->grace_s * NS_PER_S;
-	s->config.no_grace = s->grace_s == 0;
+	limits_say(s);
 	if (!err && !(err = server_open(&s->server, &s->config, &info)))
 		err = server_run(s->server, &info);
 	server_close(s->server);
@@ -212,6 +226,19 @@ int cmd_serve(int argc, char **argv)
 		"of a new database (CNY)"},
 		{"grace", 0, OPTION_INT, &s.grace_s, 0, 86400, "SECONDS",
 		"for running requests at SIGTERM (30)"},
+		{"max-body-mib", 0, OPTION_INT, &s.body_mib, 1, 16, "N", "a request's body (16)"},
+		{"max-header-kib", 0, OPTION_INT, &s.header_kib, 1, 64, "N",
+			"a request's header (64)"},
+		{"json-mib", 0, OPTION_INT, &s.json_mib, 1, 1 << 20, "N",
+			"memory of all bodies while they are read and rendered (512)"},
+		{"max-unsent-kib", 0, OPTION_INT, &s.unsent_kib, 16, 1 << 20, "N",
+			"output that a connection has not taken (256)"},
+		{"header-timeout", 0, OPTION_INT, &s.header_s, 1, 3600, "SECONDS",
+			"from a connection to its whole header (10)"},
+		{"write-timeout", 0, OPTION_INT, &s.write_s, 1, 3600, "SECONDS",
+			"that a client may take nothing of its answer (30)"},
+		{"journal-mib", 0, OPTION_INT, &s.journal_mib, 1, 1 << 20, "N",
+			"of each of the journal's two files (256)"},
 		{"executor", 0, OPTION_STRING, &s.executor, 0, 0, "chip|sim",
 		"sim: no arithmetic, tokens by rule"},
 	};

@@ -315,10 +315,12 @@ static void reservation_tell(const struct server *s)
 	log_line(LOG_INFO, "server", "reserved: core %zu KiB for %u requests, %u tenants, %u keys; "
 		"messages %zu KiB; requests' tokens %" PRId64 " MiB; "
 		"bodies up to %" PRId64 " MiB and %" PRId64 " MiB parsed; "
-		"unsent up to %" PRId64 " KiB for each of %u connections",
+		"unsent up to %" PRId64 " KiB for each of %u connections; "
+		"journal 2 x %" PRId64 " MiB",
 		core_bytes(&s->limits) >> 10, c->requests_max, c->tenants_max, c->keys_max,
 		wires_bytes(&s->limits) >> 10, c->request_bytes >> 20, c->bodies_bytes_max >> 20,
-		c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10, c->connections_max);
+		c->trees_bytes_max >> 20, c->unsent_bytes_max >> 10, c->connections_max,
+		c->journal_bytes_max >> 20);
 	for (uint32_t i = 0; i < c->model_count; i++) {
 		const struct executor_limits *limits = &s->executors[i]->limits;
 

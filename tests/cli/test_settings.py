@@ -1,9 +1,10 @@
 """Where settings come from: config file, then environment, then flags, the later one wins; and where state lives."""
 import os
+import socket
 
 import pytest
 
-from program import POET
+from program import POET, SECONDS_MAX
 
 
 def served_id(program, *arguments, env=(), config=None):
@@ -52,6 +53,30 @@ def test_the_spellings_of_other_servers_mean_the_same(program, spelling):
 def test_sequences_at_once_have_three_spellings(program, spelling):
     with program.serve(*spelling) as server:
         assert "3 sequences" in server.log
+
+
+def test_the_limits_of_requests_are_settings(program, tmp_path):
+    (tmp_path / "c.yaml").write_text("max-body-mib: 1\nheader-timeout: 1\n")
+    with program.serve("--config", tmp_path / "c.yaml", "--max-header-kib", 2, env={"TONGYUN_MAX_UNSENT_KIB": "32"}) as server:
+        assert server.ask(content="x" * 2 * 2**20)[0] == 413
+        assert server.request("GET", "/health?" + "x" * 1800)[0].status == 200
+        assert server.request("GET", "/health?" + "x" * 3000)[0].status == 431
+        assert "unsent up to 32 KiB" in server.log
+        with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS_MAX) as drips:
+            drips.sendall(b"GET /health HTTP/1.1\r\n")
+            assert drips.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+def test_what_the_server_may_keep_is_a_setting(program):
+    with program.serve("--json-mib", 64, "--journal-mib", 3) as server:
+        assert "and 64 MiB parsed" in server.log and "journal 2 x 3 MiB" in server.log
+        assert server.ask()[0] == 200
+
+
+@pytest.mark.parametrize("option", ["--max-body-mib", "--max-header-kib", "--json-mib", "--max-unsent-kib", "--header-timeout",
+                                    "--write-timeout", "--journal-mib"])
+def test_no_limit_can_be_nothing(program, option):
+    assert "'0' is not a whole number from" in program.wrong("serve", option, 0)
 
 
 def test_an_id_that_no_price_could_name_is_refused(program):
