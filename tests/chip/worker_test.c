@@ -1,8 +1,10 @@
 /* tests/chip/worker_test.c - every worker runs every job, items are done once, barriers hold. */
 #include "unit.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
+#include "base/thread.h"
 #include "chip/cpu/worker.h"
 
 #define ITEMS  1000
@@ -86,11 +88,46 @@ static void jobs_run_in_the_order_they_were_posted(void **state)
 	cpu_pool_close(NULL);
 }
 
+struct placing {
+	struct cpu_job job;
+	int cores[8];           /* that the worker may run on */
+	int core[8];            /* one of them */
+};
+
+static void place(struct cpu_job *job, struct cpu_worker *worker)
+{
+	struct placing *p = (struct placing *)job;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		p->cores[worker->index] = CPU_COUNT(&set);
+	p->core[worker->index] = sched_getcpu();
+}
+
+static void each_worker_has_a_core_of_its_own_as_long_as_there_are_enough(void **state)
+{
+	const uint32_t cores = thread_cores_available() < 8 ? thread_cores_available() : 8;
+	struct placing p = {.job.run = place};
+	struct err_info info = {0};
+	struct cpu_pool *pool;
+
+	(void)state;
+	assert_int_equal(cpu_pool_open(&pool, cores, &info), ERR_NONE);
+	cpu_pool_run(pool, &p.job);
+	cpu_pool_close(pool);
+	for (uint32_t i = 0; i < cores; i++) {
+		assert_int_equal(p.cores[i], 1);
+		for (uint32_t other = 0; other < i; other++)
+			assert_int_not_equal(p.core[i], p.core[other]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_item_is_done_once_also_with_more_threads_than_cores),
 		cmocka_unit_test(jobs_run_in_the_order_they_were_posted),
+		cmocka_unit_test(each_worker_has_a_core_of_its_own_as_long_as_there_are_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,25 @@ def test_the_model_inside_writes_the_poem_asked_for(shared):
     assert all(re.fullmatch("[\u4e00-\u9fff]{5}，[\u4e00-\u9fff]{5}。", line) for line in lines), lines
 
 
+@pytest.mark.parametrize("prompt, characters, lines", [
+    ("寫一首五言絕句，題為春雨", 5, 2), ("寫一首七言律詩，題為秋夜", 7, 4),
+])
+def test_the_model_inside_may_be_asked_in_traditional_script(shared, prompt, characters, lines):
+    poem = shared.ok("run", prompt, *GREEDY).split()
+    assert len(poem) == lines
+    assert all(re.fullmatch("[\u4e00-\u9fff]{%d}，[\u4e00-\u9fff]{%d}。" % (characters, characters), line)
+               for line in poem), poem
+
+
+@pytest.mark.parametrize("question, words", [
+    ("你是谁", ["通云", "小型语言模型", "Qwen3.5", "唐诗"]), ("你是誰", ["通雲", "小型語言模型"]),
+    ("Who are you?", ["Tongyun", "small language model", "Qwen3.5", "Tang poems"]), ("What are you?", ["Tongyun"]),
+])
+def test_the_model_inside_says_what_it_is(shared, question, words):
+    answer = shared.ok("run", question, *GREEDY)
+    assert all(word in answer for word in words), answer
+
+
 def test_a_prompt_may_be_said_in_five_ways(shared):
     said = [
         shared.ok("run", *GREEDY, SPRING_RAIN),

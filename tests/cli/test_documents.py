@@ -23,6 +23,7 @@ NOT_RUN = {
     "build/tongyun logits": "dumps every layer; tests/tools/test_compare_layers.py runs it, and what compares",
     "build/venv/bin/python tools/goldens/compare_layers.py": "the same",
     "build/golden-venv/bin/python": "needs PyTorch",
+    "ATEN_CPU_CAPABILITY=avx2 build/golden-venv/bin/python": "the same",
     "build/release/bench/": "measures for a minute",
 }
 CHANGED = {"--port 8000": "--port 0"}    # a test must not take a port that somebody may be using
