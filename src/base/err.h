@@ -3,10 +3,12 @@
  * A function that can fail for a reason outside the program returns enum err and fills the caller's
  * struct err_info; the text is printed only in cmd/ and answered only in server/. A broken
  * invariant of our own is not an error: it asserts, also in release. info is never NULL: who does
- * not want the text has one all the same, and calls it ignored.
+ * not want the text has one all the same, and calls it ignored. It comes in zeroed, or zeroed again
+ * after an error that was dealt with; success leaves it as it is, so a function may end with
+ * "return info->code".
  *
  *	struct err_info info = {0};
- *	if (file_map(&map, path, &info))
+ *	if (file_map_open(&map, path, &info))
  *		return info.code;	// info.text: "weights.gguf: no such file"
  */
 #ifndef BASE_ERR_H
@@ -34,8 +36,8 @@ enum err {
 
 struct err_info {
 	enum err code;
-	char text[ERR_TEXT_MAX];  /* always terminated, one line: controls become '?';
-				   * long texts are cut */
+	/* always terminated, one line: controls become '?'; long texts are cut */
+	char text[ERR_TEXT_MAX];
 };
 
 /* Sets code and text (printf) and returns code, so that "return err_set(...)" reads well. */

@@ -331,7 +331,6 @@ enum err gguf_open(
 	const uint8_t *magic;
 
 	*g = (struct gguf){.file = file};
-	info->code = ERR_NONE;
 	if (!is_gguf(data, size))
 		return err_set(info, ERR_INPUT, "%s: not a GGUF file", file);
 	if (cursor_take(&c, 4, &magic, "the magic") || cursor_u32(&c, &version, "the version"))

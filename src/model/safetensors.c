@@ -207,7 +207,6 @@ enum err safetensors_open(struct safetensors *s, const void *data, size_t size, 
 	size_t header_size = 0;
 
 	*s = (struct safetensors){0};
-	info->code = ERR_NONE;
 	if (find_header(bytes, size, file, &header_size, info))
 		return info->code;
 	const struct region region = {
