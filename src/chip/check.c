@@ -61,7 +61,7 @@ static const char *op_name(enum chip_op_kind kind)
 
 /* ---- matrices and layouts -------------------------------------------------------------------- */
 
-enum err check_matrix(const struct chip_matrix *m, struct err_info *info)
+enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
 {
 	uint64_t rows = 0;
 
@@ -84,7 +84,7 @@ enum err check_matrix(const struct chip_matrix *m, struct err_info *info)
 	return ERR_NONE;
 }
 
-enum err check_layout(const struct chip_cache_layout *l, struct err_info *info)
+enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *info)
 {
 	if (l->attention_layers > LAYERS_MAX || l->delta_layers > LAYERS_MAX)
 		return err_set(info, ERR_LIMIT, "a cache of %u and %u layers", l->attention_layers,
@@ -486,8 +486,8 @@ static enum err check_result(const struct checker *c, uint32_t buffer, const cha
 	return ERR_NONE;
 }
 
-enum err check_program(const struct chip_program_desc *d, const struct chip_cache_layout *layout,
-	struct err_info *info)
+enum err chip_check_program(const struct chip_program_desc *d,
+	const struct chip_cache_layout *layout, struct err_info *info)
 {
 	struct checker c = {.desc = d, .layout = layout, .info = info};
 
@@ -516,7 +516,7 @@ enum err check_program(const struct chip_program_desc *d, const struct chip_cach
 
 /* ---- slots and steps: ours, so they assert --------------------------------------------------- */
 
-void check_slot(const struct chip_cache_layout *layout, uint32_t slot,
+void chip_check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 	const struct chip_sampling *s)
 {
 	assert(slot < layout->slots);
@@ -554,7 +554,7 @@ static void check_rows(const struct chip_program_desc *desc, const struct chip_s
 	assert(wanted <= desc->wanted_max);
 }
 
-void check_step(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+void chip_check_step(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
 	const struct chip_step *step)
 {
 	assert(step->row_count > 0 && step->row_count <= desc->rows_max);

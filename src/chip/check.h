@@ -13,15 +13,16 @@ uint32_t chip_type_block_values(enum chip_type type);
 uint32_t chip_type_block_bytes(enum chip_type type);
 const char *chip_type_name(enum chip_type type);   /* "q8_0" */
 
-enum err check_matrix(const struct chip_matrix *m, struct err_info *info) MUST_CHECK;
-enum err check_layout(const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;
-enum err check_program(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info) MUST_CHECK;
+enum err chip_check_layout(const struct chip_cache_layout *layout,
 	struct err_info *info) MUST_CHECK;
+enum err chip_check_program(const struct chip_program_desc *desc,
+	const struct chip_cache_layout *layout, struct err_info *info) MUST_CHECK;
 
 /* These two assert. */
-void check_slot(const struct chip_cache_layout *layout, uint32_t slot,
+void chip_check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 	const struct chip_sampling *sampling);
-void check_step(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
+void chip_check_step(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
 	const struct chip_step *step);
 
 /* The buffer an operation leaves its result in, for taps. */

@@ -63,7 +63,7 @@ enum err chip_weight_pack(struct chip *chip, struct chip_weight **out, const str
 	struct err_info *info)
 {
 	*out = NULL;
-	const enum err err = check_matrix(m, info);
+	const enum err err = chip_check_matrix(m, info);
 	if (err)
 		return err;
 	return chip->driver->weight_pack(chip, out, m, info);
@@ -111,7 +111,7 @@ enum err chip_cache_open(struct chip *chip, struct chip_cache **out,
 	const struct chip_cache_layout *layout, struct err_info *info)
 {
 	*out = NULL;
-	const enum err err = check_layout(layout, info);
+	const enum err err = chip_check_layout(layout, info);
 	if (err)
 		return err;
 	return chip->driver->cache_open(chip, out, layout, info);
@@ -134,7 +134,7 @@ void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
 	const struct chip_sampling *sampling, const uint32_t *prompt, uint32_t prompt_count,
 	const uint32_t *answer, uint32_t answer_count)
 {
-	check_slot(&cache->layout, slot, sampling);
+	chip_check_slot(&cache->layout, slot, sampling);
 	assert((prompt_count == 0 || prompt) && (answer_count == 0 || answer));
 	chip->driver->slot_open(chip, cache, slot, sampling, prompt, prompt_count, answer,
 		answer_count);
@@ -147,9 +147,9 @@ enum err chip_program_open(struct chip *chip, struct chip_program **out,
 	struct err_info *info)
 {
 	*out = NULL;
-	enum err err = check_layout(layout, info);
+	enum err err = chip_check_layout(layout, info);
 	if (!err)
-		err = check_program(desc, layout, info);
+		err = chip_check_program(desc, layout, info);
 	if (err)
 		return err;
 	return chip->driver->program_open(chip, out, desc, layout, info);
@@ -165,7 +165,7 @@ enum err chip_submit(struct chip *chip, struct chip_program *program, struct chi
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
 	struct err_info *info)
 {
-	check_step(&program->desc, &cache->layout, step);
+	chip_check_step(&program->desc, &cache->layout, step);
 	return chip->driver->submit(chip, program, cache, step, observer, ticket, info);
 }
 
