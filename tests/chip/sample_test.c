@@ -107,7 +107,7 @@ static uint32_t draw_of(const struct entry *entries, uint32_t count, double targ
 	return entries[last].id;
 }
 
-/* The definition of sample_ref.c, step by step, sorting everything. */
+/* The definition of sample.c, step by step, sorting everything. */
 static uint32_t plain_sampler(const struct chip_sampling *s, const float *logits, uint32_t vocab,
 	uint32_t position)
 {

@@ -184,7 +184,7 @@ struct cpu_program {
 	struct cpu_step steps[CHIP_STEPS_MAX];
 };
 
-/* ---- ops.c, sample_ref.c --------------------------------------------------------------------- */
+/* ---- ops.c, sample.c ------------------------------------------------------------------------- */
 
 void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker);
 

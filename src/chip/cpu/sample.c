@@ -1,4 +1,4 @@
-/* chip/cpu/sample_ref.c - from logits to a token. The same logits and seed give the same
+/* chip/cpu/sample.c - from logits to a token. The same logits and seed give the same
  * token everywhere.
  *
  * What is computed, in this order (Hugging Face's), all in f32 but for sums, which are f64:
