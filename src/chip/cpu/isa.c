@@ -88,16 +88,16 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(quantise);
 	for (uint32_t type = 0; type < CHIP_TYPES; type++)
 		COMPLETE(matmul[type]);
-	COMPLETE(norm);
-	COMPLETE(norm_gate);
-	COMPLETE(rotate);
+	COMPLETE(rms_norm);
+	COMPLETE(rms_norm_gate);
+	COMPLETE(rope);
 	COMPLETE(swiglu);
 	COMPLETE(add);
 	COMPLETE(attend);
 	COMPLETE(conv);
 	COMPLETE(delta);
-	COMPLETE(unit);
-	COMPLETE(halve);
+	COMPLETE(l2_norm);
+	COMPLETE(f16_from_f32);
 	COMPLETE(largest);
 	COMPLETE(exponentials);
 	COMPLETE(gauge.read[0]);

@@ -148,13 +148,13 @@ struct cpu_kernels {
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
 	/* x += add unless NULL; out = x / sqrt(mean x^2 + eps) * weight; out may be x. */
-	void (*norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
-		float *out);
+	void (*rms_norm)(float *x, const float *add, const float *weight, float eps,
+		uint32_t columns, float *out);
 	/* out = (x / sqrt(mean x^2 + eps) * weight) * silu(gate). */
-	void (*norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+	void (*rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
 		uint32_t columns, float *out);
 	/* Rotates pairs (i, i + pairs) of x in place. */
-	void (*rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+	void (*rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
 	void (*swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 	void (*add)(float *out, const float *in, uint32_t count);
 
@@ -163,12 +163,12 @@ struct cpu_kernels {
 	void (*conv)(const struct cpu_conv *c);
 	void (*delta)(const struct cpu_delta *d);
 	/* x = x / sqrt(sum x^2 + eps) * scale. */
-	void (*unit)(const float *x, float eps, float scale, uint32_t count, float *out);
+	void (*l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out);
 
 	struct cpu_gauge gauge;
 
 	/* f32 to f16, to nearest even. */
-	void (*halve)(const float *in, uint16_t *out, uint32_t count);
+	void (*f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
 
 	/* The largest of count values; false if one is NaN or infinite. */
 	bool (*largest)(const float *values, uint32_t count, float *out);

@@ -27,16 +27,16 @@ void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t 
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
-void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
+void ref_rms_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
 	float *out);
-void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps,
+void ref_rms_norm_gate(const float *x, const float *gate, const float *weight, float eps,
 	uint32_t columns, float *out);
-void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out);
-void ref_rotate(float *x, const float *cosines, const float *sines, uint32_t pairs);
+void ref_l2_norm(const float *x, float eps, float scale, uint32_t count, float *out);
+void ref_rope(float *x, const float *cosines, const float *sines, uint32_t pairs);
 
 void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count);
 void ref_add(float *out, const float *in, uint32_t count);
-void ref_halve(const float *in, uint16_t *out, uint32_t count);
+void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count);
 
 void ref_attend(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
 void ref_conv(const struct cpu_conv *c);

@@ -17,15 +17,15 @@ int64_t VEC_NAME(bf16_ops)(int64_t rounds);
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
-void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
-	float *out);
-void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+void VEC_NAME(rms_norm)(float *x, const float *add, const float *weight, float eps,
 	uint32_t columns, float *out);
-void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, float *out);
-void VEC_NAME(rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+	uint32_t columns, float *out);
+void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out);
+void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
 void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 void VEC_NAME(add)(float *out, const float *in, uint32_t count);
-void VEC_NAME(halve)(const float *in, uint16_t *out, uint32_t count);
+void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
 void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
 void VEC_NAME(conv)(const struct cpu_conv *c);
 void VEC_NAME(delta)(const struct cpu_delta *d);
@@ -45,11 +45,12 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 			[CHIP_Q8_0] = VEC_NAME(matmul_q8_0),                            \
 			[CHIP_Q4_0] = VEC_NAME(matmul_q4_0),                            \
 		},                                                                      \
-		.norm = VEC_NAME(norm), .norm_gate = VEC_NAME(norm_gate),               \
-		.rotate = VEC_NAME(rotate), .swiglu = VEC_NAME(swiglu),                 \
+		.rms_norm = VEC_NAME(rms_norm),                                         \
+		.rms_norm_gate = VEC_NAME(rms_norm_gate),                               \
+		.rope = VEC_NAME(rope), .swiglu = VEC_NAME(swiglu),                     \
 		.add = VEC_NAME(add), .attend = VEC_NAME(attend),                       \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
-		.unit = VEC_NAME(unit), .halve = VEC_NAME(halve),                       \
+		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
 		.largest = VEC_NAME(largest), .exponentials = VEC_NAME(exponentials),   \
 		.gauge = {                                                              \
 			.read = {                                                       \

@@ -1,4 +1,4 @@
-/* chip/cpu/norm_ref.c - RMS norm, alone, gated and as unit vector; rotation of heads. */
+/* chip/cpu/norm_ref.c - RMS norm, alone and gated; L2 norm; rotary positions. */
 #include "chip/cpu/kernels_ref.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static float inverse_rms(const float *x, uint32_t columns, float eps)
 	return 1.0F / math_sqrtf(sum_of_squares(x, columns) / (float)columns + eps);
 }
 
-void ref_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
+void ref_rms_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
 	float *out)
 {
 	if (add)
@@ -30,7 +30,7 @@ void ref_norm(float *x, const float *add, const float *weight, float eps, uint32
 		out[i] = x[i] * factor * weight[i];
 }
 
-void ref_norm_gate(const float *x, const float *gate, const float *weight, float eps,
+void ref_rms_norm_gate(const float *x, const float *gate, const float *weight, float eps,
 	uint32_t columns, float *out)
 {
 	const float factor = inverse_rms(x, columns, eps);
@@ -39,7 +39,7 @@ void ref_norm_gate(const float *x, const float *gate, const float *weight, float
 		out[i] = x[i] * factor * weight[i] * math_siluf(gate[i]);
 }
 
-void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out)
+void ref_l2_norm(const float *x, float eps, float scale, uint32_t count, float *out)
 {
 	const float factor = 1.0F / math_sqrtf(sum_of_squares(x, count) + eps);
 
@@ -48,7 +48,7 @@ void ref_unit(const float *x, float eps, float scale, uint32_t count, float *out
 }
 
 /* Products and sums rounded one by one. */
-void ref_rotate(float *x, const float *cosines, const float *sines, uint32_t pairs)
+void ref_rope(float *x, const float *cosines, const float *sines, uint32_t pairs)
 {
 	for (uint32_t i = 0; i < pairs; i++) {
 		const float a = x[i], b = x[i + pairs];

@@ -18,8 +18,8 @@ VEC_INLINE void store_at(float *x, uint32_t i, uint32_t count, vec v)
 	vec_store_n(x + i, v, vec_lanes_at(i, count));
 }
 
-void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, uint32_t columns,
-	float *out)
+void VEC_NAME(rms_norm)(float *x, const float *add, const float *weight, float eps,
+	uint32_t columns, float *out)
 {
 	if (add)
 		VEC_NAME(add)(x, add, columns);
@@ -30,7 +30,7 @@ void VEC_NAME(norm)(float *x, const float *add, const float *weight, float eps, 
 			load_at(weight, i, columns)));
 }
 
-void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight, float eps,
+void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
 	uint32_t columns, float *out)
 {
 	const vec factor = vec_set(inverse_rms(x, columns, eps));
@@ -43,7 +43,7 @@ void VEC_NAME(norm_gate)(const float *x, const float *gate, const float *weight,
 	}
 }
 
-void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, float *out)
+void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out)
 {
 	const vec factor = vec_set(1.0F / math_sqrtf(vec_sum_of_squares(x, count) + eps));
 
@@ -52,7 +52,7 @@ void VEC_NAME(unit)(const float *x, float eps, float scale, uint32_t count, floa
 			vec_set(scale)));
 }
 
-void VEC_NAME(rotate)(float *x, const float *cosines, const float *sines, uint32_t pairs)
+void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs)
 {
 	for (uint32_t i = 0; i < pairs; i += VEC_LANES) {
 		const vec a = load_at(x, i, pairs), b = load_at(x + pairs, i, pairs);

@@ -96,7 +96,7 @@ static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row
 {
 	const uint32_t add = op->u.norm.add;
 
-	r->kernels->norm(row_of(r, op->u.norm.residual, row), add == CHIP_NONE ? NULL
+	r->kernels->rms_norm(row_of(r, op->u.norm.residual, row), add == CHIP_NONE ? NULL
 		: row_of(r, add, row), values(op->u.norm.weight), op->u.norm.eps,
 		columns(r, op->u.norm.residual), row_of(r, op->u.norm.out, row));
 }
@@ -109,7 +109,7 @@ static void norm_gate_row(const struct run *r, const struct chip_op *op, uint32_
 	float *out = row_of(r, op->u.norm_gate.out, row);
 
 	for (uint32_t at = 0; at < columns(r, op->u.norm_gate.in); at += head_dim)
-		r->kernels->norm_gate(in + at, gate + at, values(op->u.norm_gate.weight),
+		r->kernels->rms_norm_gate(in + at, gate + at, values(op->u.norm_gate.weight),
 			op->u.norm_gate.eps, head_dim, out + at);
 }
 
@@ -277,10 +277,10 @@ static void store_f16(const struct cpu_kernels *k, uint16_t *head, uint32_t head
 {
 	uint16_t halves[CHIP_HEAD_DIM_MAX];
 
-	k->halve(key, halves, head_dim);
+	k->f16_from_f32(key, halves, head_dim);
 	for (uint32_t d = 0; d < head_dim; d++)
 		head[(size_t)d * CHIP_PAGE_TOKENS + at] = halves[d];
-	k->halve(value, head + (size_t)(CHIP_PAGE_TOKENS + at) * head_dim, head_dim);
+	k->f16_from_f32(value, head + (size_t)(CHIP_PAGE_TOKENS + at) * head_dim, head_dim);
 }
 
 static void store_row(const struct run *r, const struct chip_op *op, uint32_t row, uint32_t kv_head)
@@ -307,10 +307,10 @@ static void rope_head(const struct run *r, const struct chip_op *op, const struc
 	const size_t angles = (size_t)row * rope->pairs;
 
 	if (norm)
-		r->kernels->norm(head, NULL, values(norm), op->u.qk_rope.eps,
+		r->kernels->rms_norm(head, NULL, values(norm), op->u.qk_rope.eps,
 			op->u.qk_rope.head_dim, head);
 	if (rope->pairs)
-		r->kernels->rotate(head, rope->cosines + angles, rope->sines + angles, rope->pairs);
+		r->kernels->rope(head, rope->cosines + angles, rope->sines + angles, rope->pairs);
 }
 
 /* A key head of a row, and its part of the query heads. */
@@ -431,9 +431,9 @@ static void delta_prepare_row(const struct run *r, const struct chip_op *op, uin
 	const float scale = 1.0F / math_sqrtf((float)k_dim);
 
 	for (size_t at = 0; at < width; at += k_dim) {
-		r->kernels->unit(qkv + at, UNIT_EPS, scale, k_dim,
+		r->kernels->l2_norm(qkv + at, UNIT_EPS, scale, k_dim,
 			r->program->delta_q + row * width + at);
-		r->kernels->unit(qkv + width + at, UNIT_EPS, 1.0F, k_dim,
+		r->kernels->l2_norm(qkv + width + at, UNIT_EPS, 1.0F, k_dim,
 			r->program->delta_k + row * width + at);
 	}
 	for (size_t head = 0; head < v_heads; head++) {

@@ -16,7 +16,7 @@ void ref_add(float *out, const float *in, uint32_t count)
 		out[i] += in[i];
 }
 
-void ref_halve(const float *in, uint16_t *out, uint32_t count)
+void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		out[i] = math_f16_from_f32(in[i]);

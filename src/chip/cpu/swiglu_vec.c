@@ -20,11 +20,11 @@ void VEC_NAME(add)(float *out, const float *in, uint32_t count)
 	}
 }
 
-void VEC_NAME(halve)(const float *in, uint16_t *out, uint32_t count)
+void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count)
 {
 	uint32_t i = 0;
 
 	for (; i + VEC_LANES <= count; i += VEC_LANES)
 		vec_store_f16(out + i, vec_load(in + i));
-	ref_halve(in + i, out + i, count - i);
+	ref_f16_from_f32(in + i, out + i, count - i);
 }
