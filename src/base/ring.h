@@ -18,6 +18,7 @@ struct ring;
 
 /* capacity is a power of two; NULL if memory cannot be had. */
 struct ring *ring_open(uint32_t capacity, size_t message_bytes);
+/* When neither side uses it any more. NULL is legal. */
 void ring_close(struct ring *r);
 
 /* Copies one message in; false when full. Producer only. */

@@ -417,7 +417,8 @@ enum err chip_submit(struct chip *chip, struct chip_program *program, struct chi
 	const struct chip_step *step, const struct chip_observer *observer, uint64_t *ticket,
 	struct err_info *info)
 	MUST_CHECK;
-/* Waits for a step; tickets end in the order they were given. */
+/* Waits for a step; tickets end in the order they were given. The ticket is used up, also when this
+ * fails: the step is over and what it gave is lost. */
 enum err chip_wait(struct chip *chip, uint64_t ticket, struct chip_output *output,
 	struct err_info *info) MUST_CHECK;
 

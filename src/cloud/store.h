@@ -114,7 +114,8 @@ struct store;
 typedef void store_see(void *context, const struct core_event *event);
 
 struct store_ops {
-	/* Copies the record into the group that is not durable yet. */
+	/* Copies the record into the group that is not durable yet; also after a failed commit,
+	 * while the store waits for RETRY. */
 	void (*append)(struct store *s, const struct record *record);
 	/* Nothing to commit, or waiting for RETRY: ERR_NONE and *durable as it was. On failure
 	 * everything since *durable is kept but not durable. */

@@ -39,7 +39,8 @@ struct executor_ops {
 	void (*submit)(struct executor *e, struct batch *batch);
 	/* The oldest finished batch, or NULL. */
 	struct batch *(*poll)(struct executor *e);
-	/* Ends the thread after the batches in flight; frees. */
+	/* Ends the thread after the batches in flight, which lie in the core's memory: the core
+	 * goes after its executors. Frees. */
 	void (*close)(struct executor *e);
 };
 

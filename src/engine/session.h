@@ -32,6 +32,7 @@ struct session_options {
 /* model must be loaded and outlive the session. */
 enum err session_open(struct session **out, struct model *model,
 	const struct session_options *options, struct err_info *info) MUST_CHECK;
+/* NULL is legal. */
 void session_close(struct session *s);
 
 uint32_t session_context_max(const struct session *s);

@@ -32,7 +32,7 @@ struct home {
 /* path NULL: as cli.md says. Makes it when it is missing. */
 enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
 /* Gives the lock back. A secret that was made for a database that did not come into being goes with
- * it. */
+ * it. Legal after home_open failed, and again; not before it, unless both descriptors are -1. */
 void home_close(struct home *h);
 
 /* ERR_BUSY: another process holds it; the text names it by who it said it was. */
