@@ -348,7 +348,7 @@ enum err core_thread_start(struct core_thread **out, const struct core_thread_co
 	t->late = mem_alloc(config->requests_max, sizeof(*t->late));
 	if (!t->late_tokens || !t->late)
 		err_set(info, ERR_MEMORY, "no memory for the core's thread");
-	else if (thread_start(&t->thread, "core", run, t, info) == ERR_NONE)
+	else if (thread_start(&t->thread, "ty-core", run, t, info) == ERR_NONE)
 		*out = t;
 	if (info->code)
 		core_thread_free(t);

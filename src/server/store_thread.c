@@ -144,7 +144,7 @@ enum err store_thread_start(struct store_thread **out, struct store *store,
 	t->journal = journal;
 	t->wires = wires;
 	t->durable = durable;
-	if (thread_start(&t->thread, "store", run, t, info))
+	if (thread_start(&t->thread, "ty-store", run, t, info))
 		mem_free(t);
 	else
 		*out = t;

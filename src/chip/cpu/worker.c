@@ -186,7 +186,7 @@ static enum err start_threads(struct cpu_pool *pool, uint32_t threads, struct er
 	for (uint32_t i = 0; i < threads; i++) {
 		char name[16];
 
-		(void)snprintf(name, sizeof(name), "chip-%u", i);
+		(void)snprintf(name, sizeof(name), "ty-chip-%u", i);
 		pool->workers[i] = (struct cpu_worker){.pool = pool, .index = i};
 		err = thread_start(&pool->threads[i], name, worker_main, &pool->workers[i], info);
 		if (err)
