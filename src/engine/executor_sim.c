@@ -129,11 +129,12 @@ static enum batch_end sample(struct executor_sim *sim, struct request *r,
 static void run_item(struct executor_sim *sim, const struct batch_item *item,
 	struct batch_result *result, bool failed)
 {
+	assert(item->slot < sim->executor.limits.slots);
 	struct slot *slot = &sim->slots[item->slot];
 	struct request *r = sim->table->by_handle[item->request];
 
+	assert(r);
 	*result = (struct batch_result){0};
-	assert(item->slot < sim->executor.limits.slots && r);
 	if (item->open)
 		*slot = (struct slot){.request = item->request};
 	assert(slot->request == item->request);

@@ -179,9 +179,9 @@ static void heap_push(struct bpe_work *work, uint64_t entry)
 
 static uint64_t heap_pop(struct bpe_work *work)
 {
+	assert(work->heap_count > 0);
 	const uint64_t top = work->heap[0];
 
-	assert(work->heap_count > 0);
 	work->heap[0] = work->heap[--work->heap_count];
 	if (work->heap_count > 0)
 		heap_sink(work, 0);

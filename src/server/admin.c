@@ -90,10 +90,12 @@ static void reply_send(struct admin_call *c, struct http_conn *conn, const struc
 
 void admin_reply(struct admin *a, const struct core_reply *reply)
 {
-	struct admin_call *c = &a->calls[reply->token - FRONT_ADMIN_TOKEN];
+	const uint64_t index = reply->token - FRONT_ADMIN_TOKEN;
+
+	assert(index < ADMIN_CALLS_MAX && a->calls[index].waiting);
+	struct admin_call *c = &a->calls[index];
 	struct http_conn *conn = c->conn;
 
-	assert(reply->token - FRONT_ADMIN_TOKEN < ADMIN_CALLS_MAX && c->waiting);
 	c->conn = NULL;
 	if (conn)
 		reply_send(c, conn, reply);

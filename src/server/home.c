@@ -90,7 +90,9 @@ enum err home_lock(struct home *h, const char *who, struct err_info *info)
 		return info->code;
 	}
 	const int size = snprintf(text, sizeof(text), "%s (process %ld)\n", who, (long)getpid());
-	if (ftruncate(fd, 0) || pwrite(fd, text, strnlen(text, sizeof(text)), 0) < 0 || size < 0) {
+
+	assert(size > 0);
+	if (ftruncate(fd, 0) || pwrite(fd, text, strlen(text), 0) < 0) {
 		err_set_errno(info, "%.300s/" LOCK_FILE, h->path);
 		close(fd);
 		return info->code;
