@@ -236,8 +236,9 @@ static int64_t free_of_group(const char *root, const char *dir, bool v2)
 	int64_t used;
 
 	if (!read_bytes(root, dir, v2 ? "memory.max" : "memory.limit_in_bytes", &limit) ||
-		limit >= MEMORY_UNLIMITED || !read_bytes(root, dir, v2 ? "memory.current"
-		: "memory.usage_in_bytes", &used))
+		limit >= MEMORY_UNLIMITED)
+		return INT64_MAX;
+	if (!read_bytes(root, dir, v2 ? "memory.current" : "memory.usage_in_bytes", &used))
 		return INT64_MAX;
 	used -= math_min_i64(used, reclaimable_bytes(root, dir, v2));
 	return limit > used ? limit - used : 0;

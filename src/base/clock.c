@@ -30,8 +30,7 @@ void clock_format(char out[31], int64_t wall_ns)
 {
 	int64_t seconds = wall_ns / NS_PER_S;
 	int64_t rest_ns = wall_ns % NS_PER_S;
-	char text[128];  /* the compiler cannot know that the years of 64 bits are
-			  * from 1677 to 2262 */
+	char text[128];  /* for the compiler, who does not know that years end with 2262 */
 	struct tm tm;
 
 	if (rest_ns < 0) {

@@ -191,8 +191,10 @@ enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
 
 void answer_stats_print(const struct answer_stats *s)
 {
-	fprintf(stderr, "prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f "
-		"tokens/s\n", s->prompt_tokens,
-		(double)s->first_ns / 1e6, s->answer_tokens,
-		s->answer_tokens > 1 ? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0);
+	const double speed = s->answer_tokens > 1
+		? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0;
+
+	fprintf(stderr,
+		"prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n",
+		s->prompt_tokens, (double)s->first_ns / 1e6, s->answer_tokens, speed);
 }

@@ -7,14 +7,18 @@
 
 static json_t *chip_json(const struct chip_info *chip, const struct chip_rates *rates)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
-		chip->name, "kind", chip->kind, "isa", chip->isa, "isas", chip->isas, "types",
-		chip->types, "cores", (int)chip->cores,
-		"memory_bytes", (json_int_t)chip->memory_bytes, "read_bytes_per_s",
-		(json_int_t)rates->read_bytes_per_s, "int8_ops_per_s",
-		(json_int_t)rates->int8_ops_per_s,
-		"bf16_ops_per_s", (json_int_t)rates->bf16_ops_per_s, "f32_ops_per_s",
-		(json_int_t)rates->f32_ops_per_s);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}",
+		"name", chip->name,
+		"kind", chip->kind,
+		"isa", chip->isa,
+		"isas", chip->isas,
+		"types", chip->types,
+		"cores", (int)chip->cores,
+		"memory_bytes", (json_int_t)chip->memory_bytes,
+		"read_bytes_per_s", (json_int_t)rates->read_bytes_per_s,
+		"int8_ops_per_s", (json_int_t)rates->int8_ops_per_s,
+		"bf16_ops_per_s", (json_int_t)rates->bf16_ops_per_s,
+		"f32_ops_per_s", (json_int_t)rates->f32_ops_per_s);
 }
 
 static void chip_print(const struct chip_info *chip, const struct chip_rates *rates)
@@ -55,7 +59,7 @@ int cmd_chips(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"isa", 0, OPTION_STRING, &isa, 0, 0, "NAME", "force an instruction set"},
 		{"threads", 't', OPTION_INT, &threads, 0, 1024, "N",
-		"worker threads (default: one per core)"},
+			"worker threads (default: one per core)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options options = {"chips", "",

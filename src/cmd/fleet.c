@@ -39,27 +39,34 @@ static json_t *report_json(const struct fleet_report *r)
 	char hash[17];
 
 	snprintf(hash, sizeof(hash), "%016" PRIx64, r->trace_hash);
-	return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}", "seed",
-		(json_int_t)r->seed, "events", (json_int_t)r->events, "trace_hash", hash,
-		"virtual_ns",
-		(json_int_t)r->virtual_ns, "asked", (json_int_t)r->asked, "refused",
-		(json_int_t)r->refused, "ended",
-		(json_int_t)r->ended, "tokens_sampled", (json_int_t)r->tokens_sampled,
-		"tokens_billed",
-		(json_int_t)r->tokens_billed, "preemptions", (json_int_t)r->preemptions, "batches",
-		(json_int_t)r->batches, "commits", (json_int_t)r->commits, "crashes",
-		(json_int_t)r->crashes,
-		"revenue_nano", (json_int_t)r->revenue_nano, "failed", r->failed, "text", r->text,
+	return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:b, s:s, s:s}",
+		"seed", (json_int_t)r->seed,
+		"events", (json_int_t)r->events,
+		"trace_hash", hash,
+		"virtual_ns", (json_int_t)r->virtual_ns,
+		"asked", (json_int_t)r->asked,
+		"refused", (json_int_t)r->refused,
+		"ended", (json_int_t)r->ended,
+		"tokens_sampled", (json_int_t)r->tokens_sampled,
+		"tokens_billed", (json_int_t)r->tokens_billed,
+		"preemptions", (json_int_t)r->preemptions,
+		"batches", (json_int_t)r->batches,
+		"commits", (json_int_t)r->commits,
+		"crashes", (json_int_t)r->crashes,
+		"revenue_nano", (json_int_t)r->revenue_nano,
+		"failed", r->failed,
+		"text", r->text,
 		"replay", r->replay);
 }
 
 static void report_print(const struct fleet_report *r)
 {
-	printf("seed %" PRIu64 "  events %" PRIu64 "  trace %016" PRIx64 "  asked %" PRIu64 "  refused %" PRIu64
-	       "  ended %" PRIu64 "  billed %" PRIu64 " tokens  preempted %" PRIu64 "  crashes %" PRIu64 "\n",
+	printf("seed %" PRIu64 "  events %" PRIu64 "  trace %016" PRIx64 "  asked %" PRIu64
+		"  refused %" PRIu64 "  ended %" PRIu64 "  billed %" PRIu64 " tokens"
+		"  preempted %" PRIu64 "  crashes %" PRIu64 "\n",
 		r->seed, r->events, r->trace_hash, r->asked, r->refused, r->ended, r->tokens_billed,
-		r->preemptions,
-		r->crashes);
+		r->preemptions, r->crashes);
 	if (r->failed)
 		printf("FAILED after event %" PRIu64 ": %s\nagain with: %s\n", r->failed_event,
 			r->text, r->replay);
@@ -72,19 +79,18 @@ static int fleet_simulate_verb(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"seed", 0, OPTION_INT, &seed, 0, 9e15, "N", "the first seed (1)"},
 		{"seeds", 0, OPTION_INT, &seeds, 1, 1000000, "N",
-		"how many, one after the other (1)"},
+			"how many, one after the other (1)"},
 		{"events", 0, OPTION_INT, &events, 1, FLEET_EVENTS_MAX, "N",
-		"events of each (10000)"},
+			"events of each (10000)"},
 		{"replay", 0, OPTION_FLAG, &replay, 0, 0, NULL,
-		"also replay the journal and compare"},
+			"also replay the journal and compare"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON array of reports"},
 	};
 	const struct options o = {"fleet simulate", "",
-		"Runs scheduler, pools, limits and ledger, the object files of the "
-		"server, on simulated executors and a virtual clock, with random arrivals, "
-		"cancels, faults and crashes; checks "
-		"after every step. The same seed gives the same trace hash.", rows,
-		sizeof(rows) / sizeof(*rows), 0};
+		"Runs scheduler, pools, limits and ledger, the object files of the server, on "
+		"simulated executors and a virtual clock, with random arrivals, cancels, faults "
+		"and crashes; checks after every step. The same seed gives the same trace hash.",
+		rows, sizeof(rows) / sizeof(*rows), 0};
 	json_t *all;
 	uint32_t count;
 	int exit_code;

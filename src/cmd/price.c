@@ -21,12 +21,12 @@ static int price_set(int argc, char **argv)
 		{"input", 0, OPTION_STRING, &input, 0, 0, "AMOUNT", "per million prompt tokens"},
 		{"output", 0, OPTION_STRING, &output, 0, 0, "AMOUNT", "per million answer tokens"},
 		{"cached", 0, OPTION_STRING, &cached, 0, 0, "AMOUNT",
-		"per million cached prompt tokens (as --input)"},
+			"per million cached prompt tokens (as --input)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"price set", "MODEL --input AMOUNT --output AMOUNT",
-		"Sets the price of a model, the id "
-		"in /v1/models, from now on; what was used before keeps its price.", rows, 4, 1};
+		"Sets the price of a model, the id in /v1/models, from now on; what was used "
+		"before keeps its price.", rows, 4, 1};
 	int64_t input_nano, output_nano, cached_nano;
 	uint32_t count;
 	int exit_code;
@@ -42,10 +42,14 @@ static int price_set(int argc, char **argv)
 		cached_nano > PRICE_NANO_MAX)
 		return options_wrong(&o, "a price is at most %lld per million tokens",
 			PRICE_NANO_MAX / 1000000000LL);
-	return cloud_ask(json_pack("{s:s, s:s, s:I, s:I, s:I}", "op", "price_set", "model", model,
-		"input_nano", (json_int_t)input_nano, "output_nano", (json_int_t)output_nano,
-		"cached_nano",
-		(json_int_t)cached_nano), CLOUD_ROW, as_json, price_print);
+	json_t *request = json_pack("{s:s, s:s, s:I, s:I, s:I}",
+		"op", "price_set",
+		"model", model,
+		"input_nano", (json_int_t)input_nano,
+		"output_nano", (json_int_t)output_nano,
+		"cached_nano", (json_int_t)cached_nano);
+
+	return cloud_ask(request, CLOUD_ROW, as_json, price_print);
 }
 
 static int price_list(int argc, char **argv)

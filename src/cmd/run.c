@@ -158,13 +158,13 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 int cmd_run(int argc, char **argv)
 {
 	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET,
-		.min_p = UNSET,
-		.repetition_penalty = UNSET, .presence_penalty = UNSET, .top_k = -1, .seed = -1};
+		.min_p = UNSET, .repetition_penalty = UNSET, .presence_penalty = UNSET,
+		.top_k = -1, .seed = -1};
 	const struct option_row rows[] = {
 		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL",
 			"the model (also as argument)"},
 		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT",
-		"the prompt (also as argument, or piped)"},
+			"the prompt (also as argument, or piped)"},
 		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
 		{"think", 0, OPTION_FLAG, &r.think, 0, 0, NULL, "think before answering"},
 		{"no-think", 0, OPTION_NO_FLAG, &r.think, 0, 0, NULL, "answer at once"},
@@ -173,28 +173,27 @@ int cmd_run(int argc, char **argv)
 		{"top-k", 0, OPTION_INT, &r.top_k, 0, 1 << 20, "N", "0: off"},
 		{"min-p", 0, OPTION_NUMBER, &r.min_p, 0, 1, "X", "0: off"},
 		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X",
-		"1: off"},
+			"1: off"},
 		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X",
-		"0: off"},
+			"0: off"},
 		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N",
-		"the same seed gives the same answer"},
+			"the same seed gives the same answer"},
 		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N",
-		"tokens of the answer at most (0: what the context allows)"},
+			"tokens of the answer at most (0: what the context allows)"},
 		{"max-model-len ctx-size", 'c', OPTION_INT, &r.context_max, 0, 1 << 24, "N",
 			"tokens of prompt and answer together (0: the model's, at most 4096)"},
 		{"stop", 0, OPTION_LIST, &r.stops, 0, 0, "TEXT",
-		"ends the answer; may be given several times"},
+			"ends the answer; may be given several times"},
 		{"raw", 0, OPTION_FLAG, &r.settings.raw, 0, 0, NULL, "no chat template"},
 		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL,
-		"time to first token and tokens/s on stderr"},
+			"time to first token and tokens/s on stderr"},
 		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N",
-		"worker threads (default: one per core)"},
+			"worker threads (default: one per core)"},
 		{"isa", 0, OPTION_STRING, &r.load.isa, 0, 0, "NAME", "force an instruction set"},
 	};
 	const struct options o = {"run", "[MODEL] [PROMPT]",
-		"Answers a prompt, streaming; without one, chats in the "
-		"terminal. Without MODEL the model inside the program is used.", rows,
-		sizeof(rows) / sizeof(*rows), 2};
+		"Answers a prompt, streaming; without one, chats in the terminal. Without MODEL "
+		"the model inside the program is used.", rows, sizeof(rows) / sizeof(*rows), 2};
 	const char *positionals[2];
 	uint32_t count;
 	int exit_code;

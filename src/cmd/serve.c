@@ -36,8 +36,8 @@ struct serve {
 	const char *isa;
 
 	struct serve_model models[SERVER_MODELS_MAX];
-	struct server_model served[SERVER_MODELS_MAX];   /* the same ones, as the server sees
-							  * them */
+	/* the same ones, as the server sees them */
+	struct server_model served[SERVER_MODELS_MAX];
 	uint32_t model_count;
 	struct server *server;
 };
@@ -195,8 +195,7 @@ static void llama_spellings(int argc, char **argv)
 int cmd_serve(int argc, char **argv)
 {
 	static struct serve s = {.executor = "chip", .port = 8000, .sequences = SEQUENCES_DEFAULT,
-		.rows = ROWS_DEFAULT,
-		.grace_s = 30};
+		.rows = ROWS_DEFAULT, .grace_s = 30};
 	const struct option_row rows[] = {
 		{"config", 0, OPTION_STRING, &s.config_path, 0, 0, "F.yaml",
 			"settings by the names below"},
@@ -244,8 +243,7 @@ int cmd_serve(int argc, char **argv)
 	};
 	const struct options o = {"serve", "[MODEL...]",
 		"Serves models by the OpenAI API, metered and billed to tenants.", rows,
-		sizeof(rows) / sizeof(*rows),
-		SERVER_MODELS_MAX};
+		sizeof(rows) / sizeof(*rows), SERVER_MODELS_MAX};
 	const char *positionals[SERVER_MODELS_MAX] = {0};
 	uint32_t count;
 	int exit_code;

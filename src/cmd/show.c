@@ -71,19 +71,25 @@ static json_t *show_json(const struct model *m, const char *licence)
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
 
-	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:i, s:s?}", "name",
-		model_name(m), "architecture", model_arch_name(c->arch), "parameters",
-		(json_int_t)w->parameters,
-		"size_bytes", (json_int_t)w->size_bytes, "type", dtype_of_chip(w->type)->name,
-		"context_max",
-		(int)c->context_max, "layers", (int)c->layers, "attention_layers",
-		(int)c->attention_layers,
-		"delta_layers", (int)c->delta_layers, "hidden", (int)c->hidden, "ffn", (int)c->ffn,
-		"vocab",
-		(int)c->vocab_used, "kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
-		"state_bytes",
-		(json_int_t)state_bytes(c), "chat_template", w->chat_template != NULL, "tokens",
-		(int)tokenizer_count(model_tokenizer(m)), "licence", *licence ? licence : NULL);
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, "
+		"s:b, s:i, s:s?}",
+		"name", model_name(m),
+		"architecture", model_arch_name(c->arch),
+		"parameters", (json_int_t)w->parameters,
+		"size_bytes", (json_int_t)w->size_bytes,
+		"type", dtype_of_chip(w->type)->name,
+		"context_max", (int)c->context_max,
+		"layers", (int)c->layers,
+		"attention_layers", (int)c->attention_layers,
+		"delta_layers", (int)c->delta_layers,
+		"hidden", (int)c->hidden,
+		"ffn", (int)c->ffn,
+		"vocab", (int)c->vocab_used,
+		"kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
+		"state_bytes", (json_int_t)state_bytes(c),
+		"chat_template", w->chat_template != NULL,
+		"tokens", (int)tokenizer_count(model_tokenizer(m)),
+		"licence", *licence ? licence : NULL);
 }
 
 static void show_print(const struct model *m, const char *licence)

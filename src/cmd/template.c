@@ -53,7 +53,7 @@ int cmd_template(int argc, char **argv)
 			"{\"messages\":[...],\"tools\":[...],\"chat_template_kwargs\":{...}}; -: "
 			"stdin"},
 		{"no-generation-prompt", 0, OPTION_NO_FLAG, &generation_prompt, 0, 0, NULL,
-		"end after the last message"},
+			"end after the last message"},
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 	};
 	const struct options o = {"template", "[MODEL] --messages F.json",

@@ -47,7 +47,7 @@ static int tenant_create(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"balance", 0, OPTION_STRING, &balance, 0, 0, "AMOUNT", "first top-up"},
 		{"credit", 0, OPTION_STRING, &credit, 0, 0, "AMOUNT",
-		"how far below zero the balance may go"},
+			"how far below zero the balance may go"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"tenant create", "NAME",
@@ -116,9 +116,9 @@ static int tenant_set(int argc, char **argv)
 		{"credit", 0, OPTION_STRING, &credit, 0, 0, "AMOUNT",
 			"how far below zero the balance may go"},
 		{"requests-per-min", 0, OPTION_INT, &requests, 0, BUCKET_CAPACITY_MAX, "N",
-		"requests a minute; 0: no limit"},
+			"requests a minute; 0: no limit"},
 		{"tokens-per-min", 0, OPTION_INT, &tokens, 0, BUCKET_CAPACITY_MAX, "N",
-		"tokens a minute, prompt and answer; 0: no limit"},
+			"tokens a minute, prompt and answer; 0: no limit"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {"tenant set", "NAME",

@@ -41,7 +41,7 @@ static int list(int argc, char **argv, const char *verb, const char *op, const c
 	const struct option_row rows[] = {
 		{"tenant", 0, OPTION_STRING, &tenant, 0, 0, "T", "only this tenant's"},
 		{"request", 0, OPTION_STRING, &request, 0, 0, "ID",
-		"only this request's: its x-request-id"},
+			"only this request's: its x-request-id"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
 	const struct options o = {verb, "", about, rows, sizeof(rows) / sizeof(*rows), 0};

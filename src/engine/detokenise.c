@@ -35,8 +35,7 @@ static uint32_t stop_find(struct detokenise *d, uint32_t new_from)
 	size_t excess;
 
 	if (!stop_feed(&d->stop, d->stops, d->stop_count, d->tokens > d->tokens_min,
-		d->held + new_from,
-		    d->held_bytes - new_from, &which, &excess))
+		d->held + new_from, d->held_bytes - new_from, &which, &excess))
 		return d->held_bytes;
 	const uint32_t from_end = (uint32_t)excess + d->stops[which].size;
 

@@ -155,8 +155,7 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 	const struct token_text text = tokenizer_answer_text(model_tokenizer(e->model), token);
 
 	if (stop_feed(&slot->stop, r->stops, r->stop_count, r->answer_tokens > r->answer_tokens_min,
-		text.bytes,
-		    text.size, NULL, NULL))
+		text.bytes, text.size, NULL, NULL))
 		return BATCH_END_STOP;
 	return r->answer_tokens == r->answer_tokens_max ? BATCH_END_LENGTH : BATCH_END_NOT;
 }
@@ -297,8 +296,8 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 
 	const int64_t budget = config->cache_bytes > 0 ? config->cache_bytes
 		: about.memory_bytes / CACHE_SHARE / (config->neighbours + 1);
-	const int64_t left = budget - (int64_t)limits->states * chip_cache_state_bytes(e->chip,
-		layout);
+	const int64_t state_bytes = chip_cache_state_bytes(e->chip, layout);
+	const int64_t left = budget - limits->states * state_bytes;
 	if (layout->attention_layers > 0 && left > 0) {
 		const int64_t fit = left / chip_cache_page_bytes(e->chip, layout);
 		const int64_t per_slot = chip_pages(limits->context_max);

@@ -11,8 +11,7 @@ struct executor_chip_config {
 	uint32_t slots;         /* sequences at once */
 	uint32_t rows_max;      /* rows of a batch: the token budget */
 	int64_t cache_bytes;    /* for pages and states together; 0: by rule from free memory */
-	uint32_t neighbours;    /* other models on the same machine, which get caches
-				 * by the same rule */
+	uint32_t neighbours;    /* other models on this machine, which get caches by this rule */
 };
 
 /* model (and its chip) stay the caller's and must outlive it; requests are found by handle in

@@ -15,13 +15,11 @@ enum plant {
 	PLANT_DOUBLE_SETTLE,        /* a cancelled request is settled twice */
 	PLANT_HOLD_KEPT,            /* the part of a hold that was not used stays held */
 	PLANT_GROWTH_WITHOUT_HOLD,  /* the answer may grow, the money for it is not held */
-	/* a cancelled answer is charged by what was sampled, not written */
-	PLANT_CANCEL_CHARGED,
+	PLANT_CANCEL_CHARGED,       /* a cancelled answer is charged by what was sampled */
 	PLANT_FAILURE_CHARGED,      /* the front could not go on, and the client pays for it */
 	PLANT_DELIVERED_AFTER_END,  /* tokens of a sequence that was cancelled are delivered */
 	PLANT_PAUSED_HOLDS,         /* a paused sequence keeps what others wait for */
-	/* one more than was held is charged: an assertion of the core stops it, not a check */
-	PLANT_CHARGED_BEYOND_HOLD,
+	PLANT_CHARGED_BEYOND_HOLD,  /* one more than was held is: an assertion stops it, no check */
 	PLANT_BUGS
 };
 

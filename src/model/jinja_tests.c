@@ -111,7 +111,7 @@ static bool is_ne(struct jinja_render *r, const struct jinja_value *v,
 }
 
 static bool order_of(struct jinja_render *r, const struct jinja_value *v,
-	const struct jinja_args *args, const char *operator, int * order)
+	const struct jinja_args *args, const char *operator, int *order)
 {
 	struct jinja_value other;
 

@@ -424,7 +424,7 @@ static int number_order(const struct jinja_value *left, const struct jinja_value
 
 /* The first elements that differ decide; if none do, the shorter list comes first. */
 static bool list_order(struct jinja_render *r, const struct jinja_value *left,
-	const struct jinja_value *right, const char *operator, int * order)
+	const struct jinja_value *right, const char *operator, int *order)
 {
 	const size_t a = left->list.count, b = right->list.count;
 
@@ -442,7 +442,7 @@ static bool list_order(struct jinja_render *r, const struct jinja_value *left,
 }
 
 bool jinja_compare(struct jinja_render *r, const struct jinja_value *left,
-	const struct jinja_value *right, const char *operator, int * order)
+	const struct jinja_value *right, const char *operator, int *order)
 {
 	bool done = true;
 

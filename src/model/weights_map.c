@@ -387,6 +387,19 @@ static bool is_recomputed(const struct stored_tensor *t)
 	       memcmp(t->name + t->name_size - size, RECOMPUTED_SUFFIX, size) == 0;
 }
 
+static bool is_vision(const struct mapper *m, const struct stored_tensor *t)
+{
+	return m->prefix &&
+		starts_with_any(t, VISION_PREFIXES, sizeof(VISION_PREFIXES) / sizeof(char *));
+}
+
+static bool is_mtp(const struct mapper *m, const struct stored_tensor *t)
+{
+	if (!m->prefix)
+		return is_block_beyond(m, t);
+	return starts_with_any(t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *));
+}
+
 static enum err check_left_over(struct mapper *m)
 {
 	const struct stored_tensor *unknown = NULL;
@@ -397,12 +410,9 @@ static enum err check_left_over(struct mapper *m)
 
 		if (m->taken[i] || (m->prefix && is_recomputed(t)))
 			continue;
-		if (m->prefix && starts_with_any(t, VISION_PREFIXES,
-					 sizeof(VISION_PREFIXES) / sizeof(char *)))
+		if (is_vision(m, t))
 			vision++;
-		else if (m->prefix ? starts_with_any(
-					     t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *))
-				   : is_block_beyond(m, t))
+		else if (is_mtp(m, t))
 			mtp++;
 		else if (unknown_count++ == 0)
 			unknown = t;

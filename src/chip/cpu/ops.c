@@ -94,11 +94,11 @@ static void embed_row(const struct run *r, const struct chip_op *op, uint32_t ro
 
 static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
-	const uint32_t add = op->u.norm.add;
+	const uint32_t residual = op->u.norm.residual, add = op->u.norm.add;
+	const float *added = add == CHIP_NONE ? NULL : row_of(r, add, row);
 
-	r->kernels->rms_norm(row_of(r, op->u.norm.residual, row), add == CHIP_NONE ? NULL
-		: row_of(r, add, row), values(op->u.norm.weight), op->u.norm.eps,
-		columns(r, op->u.norm.residual), row_of(r, op->u.norm.out, row));
+	r->kernels->rms_norm(row_of(r, residual, row), added, values(op->u.norm.weight),
+		op->u.norm.eps, columns(r, residual), row_of(r, op->u.norm.out, row));
 }
 
 static void norm_gate_row(const struct run *r, const struct chip_op *op, uint32_t row)
@@ -514,8 +514,7 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 			continue;
 		step->tokens[i] = cpu_sample(r->kernels, &r->program->samplers[r->worker->index],
 			slot, counts, s->mask, row_of(r, op->u.sample.logits, i),
-			op->u.sample.vocab,
-			step->tokens_before[row] + 1,
+			op->u.sample.vocab, step->tokens_before[row] + 1,
 			step->want_logprobs ? &step->logprobs[i] : NULL, &finite);
 		if (!finite)
 			step->not_finite = true;
