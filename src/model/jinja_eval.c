@@ -6,7 +6,7 @@
 
 #include "model/jinja_text.h"
 
-/* Scopes. */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 struct jinja_scope *jinja_scope_open(struct jinja_render *r, struct jinja_scope *parent)
 {
@@ -65,7 +65,7 @@ static bool lookup(struct jinja_render *r, const struct jinja_scope *scope, uint
 	return jinja_charge(r, steps / 8);
 }
 
-/* Containers. */
+/* ---- containers ------------------------------------------------------------------------------ */
 
 static size_t node_count(const struct jinja_node *list)
 {
@@ -112,7 +112,7 @@ static bool eval_dict(struct jinja_render *r, struct jinja_scope *scope,
 	return true;
 }
 
-/* Operators. */
+/* ---- operators ------------------------------------------------------------------------------- */
 
 /* Strings that are added one after another are gathered and copied once. */
 static bool eval_add(struct jinja_render *r, struct jinja_scope *scope,
@@ -267,7 +267,7 @@ static bool eval_condition(struct jinja_render *r, struct jinja_scope *scope,
 	return true;
 }
 
-/* Access and calls. */
+/* ---- access and calls ------------------------------------------------------------------------ */
 
 static bool eval_attribute(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_node *node, struct jinja_value *out)

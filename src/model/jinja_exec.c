@@ -34,7 +34,7 @@ static bool emit_value(struct jinja_render *r, const struct jinja_value *value)
 	return jinja_to_string(r, value, &s) && jinja_emit(r, s);
 }
 
-/* Assignment. */
+/* ---- assignment ------------------------------------------------------------------------------ */
 
 static bool unpack(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_node *targets, const struct jinja_value *value)
@@ -140,7 +140,7 @@ static bool exec_with(struct jinja_render *r, struct jinja_scope *scope,
 	return jinja_exec(r, inner, node->with.body, flow);
 }
 
-/* For. */
+/* ---- for ------------------------------------------------------------------------------------- */
 
 static void scope_unbind(struct jinja_scope *scope)
 {
@@ -238,7 +238,7 @@ bool jinja_loop_attribute(
 	return true;
 }
 
-/* Macros. */
+/* ---- macros ---------------------------------------------------------------------------------- */
 
 static const struct jinja_value *named_argument(
 	const struct jinja_args *args, const struct jinja_name *name)
@@ -356,7 +356,7 @@ static bool exec_call_block(
 	return jinja_call(r, &callee, &args, &out) && emit_value(r, &out);
 }
 
-/* Statements. */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static bool exec_if(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_node *node, enum jinja_flow *flow)

@@ -15,7 +15,7 @@ static bool no_arguments(struct jinja_render *r, const char *callee, const struc
 	return jinja_bind(r, callee, args, NULL, 0, 0, NULL);
 }
 
-/* JSON */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static bool json_indent(struct jinja_render *r, const struct jinja_value *v, int64_t *indent)
 {
@@ -64,7 +64,7 @@ static bool filter_tojson(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* Text */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static bool filter_string(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
@@ -223,7 +223,7 @@ static bool filter_indent(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* Numbers */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* A terminated copy without the white space around it; NULL in *out when it cannot be a number. */
 static bool number_text(struct jinja_render *r, struct jinja_string s, char **out)
@@ -364,7 +364,7 @@ static bool filter_round(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* Any value */
+/* ---- any value ------------------------------------------------------------------------------- */
 
 static bool filter_default(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)

@@ -132,7 +132,7 @@ static bool filter_join(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* map, select and their kin: whatever is false has no elements */
+/* ---- map, select and their kin: whatever is false has no elements ---------------------------- */
 
 static bool elements_of(
 	struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
@@ -287,7 +287,7 @@ static bool filter_rejectattr(struct jinja_render *r, const struct jinja_value *
 	return select_items(r, v, args, false, true, out);
 }
 
-/* Order */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 /* What an element is ordered by: its attribute, text without regard to case. */
 struct keyed {

@@ -116,7 +116,7 @@ static bool take_end(struct jinja_lexer *l, const char *end, bool trim)
 	return true;
 }
 
-/* Text. */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* Where source[begin, end) ends after what a tag that follows takes away: all white space for '-',
  * the indentation of a tag that is alone on its line so far. */
@@ -255,7 +255,7 @@ static enum err next_text(struct jinja_lexer *l, struct jinja_token *token)
 	}
 }
 
-/* Tags. */
+/* ---- tags ------------------------------------------------------------------------------------ */
 
 static bool is_name_byte(char c, bool first)
 {

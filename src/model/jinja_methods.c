@@ -333,7 +333,7 @@ static bool str_isalpha(struct jinja_render *r, const struct jinja_value *self,
 	return no_arguments(r, "isalpha", args) && jinja_charge_bytes(r, self->string.size);
 }
 
-/* dict */
+/* ---- dict ------------------------------------------------------------------------------------ */
 
 enum part { PART_KEY, PART_VALUE, PART_BOTH };
 
@@ -403,7 +403,7 @@ static bool copy(struct jinja_render *r, const struct jinja_value *self,
 	return no_arguments(r, "copy", args);
 }
 
-/* list and tuple */
+/* ---- list and tuple -------------------------------------------------------------------------- */
 
 static bool list_search(struct jinja_render *r, const char *callee, const struct jinja_value *self,
 	const struct jinja_args *args, size_t *first, size_t *count)
@@ -449,7 +449,7 @@ static bool list_count(struct jinja_render *r, const struct jinja_value *self,
 	return true;
 }
 
-/* loop */
+/* ---- loop ------------------------------------------------------------------------------------ */
 
 static bool loop_cycle(struct jinja_render *r, const struct jinja_value *self,
 	const struct jinja_args *args, struct jinja_value *out)

@@ -127,7 +127,7 @@ bool jinja_parse_enter(struct jinja_parser *p)
 	return true;
 }
 
-/* Names. */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool names_grow(struct jinja_parser *p)
 {
@@ -185,7 +185,7 @@ static bool take_name_into(struct jinja_parser *p, uint32_t *name)
 	return jinja_parse_name(p, name) && jinja_parse_next(p);
 }
 
-/* Statements: each is called after its own name was taken. */
+/* ---- statements: each is called after its own name was taken --------------------------------- */
 
 static bool at_name(const struct jinja_parser *p, const char *text)
 {

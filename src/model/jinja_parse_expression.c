@@ -55,7 +55,7 @@ static struct jinja_node *literal(struct jinja_parser *p, struct jinja_value val
 	return node;
 }
 
-/* Atoms. */
+/* ---- atoms ----------------------------------------------------------------------------------- */
 
 /* Strings that follow one another are one. */
 static struct jinja_node *parse_string(struct jinja_parser *p)
@@ -175,7 +175,7 @@ static struct jinja_node *parse_primary(struct jinja_parser *p)
 	return jinja_parse_fail(p, ERR_INPUT, "unexpected %s", jinja_parse_found(p));
 }
 
-/* What follows an atom: .name [index] (arguments) |filter is test */
+/* ---- what follows an atom: .name [index] (arguments) |filter is test ------------------------- */
 
 static struct jinja_node *parse_attribute(struct jinja_parser *p, struct jinja_node *object)
 {
@@ -400,7 +400,7 @@ static struct jinja_node *parse_filters_and_tests(struct jinja_parser *p, struct
 	return p->code ? NULL : node;
 }
 
-/* Operators. */
+/* ---- operators ------------------------------------------------------------------------------- */
 
 static struct jinja_node *parse_signed(struct jinja_parser *p, enum jinja_operator op)
 {

@@ -86,7 +86,7 @@ static void write_escape(struct jinja_writer *w, char letter)
 	jinja_write(w, text, 2);
 }
 
-/* Strings. */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void repr_character(
 	struct jinja_writer *w, uint32_t c, const char *bytes, size_t length, char quote)
@@ -183,7 +183,7 @@ static bool print_string(struct printer *p, struct jinja_string s)
 	return true;
 }
 
-/* Numbers and constants. */
+/* ---- numbers and constants ------------------------------------------------------------------- */
 
 static void print_float(struct printer *p, double real)
 {
@@ -205,7 +205,7 @@ static const char *constant_text(const struct printer *p, const struct jinja_val
 	return p->style ? "false" : "False";
 }
 
-/* Containers. */
+/* ---- containers ------------------------------------------------------------------------------ */
 
 /* Between two elements, or before the first and after the last, of a container at this level. */
 static void print_break(struct printer *p, int64_t level)

@@ -6,7 +6,7 @@
 
 #include "model/unicode.h"
 
-/* Whose bytes. */
+/* ---- whose bytes ----------------------------------------------------------------------------- */
 
 /* The size of the run from begin on that is all trusted or all not. */
 static size_t trust_run(struct jinja_string s, size_t begin, bool *trusted)
@@ -28,7 +28,7 @@ static bool trust_is_uniform(struct jinja_string s, bool *trusted)
 	return trust_run(s, 0, trusted) == s.size;
 }
 
-/* Builders. */
+/* ---- builders -------------------------------------------------------------------------------- */
 
 bool jinja_builder_add(struct jinja_render *r, struct jinja_builder *b, struct jinja_string s)
 {
@@ -167,7 +167,7 @@ void jinja_write_text(struct jinja_writer *w, const char *text)
 	jinja_write(w, text, strlen(text));
 }
 
-/* Cuts. */
+/* ---- cuts ------------------------------------------------------------------------------------ */
 
 struct jinja_string jinja_cut(struct jinja_string s, size_t begin, size_t end)
 {
@@ -299,8 +299,9 @@ bool jinja_replace(struct jinja_render *r, struct jinja_string s, struct jinja_s
 	       jinja_builder_finish(r, &b, out);
 }
 
-/* Splitting. The next part is taken off rest; false in *more when it was the last. */
+/* ---- splitting ------------------------------------------------------------------------------- */
 
+/* The next part is taken off rest; false in *more when it was the last. */
 static struct jinja_string part_by_separator(
 	struct jinja_string *rest, struct jinja_string separator, bool from_right, bool *more)
 {
@@ -424,7 +425,7 @@ bool jinja_split(struct jinja_render *r, struct jinja_string s,
 	return true;
 }
 
-/* Case. */
+/* ---- case ------------------------------------------------------------------------------------ */
 
 static void write_case(struct jinja_writer *w, uint32_t c, bool upper)
 {

@@ -182,7 +182,7 @@ struct jinja_value jinja_at(const struct jinja_value *list, size_t index)
 	return jinja_from_json(json_array_get(list->list.json, index), list->list.trusted);
 }
 
-/* Dicts. */
+/* ---- dicts ----------------------------------------------------------------------------------- */
 
 static const struct jinja_dict *own_pairs(const struct jinja_value *dict)
 {
@@ -312,7 +312,7 @@ bool jinja_next(struct jinja_cursor *cursor, struct jinja_value *key, struct jin
 	return true;
 }
 
-/* Equality and order. */
+/* ---- equality and order ---------------------------------------------------------------------- */
 
 static bool enter(struct jinja_render *r)
 {

@@ -33,7 +33,7 @@ bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out)
 	       !memchr(space + 1, ' ', out->right.size);
 }
 
-/* Open: bytes, merges, and which tokens merging really gives. */
+/* ---- open: bytes, merges, and which tokens merging really gives ------------------------------ */
 
 static enum err find_byte_tokens(
 	const struct token_table *table, uint32_t ids[256], struct err_info *info)
@@ -162,7 +162,7 @@ void tokenizer_close(struct tokenizer *t)
 	mem_free(t);
 }
 
-/* Encode. */
+/* ---- encode ---------------------------------------------------------------------------------- */
 
 struct encoder {
 	const struct tokenizer *t;
@@ -282,7 +282,7 @@ enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t si
 	return tokenizer_encode_spans(t, text, size, &all, special ? 1 : 0, scratch, out, info);
 }
 
-/* What tokens are. */
+/* ---- what tokens are ------------------------------------------------------------------------- */
 
 size_t tokenizer_count(const struct tokenizer *t)
 {

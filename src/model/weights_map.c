@@ -136,7 +136,7 @@ static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64
 	m->type_bytes[t->dtype->chip_type] += t->size_bytes;
 }
 
-/* matrices. */
+/* ---- matrices -------------------------------------------------------------------------------- */
 
 /* Rows [first, first + count) of each of groups groups of group_rows rows; returns how many spans
  * it wrote. */
@@ -260,7 +260,7 @@ static enum err map_packed(struct mapper *m, uint32_t layer)
 	return ERR_NONE;
 }
 
-/* vectors. */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
 /* In place, from what the file means to what the program uses. */
 static bool convert(const struct mapper *m, enum weight_form form, float *values, uint32_t count)
@@ -304,7 +304,7 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule,
 	return ERR_NONE;
 }
 
-/* rules. */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint32_t layer)
 {
@@ -346,7 +346,7 @@ static enum err map_rules(struct mapper *m)
 	return ERR_NONE;
 }
 
-/* what is left. */
+/* ---- what is left ---------------------------------------------------------------------------- */
 
 static bool starts_with(const struct stored_tensor *t, const char *prefix)
 {
