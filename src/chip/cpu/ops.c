@@ -508,7 +508,6 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 		const uint32_t row = step->wanted[i];
 		bool finite = true;
 
-		step->tokens[i] = CHIP_NONE;
 		step->logprobs[i] = 0.0F;
 		if (step->rows[row].want != CHIP_WANT_TOKEN)
 			continue;
