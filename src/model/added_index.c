@@ -41,8 +41,8 @@ static size_t collect(const struct token_table *table, struct sort_item *items)
 	return count;
 }
 
-enum err added_index_open(
-	struct added_index *index, const struct token_table *table, struct err_info *info)
+enum err added_index_open(struct added_index *index, const struct token_table *table,
+	struct err_info *info)
 {
 	struct sort_item *items;
 
@@ -76,8 +76,8 @@ void added_index_close(struct added_index *index)
 
 /* First place in [low, high) whose token has a byte of at least wanted at depth; tokens that end
  * before depth come first. */
-static size_t lower_bound(
-	const struct added_index *index, size_t low, size_t high, size_t depth, unsigned wanted)
+static size_t lower_bound(const struct added_index *index, size_t low, size_t high, size_t depth,
+	unsigned wanted)
 {
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
@@ -91,8 +91,8 @@ static size_t lower_bound(
 	return low;
 }
 
-size_t added_index_match(
-	const struct added_index *index, const char *text, size_t size, uint32_t *id)
+size_t added_index_match(const struct added_index *index, const char *text, size_t size,
+	uint32_t *id)
 {
 	size_t low = 0, high = index->count, best = 0;
 

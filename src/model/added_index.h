@@ -22,7 +22,7 @@ enum err added_index_open(struct added_index *index, const struct token_table *t
 void added_index_close(struct added_index *index);
 
 /* The longest added token that text[0 .. size) begins with: its size, 0 for none. */
-size_t added_index_match(
-	const struct added_index *index, const char *text, size_t size, uint32_t *id);
+size_t added_index_match(const struct added_index *index, const char *text, size_t size,
+	uint32_t *id);
 
 #endif

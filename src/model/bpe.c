@@ -96,8 +96,8 @@ void bpe_close(struct bpe *b)
 	memset(b, 0, sizeof(*b));
 }
 
-enum err bpe_work_reserve(
-	struct bpe_work *work, struct arena *arena, size_t size, struct err_info *info)
+enum err bpe_work_reserve(struct bpe_work *work, struct arena *arena, size_t size,
+	struct err_info *info)
 {
 	size_t capacity = work->piece_capacity * 2;
 

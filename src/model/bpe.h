@@ -60,8 +60,8 @@ struct bpe_work {
 
 /* Makes work good for pieces of size bytes, at most BPE_PIECE_BYTES_MAX; ERR_LIMIT when the arena
  * is full. */
-enum err bpe_work_reserve(
-	struct bpe_work *work, struct arena *arena, size_t size, struct err_info *info) MUST_CHECK;
+enum err bpe_work_reserve(struct bpe_work *work, struct arena *arena, size_t size,
+	struct err_info *info) MUST_CHECK;
 
 /* Encodes piece[0 .. size), size > 0 and reserved; returns how many ids now stand in work->ids, at
  * most size. */

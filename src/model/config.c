@@ -6,8 +6,8 @@
 
 #include "model/arch.h"
 
-static enum err check_range(
-	const char *what, uint64_t value, uint64_t min, uint64_t max, struct err_info *info)
+static enum err check_range(const char *what, uint64_t value, uint64_t min, uint64_t max,
+	struct err_info *info)
 {
 	if (value >= min && value <= max)
 		return ERR_NONE;

@@ -31,8 +31,8 @@ static const char *arch_key(char out[KEY_MAX], const struct source *s, const cha
 }
 
 /* A whole number of the architecture's; absent leaves *out alone. */
-static enum err want_u32(
-	const struct source *s, const char *key, uint32_t min, uint32_t max, uint32_t *out)
+static enum err want_u32(const struct source *s, const char *key, uint32_t min, uint32_t max,
+	uint32_t *out)
 {
 	char name[KEY_MAX];
 	int64_t value = *out;

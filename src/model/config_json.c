@@ -202,8 +202,8 @@ static enum err read_rope(const struct source *s, const struct arch *arch, struc
 	return ERR_NONE;
 }
 
-static enum err read_layer_types(
-	const struct source *s, const struct arch *arch, struct model_config *c)
+static enum err read_layer_types(const struct source *s, const struct arch *arch,
+	struct model_config *c)
 {
 	const json_t *types = json_object_get(s->text, "layer_types");
 	uint32_t interval = 4;
@@ -323,8 +323,8 @@ static enum err add_eos(struct model_config *c, const json_t *object, struct err
 }
 
 /* *out = object[key], a token id, if it is there. */
-static enum err read_token(
-	const json_t *object, const char *key, uint32_t *out, struct err_info *info)
+static enum err read_token(const json_t *object, const char *key, uint32_t *out,
+	struct err_info *info)
 {
 	int64_t value = -1;
 
@@ -335,8 +335,8 @@ static enum err read_token(
 	return ERR_NONE;
 }
 
-static enum err read_sampling(
-	struct chip_sampling *s, const json_t *generation, struct err_info *info)
+static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
+	struct err_info *info)
 {
 	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
 	int64_t top_k = 0;
@@ -363,8 +363,8 @@ static enum err read_sampling(
 }
 
 /* tokenizer_config.json names the end token by its text; its id stands in added_tokens_decoder. */
-static enum err add_named_eos(
-	struct model_config *c, const json_t *tokenizer, struct err_info *info)
+static enum err add_named_eos(struct model_config *c, const json_t *tokenizer,
+	struct err_info *info)
 {
 	const json_t *eos = json_object_get(tokenizer, "eos_token");
 	const char *text =
@@ -394,8 +394,8 @@ static enum err add_named_eos(
 /* spec qwen.md 4.4: generation_config.json, then tokenizer_config.json, then config.json. The last
  * names the end of text only, for chats too, so it is added to what the tokenizer says and never
  * overrides the first. */
-static enum err read_ends(
-	struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+static enum err read_ends(struct model_config *c, const struct model_config_texts *texts,
+	struct err_info *info)
 {
 	const json_t *text = json_object_get(texts->config, "text_config");
 	const json_t *const objects[] = {texts->config, text, texts->generation};
@@ -416,8 +416,8 @@ static enum err read_ends(
 	return ERR_NONE;
 }
 
-enum err model_config_from_json(
-	struct model_config *c, const struct model_config_texts *texts, struct err_info *info)
+enum err model_config_from_json(struct model_config *c, const struct model_config_texts *texts,
+	struct err_info *info)
 {
 	assert(texts->config);
 	*c = (struct model_config){

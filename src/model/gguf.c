@@ -108,8 +108,8 @@ static enum err cursor_type(struct cursor *c, enum gguf_type *out)
 }
 
 /* Moves over count elements of an array. depth counts the arrays around them. */
-static enum err cursor_skip_items(
-	struct cursor *c, enum gguf_type item, uint64_t count, uint32_t depth)
+static enum err cursor_skip_items(struct cursor *c, enum gguf_type item, uint64_t count,
+	uint32_t depth)
 {
 	const uint8_t *ignored;
 
@@ -322,8 +322,8 @@ static bool is_gguf(const void *data, size_t size)
 	return size >= 4 && memcmp(data, "GGUF", 4) == 0;
 }
 
-enum err gguf_open(
-	struct gguf *g, const void *data, size_t size, const char *file, struct err_info *info)
+enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *file,
+	struct err_info *info)
 {
 	struct cursor c = {.data = data, .size = size, .file = file, .info = info};
 	uint64_t tensor_count = 0, key_count = 0;
@@ -370,8 +370,8 @@ const struct gguf_key *gguf_find(const struct gguf *g, const char *key)
 	return bsearch(&wanted, g->keys, g->key_count, sizeof(*g->keys), compare_keys);
 }
 
-static enum err wrong_type(
-	const struct gguf *g, const char *key, const char *wanted, struct err_info *info)
+static enum err wrong_type(const struct gguf *g, const char *key, const char *wanted,
+	struct err_info *info)
 {
 	return err_set(info, ERR_INPUT, "%s: %s is not %s", g->file, key, wanted);
 }
@@ -483,8 +483,8 @@ enum err gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct 
 	return ERR_NONE;
 }
 
-enum err gguf_get_string(
-	const struct gguf *g, const char *key, struct gguf_string *out, struct err_info *info)
+enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *out,
+	struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 
@@ -496,8 +496,8 @@ enum err gguf_get_string(
 	return ERR_NONE;
 }
 
-enum err gguf_walk_strings(
-	const struct gguf *g, const char *key, struct gguf_walk *walk, struct err_info *info)
+enum err gguf_walk_strings(const struct gguf *g, const char *key, struct gguf_walk *walk,
+	struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 
@@ -524,8 +524,8 @@ bool gguf_walk_next(struct gguf_walk *walk, struct gguf_string *out)
 	return true;
 }
 
-enum err gguf_get_ints(
-	const struct gguf *g, const char *key, struct gguf_ints *out, struct err_info *info)
+enum err gguf_get_ints(const struct gguf *g, const char *key, struct gguf_ints *out,
+	struct err_info *info)
 {
 	const struct gguf_key *at = gguf_find(g, key);
 

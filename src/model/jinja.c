@@ -21,8 +21,8 @@ static uint32_t name_number(const struct jinja_template *t, const char *name)
 	return JINJA_NAME_NONE;
 }
 
-enum err jinja_compile(
-	struct jinja_template **out, const char *source, size_t size, struct err_info *info)
+enum err jinja_compile(struct jinja_template **out, const char *source, size_t size,
+	struct err_info *info)
 {
 	struct jinja_template *t = mem_alloc(1, sizeof(*t));
 	enum err code;

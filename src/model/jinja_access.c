@@ -158,8 +158,8 @@ static int64_t clamp_bound(int64_t bound, int64_t count, int64_t step)
 	return bound >= count ? count - 1 : bound;
 }
 
-static bool bound_of(
-	struct jinja_render *r, const struct jinja_value *v, int64_t otherwise, int64_t *out)
+static bool bound_of(struct jinja_render *r, const struct jinja_value *v, int64_t otherwise,
+	int64_t *out)
 {
 	*out = otherwise;
 	if (v->type == JINJA_NONE || (v->type == JINJA_UNDEFINED && !v->missing.name))
@@ -170,8 +170,8 @@ static bool bound_of(
 	return true;
 }
 
-static bool range_of(
-	struct jinja_render *r, const struct jinja_value bounds[3], size_t count, struct range *out)
+static bool range_of(struct jinja_render *r, const struct jinja_value bounds[3], size_t count,
+	struct range *out)
 {
 	const int64_t size = (int64_t)count;
 
@@ -215,8 +215,8 @@ static bool slice_list(struct jinja_render *r, const struct jinja_value *list, s
 	return true;
 }
 
-static bool slice_string(
-	struct jinja_render *r, struct jinja_string s, struct range range, struct jinja_value *out)
+static bool slice_string(struct jinja_render *r, struct jinja_string s, struct range range,
+	struct jinja_value *out)
 {
 	const size_t count = range_count(range);
 	struct jinja_builder b = {0};

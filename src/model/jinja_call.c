@@ -59,8 +59,8 @@ bool jinja_want_string(struct jinja_render *r, const char *callee, const struct 
 	return true;
 }
 
-bool jinja_want_int(
-	struct jinja_render *r, const char *callee, const struct jinja_value *v, int64_t *out)
+bool jinja_want_int(struct jinja_render *r, const char *callee, const struct jinja_value *v,
+	int64_t *out)
 {
 	if (v->type == JINJA_UNDEFINED)
 		return jinja_fail_undefined(r, v);
@@ -99,15 +99,15 @@ static bool gather(struct jinja_render *r, const char *callee, const struct jinj
 	return true;
 }
 
-static bool call_namespace(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool call_namespace(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	*out = (struct jinja_value){.type = JINJA_NAMESPACE};
 	return gather(r, "namespace", args, &out->names);
 }
 
-static bool call_dict(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool call_dict(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	*out = (struct jinja_value){.type = JINJA_DICT};
 	return gather(r, "dict", args, &out->dict.own);
@@ -127,8 +127,8 @@ static size_t range_count(int64_t start, int64_t stop, int64_t step)
 	return count > JINJA_RANGE_MAX ? JINJA_RANGE_MAX + 1 : (size_t)count;
 }
 
-static bool call_range(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool call_range(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	static const char *const names[] = {"start", "stop", "step"};
 	struct jinja_value values[3] = {[2] = jinja_int(1)};
@@ -160,8 +160,8 @@ static bool call_range(
 }
 
 /* The message goes to whoever asked, without a line. */
-static bool call_raise_exception(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool call_raise_exception(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	static const char *const names[] = {"message"};
 	struct jinja_value message;
@@ -176,8 +176,8 @@ static bool call_raise_exception(
 	return false;
 }
 
-static bool call_strftime_now(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool call_strftime_now(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	static const char *const names[] = {"format"};
 	struct jinja_value value;

@@ -54,8 +54,8 @@ struct jinja_method {
 	const struct jinja_method_entry *entry;
 	struct jinja_value receiver;
 };
-const struct jinja_method_entry *jinja_method_find(
-	enum jinja_type type, const char *name, size_t size);
+const struct jinja_method_entry *jinja_method_find(enum jinja_type type, const char *name,
+	size_t size);
 
 struct jinja_filter {
 	const char *name;
@@ -82,8 +82,8 @@ struct jinja_loop {
 	struct jinja_value list;
 	size_t index;
 };
-bool jinja_loop_attribute(
-	const struct jinja_loop *loop, const char *name, size_t size, struct jinja_value *out);
+bool jinja_loop_attribute(const struct jinja_loop *loop, const char *name, size_t size,
+	struct jinja_value *out);
 
 static inline bool jinja_name_is(const char *name, size_t size, const char *wanted)
 {

@@ -83,8 +83,8 @@ static bool assign(struct jinja_render *r, struct jinja_scope *scope,
 	return jinja_scope_set(r, scope, target->name, value);
 }
 
-static bool exec_set(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_set(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	struct jinja_value value;
 
@@ -102,8 +102,8 @@ static bool filter_text(struct jinja_render *r, struct jinja_scope *scope,
 	return jinja_eval(r, scope, filters, text);
 }
 
-static bool exec_set_block(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_set_block(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	struct jinja_scope *inner = jinja_scope_open(r, scope);
 	struct jinja_value value;
@@ -113,8 +113,8 @@ static bool exec_set_block(
 	       assign(r, scope, node->set.target, &value);
 }
 
-static bool exec_filter_block(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_filter_block(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	struct jinja_scope *inner = jinja_scope_open(r, scope);
 	struct jinja_value value;
@@ -211,8 +211,8 @@ static bool exec_for(struct jinja_render *r, struct jinja_scope *scope,
 	return true;
 }
 
-bool jinja_loop_attribute(
-	const struct jinja_loop *loop, const char *name, size_t size, struct jinja_value *out)
+bool jinja_loop_attribute(const struct jinja_loop *loop, const char *name, size_t size,
+	struct jinja_value *out)
 {
 	const int64_t index = (int64_t)loop->index, count = (int64_t)loop->list.list.count;
 	const struct {
@@ -240,8 +240,8 @@ bool jinja_loop_attribute(
 
 /* ---- macros ---------------------------------------------------------------------------------- */
 
-static const struct jinja_value *named_argument(
-	const struct jinja_args *args, const struct jinja_name *name)
+static const struct jinja_value *named_argument(const struct jinja_args *args,
+	const struct jinja_name *name)
 {
 	for (size_t i = 0; i < args->named_count; i++)
 		if (args->named[i].size == name->size &&
@@ -323,8 +323,8 @@ static bool make_macro(struct jinja_render *r, struct jinja_scope *scope,
 	return true;
 }
 
-static bool exec_macro(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_macro(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	struct jinja_value macro;
 
@@ -332,8 +332,8 @@ static bool exec_macro(
 		jinja_scope_set(r, scope, node->name, &macro);
 }
 
-static bool exec_call_block(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_call_block(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	const struct jinja_node *call = node->call_block.call;
 	struct jinja_value callee, out;
@@ -377,8 +377,8 @@ static bool exec_if(struct jinja_render *r, struct jinja_scope *scope,
 	}
 }
 
-static bool exec_output(
-	struct jinja_render *r, struct jinja_scope *scope, const struct jinja_node *node)
+static bool exec_output(struct jinja_render *r, struct jinja_scope *scope,
+	const struct jinja_node *node)
 {
 	struct jinja_value value;
 

@@ -30,8 +30,8 @@ static bool json_indent(struct jinja_render *r, const struct jinja_value *v, int
 	return true;
 }
 
-static bool json_separators(
-	struct jinja_render *r, const struct jinja_value *v, struct jinja_json_style *style)
+static bool json_separators(struct jinja_render *r, const struct jinja_value *v,
+	struct jinja_json_style *style)
 {
 	if (v->type == JINJA_NONE)
 		return true;
@@ -170,8 +170,8 @@ static bool filter_escape(struct jinja_render *r, const struct jinja_value *v,
 }
 
 /* width as text: so many spaces, or itself if it is text. */
-static bool indent_text(
-	struct jinja_render *r, const struct jinja_value *width, struct jinja_string *out)
+static bool indent_text(struct jinja_render *r, const struct jinja_value *width,
+	struct jinja_string *out)
 {
 	int64_t count;
 	char *text;

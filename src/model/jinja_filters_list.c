@@ -134,8 +134,8 @@ static bool filter_join(struct jinja_render *r, const struct jinja_value *v,
 
 /* ---- map, select and their kin: whatever is false has no elements ---------------------------- */
 
-static bool elements_of(
-	struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
+static bool elements_of(struct jinja_render *r, const struct jinja_value *v,
+	struct jinja_value *out)
 {
 	*out = jinja_list_of(NULL, 0);
 	return !jinja_truth(v) || jinja_to_list(r, v, out);
@@ -358,8 +358,8 @@ static bool sort_keyed(struct jinja_render *r, struct keyed **items, size_t coun
 	return true;
 }
 
-static bool items_of(
-	struct jinja_render *r, const struct keyed *keyed, size_t count, struct jinja_value *out)
+static bool items_of(struct jinja_render *r, const struct keyed *keyed, size_t count,
+	struct jinja_value *out)
 {
 	struct jinja_value *items = jinja_array(r, count, sizeof(*items));
 

@@ -120,8 +120,8 @@ static bool take_end(struct jinja_lexer *l, const char *end, bool trim)
 
 /* Where source[begin, end) ends after what a tag that follows takes away: all white space for '-',
  * the indentation of a tag that is alone on its line so far. */
-static size_t text_end(
-	const struct jinja_lexer *l, size_t begin, size_t end, char sign, bool is_variable)
+static size_t text_end(const struct jinja_lexer *l, size_t begin, size_t end, char sign,
+	bool is_variable)
 {
 	size_t line = end;
 
@@ -393,8 +393,8 @@ static size_t skip_digits(const struct jinja_lexer *l, size_t at)
 }
 
 /* Digits with their underscores left out, terminated; false when there are too many. */
-static bool plain_digits(
-	const struct jinja_lexer *l, size_t begin, size_t end, char *out, size_t out_size)
+static bool plain_digits(const struct jinja_lexer *l, size_t begin, size_t end, char *out,
+	size_t out_size)
 {
 	size_t written = 0;
 

@@ -460,8 +460,8 @@ static bool loop_cycle(struct jinja_render *r, const struct jinja_value *self,
 	return true;
 }
 
-const struct jinja_method_entry *jinja_method_find(
-	enum jinja_type type, const char *name, size_t size)
+const struct jinja_method_entry *jinja_method_find(enum jinja_type type, const char *name,
+	size_t size)
 {
 	static const struct jinja_method_entry methods[] = {
 		{JINJA_STRING, "startswith", str_startswith},

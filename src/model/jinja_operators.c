@@ -16,8 +16,8 @@ static bool fail_operands(struct jinja_render *r, const char *op, const struct j
 		jinja_type_name(left), jinja_type_name(right));
 }
 
-static bool integer_result(
-	struct jinja_render *r, bool fits, int64_t integer, struct jinja_value *out)
+static bool integer_result(struct jinja_render *r, bool fits, int64_t integer,
+	struct jinja_value *out)
 {
 	*out = jinja_int(integer);
 	return fits || jinja_fail(r, ERR_UNSUPPORTED, "an integer beyond 64 bits");
@@ -65,8 +65,8 @@ bool jinja_add(struct jinja_render *r, const struct jinja_value *left,
 }
 
 /* text * n and list * n; n below 1 gives nothing. */
-static bool repeat(
-	struct jinja_render *r, const struct jinja_value *v, int64_t times, struct jinja_value *out)
+static bool repeat(struct jinja_render *r, const struct jinja_value *v, int64_t times,
+	struct jinja_value *out)
 {
 	struct jinja_builder b = {0};
 	struct jinja_string s;

@@ -525,8 +525,8 @@ static bool parse_body(struct jinja_parser *p, const char *const *ends, struct j
 	return !ends;
 }
 
-enum err jinja_parse(
-	struct jinja_template *t, const char *source, size_t size, struct err_info *info)
+enum err jinja_parse(struct jinja_template *t, const char *source, size_t size,
+	struct err_info *info)
 {
 	struct jinja_parser p = {.t = t, .info = info};
 	enum err code;

@@ -39,11 +39,11 @@ bool jinja_parse_next(struct jinja_parser *p) MUST_CHECK;
 bool jinja_parse_peek(struct jinja_parser *p) MUST_CHECK;
 bool jinja_token_is(const struct jinja_token *token, enum jinja_token_type type, const char *text);
 /* Takes the token if it is this operator or name; false if it is not, or on an error (p->code). */
-bool jinja_parse_take(
-	struct jinja_parser *p, enum jinja_token_type type, const char *text) MUST_CHECK;
+bool jinja_parse_take(struct jinja_parser *p, enum jinja_token_type type, const char *text)
+	MUST_CHECK;
 /* The same, and anything else is an error. */
-bool jinja_parse_expect(
-	struct jinja_parser *p, enum jinja_token_type type, const char *text) MUST_CHECK;
+bool jinja_parse_expect(struct jinja_parser *p, enum jinja_token_type type, const char *text)
+	MUST_CHECK;
 /* What the present token is called in an error. */
 const char *jinja_parse_found(struct jinja_parser *p);
 

@@ -201,8 +201,8 @@ static struct jinja_node *parse_attribute(struct jinja_parser *p, struct jinja_n
 }
 
 /* After "[": start:stop:step, whose first bound may have been read. */
-static struct jinja_node *parse_slice(
-	struct jinja_parser *p, struct jinja_node *object, struct jinja_node *start)
+static struct jinja_node *parse_slice(struct jinja_parser *p, struct jinja_node *object,
+	struct jinja_node *start)
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_SLICE);
 

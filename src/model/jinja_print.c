@@ -88,8 +88,8 @@ static void write_escape(struct jinja_writer *w, char letter)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-static void repr_character(
-	struct jinja_writer *w, uint32_t c, const char *bytes, size_t length, char quote)
+static void repr_character(struct jinja_writer *w, uint32_t c, const char *bytes, size_t length,
+	char quote)
 {
 	if (c == (uint32_t)(unsigned char)quote || c == '\\')
 		write_escape(w, (char)c);
@@ -264,8 +264,8 @@ static bool print_key(struct printer *p, const struct jinja_value *key, int64_t 
 	return true;
 }
 
-static bool print_pair(
-	struct printer *p, const struct jinja_pair *pair, size_t index, int64_t level)
+static bool print_pair(struct printer *p, const struct jinja_pair *pair, size_t index,
+	int64_t level)
 {
 	if (index == 0)
 		print_break(p, level + 1);

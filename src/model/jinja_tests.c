@@ -75,8 +75,8 @@ static bool is_even(struct jinja_render *r, const struct jinja_value *v,
 }
 
 /* The one argument of a test that has one. */
-static bool other_value(
-	struct jinja_render *r, const struct jinja_args *args, struct jinja_value *out)
+static bool other_value(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
 {
 	static const char *const names[] = {"other"};
 

@@ -91,8 +91,8 @@ static void builder_copy(const struct jinja_builder *b, char *bytes, uint8_t *tr
 	assert(at == b->size);
 }
 
-bool jinja_builder_finish(
-	struct jinja_render *r, const struct jinja_builder *b, struct jinja_string *out)
+bool jinja_builder_finish(struct jinja_render *r, const struct jinja_builder *b,
+	struct jinja_string *out)
 {
 	bool trusted = false;
 	uint8_t *trust = NULL;
@@ -232,8 +232,8 @@ static size_t last_character(struct jinja_string s, uint32_t *c)
 	return 1;
 }
 
-struct jinja_string jinja_strip(
-	struct jinja_string s, const struct jinja_string *chars, bool left, bool right)
+struct jinja_string jinja_strip(struct jinja_string s, const struct jinja_string *chars, bool left,
+	bool right)
 {
 	uint32_t c;
 
@@ -302,8 +302,8 @@ bool jinja_replace(struct jinja_render *r, struct jinja_string s, struct jinja_s
 /* ---- splitting ------------------------------------------------------------------------------- */
 
 /* The next part is taken off rest; false in *more when it was the last. */
-static struct jinja_string part_by_separator(
-	struct jinja_string *rest, struct jinja_string separator, bool from_right, bool *more)
+static struct jinja_string part_by_separator(struct jinja_string *rest,
+	struct jinja_string separator, bool from_right, bool *more)
 {
 	const size_t found = from_right ? jinja_string_find_last(*rest, separator) :
 		jinja_string_find(*rest, 0, separator);
@@ -464,8 +464,8 @@ static void write_recased(struct jinja_writer *w, struct jinja_string s, enum ji
 	}
 }
 
-bool jinja_recase(
-	struct jinja_render *r, struct jinja_string s, enum jinja_case to, struct jinja_string *out)
+bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case to,
+	struct jinja_string *out)
 {
 	struct jinja_writer w = {0};
 	bool trusted = false;

@@ -24,10 +24,10 @@ struct jinja_builder {
 	size_t size;       /* bytes */
 };
 
-bool jinja_builder_add(
-	struct jinja_render *r, struct jinja_builder *b, struct jinja_string s) MUST_CHECK;
-bool jinja_builder_finish(
-	struct jinja_render *r, const struct jinja_builder *b, struct jinja_string *out) MUST_CHECK;
+bool jinja_builder_add(struct jinja_render *r, struct jinja_builder *b, struct jinja_string s)
+	MUST_CHECK;
+bool jinja_builder_finish(struct jinja_render *r, const struct jinja_builder *b,
+	struct jinja_string *out) MUST_CHECK;
 
 /* Adds to what is being captured, else to the output. */
 bool jinja_emit(struct jinja_render *r, struct jinja_string s) MUST_CHECK;
@@ -50,8 +50,8 @@ size_t jinja_string_find(struct jinja_string s, size_t begin, struct jinja_strin
 size_t jinja_string_find_last(struct jinja_string s, struct jinja_string needle);
 
 /* Python's strip: of white space, or of the characters in chars. */
-struct jinja_string jinja_strip(
-	struct jinja_string s, const struct jinja_string *chars, bool left, bool right);
+struct jinja_string jinja_strip(struct jinja_string s, const struct jinja_string *chars, bool left,
+	bool right);
 bool jinja_replace(struct jinja_render *r, struct jinja_string s, struct jinja_string old,
 	struct jinja_string new, int64_t count_max, struct jinja_string *out) MUST_CHECK;
 /* separator NULL: runs of white space. count_max below 0: all. */
@@ -71,8 +71,8 @@ bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case
 	struct jinja_string *out) MUST_CHECK;
 
 /* str(): the string itself, else how Python prints the value. */
-bool jinja_to_string(
-	struct jinja_render *r, const struct jinja_value *v, struct jinja_string *out) MUST_CHECK;
+bool jinja_to_string(struct jinja_render *r, const struct jinja_value *v, struct jinja_string *out)
+	MUST_CHECK;
 
 /* Python's json.dumps. indent below 0: on one line. */
 struct jinja_json_style {

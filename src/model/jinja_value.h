@@ -217,8 +217,8 @@ bool jinja_contains(struct jinja_render *r, const struct jinja_value *container,
 /* len(); an error for what has none. */
 bool jinja_length(struct jinja_render *r, const struct jinja_value *v, size_t *length) MUST_CHECK;
 /* Whatever a for can walk, as a list: the keys of a dict, the characters of a string. */
-bool jinja_to_list(
-	struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out) MUST_CHECK;
+bool jinja_to_list(struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
+	MUST_CHECK;
 
 /* object.name and object[index]; what is not there gives undefined. */
 bool jinja_attribute(struct jinja_render *r, const struct jinja_value *object, const char *name,

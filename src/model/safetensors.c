@@ -83,8 +83,8 @@ static enum err read_tensor(struct stored_tensor *t, const json_t *entry,
 }
 
 /* Space for count tensors and all names of the header. */
-static enum err make_room(
-	struct safetensors *s, json_t *header, const char *file, struct err_info *info)
+static enum err make_room(struct safetensors *s, json_t *header, const char *file,
+	struct err_info *info)
 {
 	size_t names_bytes = 0;
 	const char *name;

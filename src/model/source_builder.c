@@ -22,8 +22,8 @@ void source_builder_close(struct source_builder *b)
 }
 
 /* Room for count elements of size bytes in *array; new ones are zero. */
-static enum err array_grow(
-	void **array, size_t *capacity, size_t count, size_t size, struct err_info *info)
+static enum err array_grow(void **array, size_t *capacity, size_t count, size_t size,
+	struct err_info *info)
 {
 	size_t wanted = *capacity ? *capacity * 2 : 64;
 	char *grown;
@@ -63,8 +63,8 @@ static enum err token_put(struct source_builder *b, struct token_text text, int6
 	return ERR_NONE;
 }
 
-enum err source_builder_merge(
-	struct source_builder *b, struct tokenizer_merge merge, struct err_info *info)
+enum err source_builder_merge(struct source_builder *b, struct tokenizer_merge merge,
+	struct err_info *info)
 {
 	void *array = b->merges;
 	enum err code;
@@ -79,8 +79,8 @@ enum err source_builder_merge(
 	return code;
 }
 
-static enum err added_flags(
-	const json_t *entry, const char *content, bool *special, struct err_info *info)
+static enum err added_flags(const json_t *entry, const char *content, bool *special,
+	struct err_info *info)
 {
 	static const char *const unsupported[] = {"lstrip", "rstrip", "single_word"};
 	enum err code;
@@ -97,8 +97,8 @@ static enum err added_flags(
 	return json_get_bool(entry, "special", special, info);
 }
 
-enum err source_builder_added(
-	struct source_builder *b, const json_t *entry, int64_t id, struct err_info *info)
+enum err source_builder_added(struct source_builder *b, const json_t *entry, int64_t id,
+	struct err_info *info)
 {
 	struct tokenizer_added added = {0};
 	void *array = b->added;
@@ -181,8 +181,8 @@ static int64_t parse_id(const char *text)
 	return size > 0 && size < 8 && text[size] == '\0' ? id : -1;
 }
 
-enum err source_builder_config(
-	struct source_builder *b, const json_t *config, struct err_info *info)
+enum err source_builder_config(struct source_builder *b, const json_t *config,
+	struct err_info *info)
 {
 	json_t *decoder;
 	enum err code = ERR_NONE;

@@ -23,18 +23,18 @@ struct source_builder {
 void source_builder_init(struct source_builder *b, enum pretokenize_rule rule);
 void source_builder_close(struct source_builder *b);
 
-enum err source_builder_merge(
-	struct source_builder *b, struct tokenizer_merge merge, struct err_info *info) MUST_CHECK;
+enum err source_builder_merge(struct source_builder *b, struct tokenizer_merge merge,
+	struct err_info *info) MUST_CHECK;
 /* One entry of added_tokens or added_tokens_decoder: {"content", "special", "lstrip", ...}. */
 enum err source_builder_added(struct source_builder *b, const json_t *entry, int64_t id,
 	struct err_info *info) MUST_CHECK;
 /* An object of spelling to id: vocab.json, or model.vocab. */
-enum err source_builder_vocab(
-	struct source_builder *b, const json_t *vocab, struct err_info *info) MUST_CHECK;
+enum err source_builder_vocab(struct source_builder *b, const json_t *vocab, struct err_info *info)
+	MUST_CHECK;
 /* Added tokens, bos, eos and pad of a tokenizer_config.json; NULL is an empty one. After all
  * tokens. */
-enum err source_builder_config(
-	struct source_builder *b, const json_t *config, struct err_info *info) MUST_CHECK;
+enum err source_builder_config(struct source_builder *b, const json_t *config,
+	struct err_info *info) MUST_CHECK;
 /* Points the source at what was gathered. */
 const struct tokenizer_source *source_builder_finish(struct source_builder *b);
 

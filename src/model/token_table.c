@@ -100,8 +100,8 @@ static enum err entries_take_added(struct entry *entries, const struct tokenizer
 	return ERR_NONE;
 }
 
-static enum err entries_measure(
-	const struct entry *entries, size_t count, size_t *total, struct err_info *info)
+static enum err entries_measure(const struct entry *entries, size_t count, size_t *total,
+	struct err_info *info)
 {
 	*total = 0;
 	for (size_t id = 0; id < count; id++) {
@@ -173,8 +173,8 @@ static size_t entry_decode(const struct entry *entry, char *place, bool *merged)
 	return entry->text.size;
 }
 
-static enum err table_fill(
-	struct token_table *t, uint32_t id, const struct entry *entry, struct err_info *info)
+static enum err table_fill(struct token_table *t, uint32_t id, const struct entry *entry,
+	struct err_info *info)
 {
 	bool merged;
 
@@ -210,8 +210,8 @@ static enum err table_allocate(struct token_table *t, size_t bytes, struct err_i
 	return ERR_NONE;
 }
 
-enum err token_table_open(
-	struct token_table *t, const struct tokenizer_source *source, struct err_info *info)
+enum err token_table_open(struct token_table *t, const struct tokenizer_source *source,
+	struct err_info *info)
 {
 	struct entry *entries = NULL;
 	size_t total;

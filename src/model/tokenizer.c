@@ -35,8 +35,8 @@ bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out)
 
 /* ---- open: bytes, merges, and which tokens merging really gives ------------------------------ */
 
-static enum err find_byte_tokens(
-	const struct token_table *table, uint32_t ids[256], struct err_info *info)
+static enum err find_byte_tokens(const struct token_table *table, uint32_t ids[256],
+	struct err_info *info)
 {
 	for (unsigned byte = 0; byte < 256; byte++) {
 		const char text = (char)(unsigned char)byte;
@@ -77,8 +77,8 @@ static enum err merge_resolve(const struct token_table *table, const struct toke
 	return ERR_NONE;
 }
 
-static enum err open_bpe(
-	struct tokenizer *t, const struct tokenizer_source *source, struct err_info *info)
+static enum err open_bpe(struct tokenizer *t, const struct tokenizer_source *source,
+	struct err_info *info)
 {
 	struct bpe_merge *merges;
 	uint32_t byte_ids[256];
@@ -125,8 +125,8 @@ static enum err mark_unreached(struct tokenizer *t, struct err_info *info)
 	return code;
 }
 
-enum err tokenizer_open(
-	struct tokenizer **out, const struct tokenizer_source *source, struct err_info *info)
+enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *source,
+	struct err_info *info)
 {
 	struct tokenizer *t = mem_alloc(1, sizeof(*t));
 	enum err code;

@@ -12,8 +12,8 @@
 #define MERGES_HEADER  "#version"
 
 /* One merge a line; a first line beginning with #version and empty lines are none. */
-static enum err read_merges(
-	struct source_builder *b, const char *text, size_t size, struct err_info *info)
+static enum err read_merges(struct source_builder *b, const char *text, size_t size,
+	struct err_info *info)
 {
 	size_t line_number = 0;
 
@@ -42,8 +42,8 @@ static enum err read_merges(
 }
 
 /* tokenizer_config.json may name the expression that the two files do not. */
-static enum err read_config_rule(
-	const json_t *config, enum pretokenize_rule *rule, struct err_info *info)
+static enum err read_config_rule(const json_t *config, enum pretokenize_rule *rule,
+	struct err_info *info)
 {
 	const char *regex = json_string_value(json_object_get(config, "pretokenize_regex"));
 
@@ -83,8 +83,8 @@ done:
 
 /* Reads dir/name; a file that is not there leaves out empty (data NULL) and is no error unless
  * required. */
-static enum err read_file(
-	struct buf *out, const char *dir, const char *name, bool required, struct err_info *info)
+static enum err read_file(struct buf *out, const char *dir, const char *name, bool required,
+	struct err_info *info)
 {
 	char path[PATH_MAX];
 	enum err code;
@@ -113,8 +113,8 @@ static enum err open_dir_vocab(struct tokenizer **out, const char *dir, const st
 	return code;
 }
 
-enum err tokenizer_open_dir(
-	struct tokenizer **out, const char *dir, enum pretokenize_rule rule, struct err_info *info)
+enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretokenize_rule rule,
+	struct err_info *info)
 {
 	struct buf text = {0}, config = {0};
 	enum err code;

@@ -41,8 +41,8 @@ static enum err read_normalizer(const json_t *normalizer, bool *nfc, struct err_
 }
 
 /* pre_tokenizer: a Split by one of Qwen's expressions, then ByteLevel without one of its own. */
-static enum err read_pre_tokenizer(
-	const json_t *pre_tokenizer, enum pretokenize_rule *rule, struct err_info *info)
+static enum err read_pre_tokenizer(const json_t *pre_tokenizer, enum pretokenize_rule *rule,
+	struct err_info *info)
 {
 	const json_t *list = json_object_get(pre_tokenizer, "pretokenizers");
 	const json_t *split = json_array_get(list, 0), *byte_level = json_array_get(list, 1);
@@ -90,8 +90,8 @@ static enum err check_model(const json_t *model, struct err_info *info)
 }
 
 /* A merge is "left right", or, in newer files, ["left", "right"]. */
-static enum err read_merge(
-	const json_t *value, struct tokenizer_merge *out, size_t index, struct err_info *info)
+static enum err read_merge(const json_t *value, struct tokenizer_merge *out, size_t index,
+	struct err_info *info)
 {
 	const json_t *left = json_array_get(value, 0), *right = json_array_get(value, 1);
 

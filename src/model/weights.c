@@ -41,8 +41,8 @@ void weights_close(struct weights *w)
 	*w = (struct weights){0};
 }
 
-enum err weights_take_template(
-	struct weights *w, const char *text, size_t size, struct err_info *info)
+enum err weights_take_template(struct weights *w, const char *text, size_t size,
+	struct err_info *info)
 {
 	if (size > WEIGHTS_TEMPLATE_MAX)
 		return err_set(info, ERR_LIMIT,
@@ -101,8 +101,8 @@ static enum err finish_gguf(struct weights *w, struct err_info *info)
 }
 
 /* Shards of the file; 1 if it is whole. */
-static enum err split_count(
-	const struct gguf *g, int64_t *count, int64_t *number, struct err_info *info)
+static enum err split_count(const struct gguf *g, int64_t *count, int64_t *number,
+	struct err_info *info)
 {
 	*count = 1;
 	*number = 0;
@@ -141,8 +141,8 @@ static void split_tail(char out[SPLIT_TAIL_SIZE + 1], int64_t number, int64_t co
 }
 
 /* Opens shards 2 .. count, whose names differ from the first one's in the number. */
-static enum err open_splits(
-	struct weights *w, const char *path, int64_t count, struct err_info *info)
+static enum err open_splits(struct weights *w, const char *path, int64_t count,
+	struct err_info *info)
 {
 	const size_t size = strlen(path);
 	const size_t stem = size > SPLIT_TAIL_SIZE ? size - SPLIT_TAIL_SIZE : 0;
@@ -222,8 +222,8 @@ enum err weights_open(struct weights *w, const char *path, struct err_info *info
 	return weights_end(w, weights_map(w, false, info));
 }
 
-enum err weights_open_memory(
-	struct weights *w, const void *bytes, size_t size, const char *name, struct err_info *info)
+enum err weights_open_memory(struct weights *w, const void *bytes, size_t size, const char *name,
+	struct err_info *info)
 {
 	int64_t count, number;
 
@@ -272,8 +272,8 @@ static const struct weight_rule *find_rule(const struct weights *w, enum weight 
 	return NULL;
 }
 
-static const struct weight_slot *get_slot(
-	const struct weights *w, enum weight weight, uint32_t layer, bool matrix)
+static const struct weight_slot *get_slot(const struct weights *w, enum weight weight,
+	uint32_t layer, bool matrix)
 {
 	const struct weight_rule *rule = find_rule(w, weight);
 
@@ -284,14 +284,14 @@ static const struct weight_slot *get_slot(
 	return slot;
 }
 
-const struct chip_matrix *weights_matrix(
-	const struct weights *w, enum weight weight, uint32_t layer)
+const struct chip_matrix *weights_matrix(const struct weights *w, enum weight weight,
+	uint32_t layer)
 {
 	return &get_slot(w, weight, layer, true)->matrix;
 }
 
-const struct weight_vector *weights_vector(
-	const struct weights *w, enum weight weight, uint32_t layer)
+const struct weight_vector *weights_vector(const struct weights *w, enum weight weight,
+	uint32_t layer)
 {
 	return &get_slot(w, weight, layer, false)->vector;
 }

@@ -25,8 +25,8 @@ static const struct json_limits INDEX_LIMITS = {
 	.memory_max = (size_t)1 << 30,
 };
 
-static enum err join(
-	char out[PATH_MAX_BYTES], const char *dir, const char *name, struct err_info *info)
+static enum err join(char out[PATH_MAX_BYTES], const char *dir, const char *name,
+	struct err_info *info)
 {
 	if (file_join(out, PATH_MAX_BYTES, dir, name))
 		return err_set(info, ERR_LIMIT, "%s: path too long", dir);
@@ -69,8 +69,8 @@ enum err weights_template_from_json(struct weights *w, const json_t *object, str
 
 /* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was an early
  * form. */
-static enum err read_template(
-	struct weights *w, const char *dir, const json_t *tokenizer, struct err_info *info)
+static enum err read_template(struct weights *w, const char *dir, const json_t *tokenizer,
+	struct err_info *info)
 {
 	char path[PATH_MAX_BYTES];
 	json_t *early = NULL;
@@ -129,8 +129,8 @@ done:
 }
 
 /* Maps dir/name and reads its header as the next of w->safetensors. */
-static enum err open_file(
-	struct weights *w, const char *dir, const char *name, struct err_info *info)
+static enum err open_file(struct weights *w, const char *dir, const char *name,
+	struct err_info *info)
 {
 	struct file_map *map = &w->maps[w->map_count];
 	char path[PATH_MAX_BYTES];
@@ -176,8 +176,8 @@ static bool is_plain_name(const char *name)
 }
 
 /* Opens each file that the index names, once; files maps its name to its number. */
-static enum err open_shards(
-	struct weights *w, const char *dir, json_t *map, json_t *files, struct err_info *info)
+static enum err open_shards(struct weights *w, const char *dir, json_t *map, json_t *files,
+	struct err_info *info)
 {
 	const char *tensor;
 	json_t *value;
@@ -206,8 +206,8 @@ static enum err open_shards(
 }
 
 /* The index decides which file a tensor is taken from. */
-static enum err take_indexed(
-	struct weights *w, const char *dir, json_t *map, const json_t *files, struct err_info *info)
+static enum err take_indexed(struct weights *w, const char *dir, json_t *map, const json_t *files,
+	struct err_info *info)
 {
 	const char *tensor;
 	json_t *value;
@@ -231,8 +231,8 @@ static enum err take_indexed(
 	return stored_table_sort(&w->table, info);
 }
 
-static enum err read_indexed(
-	struct weights *w, const char *dir, const json_t *index, struct err_info *info)
+static enum err read_indexed(struct weights *w, const char *dir, const json_t *index,
+	struct err_info *info)
 {
 	json_t *map = json_object_get(index, "weight_map");
 	json_t *files = json_object();

@@ -355,8 +355,8 @@ static bool starts_with(const struct stored_tensor *t, const char *prefix)
 	return t->name_size >= size && memcmp(t->name, prefix, size) == 0;
 }
 
-static bool starts_with_any(
-	const struct stored_tensor *t, const char *const *prefixes, size_t count)
+static bool starts_with_any(const struct stored_tensor *t, const char *const *prefixes,
+	size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (starts_with(t, prefixes[i]))
