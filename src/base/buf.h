@@ -33,8 +33,8 @@ void buf_consume(struct buf *b, size_t size);
 void buf_clear(struct buf *b);
 /* An empty one gives its memory back, if that is more than capacity_kept. */
 void buf_shrink(struct buf *b, size_t capacity_kept);
-/* Empties it and overwrites what it held: secrets. What it outgrew lies where it was: buf_reserve
- * before. */
+/* Empties it and overwrites what it held: secrets. What it outgrew lies where it
+ * was: buf_reserve before. */
 void buf_wipe(struct buf *b);
 void buf_free(struct buf *b);
 

@@ -23,8 +23,8 @@ void file_map_close(struct file_map *map);
  * and a line that says so, where it would end by SIGBUS. Once, by main. */
 void file_map_guard(void);
 
-/* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-" is standard
- * input. */
+/* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-"
+ * is standard input. */
 enum err file_read(struct buf *out, const char *path, struct err_info *info) MUST_CHECK;
 
 /* Writes beside path, syncs, renames over it, syncs the directory. mode as in open(2). */

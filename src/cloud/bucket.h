@@ -41,8 +41,8 @@ void bucket_owe(struct bucket *b, int64_t tokens, int64_t now_ns);
 /* Gives back what was taken and not used; what does not fit is lost. */
 void bucket_give(struct bucket *b, int64_t tokens);
 
-/* Nanoseconds until tokens will be there, for retry-after; INT64_MAX if they exceed the
- * capacity. */
+/* Nanoseconds until tokens will be there, for retry-after; INT64_MAX if they
+ * exceed the capacity. */
 int64_t bucket_wait_ns(const struct bucket *b, int64_t tokens, int64_t now_ns);
 
 #endif

@@ -308,8 +308,8 @@ struct core_actions {
 
 struct core;
 
-/* Whether a core can be made of these, as they come from a configuration: ERR_LIMIT names what
- * not. */
+/* Whether a core can be made of these, as they come from a configuration: ERR_LIMIT
+ * names what not. */
 enum err core_limits_check(const struct core_limits *limits, struct err_info *info) MUST_CHECK;
 
 size_t core_bytes(const struct core_limits *limits);
@@ -344,8 +344,8 @@ struct core_stats {
 
 void core_stats(const struct core *core, struct core_stats *out);
 
-/* Mixes every field of the actions into a running hash: the trace that fleet, replay and tests
- * compare. */
+/* Mixes every field of the actions into a running hash: the trace that fleet, replay
+ * and tests compare. */
 uint64_t core_actions_hash(uint64_t hash, const struct core_actions *actions);
 
 #endif

@@ -1,5 +1,5 @@
-/* cloud/core_check.c - what must hold between two events; for tests and the fleet, after every
- * step. */
+/* cloud/core_check.c - what must hold between two events; for tests and the fleet,
+ * after every step. */
 #include "cloud/core_internal.h"
 
 static bool in_pool(const struct core_request *r)

@@ -70,8 +70,8 @@ typedef void journal_see(void *context, const struct store_fact *fact);
 
 struct journal_tally;
 
-/* handles_max: requests_max of the core that wrote it; entries beyond are ignored. see may be
- * NULL. */
+/* handles_max: requests_max of the core that wrote it; entries beyond are ignored. see
+ * may be NULL. */
 enum err journal_tally_open(struct journal_tally **out, uint32_t handles_max, journal_see *see,
 	void *context, struct err_info *info) MUST_CHECK;
 void journal_tally_add(struct journal_tally *t, const struct journal_entry *entry);

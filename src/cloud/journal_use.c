@@ -1,5 +1,5 @@
-/* cloud/journal_use.c - what a journal is read for: the requests a crash cut off, and the day
- * again. */
+/* cloud/journal_use.c - what a journal is read for: the requests a crash cut off, and
+ * the day again. */
 #include <assert.h>
 
 #include "base/mem.h"

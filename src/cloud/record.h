@@ -151,9 +151,9 @@ struct record {
 	union {
 		struct {
 			struct record_transaction transaction;
-			/* With a settle or release: the request's usage row. With a hold's part 0:
-			 * the row as far as it is known (finish open), to be kept until then for a
-			 * restart. */
+			/* With a settle or release: the request's usage row. With a hold's part
+			 * 0: the row as far as it is known (finish open), to be kept until then
+			 * for a restart. */
 			bool has_usage;
 			struct record_usage usage;
 		} money;

@@ -22,8 +22,8 @@ enum err store_memory_open(struct store **out, const struct store_memory_config 
 	struct err_info *info) MUST_CHECK;
 /* So many of a million commits fail from now on: 0 none, 1,000,000 all. */
 void store_memory_fail(struct store *s, uint32_t per_million);
-/* The process dies: what was not durable is gone. It can be loaded and appended to from sequence
- * 1. */
+/* The process dies: what was not durable is gone. It can be loaded and appended to
+ * from sequence 1. */
 void store_memory_crash(struct store *s);
 
 #endif

@@ -13,8 +13,8 @@
 
 /* ---- what is printed ------------------------------------------------------------------------- */
 
-/* A name in an old or foreign database may hold anything; each control becomes '?', as in
- * errors. */
+/* A name in an old or foreign database may hold anything; each control becomes '?',
+ * as in errors. */
 static void text_make_printable(json_t *text)
 {
 	const char *from = json_string_value(text);

@@ -40,8 +40,8 @@ static void local_done(struct pool *pool, struct batch *batch)
 	scheduler_done(scheduler_of(pool), batch);
 }
 
-/* What happened is told before new work is planned: an END that is known frees room for the
- * plan. */
+/* What happened is told before new work is planned: an END that is known frees room
+ * for the plan. */
 static bool local_next(struct pool *pool, struct pool_event *event)
 {
 	struct scheduler *s = scheduler_of(pool);

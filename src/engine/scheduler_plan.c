@@ -186,8 +186,8 @@ static bool fits(const struct scheduler *s, const struct sequence *q)
 		pages_for(s, q->prompt_tokens + q->answer_tokens) <= s->pages.count;
 }
 
-/* Makes room for q by preempting paused ones; false: not enough, or not before their batches are
- * back. */
+/* Makes room for q by preempting paused ones; false: not enough, or not before their
+ * batches are back. */
 static bool room_make(struct scheduler *s, const struct sequence *q)
 {
 	while (!fits(s, q)) {

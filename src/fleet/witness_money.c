@@ -1,5 +1,5 @@
-/* fleet/witness_money.c - the witness's own books: every account is the sum of the records it
- * saw. */
+/* fleet/witness_money.c - the witness's own books: every account is the sum of the
+ * records it saw. */
 #include <string.h>
 
 #include "base/math.h"

@@ -1,5 +1,5 @@
-/* model/builtin.c - see builtin.h. The assembler copies the file into read-only data; nothing is
- * generated. */
+/* model/builtin.c - see builtin.h. The assembler copies the file into read-only data;
+ * nothing is generated. */
 #include "model/builtin.h"
 
 #include <stdint.h>

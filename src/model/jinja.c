@@ -1,5 +1,5 @@
-/* model/jinja.c - see jinja.h: from a source to a template, from a template and variables to a
- * text. */
+/* model/jinja.c - see jinja.h: from a source to a template, from a template and variables
+ * to a text. */
 #include "model/jinja.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* model/jinja_filters.c - filters on one value: text, numbers, JSON. Those on lists are in
- * jinja_filters_list.c. */
+/* model/jinja_filters.c - filters on one value: text, numbers, JSON. Those on lists
+ * are in jinja_filters_list.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -409,8 +409,8 @@ static bool plain_digits(const struct jinja_lexer *l, size_t begin, size_t end, 
 	return true;
 }
 
-/* A fraction or an exponent makes a float; after a point, as in list.0.1, only an integer may
- * stand. */
+/* A fraction or an exponent makes a float; after a point, as in list.0.1, only an
+ * integer may stand. */
 static enum err number_token(struct jinja_lexer *l, struct jinja_token *token)
 {
 	const size_t begin = l->at;

@@ -425,8 +425,8 @@ static struct jinja_node *parse_with(struct jinja_parser *p)
 	return parse_block_to(p, "endwith", &node->with.body) ? node : NULL;
 }
 
-/* {% generation %} marks the assistant's part for training; rendering it is rendering what is
- * inside. */
+/* {% generation %} marks the assistant's part for training; rendering it is rendering
+ * what is inside. */
 static struct jinja_node *parse_generation(struct jinja_parser *p)
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_WITH);

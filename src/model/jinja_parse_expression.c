@@ -1,5 +1,5 @@
-/* model/jinja_parse_expression.c - see jinja_parse.h: expressions, from the loosest binding to the
- * tightest. */
+/* model/jinja_parse_expression.c - see jinja_parse.h: expressions, from the loosest binding
+ * to the tightest. */
 #include <string.h>
 
 #include "model/jinja_parse.h"

@@ -42,8 +42,8 @@ void jinja_write_text(struct jinja_writer *w, const char *text);
 
 struct jinja_string jinja_cut(struct jinja_string s, size_t begin, size_t end);
 bool jinja_string_equal(struct jinja_string a, struct jinja_string b);
-/* Offset of needle in s from begin on, SIZE_MAX if it is not there. An empty needle is found at
- * once. */
+/* Offset of needle in s from begin on, SIZE_MAX if it is not there. An empty needle is
+ * found at once. */
 size_t jinja_string_find(struct jinja_string s, size_t begin, struct jinja_string needle);
 /* The needle is of at most JINJA_NEEDLE_BYTES_MAX: it is compared at each place. */
 #define JINJA_NEEDLE_BYTES_MAX 256

@@ -1,5 +1,5 @@
-/* model/model.c - see model.h. Opens what the files say, packs it for a chip, records the
- * program. */
+/* model/model.c - see model.h. Opens what the files say, packs it for a chip,
+ * records the program. */
 #include "model/model.h"
 
 #include <assert.h>

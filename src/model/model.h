@@ -37,8 +37,8 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 void model_close(struct model *m);
 
 const struct model_config *model_config(const struct model *m);
-/* As opened: sizes, types, note. The mapped files stay mapped; their pages are only read while
- * packing. */
+/* As opened: sizes, types, note. The mapped files stay mapped; their pages are only
+ * read while packing. */
 const struct weights *model_weights(const struct model *m);
 const struct tokenizer *model_tokenizer(const struct model *m);
 /* NULL when the model has none: then only raw prompts work. */

@@ -18,8 +18,8 @@
 #include "model/arch.h"
 #include "model/config.h"
 
-/* A packed weight: a matrix or a vector by its rule in arch.c; both NULL where the layer's kind has
- * none. */
+/* A packed weight: a matrix or a vector by its rule in arch.c; both NULL where the layer's
+ * kind has none. */
 struct packed {
 	struct chip_weight *matrix;
 	struct chip_vector *vector;

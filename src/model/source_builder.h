@@ -31,8 +31,8 @@ enum err source_builder_added(struct source_builder *b, const json_t *entry, int
 /* An object of spelling to id: vocab.json, or model.vocab. */
 enum err source_builder_vocab(struct source_builder *b, const json_t *vocab, struct err_info *info)
 	MUST_CHECK;
-/* Added tokens, bos, eos and pad of a tokenizer_config.json; NULL is an empty one. After all
- * tokens. */
+/* Added tokens, bos, eos and pad of a tokenizer_config.json; NULL is an empty one.
+ * After all tokens. */
 enum err source_builder_config(struct source_builder *b, const json_t *config,
 	struct err_info *info) MUST_CHECK;
 /* Points the source at what was gathered. */

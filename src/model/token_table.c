@@ -10,8 +10,8 @@
 
 #define PROBES_MAX 1024  /* see bpe.c */
 
-/* Printable characters of Latin-1 stand for themselves, the other 68 bytes for U+0100 and up, in
- * order. */
+/* Printable characters of Latin-1 stand for themselves, the other 68 bytes for U+0100 and
+ * up, in order. */
 static bool alphabet_is_itself(uint32_t c)
 {
 	return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF);

@@ -1,5 +1,5 @@
-/* model/tokenizer.c - see tokenizer.h: what is built from a source, and the way of a text through
- * it. */
+/* model/tokenizer.c - see tokenizer.h: what is built from a source, and the way of a
+ * text through it. */
 #include "model/tokenizer.h"
 
 #include <assert.h>
@@ -100,8 +100,8 @@ static enum err open_bpe(struct tokenizer *t, const struct tokenizer_source *sou
 	return code;
 }
 
-/* Taking a whole piece for a token is a short cut only where merging gives the same: finds where
- * not. */
+/* Taking a whole piece for a token is a short cut only where merging gives the same:
+ * finds where not. */
 static enum err mark_unreached(struct tokenizer *t, struct err_info *info)
 {
 	struct bpe_work work = {0};

@@ -80,8 +80,8 @@ struct tokenizer_source {
 	uint32_t bos_id, eos_id, pad_id;         /* or TOKENIZER_ID_NONE */
 };
 
-/* "left right" to its two halves; false unless there is exactly one space, and something on both
- * sides. */
+/* "left right" to its two halves; false unless there is exactly one space, and something
+ * on both sides. */
 bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out);
 
 /* ERR_INPUT: two tokens claim an id, a merge names an unknown token or leads to a special one. Of
@@ -98,9 +98,9 @@ enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t 
 	const char *merges, size_t merges_size, const char *config, size_t config_size,
 	enum pretokenize_rule rule, struct err_info *info) MUST_CHECK;
 
-/* From the files of a model's directory: tokenizer.json, else vocab.json and merges.txt; with
- * either, tokenizer_config.json when there is one. rule is for merges.txt, whose files do not tell
- * it. */
+/* From the files of a model's directory: tokenizer.json, else vocab.json and merges.txt;
+ * with either, tokenizer_config.json when there is one. rule is for merges.txt, whose files
+ * do not tell it. */
 enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretokenize_rule rule,
 	struct err_info *info) MUST_CHECK;
 
@@ -114,9 +114,9 @@ struct token_list {
 	size_t count_max;
 };
 
-/* special: the whole text is trusted and searched for added tokens. Working memory comes from
- * scratch, for ordinary text a few KiB; ERR_LIMIT when it has no more. A piece is cut after
- * BPE_PIECE_BYTES_MAX. */
+/* special: the whole text is trusted and searched for added tokens. Working memory comes
+ * from scratch, for ordinary text a few KiB; ERR_LIMIT when it has no more. A piece is
+ * cut after BPE_PIECE_BYTES_MAX. */
 enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special,
 	struct arena *scratch, struct token_list *out, struct err_info *info) MUST_CHECK;
 
@@ -127,15 +127,15 @@ enum err tokenizer_encode_spans(const struct tokenizer *t, const char *text, siz
 
 /* Ids run from 0 to tokenizer_count - 1; some may have no token. */
 size_t tokenizer_count(const struct tokenizer *t);
-/* The token's own bytes, for as long as t lives; empty for an id without a token or beyond the
- * last. */
+/* The token's own bytes, for as long as t lives; empty for an id without a token or
+ * beyond the last. */
 struct token_text tokenizer_text(const struct tokenizer *t, uint32_t id);
 /* What the token adds to the text of an answer: its bytes, and nothing for a special one. Whoever
  * looks for stop strings and whoever writes the text must agree on this. */
 struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
-/* As the files say, or TOKENIZER_ID_NONE. A model's generation_config.json knows better when to
- * stop. */
+/* As the files say, or TOKENIZER_ID_NONE. A model's generation_config.json knows better
+ * when to stop. */
 uint32_t tokenizer_bos(const struct tokenizer *t);
 uint32_t tokenizer_eos(const struct tokenizer *t);
 uint32_t tokenizer_pad(const struct tokenizer *t);

@@ -81,8 +81,8 @@ done:
 	return code;
 }
 
-/* Reads dir/name; a file that is not there leaves out empty (data NULL) and is no error unless
- * required. */
+/* Reads dir/name; a file that is not there leaves out empty (data NULL) and is no
+ * error unless required. */
 static enum err read_file(struct buf *out, const char *dir, const char *name, bool required,
 	struct err_info *info)
 {

@@ -26,8 +26,8 @@ enum unicode_class {
 	UNICODE_NEWLINE,  /* \r \n */
 };
 
-/* The character at text[0 .. size), size > 0; *code_point or UNICODE_BROKEN. Returns its length in
- * bytes. */
+/* The character at text[0 .. size), size > 0; *code_point or UNICODE_BROKEN. Returns its
+ * length in bytes. */
 size_t unicode_decode(const char *text, size_t size, uint32_t *code_point);
 
 /* Writes up to 4 bytes; returns how many. The code point must be a Unicode scalar value. */

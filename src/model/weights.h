@@ -66,9 +66,9 @@ struct weights {
 	struct weight_slot *slots;       /* [layers + 1, WEIGHTS]; slot 0 for what is there once */
 };
 
-/* path: a directory (config.json, *.safetensors, ...) or a .gguf file, of a split one the first. On
- * failure there is nothing to close; the text names the file and, where one is at fault, the
- * tensor. */
+/* path: a directory (config.json, *.safetensors, ...) or a .gguf file, of a split one the
+ * first. On failure there is nothing to close; the text names the file and, where one is at
+ * fault, the tensor. */
 enum err weights_open(struct weights *w, const char *path, struct err_info *info) MUST_CHECK;
 
 /* A GGUF file in memory; the bytes outlive w. */

@@ -67,8 +67,8 @@ enum err weights_template_from_json(struct weights *w, const json_t *object, str
 	return ERR_NONE;
 }
 
-/* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was an early
- * form. */
+/* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was
+ * an early form. */
 static enum err read_template(struct weights *w, const char *dir, const json_t *tokenizer,
 	struct err_info *info)
 {

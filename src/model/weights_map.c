@@ -33,9 +33,8 @@ static const char *const VISION_PREFIXES[] = {
 static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model.mtp."};
 static const char RECOMPUTED_SUFFIX[] = ".rotary_emb.inv_freq";
 
-/* One of the older layout's two projections of a delta layer, rows grouped by key head:
- * per group [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads /
- * k_heads. */
+/* One of the older layout's two projections of a delta layer, rows grouped by key head: per group
+ * [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
 static const char PACKED_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
 static const char PACKED_BA[] = "linear_attn.in_proj_ba.weight";
 
@@ -177,8 +176,8 @@ static enum err map_matrix(struct mapper *m, struct weight_slot *slot,
 	return ERR_NONE;
 }
 
-/* The head: stored, or the embedding once more. A safetensors checkpoint that is tied may hold a
- * copy. */
+/* The head: stored, or the embedding once more. A safetensors checkpoint that is tied may
+ * hold a copy. */
 static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 {
 	struct model_config *c = &m->w->config;

@@ -1,5 +1,5 @@
-/* chip/cpu/measure_avx512.c - int8 in AVX-512, to measure with: vpdpbusd, 64
- * multiply-accumulates. */
+/* chip/cpu/measure_avx512.c - int8 in AVX-512, to measure with:
+ * vpdpbusd, 64 multiply-accumulates. */
 #include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/measure_vec.h"
 

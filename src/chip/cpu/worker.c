@@ -55,8 +55,8 @@ static void word_sleep(struct word *w, uint32_t seen)
 	atomic_fetch_sub(&w->sleepers, 1);
 }
 
-/* Workers inside a job, of all pools (one per model): who spins must not keep a core from one who
- * works. */
+/* Workers inside a job, of all pools (one per model): who spins must not keep a core from
+ * one who works. */
 static _Atomic uint32_t workers_busy;
 
 static int64_t spin_ns(const struct cpu_pool *pool)
