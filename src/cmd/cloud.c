@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -112,7 +113,7 @@ int cloud_ask(json_t *request, enum cloud_answer kind, bool as_json,
 
 	assert(request);
 	a.rows = (kind == CLOUD_LIST || kind == CLOUD_ROW) && as_json ? json_array() : NULL;
-	if (!(err = admin_link_open(&link, NULL, &info))) {
+	if (!(err = admin_link_open(&link, NULL, getenv("TONGYUN_CURRENCY"), &info))) {
 		if (kind == CLOUD_LIST || kind == CLOUD_CHECK)
 			err = admin_link_each(link, request, answer_line, &a, &info);
 		else if (!(err = admin_link_call(link, request, &reply, &info)))

@@ -64,9 +64,9 @@ static void event_note(void *context, const struct core_event *event)
 	(void)!journal_file_append(l->journal, bytes, journal_encode(bytes, event), &ignored);
 }
 
-static enum err local_open(struct admin_link *l, struct err_info *info)
+static enum err local_open(struct admin_link *l, const char *currency, struct err_info *info)
 {
-	const struct store_sqlite_config store = {.path = l->database,
+	const struct store_sqlite_config store = {.path = l->database, .currency = currency,
 		.records_max = SERVER_RECORDS_MAX};
 	struct core_limits limits;
 
@@ -291,7 +291,8 @@ static enum err side_find(struct admin_link *l, struct err_info *info)
 	return info->code;
 }
 
-enum err admin_link_open(struct admin_link **out, const char *home, struct err_info *info)
+enum err admin_link_open(struct admin_link **out, const char *home, const char *currency,
+	struct err_info *info)
 {
 	struct admin_link *l = mem_alloc(1, sizeof(*l));
 
@@ -303,7 +304,7 @@ enum err admin_link_open(struct admin_link **out, const char *home, struct err_i
 	else if (home_open(&l->home, home, info) == ERR_NONE && side_find(l, info) == ERR_NONE) {
 		*info = (struct err_info){0};
 		if (home_file(&l->home, HOME_DATABASE, l->database, info) == ERR_NONE && !l->remote)
-			(void)!local_open(l, info);
+			(void)!local_open(l, currency, info);
 	}
 	if (info->code)
 		admin_link_close(l);

@@ -3,7 +3,8 @@
  *
  *	struct admin_link *link;
  *	json_t *op = json_pack("{s:s, s:s}", "op", "tenant_show", "name", "demo"), *reply;
- *	if (admin_link_open(&link, NULL, &info) || admin_link_call(link, op, &reply, &info)) ...
+ *	if (admin_link_open(&link, NULL, NULL, &info) ||
+ *		admin_link_call(link, op, &reply, &info)) ...
  *	admin_link_close(link);
  *
  * Documents are those of admin_ops.h. Without a server, opening takes the lock and waits a
@@ -20,8 +21,9 @@
 
 struct admin_link;
 
-/* home NULL: as cli.md says. ERR_BUSY: something else holds it and does not listen. */
-enum err admin_link_open(struct admin_link **out, const char *home,
+/* home NULL: as cli.md says. currency: of a database that this makes, and what one that no server
+ * has open must have; NULL: CNY, any. ERR_BUSY: something else holds it and does not listen. */
+enum err admin_link_open(struct admin_link **out, const char *home, const char *currency,
 	struct err_info *info) MUST_CHECK;
 /* NULL is legal. */
 void admin_link_close(struct admin_link *l);

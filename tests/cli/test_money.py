@@ -136,6 +136,16 @@ def test_the_currency_is_said_at_the_first_start_and_stays(program):
     with program.serve("--currency", "EUR"):
         pass
     assert program.json("tenant", "create", "lab")["currency"] == "EUR"
+    assert "cannot become USD" in program.fails("serve", "--port", 0, "--currency", "USD")
+
+
+def test_a_verb_that_comes_first_may_say_the_currency(program):
+    euro = {"TONGYUN_CURRENCY": "EUR"}
+    assert program.json("tenant", "create", "lab", env=euro)["currency"] == "EUR"
+    assert program.json("tenant", "show", "lab")["currency"] == "EUR"
+    with program.serve("--currency", "EUR"):
+        assert program.json("tenant", "show", "lab")["currency"] == "EUR"
+    assert "cannot become USD" in program.fails("tenant", "list", env={"TONGYUN_CURRENCY": "USD"})
 
 
 # ---- with a server

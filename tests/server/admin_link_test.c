@@ -23,7 +23,7 @@ static enum err verb(const char *document, json_t **reply, struct err_info *info
 
 	assert_non_null(op);
 	*reply = NULL;
-	if (admin_link_open(&link, scratch, info) == ERR_NONE)
+	if (admin_link_open(&link, scratch, NULL, info) == ERR_NONE)
 		(void)!admin_link_call(link, op, reply, info);
 	admin_link_close(link);
 	json_decref(op);
@@ -69,7 +69,7 @@ static int list_count(const char *document)
 	json_t *op = json_loads(document, 0, NULL);
 	int count = 0;
 
-	if (admin_link_open(&link, scratch, &info) ||
+	if (admin_link_open(&link, scratch, NULL, &info) ||
 		admin_link_each(link, op, line_count, &count, &info))
 		fail_msg("%s", info.text);
 	admin_link_close(link);
@@ -120,7 +120,7 @@ static void a_list_that_found_no_memory_does_not_end_as_if_whole(void **state)
 	for (int i = 0; i < 3; i++)
 		answer_int("{\"op\":\"price_set\",\"model\":\"m\",\"input_nano\":3,\"output_nano\":4}",
 			"version");
-	assert_int_equal(admin_link_open(&link, scratch, &info), ERR_NONE);
+	assert_int_equal(admin_link_open(&link, scratch, NULL, &info), ERR_NONE);
 	for (uint32_t n = 1; rows_seen < 3; n++) {
 		rows_seen = 0;
 		info = (struct err_info){0};

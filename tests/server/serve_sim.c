@@ -128,7 +128,8 @@ static int admin(int argc, char **argv)
 	const char *text = argv[argc - 1];
 
 	if (json_parse(&op, text, strlen(text), &JSON_LIMITS_REQUEST, true, &info) == ERR_NONE &&
-		admin_link_open(&link, option(argc, argv, "--home", NULL), &info) == ERR_NONE) {
+		admin_link_open(&link, option(argc, argv, "--home", NULL), NULL,
+			&info) == ERR_NONE) {
 		const char *name = json_string_value(json_object_get(op, "op"));
 
 		if (name && (strstr(name, "_list") || strstr(name, "_check")))
