@@ -77,7 +77,7 @@ static const struct {
 		"Requests refused.", REPORT_U64, STAT(refused)},
 	{"tongyun_prompt_tokens_total", "vllm:prompt_tokens_total", "counter",
 		"Prompt tokens of ended requests.", REPORT_U64, STAT(prompt_tokens)},
-	{"tongyun_cached_tokens_total", "vllm:prefix_cache_hits_total", "counter",
+	{"tongyun_cached_tokens_total", NULL, "counter",
 		"Prompt tokens taken from the cache.", REPORT_U64, STAT(cached_tokens)},
 	{"tongyun_completion_tokens_total", "vllm:generation_tokens_total", "counter",
 		"Answer tokens, as recorded.", REPORT_U64, STAT(completion_tokens)},
@@ -279,6 +279,10 @@ void metrics_format(struct buf *out, const struct metrics *m, const struct core_
 	label_escape(label, sizeof(label), model);
 	describe(out, "tongyun_info", "gauge", "Always 1.");
 	buf_printf(out, "tongyun_info{currency=\"%s\"} 1\n", currency);
+	describe(out, "vllm:cache_config_info", "gauge", "Always 1.");
+	buf_printf(out, "vllm:cache_config_info{model_name=\"%s\",block_size=\"%d\","
+		"num_gpu_blocks=\"%" PRIu32 "\"} 1\n", label, CHIP_PAGE_TOKENS,
+		report->stats.pages);
 	add_list(out, m, report, label);
 	add_finishes(out, report, label);
 	add_answers(out, m);

@@ -34,6 +34,8 @@ static void values_stand_under_their_own_name_and_the_alias(void **state)
 		"model\"} 42\n"));
 	assert_non_null(strstr(text, "\nvllm:kv_cache_usage_perc{model_name=\"a \\\"quoted\\\" "
 		"model\"} 0.250000000\n"));
+	assert_non_null(strstr(text, "\nvllm:cache_config_info{model_name=\"a \\\"quoted\\\" model\","
+		"block_size=\"32\",num_gpu_blocks=\"8\"} 1\n"));
 	assert_non_null(strstr(text, "\ntongyun_revenue_units_total 1.500000001\n"));
 	assert_non_null(strstr(text, "\ntongyun_core_step_seconds_max 0.000123456\n"));
 }
