@@ -181,7 +181,7 @@ def main():
     plan = [(name, dims, kind, stored_type(kind, TYPES[arguments.type])) for name, dims, kind in tensors(shape)]
     for name, dims, _, stored in plan:
         block, size = gguf.GGML_QUANT_SIZES[stored]
-        # A quantised shape is told in bytes; the writer turns it back into elements.
+        # A quantized shape is told in bytes; the writer turns it back into elements.
         told = dims if stored in (Type.F32, Type.F16) else (*dims[:-1], dims[-1] // block * size)
         dtype = {Type.F32: np.float32, Type.F16: np.float16}.get(stored, np.uint8)
         bytes_total = int(np.prod(dims)) // block * size

@@ -301,21 +301,3 @@ enum err file_join(char *out, size_t size, const char *dir, const char *name)
 
 	return length >= 0 && (size_t)length < size ? ERR_NONE : ERR_LIMIT;
 }
-
-enum err file_home(char *out, size_t size, struct err_info *info)
-{
-	const char *own = getenv("TONGYUN_HOME");
-	const char *data = getenv("XDG_DATA_HOME");
-	const char *home = getenv("HOME");
-	enum err code;
-
-	if (own && own[0])
-		code = (size_t)snprintf(out, size, "%s", own) < size ? ERR_NONE : ERR_LIMIT;
-	else if (data && data[0] == '/')  /* the XDG specification: relative ones are ignored */
-		code = file_join(out, size, data, "tongyun");
-	else if (home && home[0])
-		code = file_join(out, size, home, ".local/share/tongyun");
-	else
-		return err_set(info, ERR_NOT_FOUND, "no home for data: set TONGYUN_HOME");
-	return code ? err_set(info, code, "the path of TONGYUN_HOME is too long") : ERR_NONE;
-}

@@ -44,8 +44,4 @@ enum err file_join(char *out, size_t size, const char *dir, const char *name) MU
  * is the next one), and every later one too when sticky; 0 turns it off. */
 void file_fail_after(int64_t n, int sticky);
 
-/* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md);
- * not created here. */
-enum err file_home(char *out, size_t size, struct err_info *info) MUST_CHECK;
-
 #endif

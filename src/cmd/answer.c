@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "engine/detokenise.h"
+#include "engine/detokenize.h"
 #include "engine/session.h"
 #include "model/config.h"
 #include "model/model.h"
@@ -69,12 +69,12 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 	struct answer_stats *stats, struct err_info *info)
 {
 	const struct model_config *config = model_config(a->model);
-	struct detokenise d;
+	struct detokenize d;
 	struct buf text;
 	enum err err = ERR_NONE;
 
 	buf_init(&text, ANSWER_BYTES_MAX);
-	detokenise_init(&d, a->settings.stops, a->settings.stop_count, 0);
+	detokenize_init(&d, a->settings.stops, a->settings.stop_count, 0);
 	const int64_t start_ns = clock_monotonic_ns();
 
 	for (;;) {
@@ -84,14 +84,14 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 		const struct token_text piece = tokenizer_answer_text(model_tokenizer(a->model),
 			token);
 
-		detokenise_add(&d, piece.bytes, piece.size, &text);
+		detokenize_add(&d, piece.bytes, piece.size, &text);
 		put(&text, answer);
 		if (d.stopped || stats->answer_tokens == tokens_max || answer_unwanted(a))
 			break;
 		if ((err = session_next(a->session, 0, &token, info)))
 			break;
 	}
-	detokenise_end(&d, &text);
+	detokenize_end(&d, &text);
 	put(&text, answer);
 	stats->decode_ns = clock_monotonic_ns() - start_ns;
 	buf_free(&text);

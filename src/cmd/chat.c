@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "model/model.h"
+#include "server/home.h"
 
 #define HISTORY_LINES    500
 #define ANSWER_BYTES_MAX ((size_t)64 << 20)
@@ -87,7 +88,7 @@ static void terminal_history(struct terminal *t)
 	history(t->history, &event, H_SETUNIQUE, 1);
 	el_set(t->line, EL_HIST, history, t->history);
 	t->history_path[0] = '\0';
-	if (!file_home(home, sizeof(home), &info) && !file_mkdirs(home, &info) &&
+	if (!home_default_path(home, sizeof(home), &info) && !file_mkdirs(home, &info) &&
 		!file_join(t->history_path, sizeof(t->history_path), home, "history"))
 		history(t->history, &event, H_LOAD, t->history_path);
 }

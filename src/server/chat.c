@@ -197,10 +197,10 @@ static bool request_fill(struct call *c, const struct server_model *model)
 		prng_system(&r->sampling.seed, sizeof(r->sampling.seed));
 	eos_set(r, model);
 	r->answer = arena_array(&r->arena, r->answer_tokens_max, sizeof(*r->answer));
-	c->chat->detokenise = arena_alloc(&r->arena, sizeof(*c->chat->detokenise));
-	if (!r->answer || !c->chat->detokenise || !stops_copy(c))
+	c->chat->detokenize = arena_alloc(&r->arena, sizeof(*c->chat->detokenize));
+	if (!r->answer || !c->chat->detokenize || !stops_copy(c))
 		return false;
-	detokenise_init(c->chat->detokenise, r->stops, r->stop_count, r->answer_tokens_min);
+	detokenize_init(c->chat->detokenize, r->stops, r->stop_count, r->answer_tokens_min);
 	return true;
 }
 
@@ -345,11 +345,11 @@ static uint32_t tokens_read(struct call *c, uint32_t answer_tokens, bool last)
 		const uint32_t id = c->chat->request.answer[c->chat->tokens_seen];
 		const struct token_text piece = tokenizer_answer_text(tokenizer, id);
 
-		tokens += detokenise_add(c->chat->detokenise, piece.bytes, piece.size,
+		tokens += detokenize_add(c->chat->detokenize, piece.bytes, piece.size,
 			&c->front->delta);
 	}
 	if (last)
-		tokens += detokenise_end(c->chat->detokenise, &c->front->delta);
+		tokens += detokenize_end(c->chat->detokenize, &c->front->delta);
 	return tokens;
 }
 
@@ -594,5 +594,5 @@ void chat_free(struct call *c)
 	if (c->chat->request.arena.chunk_bytes > 0)
 		arena_reset(&c->chat->request.arena);
 	c->chat->request = (struct request){0};
-	c->chat->detokenise = NULL;
+	c->chat->detokenize = NULL;
 }

@@ -4,7 +4,7 @@
 #ifndef SERVER_CHAT_H
 #define SERVER_CHAT_H
 
-#include "engine/detokenise.h"
+#include "engine/detokenize.h"
 #include "engine/request.h"
 #include "server/front.h"
 #include "server/openai_answer.h"
@@ -19,7 +19,7 @@ struct chat {
 	struct openai_chat asked;
 	uint32_t context_max;           /* of the model */
 	struct request request;
-	struct detokenise *detokenise;  /* in the request's arena */
+	struct detokenize *detokenize;  /* in the request's arena */
 
 	bool cut;                       /* the core wants it to end */
 	bool lost;                      /* there was no memory for its text */

@@ -15,7 +15,7 @@
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
-/* stop strings and the detokeniser fit beside a short prompt */
+/* stop strings and the detokenizer fit beside a short prompt */
 #define REQUEST_CHUNK_SPARE 65536
 
 /* ---- to and from the core -------------------------------------------------------------------- */

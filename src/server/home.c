@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -20,11 +21,29 @@
 #define SOCKET_FILE "admin.sock"
 #define WHO_MAX     200
 
+enum err home_default_path(char *out, size_t size, struct err_info *info)
+{
+	const char *own = getenv("TONGYUN_HOME");
+	const char *data = getenv("XDG_DATA_HOME");
+	const char *home = getenv("HOME");
+	enum err code;
+
+	if (own && own[0])
+		code = (size_t)snprintf(out, size, "%s", own) < size ? ERR_NONE : ERR_LIMIT;
+	else if (data && data[0] == '/')  /* the XDG specification: relative ones are ignored */
+		code = file_join(out, size, data, "tongyun");
+	else if (home && home[0])
+		code = file_join(out, size, home, ".local/share/tongyun");
+	else
+		return err_set(info, ERR_NOT_FOUND, "no home for data: set TONGYUN_HOME");
+	return code ? err_set(info, code, "the path of TONGYUN_HOME is too long") : ERR_NONE;
+}
+
 enum err home_open(struct home *h, const char *path, struct err_info *info)
 {
 	*h = (struct home){.dir_fd = -1, .lock_fd = -1};
 	if (!path) {
-		if (file_home(h->path, sizeof(h->path), info))
+		if (home_default_path(h->path, sizeof(h->path), info))
 			return info->code;
 	} else if ((size_t)snprintf(h->path, sizeof(h->path), "%s", path) >= sizeof(h->path)) {
 		return err_set(info, ERR_LIMIT, "the path of TONGYUN_HOME is too long");

@@ -13,6 +13,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -29,7 +30,10 @@ struct home {
 	bool secret_made;   /* by home_secret */
 };
 
-/* path NULL: as cli.md says. Makes it when it is missing. */
+/* $TONGYUN_HOME, else $XDG_DATA_HOME/tongyun, else ~/.local/share/tongyun (cli.md); not created. */
+enum err home_default_path(char *out, size_t size, struct err_info *info) MUST_CHECK;
+
+/* path NULL: the default. Makes it when it is missing. */
 enum err home_open(struct home *h, const char *path, struct err_info *info) MUST_CHECK;
 /* Gives the lock back. A secret that was made for a database that did not come into being goes with
  * it. Legal after home_open failed, and again; not before it, unless both descriptors are -1. */

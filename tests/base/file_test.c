@@ -253,28 +253,6 @@ static void join_puts_one_slash_and_knows_its_room(void **state)
 	assert_int_equal(file_join(out, sizeof(out), "abcd", "def"), ERR_LIMIT);
 }
 
-static void home_follows_the_environment_in_its_order(void **state)
-{
-	struct err_info info = {0};
-	char out[64];
-
-	(void)state;
-	setenv("TONGYUN_HOME", "/t", 1);
-	setenv("XDG_DATA_HOME", "/x", 1);
-	setenv("HOME", "/h", 1);
-	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
-	assert_string_equal(out, "/t");
-	unsetenv("TONGYUN_HOME");
-	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
-	assert_string_equal(out, "/x/tongyun");
-	setenv("XDG_DATA_HOME", "relative", 1);
-	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NONE);
-	assert_string_equal(out, "/h/.local/share/tongyun");
-	assert_int_equal(file_home(out, 8, &info), ERR_LIMIT);
-	unsetenv("HOME");
-	assert_int_equal(file_home(out, sizeof(out), &info), ERR_NOT_FOUND);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,7 +269,6 @@ int main(void)
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
 		cmocka_unit_test(directories_are_made_with_their_parents_for_the_owner_alone),
 		cmocka_unit_test(join_puts_one_slash_and_knows_its_room),
-		cmocka_unit_test(home_follows_the_environment_in_its_order),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_open, scratch_close);

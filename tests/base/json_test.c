@@ -214,7 +214,7 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
 		const char *expected;
 	} rows[] = {
 		{"\xff", "\"\xEF\xBF\xBD\""},
-		/* cut: one, as detokenise has it */
+		/* cut: one, as detokenize has it */
 		{"a\xe8\xaf", "\"a\xEF\xBF\xBD\""},
 		{"\xc0\xaf", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""},                     /* overlong */
 		{"\xed\xa0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""},     /* surrogate */

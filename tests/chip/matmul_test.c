@@ -30,7 +30,7 @@ static void inputs_fill(struct inputs *in, uint32_t columns, uint64_t seed)
 	for (uint32_t row = 0; row < ROWS_MAX; row++) {
 		const float *x = in->rows + (size_t)row * columns;
 
-		ref_quantise(x, blocks * 32, in->values + (size_t)row * columns,
+		ref_quantize(x, blocks * 32, in->values + (size_t)row * columns,
 			in->scales + row * blocks, in->sums + row * blocks);
 		for (uint32_t k = 0; k < columns; k++)
 			in->halves[(size_t)row * even + k] = math_bf16_from_f32(x[k]);

@@ -164,8 +164,8 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 		    !(ref->exponentials(x, 1.0F, count, NULL) < 1e300));
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("exponentials", two[i], one[i]);
-	ref->quantise(x, count / 32 * 32, values[0], scales[0], sums[0]);
-	k->quantise(x, count / 32 * 32, values[1], scales[1], sums[1]);
+	ref->quantize(x, count / 32 * 32, values[0], scales[0], sums[0]);
+	k->quantize(x, count / 32 * 32, values[1], scales[1], sums[1]);
 	assert_memory_equal(values[0], values[1], count / 32 * 32);
 	assert_memory_equal(sums[0], sums[1], count / 32 * sizeof(int32_t));
 	for (uint32_t i = 0; i < count / 32; i++)

@@ -62,7 +62,7 @@ static void check_same(const char *dir, const char *file, enum pretokenize_rule 
 	tokenizer_close(from_gguf);
 }
 
-static void the_golden_files_tokenise_like_their_checkpoints(void **state)
+static void the_golden_files_tokenize_like_their_checkpoints(void **state)
 {
 	(void)state;
 	check_same(
@@ -180,7 +180,7 @@ static void running_out_of_memory_is_an_error_and_leaks_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_golden_files_tokenise_like_their_checkpoints),
+		cmocka_unit_test(the_golden_files_tokenize_like_their_checkpoints),
 		cmocka_unit_test(what_is_missing_or_of_another_kind_is_said),
 		cmocka_unit_test(running_out_of_memory_is_an_error_and_leaks_nothing),
 	};

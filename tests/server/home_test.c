@@ -237,10 +237,33 @@ static void a_key_is_found_in_its_header(void **state)
 	assert_null(key_of_authorization(NULL, &size));
 }
 
+static void home_follows_the_environment_in_its_order(void **state)
+{
+	struct err_info info = {0};
+	char out[64];
+
+	(void)state;
+	setenv("TONGYUN_HOME", "/t", 1);
+	setenv("XDG_DATA_HOME", "/x", 1);
+	setenv("HOME", "/h", 1);
+	assert_int_equal(home_default_path(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/t");
+	unsetenv("TONGYUN_HOME");
+	assert_int_equal(home_default_path(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/x/tongyun");
+	setenv("XDG_DATA_HOME", "relative", 1);
+	assert_int_equal(home_default_path(out, sizeof(out), &info), ERR_NONE);
+	assert_string_equal(out, "/h/.local/share/tongyun");
+	assert_int_equal(home_default_path(out, 8, &info), ERR_LIMIT);
+	unsetenv("HOME");
+	assert_int_equal(home_default_path(out, sizeof(out), &info), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, scratch_open, scratch_close)
+		cmocka_unit_test(home_follows_the_environment_in_its_order),
 		IN_A_FOLDER(a_second_holder_is_told_who_the_first_is),
 		IN_A_FOLDER(it_is_made_with_its_parents_for_its_owner_alone),
 		IN_A_FOLDER(the_secret_is_made_once_and_read_by_none_but_its_owner),

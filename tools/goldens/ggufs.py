@@ -175,7 +175,7 @@ def write(root, model, file):
 
 
 def read_back(root, model, file):
-    """Canonical float32 weights as the file holds them, dequantised; float64 where a logarithm
+    """Canonical float32 weights as the file holds them, dequantized; float64 where a logarithm
     is taken. V heads are put in order index by index, not by the code that tiled them."""
     reader = gguf.GGUFReader(root / file.path)
     found = {}
@@ -220,7 +220,7 @@ def ungroup(name, w, config):
     return np.take(w, order, axis=axis)
 
 
-def quantised(model, file):
+def quantized(model, file):
     """Canonical names of the projections whose weights are blocks of 8 or 4 bits."""
     names = set()
     for name in model.weights:

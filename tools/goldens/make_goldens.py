@@ -154,7 +154,7 @@ class Goldens:
             print("wrote", place)
         for file in files:
             if file.dtype in ("Q8_0", "Q4_0"):
-                self.make_quantised(model, file)
+                self.make_quantized(model, file)
         places = [x.path if isinstance(x, GgufFile) else x.folder for x in exact]
         self.make_layers(hf, model, places[0])
         self.make_greedy(hf, model, places, round_input)
@@ -168,15 +168,15 @@ class Goldens:
         self.check("float", golden_source.logits(again, self.inputs[65]),
                    golden_source.logits(hf, self.inputs[65]))
 
-    def make_quantised(self, model, file):
-        """A quantised GGUF has logits of its own: those of its dequantised weights."""
+    def make_quantized(self, model, file):
+        """A quantized GGUF has logits of its own: those of its dequantized weights."""
         ggufs.write(self.root, model, file)
         weights = ggufs.read_back(self.root, model, file)
         hf = golden_source.build(model.arch, model.config, weights,
                                  tied=model.config["tie_word_embeddings"] and not file.own_head)
         label = Path(file.path).stem
         rows = self.write_logits(label, hf, model.config, weights, "quant",
-                                 ggufs.round_input_q8(ggufs.quantised(model, file)))
+                                 ggufs.round_input_q8(ggufs.quantized(model, file)))
         self.add_cases(rows, model, {"model": file.path, "format": "gguf", "dtype": file.dtype,
                                      "class": "quant"})
         print("wrote", file.path)

@@ -1,7 +1,7 @@
 """tools/goldens/reference.py - Qwen3 and Qwen3.5 in plain torch, one token row at a time to read.
 
 Not the source of the goldens (that is transformers): it checks them in float64, measures what
-quantised activations cost, and can make each known mistake on purpose (check_traps.py). It says
+quantized activations cost, and can make each known mistake on purpose (check_traps.py). It says
 in two pages what the C program computes, and names the points that it may dump.
 
     logits, dumps = forward(model.config, model.weights, tokens)

@@ -4,7 +4,7 @@
 
 Compares, on real conversations: logits of the training form with transformers' Qwen3_5 in fp32;
 the chunked with the recurrent DeltaNet; our tokenizer and frames with `tokenizers` and the chat
-template; and the GGUF's tensors, dequantised and put back in order, with the weights.
+template; and the GGUF's tensors, dequantized and put back in order, with the weights.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import transformers
 
-from export import LAYER_NAMES, gguf_tensors, is_quantised, load_model
+from export import LAYER_NAMES, gguf_tensors, is_quantized, load_model
 from model import delta_chunk, delta_recurrent, unit_length
 from prompts import QUESTIONS, dialogue_texts
 from tokenizer import Tokenizer
@@ -85,7 +85,7 @@ def check_gguf(model, path):
         assert list(tensor.shape) == list(array.shape[::-1]), name
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(array.shape)
         # Half a step of Q8_0, and the rounding of its scale to fp16.
-        bound = np.abs(array).max() * (0.51 / 127 + 1e-3) if is_quantised(name, array) else 0
+        bound = np.abs(array).max() * (0.51 / 127 + 1e-3) if is_quantized(name, array) else 0
         assert np.abs(values - array).max() <= bound, name
     assert len(LAYER_NAMES) == len(set(LAYER_NAMES.values()))
     print(f"GGUF: {len(stored)} tensors, {os.path.getsize(path)} bytes")

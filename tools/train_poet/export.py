@@ -187,7 +187,7 @@ def gguf_tensors(model):
             yield f"blk.{index}.{LAYER_NAMES[inner]}", gguf_array(inner, array, model.shape)
 
 
-def is_quantised(name, array):
+def is_quantized(name, array):
     return array.ndim == 2 and "conv1d" not in name
 
 
@@ -250,7 +250,7 @@ def write_gguf(path, model, tokenizer):
     add_tokenizer(writer, tokenizer)
     kind = gguf.GGMLQuantizationType.Q8_0
     for name, array in gguf_tensors(model):
-        if is_quantised(name, array):
+        if is_quantized(name, array):
             writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
         else:
             writer.add_tensor(name, np.ascontiguousarray(array, np.float32))

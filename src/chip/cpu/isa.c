@@ -85,7 +85,7 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	const struct cpu_kernels *ref = &cpu_kernels_ref;
 
 #define COMPLETE(field) k->field = k->field ? k->field : ref->field
-	COMPLETE(quantise);
+	COMPLETE(quantize);
 	for (uint32_t type = 0; type < CHIP_TYPES; type++)
 		COMPLETE(matmul[type]);
 	COMPLETE(rms_norm);

@@ -24,7 +24,7 @@
 
 #include "chip/chip.h"
 
-#define CPU_BLOCK       32   /* values of a quantised block */
+#define CPU_BLOCK       32   /* values of a quantized block */
 #define CPU_LANES_MAX   16
 #define CPU_ALIGN       64   /* of every array that kernels see */
 /* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
@@ -36,7 +36,7 @@
 struct cpu_input {
 	const float *rows;          /* [rows][stride] */
 	size_t stride;
-	const int8_t *values;       /* [rows][columns]: quantised, per block scale
+	const int8_t *values;       /* [rows][columns]: quantized, per block scale
 				     * = largest / 127 */
 	const float *scales;        /* [rows][blocks] */
 	const int32_t *sums;        /* [rows][blocks]: of the values */
@@ -142,7 +142,7 @@ struct cpu_kernels {
 
 	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded
 	 * to nearest even. */
-	void (*quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+	void (*quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
 		int32_t *sums);
 	/* Outputs of panels [first, end) for all rows. */
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);

@@ -4,7 +4,7 @@
 const struct cpu_kernels cpu_kernels_ref = {
 	.name = "ref",
 	.lanes = 1,
-	.quantise = ref_quantise,
+	.quantize = ref_quantize,
 	.matmul = {
 		[CHIP_F32] = ref_matmul_f32,
 		[CHIP_F16] = ref_matmul_f16,

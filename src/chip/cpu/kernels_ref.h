@@ -19,7 +19,7 @@ static inline float ref_fold(float s[CPU_STRIPES])
 	return s[0];
 }
 
-void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+void ref_quantize(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);

@@ -5,7 +5,7 @@
 
 #include "chip/cpu/vec.h"
 
-void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
 	int32_t *sums);
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
@@ -37,7 +37,7 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 	{                                                                               \
 		.name = table_name, .lanes = VEC_LANES,                                 \
 		.bf16_pairs = true, .bf16_inputs = (rounded),                           \
-		.quantise = VEC_NAME(quantise),                                         \
+		.quantize = VEC_NAME(quantize),                                         \
 		.matmul = {                                                             \
 			[CHIP_F32] = VEC_NAME(matmul_f32),                              \
 			[CHIP_F16] = VEC_NAME(matmul_f16),                              \

@@ -10,7 +10,7 @@
 
 #include "base/math.h"
 
-void ref_quantise(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
+void ref_quantize(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
 {
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
 		const float *x = in + b * CPU_BLOCK;

@@ -1,5 +1,5 @@
 /* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and
- * quantised inputs.
+ * quantized inputs.
  *
  *	tile   VEC_ROWS rows x 2 panels: sums in registers, one column after the other
  *
@@ -149,7 +149,7 @@ void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t 
 
 /* ---- inputs in blocks ------------------------------------------------------------------------ */
 
-void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float *scales,
+void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
 	int32_t *sums)
 {
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
@@ -164,7 +164,7 @@ void VEC_NAME(quantise)(const float *in, uint32_t columns, int8_t *values, float
 
 		/* rare: zero, NaN, infinite */
 		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {
-			ref_quantise(x, CPU_BLOCK, values + b * CPU_BLOCK, scales + b, sums + b);
+			ref_quantize(x, CPU_BLOCK, values + b * CPU_BLOCK, scales + b, sums + b);
 			continue;
 		}
 		const vec inverse = vec_set(127.0F / largest);

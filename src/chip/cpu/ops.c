@@ -172,7 +172,7 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 	if (blocks) {
 		const size_t block = (size_t)row * (width / CPU_BLOCK);
 
-		r->kernels->quantise(in, width, p->input_values + (size_t)row * width,
+		r->kernels->quantize(in, width, p->input_values + (size_t)row * width,
 			p->input_scales + block, p->input_sums + block);
 	}
 	for (uint32_t k = 0; halves && k < even; k++)

@@ -1,11 +1,11 @@
-/* tests/engine/detokenise_test.c - what a client sees is whole tokens and whole characters, and
+/* tests/engine/detokenize_test.c - what a client sees is whole tokens and whole characters, and
  * never a stop string. */
 #include "unit.h"
 
 #include <string.h>
 
 #include "base/prng.h"
-#include "engine/detokenise.h"
+#include "engine/detokenize.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
@@ -26,27 +26,27 @@ static int text_close(void **state)
 }
 
 /* Adds one token and checks what came out of it. */
-static void expect_delta(struct detokenise *d, const char *token, uint32_t tokens,
+static void expect_delta(struct detokenize *d, const char *token, uint32_t tokens,
 	const char *delta)
 {
 	buf_clear(&text);
-	assert_int_equal(detokenise_add(d, token, strlen(token), &text), tokens);
+	assert_int_equal(detokenize_add(d, token, strlen(token), &text), tokens);
 	assert_string_equal(text.data ? text.data : "", delta);
 }
 
-static void expect_end(struct detokenise *d, uint32_t tokens, const char *delta)
+static void expect_end(struct detokenize *d, uint32_t tokens, const char *delta)
 {
 	buf_clear(&text);
-	assert_int_equal(detokenise_end(d, &text), tokens);
+	assert_int_equal(detokenize_end(d, &text), tokens);
 	assert_string_equal(text.data ? text.data : "", delta);
 }
 
 static void plain_text_goes_out_token_by_token(void **state)
 {
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, NULL, 0, 0);
+	detokenize_init(&d, NULL, 0, 0);
 	expect_delta(&d, "Hello", 1, "Hello");
 	expect_delta(&d, " 春", 1, " 春");
 	expect_delta(&d, "", 1, "");
@@ -56,10 +56,10 @@ static void plain_text_goes_out_token_by_token(void **state)
 
 static void a_character_in_three_tokens_is_one_delta_of_three(void **state)
 {
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, NULL, 0, 0);
+	detokenize_init(&d, NULL, 0, 0);
 	expect_delta(&d, "\xE6", 0, "");
 	expect_delta(&d, "\x98", 0, "");
 	expect_delta(&d, "\xA5", 3, "春");
@@ -67,10 +67,10 @@ static void a_character_in_three_tokens_is_one_delta_of_three(void **state)
 
 static void a_token_that_ends_inside_a_character_waits_whole(void **state)
 {
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, NULL, 0, 0);
+	detokenize_init(&d, NULL, 0, 0);
 	expect_delta(&d, "ab", 1, "ab");
 	expect_delta(&d, "cd\xE6\x98", 0, "");
 	expect_delta(&d, "\xA5x", 2, "cd春x");
@@ -78,10 +78,10 @@ static void a_token_that_ends_inside_a_character_waits_whole(void **state)
 
 static void bytes_that_are_no_text_become_the_replacement_character(void **state)
 {
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, NULL, 0, 0);
+	detokenize_init(&d, NULL, 0, 0);
 	expect_delta(&d, "\xFF", 1, REPLACEMENT);
 	expect_delta(&d, "\xE6\x98z", 1, REPLACEMENT "z");
 	expect_delta(&d, "\xC0\x80", 1, REPLACEMENT REPLACEMENT);
@@ -93,10 +93,10 @@ static void bytes_that_are_no_text_become_the_replacement_character(void **state
 static void what_could_become_a_stop_string_is_held_back(void **state)
 {
 	const struct request_stop stops[] = {{"</stop>", 7}, {"\n\n", 2}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, stops, 2, 0);
+	detokenize_init(&d, stops, 2, 0);
 	expect_delta(&d, "one", 1, "one");
 	expect_delta(&d, "<", 0, "");
 	expect_delta(&d, "/st", 0, "");
@@ -108,10 +108,10 @@ static void what_could_become_a_stop_string_is_held_back(void **state)
 static void the_text_ends_before_the_stop_string_and_its_tokens_count(void **state)
 {
 	const struct request_stop stops[] = {{"STOP", 4}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, stops, 1, 0);
+	detokenize_init(&d, stops, 1, 0);
 	expect_delta(&d, "go ST", 0, "");
 	expect_delta(&d, "OP now", 2, "go ");
 	assert_true(d.stopped);
@@ -122,10 +122,10 @@ static void the_text_ends_before_the_stop_string_and_its_tokens_count(void **sta
 static void of_two_stop_strings_the_one_that_is_complete_first_cuts(void **state)
 {
 	const struct request_stop stops[] = {{"bc", 2}, {"abcd", 4}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, stops, 2, 0);
+	detokenize_init(&d, stops, 2, 0);
 	expect_delta(&d, "xxabcdyy", 1, "xxa");
 	assert_true(d.stopped);
 }
@@ -133,10 +133,10 @@ static void of_two_stop_strings_the_one_that_is_complete_first_cuts(void **state
 static void a_stop_string_before_min_tokens_is_text(void **state)
 {
 	const struct request_stop stops[] = {{".", 1}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, stops, 1, 2);
+	detokenize_init(&d, stops, 1, 2);
 	expect_delta(&d, "a.", 1, "a.");
 	expect_delta(&d, "b.", 1, "b.");
 	expect_delta(&d, "c.", 1, "c");
@@ -146,10 +146,10 @@ static void a_stop_string_before_min_tokens_is_text(void **state)
 static void tokens_without_text_wait_with_the_text_before_them(void **state)
 {
 	const struct request_stop stops[] = {{"ab", 2}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
-	detokenise_init(&d, stops, 1, 0);
+	detokenize_init(&d, stops, 1, 0);
 	expect_delta(&d, "a", 0, "");
 	for (int i = 0; i < 5000; i++)
 		expect_delta(&d, "", 0, "");
@@ -158,35 +158,35 @@ static void tokens_without_text_wait_with_the_text_before_them(void **state)
 
 static void an_answer_whose_tokens_always_cut_characters_still_goes_out(void **state)
 {
-	struct detokenise d;
+	struct detokenize d;
 	uint32_t tokens = 0;
 
 	(void)state;
-	detokenise_init(&d, NULL, 0, 0);
+	detokenize_init(&d, NULL, 0, 0);
 	buf_clear(&text);
-	tokens += detokenise_add(&d, "\xE6\x98", 2, &text);
+	tokens += detokenize_add(&d, "\xE6\x98", 2, &text);
 	for (int i = 0; i < 10000; i++)
-		tokens += detokenise_add(&d, "\xA5\xE6\x98", 3, &text);
-	tokens += detokenise_end(&d, &text);
+		tokens += detokenize_add(&d, "\xA5\xE6\x98", 3, &text);
+	tokens += detokenize_end(&d, &text);
 	assert_int_equal(tokens, 10001);
 	assert_true(text.size > 29000);
 }
 
 static void the_longest_token_and_stop_string_fit(void **state)
 {
-	static char token[DETOKENISE_TOKEN_BYTES_MAX], stop[REQUEST_STOP_BYTES];
+	static char token[DETOKENIZE_TOKEN_BYTES_MAX], stop[REQUEST_STOP_BYTES];
 	const struct request_stop stops[] = {{stop, sizeof(stop)}};
-	struct detokenise d;
+	struct detokenize d;
 
 	(void)state;
 	memset(token, 'x', sizeof(token));
 	memset(stop, 'x', sizeof(stop));
 	stop[sizeof(stop) - 1] = 'y';
-	detokenise_init(&d, stops, 1, 0);
+	detokenize_init(&d, stops, 1, 0);
 	buf_clear(&text);
 	for (int i = 0; i < 8; i++)
-		detokenise_add(&d, token, sizeof(token), &text);
-	detokenise_add(&d, "y", 1, &text);
+		detokenize_add(&d, token, sizeof(token), &text);
+	detokenize_add(&d, "y", 1, &text);
 	assert_true(d.stopped);
 	assert_int_equal(text.size, 8 * sizeof(token) - sizeof(stop) + 1);
 }
@@ -205,9 +205,9 @@ static void deltas_add_up_whatever_the_tokens_are(void **state)
 		const uint32_t stop_count = (uint32_t)prng_below(&prng, 4);
 		char whole[256];
 		uint32_t whole_bytes = 0, tokens = 0, added = 0;
-		struct detokenise d, once;
+		struct detokenize d, once;
 
-		detokenise_init(&d, stops, stop_count, 0);
+		detokenize_init(&d, stops, stop_count, 0);
 		buf_clear(&text);
 		while (!d.stopped && added < 30) {
 			char token[6];
@@ -217,17 +217,17 @@ static void deltas_add_up_whatever_the_tokens_are(void **state)
 				token[i] = alphabet[prng_below(&prng, sizeof(alphabet) - 1)];
 			memcpy(whole + whole_bytes, token, size);
 			whole_bytes += size;
-			tokens += detokenise_add(&d, token, size, &text);
+			tokens += detokenize_add(&d, token, size, &text);
 			assert_true(tokens <= ++added);
 		}
-		tokens += detokenise_end(&d, &text);
+		tokens += detokenize_end(&d, &text);
 		assert_int_equal(tokens, added);
 
 		struct buf expected;
 		buf_init(&expected, 4096);
-		detokenise_init(&once, stops, stop_count, 0);
-		detokenise_add(&once, whole, whole_bytes, &expected);
-		detokenise_end(&once, &expected);
+		detokenize_init(&once, stops, stop_count, 0);
+		detokenize_add(&once, whole, whole_bytes, &expected);
+		detokenize_end(&once, &expected);
 		assert_int_equal(once.stopped, d.stopped);
 		assert_int_equal(text.size, expected.size);
 		if (text.size > 0)

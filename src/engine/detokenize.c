@@ -1,5 +1,5 @@
-/* engine/detokenise.c - see detokenise.h. */
-#include "engine/detokenise.h"
+/* engine/detokenize.c - see detokenize.h. */
+#include "engine/detokenize.h"
 
 #include <assert.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static void text_add_lossy(struct buf *text, const char *bytes, uint32_t size)
 	}
 }
 
-void detokenise_init(struct detokenise *d, const struct request_stop *stops, uint32_t stop_count,
+void detokenize_init(struct detokenize *d, const struct request_stop *stops, uint32_t stop_count,
 	uint32_t tokens_min)
 {
 	assert(stop_count <= REQUEST_STOPS_MAX);
@@ -29,7 +29,7 @@ void detokenise_init(struct detokenise *d, const struct request_stop *stops, uin
 
 /* Feeds the bytes from new_from on; where the stop string begins that they complete,
  * held_bytes if none. */
-static uint32_t stop_find(struct detokenise *d, uint32_t new_from)
+static uint32_t stop_find(struct detokenize *d, uint32_t new_from)
 {
 	uint32_t which;
 	size_t excess;
@@ -43,7 +43,7 @@ static uint32_t stop_find(struct detokenise *d, uint32_t new_from)
 }
 
 /* The last place up to limit where both a token and a character end. */
-static uint32_t cut_find(const struct detokenise *d, uint32_t limit)
+static uint32_t cut_find(const struct detokenize *d, uint32_t limit)
 {
 	uint32_t cut = 0;
 
@@ -57,7 +57,7 @@ static uint32_t cut_find(const struct detokenise *d, uint32_t limit)
 }
 
 /* Sends the first cut bytes out, with the tokens that end in them. */
-static uint32_t held_release(struct detokenise *d, uint32_t cut, struct buf *text)
+static uint32_t held_release(struct detokenize *d, uint32_t cut, struct buf *text)
 {
 	uint32_t tokens = 0;
 
@@ -77,7 +77,7 @@ static uint32_t held_release(struct detokenise *d, uint32_t cut, struct buf *tex
 
 /* The text before the stop string goes out with every held token: those of the stop string have no
  * text of their own. */
-static uint32_t stopped_release(struct detokenise *d, uint32_t stop_at, struct buf *text)
+static uint32_t stopped_release(struct detokenize *d, uint32_t stop_at, struct buf *text)
 {
 	const uint32_t tokens = d->held_tokens;
 
@@ -88,16 +88,16 @@ static uint32_t stopped_release(struct detokenise *d, uint32_t stop_at, struct b
 	return tokens;
 }
 
-uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, struct buf *text)
+uint32_t detokenize_add(struct detokenize *d, const void *bytes, size_t size, struct buf *text)
 {
-	const uint32_t kept = (uint32_t)(size < DETOKENISE_TOKEN_BYTES_MAX ? size
-		: DETOKENISE_TOKEN_BYTES_MAX);
+	const uint32_t kept = (uint32_t)(size < DETOKENIZE_TOKEN_BYTES_MAX ? size
+		: DETOKENIZE_TOKEN_BYTES_MAX);
 	uint32_t tokens = 0;
 
 	d->tokens++;
 	if (d->stopped)
 		return 1;
-	if (kept > DETOKENISE_HELD_MAX - d->held_bytes)
+	if (kept > DETOKENIZE_HELD_MAX - d->held_bytes)
 		tokens = held_release(d, d->held_bytes, text);
 
 	const uint32_t new_from = d->held_bytes;
@@ -115,7 +115,7 @@ uint32_t detokenise_add(struct detokenise *d, const void *bytes, size_t size, st
 	return tokens + held_release(d, cut, text);
 }
 
-uint32_t detokenise_end(struct detokenise *d, struct buf *text)
+uint32_t detokenize_end(struct detokenize *d, struct buf *text)
 {
 	return held_release(d, d->held_bytes, text);
 }
