@@ -114,7 +114,7 @@ def show(port, key, before):
     print(f"decode          {(usage['completion_tokens'] - 1) / decode_s:.0f} tokens/s")
     after = verb("tenant", "show", "demo")
     show_money(request_id, before, after["balance_nano"], after["currency"])
-    print(f"\ntry it yourself:\n  {curl_line(port, key)}", flush=True)
+    print(f"\ntry it yourself, as long as the server runs:\n  {curl_line(port, key)}", flush=True)
 
 
 def main():
@@ -129,6 +129,8 @@ def main():
         if sys.stdout.isatty():
             print("\nCtrl-C ends the server.", flush=True)
             server.wait()
+        else:
+            print("\nThis is no terminal, so the server ends now.", flush=True)
     except KeyboardInterrupt:
         print()
     finally:

@@ -12,6 +12,7 @@ N passed, N failed, N skipped; the exit code is 1 when anything failed or nothin
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -33,6 +34,18 @@ EXIT_SKIPPED = 77           # as automake and Meson have it
 Result = collections.namedtuple("Result", "name passed failed skipped seconds output")
 
 
+def descendants(pid):
+    """The process and all that come from it."""
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+            parents[int(entry)] = int(file.read().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
 def run_bounded(command, seconds, env=None, cwd=None):
     """Exit code (None when it ran out of time) and output; a program that hangs goes with its children."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -41,7 +54,9 @@ def run_bounded(command, seconds, env=None, cwd=None):
         output, _ = process.communicate(timeout=max(seconds, 1))
         code = process.returncode
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in descendants(process.pid):    # some have sessions of their own: servers that tests started
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         output, _ = process.communicate()
         code = None
     return code, output.decode("utf-8", "replace")
@@ -128,7 +143,7 @@ def run_pytest(build, patterns, deadline):
     report = os.path.join(build, "pytest.xml")
     if os.path.exists(report):
         os.remove(report)
-    command = [pytest_python(build), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", report, *folders]
+    command = [pytest_python(build), "-m", "pytest", "-v", "-p", "no:cacheprovider", "--junitxml", report, *folders]
     if patterns:
         command += ["-k", " or ".join(re.sub(r"\W+", "_", pattern.strip("/")) for pattern in patterns)]
     env = dict(os.environ, TONGYUN_BUILD=build, PYTHONDONTWRITEBYTECODE="1")
@@ -138,9 +153,14 @@ def run_pytest(build, patterns, deadline):
         for suite in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
             for key in counts:
                 counts[key] += int(suite.get(key, 0))
+    else:   # it ran out of time: what was said until then
+        counts["failures"] = len(re.findall(r" (?:FAILED|ERROR) +\[", output))
+        counts["tests"] = counts["failures"] + len(re.findall(r" PASSED +\[", output))
+        output += "\npytest ran out of time; the last test named did not end\n"
+    output = "".join(line for line in output.splitlines(True) if not re.search(r" (PASSED|SKIPPED.*) +\[ *\d+%\]$", line))
     failed = counts["failures"] + counts["errors"]
-    if code not in (0, 5) and failed == 0:  # 5: none matched the patterns
-        failed = 1
+    if code is None or (code not in (0, 5) and failed == 0):  # 5: none matched the patterns
+        failed += 1
     passed = max(counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"], 0)
     return [Result("pytest", passed, failed, counts["skipped"], time.monotonic() - start, output)]
 
@@ -180,6 +200,9 @@ def main():
     parser.add_argument("patterns", nargs="*", help="run what has one of these in its name")
     arguments = parser.parse_args()
     build = os.path.abspath(arguments.build)
+    for ignored in (signal.SIGINT, signal.SIGHUP):  # by nohup or a script; a test that sends one means it
+        if signal.getsignal(ignored) == signal.SIG_IGN:
+            signal.signal(ignored, lambda *_: None)
     deadline = time.monotonic() + ALL_SECONDS
     report = Reporter()
 

@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
+#include "cloud/record.h"
 #include "engine/detokenize.h"
 #include "engine/session.h"
 #include "model/config.h"
@@ -48,10 +51,30 @@ void answerer_close(struct answerer *a)
 	*a = (struct answerer){0};
 }
 
+/* What a model says must not command the terminal: controls but line ends and tabs become '?'. */
+static void show(const struct buf *text)
+{
+	size_t length;
+
+	for (size_t at = 0; at < text->size; at += length) {
+		const char *from = text->data + at;
+		uint32_t code_point = 0;
+
+		if (utf8_next(from, text->size - at, &length, &code_point) == UTF8_CHARACTER &&
+			record_is_control(code_point) && *from != '\n' && *from != '\t')
+			putchar('?');
+		else
+			fwrite(from, 1, length, stdout);
+	}
+}
+
 static void put(struct buf *text, struct buf *answer)
 {
 	if (text->size > 0) {
-		fwrite(text->data, 1, text->size, stdout);
+		if (isatty(STDOUT_FILENO))
+			show(text);
+		else
+			fwrite(text->data, 1, text->size, stdout);
 		fflush(stdout);
 		if (answer)
 			buf_add(answer, text->data, text->size);

@@ -443,6 +443,11 @@ static enum options_result options_from_flags(const struct options *o, int argc,
 		const char *rest;
 
 		if (code == 'h' && (!row || row->letter != 'h')) {
+			/* still in the same argument: the -hf of another program, not -h -f */
+			if (optind < argc && strncmp(argv[optind], "-h", 2) == 0) {
+				options_wrong(o, "there is no option %s", argv[optind]);
+				return OPTIONS_WRONG;
+			}
 			help_print(o);
 			return OPTIONS_HELP;
 		}

@@ -196,6 +196,7 @@ int cmd_serve(int argc, char **argv)
 {
 	static struct serve s = {.executor = "chip", .port = 8000, .sequences = SEQUENCES_DEFAULT,
 		.rows = ROWS_DEFAULT, .grace_s = 30};
+	const char *tls = NULL;
 	const struct option_row rows[] = {
 		{"config", 0, OPTION_STRING, &s.config_path, 0, 0, "F.yaml",
 			"settings by the names below"},
@@ -218,7 +219,7 @@ int cmd_serve(int argc, char **argv)
 			"worker threads (one per core)"},
 		{"isa", 0, OPTION_STRING, &s.isa, 0, 0, "NAME", "force an instruction set"},
 		{"api-key", 0, OPTION_STRING, &s.config.api_key, 0, 0, "KEY",
-			"a valid key; belongs to tenant local"},
+			"a key of tenant local, valid from now on until 'key revoke'"},
 		{"allow-anonymous", 0, OPTION_FLAG, &s.config.allow_anonymous, 0, 0, NULL,
 			"listen beyond loopback without any key"},
 		{"currency", 0, OPTION_STRING, &s.config.currency, 0, 0, "CODE",
@@ -238,6 +239,8 @@ int cmd_serve(int argc, char **argv)
 			"that a client may take nothing of its answer (30)"},
 		{"journal-mib", 0, OPTION_INT, &s.journal_mib, 1, 1 << 20, "N",
 			"of each of the journal's two files (256)"},
+		{"ssl-keyfile ssl-certfile", 0, OPTION_STRING, &tls, 0, 0, "FILE",
+			"refused: TLS is for a proxy before it"},
 		{"executor", 0, OPTION_STRING, &s.executor, 0, 0, "chip|sim",
 			"sim: no arithmetic, tokens by rule"},
 	};
@@ -253,6 +256,9 @@ int cmd_serve(int argc, char **argv)
 		return exit_code;
 	if (!models_named(&s, &o, positionals, count))
 		return CMD_WRONG;
+	if (tls)
+		return options_wrong(&o, "there is no TLS in the server: let a proxy speak it, and "
+			"serve on loopback");
 	if (strcmp(s.executor, "chip") != 0 && strcmp(s.executor, "sim") != 0)
 		return options_wrong(&o, "--executor is chip or sim, not '%s'", s.executor);
 	return serve_run(&s);

@@ -245,6 +245,16 @@ static void price_write(struct buf *out, const struct record_price *p)
 		p->input_nano, p->cached_nano, p->output_nano);
 }
 
+static const char *invalid_why(const struct admin_command *c)
+{
+	if (c->op != ADMIN_TENANT_SET)
+		return "a name or a number is out of its bounds";
+	if (strcmp(c->event.u.tenant_set.name, CORE_TENANT_LOCAL) == 0)
+		return "this tenant is never limited (it is who asks without a key, and with that of "
+			"--api-key): who is to be limited needs a tenant and a key of its own";
+	return "a number is out of its bounds, or the credit is less than what is owed";
+}
+
 static bool result_good(const struct admin_command *c, const struct core_reply *reply,
 	struct openai_error *error)
 {
@@ -261,8 +271,7 @@ static bool result_good(const struct admin_command *c, const struct core_reply *
 		openai_error_set(error, OPENAI_INVALID, NULL, "it exists already");
 		return false;
 	case CORE_RESULT_INVALID:
-		openai_error_set(error, OPENAI_INVALID, NULL,
-			"a name or a number is out of its bounds");
+		openai_error_set(error, OPENAI_INVALID, NULL, "%s", invalid_why(c));
 		return false;
 	case CORE_RESULT_FULL:
 		openai_error_set(error, OPENAI_OVERLOADED, NULL,

@@ -50,6 +50,7 @@ struct server {
 	struct core_thread *core_thread;
 	struct store_thread *store_thread;
 	uint64_t actions_hash;              /* at the end */
+	bool unpriced[SERVER_MODELS_MAX];   /* at the start */
 	bool all_durable;                   /* at the end */
 };
 
@@ -161,6 +162,35 @@ static enum err listen_now(struct server *s, struct err_info *info)
 	return info->code;
 }
 
+/* ---- what costs nothing (rules.md 17) -------------------------------------------------------- */
+
+struct price_search {
+	const char *model;
+	bool found;
+};
+
+static void price_see(void *context, const struct record_price *price)
+{
+	struct price_search *search = context;
+
+	search->found = search->found || strcmp(price->model, search->model) == 0;
+}
+
+static enum err unpriced_find(struct server *s, struct err_info *info)
+{
+	const struct store_filter all = {0};
+
+	for (uint32_t i = 0; i < s->config.model_count; i++) {
+		struct price_search search = {.model = s->config.models[i].id};
+		const struct store_reader prices = {.context = &search, .price = price_see};
+
+		if (store_read(s->store, &all, &prices, info))
+			return info->code;
+		s->unpriced[i] = !search.found;
+	}
+	return ERR_NONE;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static enum err home_prepare(struct server *s, struct err_info *info)
@@ -243,6 +273,31 @@ static enum err models_load(struct server *s, struct err_info *info)
 	return ERR_NONE;
 }
 
+struct key_search {
+	uint32_t id;
+	bool revoked;
+};
+
+static void key_see(void *context, const struct record_key *key, const char *tenant)
+{
+	struct key_search *search = context;
+
+	(void)tenant;
+	if (key->id == search->id)
+		search->revoked = key->revoked;
+}
+
+static enum err api_key_check(struct server *s, uint32_t key_id, struct err_info *info)
+{
+	struct key_search search = {.id = key_id};
+	const struct store_filter all = {0};
+	const struct store_reader keys = {.context = &search, .key = key_see};
+
+	if (store_read(s->store, &all, &keys, info) == ERR_NONE && search.revoked)
+		return err_set(info, ERR_DENIED, "the key of --api-key was revoked: use another");
+	return info->code;
+}
+
 /* --api-key belongs to local (rules.md 10); it is the same key at the next start. */
 static enum err api_key_add(struct server *s, struct err_info *info)
 {
@@ -261,7 +316,9 @@ static enum err api_key_add(struct server *s, struct err_info *info)
 	key_hash(key->hash, text, strlen(text), s->secret);
 	if (core_local_step(&s->core, &event, info))
 		return info->code;
-	if (s->core.reply.result != CORE_RESULT_DONE && s->core.reply.result != CORE_RESULT_EXISTS)
+	if (s->core.reply.result == CORE_RESULT_EXISTS)
+		return api_key_check(s, s->core.reply.key_id, info);
+	if (s->core.reply.result != CORE_RESULT_DONE)
 		return err_set(info, ERR_LIMIT, "--api-key cannot be added: too many keys");
 	return ERR_NONE;
 }
@@ -327,8 +384,15 @@ static void reservation_tell(const struct server *s)
 		log_line(LOG_INFO, "server",
 			"model %s: context %u, %u sequences, %u pages, %u states", c->models[i].id,
 			limits->context_max, limits->slots, limits->pages, limits->states);
+		/* said, because a name that was mistyped in a price would go unseen */
+		if (s->unpriced[i])
+			log_line(LOG_INFO, "server", "model %s has no price: it costs nothing",
+				c->models[i].id);
 	}
-	log_line(LOG_INFO, "server", "listening on http://%s:%u", c->host, s->port);
+	const bool v6 = strchr(c->host, ':') != NULL;
+
+	log_line(LOG_INFO, "server", "listening on http://%s%s%s:%u", v6 ? "[" : "", c->host,
+		v6 ? "]" : "", s->port);
 }
 
 /* Every connection is a descriptor; where the system does not allow as many, fewer
@@ -385,7 +449,7 @@ static enum err start(struct server *s, struct err_info *info)
 		return err_set(info, ERR_MEMORY, "no memory for %u requests", s->table.capacity);
 	if (executors_open(s, info) || core_open(s, info))
 		return info->code;
-	if (models_load(s, info) || api_key_add(s, info))
+	if (models_load(s, info) || api_key_add(s, info) || unpriced_find(s, info))
 		return info->code;
 	if (front_prepare(s, info) || listen_now(s, info))
 		return info->code;

@@ -161,6 +161,8 @@ class Terminal:
         self.bytes = b""
         pid, self.fd = pty.fork()
         if pid == 0:
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):    # as a terminal's program has them
+                signal.signal(number, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
             os.chdir(program.folder)
             os.execve(TONGYUN, [TONGYUN, *map(str, arguments)], {"TERM": "xterm", **program.env, **dict(env)})

@@ -148,6 +148,30 @@ def test_a_verb_that_comes_first_may_say_the_currency(program):
     assert "cannot become USD" in program.fails("tenant", "list", env={"TONGYUN_CURRENCY": "USD"})
 
 
+def test_the_tenant_of_who_has_no_key_is_not_limited_and_the_error_says_so(program):
+    with program.serve():
+        for limit in ("--requests-per-min", "--tokens-per-min", "--credit"):
+            assert "never limited" in program.fails("tenant", "set", "local", limit, 5)
+
+
+def test_the_start_tells_which_model_costs_nothing(program):
+    free = f"model {POET} has no price: it costs nothing"
+    with program.serve() as server:
+        pass
+    assert free in server.log
+    program.ok("price", "set", POET, "--input", "2.00", "--output", "8.00")
+    with program.serve() as server:
+        pass
+    assert free not in server.log
+
+
+def test_an_api_key_that_was_revoked_does_not_start_a_server(program):
+    with program.serve("--api-key", "one") as server:
+        assert server.models("one")
+    program.ok("key", "revoke", program.json("key", "list")[0]["id"])
+    assert "was revoked" in program.fails("serve", "--port", 0, "--api-key", "one")
+
+
 # ---- with a server
 
 

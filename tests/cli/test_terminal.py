@@ -239,6 +239,16 @@ def test_a_signal_at_the_prompt_leaves_the_terminal_as_it_was(program, number):
         assert chat.echoes()
 
 
+def test_what_a_model_says_does_not_command_the_terminal(program):
+    # Random weights say random bytes; at a temperature as high all of them.
+    with program.chat("run", "-m", QWEN3, "--temperature", 50, "--seed", 3, "--max-tokens", 400, "hello") as chat:
+        while chat._more():
+            pass
+        said = chat.bytes.replace(b"\r\n", b"\n").decode(errors="ignore")
+    assert len(said) > 100 and "?" in said
+    assert not [c for c in said if (ord(c) < 32 and c not in "\n\t") or 0x7f <= ord(c) < 0xa0]
+
+
 def test_what_is_typed_during_an_answer_waits_for_the_prompt(program):
     with program.chat("run") as chat:
         chat.prompt()

@@ -86,7 +86,13 @@ def test_no_verb_or_a_wrong_one_is_wrong_usage(shared):
 def test_an_unknown_option_and_an_argument_too_many_are_wrong_usage(shared, verb):
     assert "there is no option --nonsense" in shared.wrong(verb, "--nonsense")
     assert "there is no option -Z" in shared.wrong(verb, "-Z")
+    assert "there is no option -hf" in shared.wrong(verb, "-hf")
     assert shared.wrong(verb, *["more"] * 17).startswith("unexpected argument '")
+
+
+@pytest.mark.parametrize("option", ["--ssl-keyfile", "--ssl-certfile"])
+def test_who_wants_tls_is_told_that_it_is_a_proxys(shared, option):
+    assert "let a proxy speak it" in shared.wrong("serve", option, "a.pem")
 
 
 @pytest.mark.parametrize("verb, arguments, says", [

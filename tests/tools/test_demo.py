@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -35,6 +36,7 @@ def test_the_demo_shows_a_poem_its_usage_and_what_it_cost():
 def test_at_a_terminal_it_serves_until_ctrl_c_and_its_curl_line_is_right():
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, os.path.join(ROOT, "tools", "demo.py")])
     text = b""
     while b"Ctrl-C ends the server." not in text:
