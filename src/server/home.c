@@ -92,6 +92,7 @@ static enum err lock_busy(const struct home *h, int fd, struct err_info *info)
 		: "another process");
 }
 
+/* The folder itself is what is locked: it cannot be deleted under its owner as a file in it can. */
 enum err home_lock(struct home *h, const char *who, struct err_info *info)
 {
 	char text[WHO_MAX];
@@ -100,7 +101,7 @@ enum err home_lock(struct home *h, const char *who, struct err_info *info)
 	assert(h->lock_fd < 0);
 	if (fd < 0)
 		return err_set_errno(info, "%.300s/" LOCK_FILE, h->path);
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
+	if (flock(h->dir_fd, LOCK_EX | LOCK_NB)) {
 		if (errno == EWOULDBLOCK)
 			lock_busy(h, fd, info);
 		else

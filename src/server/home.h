@@ -2,7 +2,7 @@
  * socket.
  *
  *   $TONGYUN_HOME  0700
- *     lock          held by the server, or by a verb that has the database open; names its holder
+ *     lock          names the server, or the verb, that has the folder locked and the database open
  *     secret        32 random bytes, 0600: what keys are hashed with (rules.md 12)
  *     cloud.db      SQLite, with -wal and -shm beside it
  *     journal       the events that entered the core; journal.old when it had grown large

@@ -32,6 +32,10 @@ static void a_second_holder_is_told_who_the_first_is(void **state)
 		ERR_NONE);
 	assert_int_equal(home_lock(&second, "a verb", &info), ERR_BUSY);
 	assert_non_null(strstr(info.text, "tongyun serve on 127.0.0.1 port 8000 (process "));
+	info = (struct err_info){0};
+	assert_int_equal(unlinkat(first.dir_fd, "lock", 0), 0);     /* only the name was in it */
+	assert_int_equal(home_lock(&second, "a verb", &info), ERR_BUSY);
+	info = (struct err_info){0};
 	home_close(&first);
 	assert_int_equal(home_lock(&second, "a verb", &info), ERR_NONE);
 	home_close(&second);
