@@ -36,9 +36,10 @@ void bucket_resize(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_m
 {
 	bucket_refill(b, now_ns);
 	const int64_t used_grains = b->capacity_grains - b->level_grains;
+	const int64_t debt_grains = math_min_i64(b->level_grains, 0);
 
 	bucket_init(b, capacity_tokens, rate_per_min, now_ns);
-	b->level_grains = math_max_i64(b->capacity_grains - used_grains, DEBT_GRAINS);
+	b->level_grains = math_max_i64(b->capacity_grains - used_grains, debt_grains);
 }
 
 bool bucket_take(struct bucket *b, int64_t tokens, int64_t now_ns)

@@ -28,7 +28,8 @@ struct bucket {
 /* A full bucket at now_ns. */
 void bucket_init(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min, int64_t now_ns);
 
-/* Another size: what was used of the old one is used of the new one. A debt stays a debt. */
+/* Another size: what was used of the old one is used of the new one. A debt stays a debt, and a
+ * smaller size makes none. */
 void bucket_resize(struct bucket *b, int64_t capacity_tokens, int64_t rate_per_min, int64_t now_ns);
 
 /* Takes tokens if they are all there, else nothing. */

@@ -68,8 +68,12 @@ static void another_size_forgets_nothing_that_was_used(void **state)
 	assert_true(bucket_take(&b, 130, 0));
 	assert_false(bucket_take(&b, 1, 0));
 	bucket_resize(&b, 60, 60, 0);
-	assert_false(bucket_take(&b, 1, 140 * (int64_t)1000000000));
-	assert_true(bucket_take(&b, 1, 141 * (int64_t)1000000000));
+	assert_int_equal(bucket_wait_ns(&b, 1, 0), 1000000000);
+	bucket_init(&b, 6000, 6000, 0);
+	assert_true(bucket_take(&b, 600, 0));
+	bucket_resize(&b, 5, 5, 0);     /* used up, and no more than that */
+	assert_int_equal(bucket_wait_ns(&b, 1, 0), 12 * (int64_t)1000000000);
+	assert_int_equal(bucket_wait_ns(&b, 5, 0), 60 * (int64_t)1000000000);
 	bucket_init(&b, BUCKET_CAPACITY_MAX, 1, 0);
 	bucket_owe(&b, BUCKET_DEBT_MAX, 0);
 	bucket_owe(&b, BUCKET_DEBT_MAX, 0);

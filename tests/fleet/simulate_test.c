@@ -18,13 +18,13 @@
 #define SEEDS           300
 #define REPLAY_SEEDS    30
 
-#define GOLDEN_ALL      0xe8b1f703794b5fd4ULL
+#define GOLDEN_ALL      0x5395e3936098b15eULL
 
 static const struct {
 	uint64_t seed;
 	uint64_t trace_hash;
 } goldens[] = {
-	{1, 0x38ad5d058bcbfa75ULL},
+	{1, 0xdbd93b6d07484248ULL},
 	{2, 0xe37706077150d3b3ULL},
 	{9, 0x2a487fcafb113aabULL},
 	{17, 0x6bebd356e011d62fULL},
