@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "server/store_sqlite_rows.h"
+#include "server/store_sqlite_wal.h"
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x7479756e   /* "tyun", as SCHEMA sets it */
@@ -353,7 +354,9 @@ static enum err store_sqlite_commit(struct store *store, uint64_t *durable, stru
 	assert(s->writer);
 	if (!store_group_ready(&s->group))
 		return ERR_NONE;
-	if (store_sqlite_in_place(store, info) == ERR_NONE && write_group(s, info) == ERR_NONE) {
+	if (store_sqlite_in_place(store, info) == ERR_NONE &&
+		sqlite_wal_in_place(s->db, &s->wal_inode, info) == ERR_NONE &&
+		write_group(s, info) == ERR_NONE) {
 		*durable = store_group_committed(&s->group);
 		return ERR_NONE;
 	}
@@ -362,6 +365,7 @@ static enum err store_sqlite_commit(struct store *store, uint64_t *durable, stru
 
 		(void)!write_plain(s, WRITE_ROLLBACK, &ignored);
 	}
+	sqlite_wal_cut(s->db);
 	store_group_failed(&s->group);
 	return info->code;
 }
@@ -389,6 +393,13 @@ static const struct store_ops STORE_SQLITE_OPS = {
 	.close = store_sqlite_close,
 };
 
+static bool currency_valid(const char *currency)
+{
+	const size_t size = strspn(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+
+	return size > 0 && size < STORE_CURRENCY_BYTES && currency[size] == '\0';
+}
+
 static enum err meta_currency(struct store_sqlite *s, struct err_info *info)
 {
 	sqlite3_stmt *statement;
@@ -397,19 +408,12 @@ static enum err meta_currency(struct store_sqlite *s, struct err_info *info)
 		return info->code;
 	const char *text = sqlite3_step(statement) == SQLITE_ROW
 		? (const char *)sqlite3_column_text(statement, 0) : NULL;
-	if (text && strlen(text) < sizeof(s->currency))
+	if (text && currency_valid(text))
 		memcpy(s->currency, text, strlen(text) + 1);
 	else
 		err_set(info, ERR_INPUT, "database: it names no currency");
 	sqlite3_finalize(statement);
 	return info->code;
-}
-
-static bool currency_valid(const char *currency)
-{
-	const size_t size = strspn(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-
-	return size > 0 && size < STORE_CURRENCY_BYTES && currency[size] == '\0';
 }
 
 /* The tables come into being in one transaction with the currency: a crash leaves an empty

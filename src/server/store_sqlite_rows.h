@@ -33,6 +33,7 @@ struct store_sqlite {
 	struct store_group group;
 	bool writer;
 	uint32_t snapshots;     /* reads that share one moment */
+	uint64_t wal_inode;     /* sqlite_wal_in_place's */
 	char currency[STORE_CURRENCY_BYTES];
 };
 

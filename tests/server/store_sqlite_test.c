@@ -172,6 +172,118 @@ static void a_file_that_was_taken_away_is_written_to_no_more(void **state)
 	store_close(s);
 }
 
+static void tenant_append(struct store *s, uint32_t id)
+{
+	struct record record = {.kind = RECORD_TENANT, .sequence = id};
+
+	record.u.tenant = (struct record_tenant){.id = id, .created_ns = 1};
+	snprintf(record.u.tenant.name, sizeof(record.u.tenant.name), "t%u", id);
+	store_append(s, &record);
+}
+
+static void tenant_count(void *context, const struct store_tenant *row)
+{
+	(void)row;
+	++*(uint32_t *)context;
+}
+
+static uint32_t tenants_in(struct store *s)
+{
+	uint32_t count = 0;
+	const struct store_reader tenants = {.context = &count, .tenant = tenant_count};
+	const struct store_filter all = {0};
+	struct err_info info = {0};
+
+	assert_int_equal(store_read(s, &all, &tenants, &info), ERR_NONE);
+	return count;
+}
+
+static void file_copy(const char *end, const char *copy)
+{
+	static char bytes[1 << 20];
+	char from[160], to[200];
+
+	snprintf(from, sizeof(from), "%s%s", path, end);
+	snprintf(to, sizeof(to), "%s%s", copy, end);
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+
+	assert_true(in && out);
+	const size_t size = fread(bytes, 1, sizeof(bytes), in);
+
+	assert_true(size < sizeof(bytes) && fwrite(bytes, 1, size, out) == size);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* What a new start finds after kill -9 now. */
+static uint32_t tenants_after_a_kill(void)
+{
+	char copy[150];
+	const struct store_sqlite_config config = {.path = copy, .records_max = 64};
+	struct err_info info = {0};
+	struct store *s = NULL;
+
+	snprintf(copy, sizeof(copy), "%s.copy", path);
+	file_copy("", copy);
+	file_copy("-wal", copy);
+	assert_int_equal(store_sqlite_open(&s, &config, &info), ERR_NONE);
+	const uint32_t count = tenants_in(s);
+
+	store_close(s);
+	unlink(copy);
+	return count;
+}
+
+/* The second time as the first commit of a log that begins anew. */
+static void a_commit_that_failed_does_not_come_back_with_a_crash(void **state)
+{
+	const struct record retry = {.kind = RECORD_RETRY};
+	uint64_t durable = 0;
+
+	(void)state;
+	struct store *s = open_lossy();
+	vfs_lossy_write_through(true);
+	tenant_append(s, 1);
+	assert_int_equal(store_commit(s, &durable, &(struct err_info){0}), ERR_NONE);
+	for (uint32_t id = 2; id <= 3; id++) {
+		tenant_append(s, id);
+		fail_syncs(s, true);
+		assert_int_equal(store_commit(s, &durable, &(struct err_info){0}), ERR_IO);
+		fail_syncs(s, false);
+		assert_int_equal(tenants_after_a_kill(), id - 1);
+		store_append(s, &retry);
+		assert_int_equal(store_commit(s, &durable, &(struct err_info){0}), ERR_NONE);
+		assert_int_equal(durable, id);
+		assert_int_equal(tenants_after_a_kill(), id);
+		touch("PRAGMA wal_checkpoint(RESTART)");
+	}
+	vfs_lossy_write_through(false);
+	store_close(s);
+}
+
+static void a_log_that_was_taken_away_is_written_to_no_more_and_loses_nothing(void **state)
+{
+	struct err_info info = {0};
+	uint64_t durable = 0;
+	char log[160];
+
+	(void)state;
+	struct store *s = open_store();
+	for (uint32_t id = 1; id <= 2; id++) {
+		tenant_append(s, id);
+		assert_int_equal(store_commit(s, &durable, &info), ERR_NONE);
+	}
+	snprintf(log, sizeof(log), "%s-wal", path);
+	assert_int_equal(unlink(log), 0);
+	tenant_append(s, 3);
+	assert_int_equal(store_commit(s, &durable, &info), ERR_IO);
+	assert_non_null(strstr(info.text, "its log (-wal) was deleted"));
+	store_close(s);
+	s = open_store();
+	assert_int_equal(tenants_in(s), 2);
+	store_close(s);
+}
+
 /* ---- what is remembered ---------------------------------------------------------------------- */
 
 static void lists_show_what_was_asked_for(void **state)
@@ -451,6 +563,8 @@ int main(void)
 #define IN_A_FOLDER(name) cmocka_unit_test_setup_teardown(name, folder_open, folder_close)
 		STORE_CONTRACT_TESTS(folder_open, folder_close),
 		IN_A_FOLDER(a_file_that_was_taken_away_is_written_to_no_more),
+		IN_A_FOLDER(a_log_that_was_taken_away_is_written_to_no_more_and_loses_nothing),
+		IN_A_FOLDER(a_commit_that_failed_does_not_come_back_with_a_crash),
 		IN_A_FOLDER(lists_show_what_was_asked_for),
 		IN_A_FOLDER(a_reader_stands_beside_the_writer_and_sees_only_what_is_durable),
 		IN_A_FOLDER(a_reader_that_is_stopped_reads_no_further),

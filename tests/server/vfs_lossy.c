@@ -35,10 +35,16 @@ static struct image images[IMAGES_MAX];
 static pthread_mutex_t images_lock = PTHREAD_MUTEX_INITIALIZER;
 static sqlite3_vfs *real_vfs;
 static atomic_int syncs_left;   /* 0: never fails; 1: fails */
+static atomic_bool through;     /* writes are in the file at once */
 
 void vfs_lossy_fail_syncs(int after)
 {
 	atomic_store(&syncs_left, after);
+}
+
+void vfs_lossy_write_through(bool on)
+{
+	atomic_store(&through, on);
 }
 
 static struct lossy_file *of(sqlite3_file *file)
@@ -175,7 +181,8 @@ static int lossy_write(sqlite3_file *file, const void *bytes, int size, sqlite3_
 		image_grow(image, at + size);
 		memcpy(image->bytes + at, bytes, (size_t)size);
 		image_dirty(image, at, at + size);
-		status = SQLITE_OK;
+		status = !atomic_load(&through) ? SQLITE_OK
+			: real_of(file)->pMethods->xWrite(real_of(file), bytes, size, at);
 	}
 	pthread_mutex_unlock(&images_lock);
 	return status;
@@ -191,12 +198,14 @@ static int lossy_truncate(sqlite3_file *file, sqlite3_int64 size)
 	if (size < image->size)
 		image->size = size;
 	image->shrunk = true;
+	const int status = !atomic_load(&through) ? SQLITE_OK
+		: real_of(file)->pMethods->xTruncate(real_of(file), size);
 	if (image->dirty_to > size)
 		image->dirty_to = size;
 	if (image->dirty_from > image->dirty_to)
 		image->dirty_from = image->dirty_to;
 	pthread_mutex_unlock(&images_lock);
-	return SQLITE_OK;
+	return status;
 }
 
 static int image_sync(struct image *image, sqlite3_file *real)

@@ -6,10 +6,14 @@
 #ifndef TESTS_SERVER_VFS_LOSSY_H
 #define TESTS_SERVER_VFS_LOSSY_H
 
+#include <stdbool.h>
+
 #define VFS_LOSSY_NAME "lossy"
 
 /* Registers it as the process's default too, so that every connection sees the same images. */
 void vfs_lossy_register(void);
+/* Then only syncs are lost: as after kill -9, where the system keeps what was written. */
+void vfs_lossy_write_through(bool on);
 /* The n-th sync from now on fails, and each one after it until 0 is set. */
 void vfs_lossy_fail_syncs(int after);
 
