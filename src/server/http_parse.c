@@ -235,20 +235,46 @@ static int on_headers_complete(http_parser *parser)
 	return 0;
 }
 
+/* In the line of a chunk's size: digits, perhaps blanks, then an extension or the end. (The
+ * parser has checked the digits; behind the first blank it takes anything.) */
+static int size_check(struct http_parse *p, char c)
+{
+	if (c == ' ' || c == '\t')
+		p->size_line = HTTP_SIZE_BLANK;
+	else if (c == ';' || c == '\r')
+		p->size_line = HTTP_SIZE_NONE;
+	else if (p->size_line == HTTP_SIZE_BLANK || hex_digit(c) < 0)
+		return fail(p, 400, "a chunk's size has something behind it");
+	return 0;
+}
+
+static int framing_byte_check(struct http_parse *p, char c)
+{
+	if (p->after_chunk && c != '\r')
+		return fail(p, 400, "a chunk does not end where it said");
+	if (p->after_cr && c != '\n')
+		return fail(p, 400, "a line ends with CR but not with CR LF");
+	if (!p->after_cr && c == '\n')
+		return fail(p, 400, "a line ends with LF but not with CR LF");
+	if (p->after_lf && (c == ' ' || c == '\t'))
+		return fail(p, 400, "a header goes on in a second line");
+	return p->size_line == HTTP_SIZE_NONE ? 0 : size_check(p, c);
+}
+
 /* Checks the framing bytes up to end: those of request line, headers and chunks,
  * everything but the body. */
 static int framing_check(struct http_parse *p, const char *end)
 {
 	for (const char *at = p->framing_at; at < end; at++) {
-		if (p->after_chunk && *at != '\r')
-			return fail(p, 400, "a chunk does not end where it said");
-		if (p->after_cr && *at != '\n')
-			return fail(p, 400, "a line ends with CR but not with CR LF");
-		if (p->after_lf && (*at == ' ' || *at == '\t'))
-			return fail(p, 400, "a header goes on in a second line");
+		if (framing_byte_check(p, *at))
+			return -1;
 		p->after_chunk = false;
 		p->after_cr = *at == '\r';
 		p->after_lf = *at == '\n';
+		if (p->after_lf && p->before_size) {
+			p->before_size = false;
+			p->size_line = HTTP_SIZE_DIGITS;
+		}
 	}
 	return 0;
 }
@@ -261,6 +287,7 @@ static int on_body(http_parser *parser, const char *at, size_t size)
 		return -1;
 	p->framing_at = at + size;
 	p->after_chunk = (parser->flags & F_CHUNKED) && parser->content_length == 0;
+	p->before_size = p->after_chunk;
 	p->expects_continue = false;  /* it did not wait */
 	if (size > p->limits.body_bytes_max - p->body.size)
 		return fail(p, 413, "the request's body is too large");
@@ -341,6 +368,8 @@ size_t http_parse_feed(struct http_parse *p, const char *bytes, size_t size)
 	if (p->state == HTTP_PARSE_HEADED) {
 		http_parser_pause(&p->parser, 0);
 		p->state = HTTP_PARSE_BODY;
+		/* the header's last LF comes now */
+		p->before_size = (p->parser.flags & F_CHUNKED) != 0;
 	}
 	p->framing_at = bytes;
 	const size_t taken = http_parser_execute(&p->parser, &SETTINGS, bytes, size);
@@ -377,6 +406,8 @@ void http_parse_next(struct http_parse *p)
 	p->after_cr = false;
 	p->after_lf = false;
 	p->after_chunk = false;
+	p->before_size = false;
+	p->size_line = HTTP_SIZE_NONE;
 	/* A request that asked for close leaves the parser dead; one that is followed by
 	 * another starts clean. */
 	http_parser_init(&p->parser, HTTP_REQUEST);

@@ -2,9 +2,9 @@
  *
  * Pure: no sockets, no time. Framing is http_parser's, which refuses two lengths, a length beside
  * chunks and unknown transfer encodings. Debian builds it without its strict mode, so this file
- * checks the rest of what two readers could frame differently: header names are tokens, a CR is
- * followed by LF, a chunk ends where it said. It adds the limits (rules.md 5), copies what is kept,
- * and says how a bad request is answered.
+ * checks the rest of what two readers could frame differently: header names are tokens, lines end
+ * with CR LF, a chunk's size stands alone, a chunk ends where it said. It adds the limits (rules.md
+ * 5), copies what is kept, and says how a bad request is answered.
  *
  *   feed ... HEAD --> HEADED --> BODY --> COMPLETE --> http_parse_next --> HEAD
  *              \_________________\----> FAILED (status, problem): the connection is of no more use
@@ -37,6 +37,12 @@ enum http_parse_state {
 	HTTP_PARSE_FAILED,
 };
 
+enum http_size_line {
+	HTTP_SIZE_NONE,             /* another line, or past what matters of this one */
+	HTTP_SIZE_DIGITS,
+	HTTP_SIZE_BLANK,            /* behind the digits */
+};
+
 struct http_header {
 	uint32_t name_at;           /* in head, terminated, lower case */
 	uint32_t value_at;          /* in head, terminated, without blanks around it */
@@ -57,6 +63,8 @@ struct http_parse {
 	bool after_cr;              /* the last framing byte was CR */
 	bool after_lf;              /* the last framing byte was LF */
 	bool after_chunk;           /* the next framing byte must be CR */
+	bool before_size;           /* the next line has a chunk's size */
+	enum http_size_line size_line;
 	bool keep_alive;
 	bool expects_continue;      /* the client waits for "100 Continue" before it
 				     * sends the body */

@@ -162,6 +162,37 @@ static void what_two_readers_could_frame_differently_is_refused(void **state)
 		"chunked\r\n\r\n0\r\n\r\n", 501);
 }
 
+#define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void lines_end_with_cr_lf_wherever_they_stand(void **state)
+{
+	(void)state;
+	expect_failure("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	expect_failure("GET / HTTP/1.1\nHost: a\r\n\r\n", 400);
+	expect_failure("GET / HTTP/1.1\r\nHost: a\n\r\n", 400);
+	expect_failure("GET / HTTP/1.1\r\nHost: a\r\n\n", 400);
+	expect_failure("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\nx", 400);
+	expect_failure(CHUNKED "2;\nxx\r\nhi\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2;a\n0\r\nhi\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\nhi\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\r\n0\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\r\n0;\n\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\r\n0\r\nX: y\nZ: q\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\r\n0\r\n\n", 400);
+}
+
+static void the_size_of_a_chunk_stands_alone_in_its_line(void **state)
+{
+	(void)state;
+	expect_request(CHUNKED "2 \t;a=\"5 6\"\r\nhi\r\n0 \r\n\r\n", "POST", "/", "hi");
+	expect_failure(CHUNKED "2 5\r\nhi\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2 x;a\r\nhi\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "1\r\nh\r\n1 5\r\ni\r\n0\r\n\r\n", 400);
+	expect_failure(CHUNKED "2\r\nhi\r\n0 5\r\n\r\n", 400);
+	expect_failure(CHUNKED "2x\r\nhi\r\n0\r\n\r\n", 400);
+}
+
 static void a_body_is_not_taken_before_its_header_has_been_seen(void **state)
 {
 	static const char request[] = "POST /p HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
@@ -277,6 +308,8 @@ int main(void)
 		cmocka_unit_test(requests_in_one_piece_are_taken_one_by_one),
 		cmocka_unit_test(usual_and_odd_but_legal_requests_are_understood),
 		cmocka_unit_test(what_two_readers_could_frame_differently_is_refused),
+		cmocka_unit_test(lines_end_with_cr_lf_wherever_they_stand),
+		cmocka_unit_test(the_size_of_a_chunk_stands_alone_in_its_line),
 		cmocka_unit_test(a_body_is_not_taken_before_its_header_has_been_seen),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(headers_are_bounded_however_they_come),
