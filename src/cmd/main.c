@@ -1,8 +1,11 @@
 /* cmd/main.c - the table of verbs; nothing but finding one and calling it. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "cmd/cmd.h"
@@ -54,8 +57,23 @@ static int finish(int code)
 	return CMD_FAILED;
 }
 
+/* A file that is opened must not become standard output or error because the caller closed those,
+ * or what is said is written into it. They stay useless: /dev/null stands there, open for the
+ * other direction. */
+static bool descriptors_fill(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
+	if (!descriptors_fill())
+		return CMD_FAILED;  /* and nowhere to say it */
+	signal(SIGXFSZ, SIG_IGN);  /* a file that may not grow is an error of write */
 	file_map_guard();
 	if (argc < 2) {
 		print_usage(stderr);
@@ -68,7 +86,7 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("tongyun %s\n", TONGYUN_VERSION);
-		return CMD_DONE;
+		return finish(CMD_DONE);
 	}
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
