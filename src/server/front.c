@@ -9,12 +9,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "server/admin.h"
 #include "server/chat.h"
 #include "server/keys.h"
 
 #define ACTIONS_IN_A_ROW 1024           /* then sockets get their turn */
 #define LAST_WORD_MS     2000
+#define POOL_THREADS     4              /* libuv's own number */
 /* stop strings and the detokenizer fit beside a short prompt */
 #define REQUEST_CHUNK_SPARE 65536
 
@@ -571,6 +573,49 @@ static void handles_init(struct front *f)
 	uv_signal_start(&f->interrupt, on_signal, SIGINT);
 }
 
+static void gate_pass(void *argument)
+{
+	uv_mutex_t *gate = argument;
+
+	uv_mutex_lock(gate);
+	uv_mutex_unlock(gate);
+}
+
+/* As many threads as the pool has can be had, all at once. */
+static enum err pool_try(struct err_info *info)
+{
+	struct thread *threads[POOL_THREADS] = {0};
+	enum err err = ERR_NONE;
+	uv_mutex_t gate;
+
+	if (uv_mutex_init(&gate))
+		return err_set(info, ERR_MEMORY, "no memory for a mutex");
+	uv_mutex_lock(&gate);
+	for (int i = 0; i < POOL_THREADS && !err; i++)
+		err = thread_start(&threads[i], "ty-work", gate_pass, &gate, info);
+	uv_mutex_unlock(&gate);
+	for (int i = 0; i < POOL_THREADS; i++)
+		thread_join(threads[i]);
+	uv_mutex_destroy(&gate);
+	return err;
+}
+
+static void no_work(uv_work_t *work)
+{
+	(void)work;
+}
+
+/* libuv makes its threads at the first work, and ends the process if one cannot be had: that must
+ * not be when the first long body comes. */
+static enum err pool_start(struct front *f, struct err_info *info)
+{
+	if (pool_try(info))
+		return info->code;
+	if (uv_queue_work(&f->loop, &f->first_work, no_work, NULL))
+		return err_set(info, ERR_IO, "no threads for long bodies");
+	return ERR_NONE;
+}
+
 static struct http_config http_config_of(const struct server_config *config)
 {
 	return (struct http_config){
@@ -629,7 +674,7 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 		return err_set(info, ERR_IO, "no event loop");
 	f->loop_open = true;
 	handles_init(f);
-	if (http_server_open(&f->http, &f->loop, &http, &handlers, info))
+	if (pool_start(f, info) || http_server_open(&f->http, &f->loop, &http, &handlers, info))
 		return info->code;
 	return admin_open(&f->admin, f, open->database, info);
 }

@@ -95,14 +95,23 @@ class Program:
         return Terminal(self, *arguments, **options)
 
 
+class NotServing(AssertionError):
+    """The server ended instead; code is its exit status, or minus a signal."""
+
+    def __init__(self, code, log):
+        super().__init__(f"it ended with {code}: {log}")
+        self.code, self.log = code, log
+
+
 class Server:
     """`tongyun serve`, from the line that says where it listens to SIGTERM; the executor without arithmetic unless it is
     asked for another."""
 
-    def __init__(self, program, *arguments, env=(), executor="sim"):
+    def __init__(self, program, *arguments, env=(), executor="sim", **options):
         command = [TONGYUN, "serve", "--port", "0", "--executor", executor, *map(str, arguments)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env={**program.env, **dict(env)}, cwd=program.folder)
+                                        stderr=subprocess.PIPE, env={**program.env, **dict(env)}, cwd=program.folder,
+                                        **options)
         self.log, self.port = "", None
         for line in self.process.stderr:
             self.log += line.decode()
@@ -111,7 +120,8 @@ class Server:
                 self.host, self.port = found.group(1), int(found.group(2))
                 break
         if self.port is None:
-            raise AssertionError(f"it ended with {self.stop()}: {self.log}")
+            code = self.stop()
+            raise NotServing(code, self.log)
 
     def __enter__(self):
         return self

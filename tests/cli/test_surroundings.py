@@ -1,4 +1,4 @@
-"""What a caller may do to the program before it starts: close its descriptors, limit its files."""
+"""What a caller may do to the program before it starts: close its descriptors, limit its files and memory."""
 import functools
 import os
 import resource
@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from program import SECONDS_MAX, TONGYUN
+from program import SECONDS_MAX, TONGYUN, NotServing
+
+MIB = 1 << 20
 
 
 def limit(**limits):
@@ -54,3 +56,20 @@ def test_a_file_that_may_not_grow_is_an_error_that_is_said(program):
     said = program.fails("tenant", "create", "lab", preexec_fn=functools.partial(limit, FSIZE=20 << 10))
     assert program.home in said
     program.ok("tenant", "create", "lab")
+
+
+def test_a_server_without_memory_for_its_threads_does_not_start(program):
+    """Whatever it may have: it ends with an error before it listens, or does the work of a long body."""
+    refused = []
+    for most in range(256, 4096, 64):
+        limits = functools.partial(limit, AS=most * MIB, STACK=64 * MIB)
+        try:
+            with program.serve(preexec_fn=limits) as server:
+                server.ask(content="long " * 20000)
+                break
+        except NotServing as ended:
+            assert ended.code == 1, (most, ended.log)
+            refused.append(ended.log)
+    else:
+        raise AssertionError(f"it never served: {refused}")
+    assert any("thread ty-work: " in log for log in refused), refused
