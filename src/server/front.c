@@ -495,6 +495,11 @@ static void closed_check(struct front *f)
 		uv_stop(&f->loop);
 }
 
+static const char *signal_name(int number)
+{
+	return number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP";
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct front *f = handle->data;
@@ -505,7 +510,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	log_line(LOG_INFO, "server/front",
 		f->signals == 1 ? "%s: no new requests, those that run have %.1f s"
 		: "%s again: ending at once",
-		number == SIGTERM ? "SIGTERM" : "SIGINT", (double)f->config->grace_ns / 1e9);
+		signal_name(number), (double)f->config->grace_ns / 1e9);
 	front_tell(f, &event);
 	if (f->signals > 2)
 		uv_stop(&f->loop);
@@ -558,19 +563,29 @@ static bool calls_open(struct front *f, const struct front_open *open)
 	return true;
 }
 
+static bool signal_is_ignored(int number)
+{
+	struct sigaction now;
+
+	return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 static void handles_init(struct front *f)
 {
 	uv_poll_init(&f->loop, &f->wake, f->wires->front_wake.fd);
 	uv_prepare_init(&f->loop, &f->before_sleep);
 	uv_signal_init(&f->loop, &f->terminate);
 	uv_signal_init(&f->loop, &f->interrupt);
+	uv_signal_init(&f->loop, &f->hangup);
 	uv_timer_init(&f->loop, &f->last_word);
 	f->wake.data = f->before_sleep.data = f->terminate.data = f->interrupt.data =
-		f->last_word.data = f;
+		f->hangup.data = f->last_word.data = f;
 	uv_poll_start(&f->wake, UV_READABLE, woken);
 	uv_prepare_start(&f->before_sleep, before_sleep);
 	uv_signal_start(&f->terminate, on_signal, SIGTERM);
 	uv_signal_start(&f->interrupt, on_signal, SIGINT);
+	if (!signal_is_ignored(SIGHUP))  /* nohup */
+		uv_signal_start(&f->hangup, on_signal, SIGHUP);
 }
 
 static void gate_pass(void *argument)

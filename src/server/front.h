@@ -108,7 +108,7 @@ struct front {
 	bool loop_open;
 	uv_poll_t wake;
 	uv_prepare_t before_sleep;
-	uv_signal_t terminate, interrupt;
+	uv_signal_t terminate, interrupt, hangup;
 	uv_work_t first_work;           /* nothing: makes libuv's threads */
 	uv_timer_t last_word;           /* after the last call: then connections are cut */
 	struct http_server *http;

@@ -3,7 +3,7 @@
  *
  *   struct server_config config = {.models = models, .model_count = 1};   // 0: the default
  *   if (server_open(&s, &config, &info)) ...   // locks the home, listens, prints what is reserved
- *   server_run(s, &info);                      // until SIGTERM or SIGINT; rules.md 9
+ *   server_run(s, &info);                      // until SIGTERM, SIGINT, SIGHUP; rules.md 9
  *   server_close(s);
  *
  * server_run serves in the calling thread; core, store and executors have their own

@@ -14,6 +14,11 @@ SIM = os.path.join(BUILD, "tests", "server", "serve_sim")
 NANO = 10**9
 
 
+def signals_default():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Cloud:
     """One TONGYUN_HOME and the server that runs in it, or does not."""
 
@@ -24,10 +29,12 @@ class Cloud:
         self.last_words = ""    # what it printed at its end
 
     def start(self, *options, expect_failure=False):
-        """Starts; with expect_failure gives (exit code, stderr) of a start that is refused."""
+        """Starts; with expect_failure gives (exit code, stderr) of a start that is refused. No signal is ignored there,
+        whoever runs the tests."""
         self.log = open(os.path.join(self.home, "server.log"), "ab")
         self.process = subprocess.Popen([SIM, "serve", "--home", self.home, *map(str, options)],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
+                                        preexec_fn=signals_default)
         line = self.process.stdout.readline().decode()
         found = re.match(r"port (\d+)", line)
         if not found:

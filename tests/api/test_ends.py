@@ -320,7 +320,8 @@ def test_one_open_request_does_not_lock_the_whole_balance(home):
         assert home.client(key).chat.completions.create(**hello(max_tokens=2)).usage.completion_tokens == 2
 
 
-def test_sigterm_finishes_what_runs(home):
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_end_finishes_what_runs(home, end):
     key = paid(home)
     home.start("--step-us", 5000)
     with home.connect() as s:
@@ -328,7 +329,7 @@ def test_sigterm_finishes_what_runs(home):
         raw = b""
         while tokens_in(raw) < 3:
             raw += s.recv(65536)
-        home.process.send_signal(signal.SIGTERM)
+        home.process.send_signal(end)
         time.sleep(0.1)
         with home.connect() as other:
             other.sendall(post(body(), f"Authorization: Bearer {key}", "Connection: close"))

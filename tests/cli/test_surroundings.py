@@ -1,4 +1,4 @@
-"""What a caller may do to the program before it starts: close its descriptors, limit its files and memory."""
+"""What a caller may do to the program before it starts: close its descriptors, limit its files and memory, ignore signals."""
 import functools
 import os
 import resource
@@ -73,3 +73,10 @@ def test_a_server_without_memory_for_its_threads_does_not_start(program):
     else:
         raise AssertionError(f"it never served: {refused}")
     assert any("thread ty-work: " in log for log in refused), refused
+
+
+def test_a_server_under_nohup_stays_when_the_terminal_goes(program):
+    with program.serve(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.ask()[0] == 200
+    assert "SIGHUP" not in server.log and "SIGTERM" in server.log
