@@ -235,11 +235,13 @@ enum core_result {
 	CORE_RESULT_NOT_FOUND,
 	CORE_RESULT_EXISTS,
 	CORE_RESULT_INVALID,        /* name or number out of its bounds */
-	CORE_RESULT_FULL,           /* a limit of struct core_limits, or an account's end */
+	CORE_RESULT_FULL,           /* a limit of struct core_limits */
 	CORE_RESULT_STORE_DOWN,
 	/* READY: held is not what the open holds add up to, or the sum is not 0 */
 	CORE_RESULT_CONTRADICTION,
 	CORE_RESULT_INVALID_KEY,    /* AUTHORISE */
+	/* a top-up beyond what the tenant's account, or that of all top-ups, can hold */
+	CORE_RESULT_ACCOUNT_FULL,
 };
 
 struct core_reply {

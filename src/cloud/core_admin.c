@@ -178,7 +178,7 @@ static enum core_result topup(struct core *core, uint32_t tenant_id, int64_t amo
 	if (amount_nano <= 0 || amount_nano > LEDGER_AMOUNT_MAX)
 		return CORE_RESULT_INVALID;
 	if (!ledger_topup(&core->ledger, tenant_id, amount_nano, &transaction))
-		return CORE_RESULT_FULL;    /* an account is at its end */
+		return CORE_RESULT_ACCOUNT_FULL;
 	struct record *record = core_store(core, RECORD_TRANSACTION, actions);
 
 	transaction.at_ns = core->wall_ns;
@@ -206,9 +206,10 @@ static enum core_result tenant_create(struct core *core, const struct core_event
 		return CORE_RESULT_INVALID;
 	if (tenant_find(core, row.name) != RECORD_NONE)
 		return CORE_RESULT_EXISTS;
-	if (core->tenant_count == core->limits.tenants_max ||
-		(topup_nano > 0 && !ledger_topup_fits(&core->ledger, 0, topup_nano)))
-		return CORE_RESULT_FULL;    /* all of it or nothing */
+	if (core->tenant_count == core->limits.tenants_max)
+		return CORE_RESULT_FULL;
+	if (topup_nano > 0 && !ledger_topup_fits(&core->ledger, 0, topup_nano))
+		return CORE_RESULT_ACCOUNT_FULL;    /* all of it or nothing */
 	row.id = core->tenant_count + 1;
 	row.created_ns = core->wall_ns;
 	tenant_add(core, &row, 0, 0);

@@ -277,6 +277,10 @@ static bool result_good(const struct admin_command *c, const struct core_reply *
 		openai_error_set(error, OPENAI_OVERLOADED, NULL,
 			"a limit of the server is reached");
 		return false;
+	case CORE_RESULT_ACCOUNT_FULL:
+		openai_error_set(error, OPENAI_INVALID, NULL, "with it the balance, or all "
+			"balances together, would exceed what an account can hold");
+		return false;
 	case CORE_RESULT_STORE_DOWN:
 		openai_error_set(error, OPENAI_STORE_DOWN, NULL,
 			"it could not be written to the database");

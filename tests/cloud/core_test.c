@@ -1032,12 +1032,12 @@ static void a_tenant_whose_balance_cannot_be_booked_is_not_created(void **state)
 	house_ready(&h);
 	strcpy(topup.u.tenant_topup.name, "acme");
 	house_send(&h, topup);
-	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_FULL);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_ACCOUNT_FULL);
 
 	strcpy(create.u.tenant_create.tenant.name, "late");
 	create.u.tenant_create.topup_nano = 100;
 	house_send(&h, create);
-	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_FULL);
+	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_ACCOUNT_FULL);
 	house_send(&h, show);
 	assert_int_equal(house_last(&h, CORE_REPLY)->u.reply.result, CORE_RESULT_NOT_FOUND);
 	house_tenant(&h, "late", 6, 0);

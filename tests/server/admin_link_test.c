@@ -139,6 +139,27 @@ static void a_list_that_found_no_memory_does_not_end_as_if_whole(void **state)
 	json_decref(op);
 }
 
+static void more_than_an_account_holds_is_an_amount_too_large_and_no_overload(void **state)
+{
+	static const char most[] =
+		"{\"op\":\"tenant_topup\",\"name\":\"a\",\"amount_nano\":999999999999999999}";
+	static const char *const beyond[] = {most,
+		"{\"op\":\"tenant_create\",\"name\":\"b\",\"balance_nano\":999999999999999999}"};
+
+	(void)state;
+	answer_int("{\"op\":\"tenant_create\",\"name\":\"a\"}", "balance_nano");
+	for (int64_t i = 1; i <= 9; i++)
+		assert_int_equal(answer_int(most, "balance_nano"), i * 999999999999999999);
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		struct err_info info = {0};
+		json_t *reply;
+
+		assert_int_equal(verb(beyond[i], &reply, &info), ERR_INPUT);
+		assert_non_null(strstr(info.text, "would exceed what an account can hold"));
+	}
+	assert_int_equal(list_count("{\"op\":\"tenant_list\"}"), 2);
+}
+
 static void on_signal(int number)
 {
 	(void)number;
@@ -214,6 +235,9 @@ int main(void)
 			scratch_open, scratch_close),
 		cmocka_unit_test_setup_teardown(
 			a_list_that_found_no_memory_does_not_end_as_if_whole,
+			scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(
+			more_than_an_account_holds_is_an_amount_too_large_and_no_overload,
 			scratch_open, scratch_close),
 		cmocka_unit_test_setup_teardown(a_signal_does_not_interrupt_a_verb,
 			scratch_open, scratch_close),
