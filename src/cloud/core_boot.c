@@ -86,6 +86,8 @@ static void load_cut_off(struct core *core, const struct core_event *event,
 	const uint32_t tenant_id = usage.tenant_id;
 	struct record_transaction transaction;
 
+	if (core->boot_result != CORE_RESULT_DONE)
+		return;     /* what is not believed is left as it is, for who mends it */
 	if (tenant_id == RECORD_NONE || tenant_id > core->tenant_count || held_nano < 0 ||
 		tokens < 0 || usage.input < 0 || usage.input > PRICE_TOKENS_MAX ||
 		held_nano > core->ledger.accounts[tenant_id - 1].held_nano ||

@@ -996,6 +996,26 @@ static enum core_result ready_result(struct house *h)
 	return house_last(h, CORE_REPLY)->u.reply.result;
 }
 
+/* Or the release would hide from who mends it what the crash left. */
+static void where_something_does_not_fit_nothing_is_written(void **state)
+{
+	struct core_event cut_off = {.kind = CORE_LOAD_CUT_OFF};
+	struct core_event key = {.kind = CORE_LOAD_KEY};
+	struct house h;
+
+	(void)state;
+	open_with_cash(&h, -1000);
+	load_tenant(&h, 1, "acme", 650, 350);
+	key.u.load_key.tenant_id = 1;   /* its id is 0 */
+	house_send(&h, key);
+	cut_off.u.cut_off.usage.tenant_id = 1;
+	cut_off.u.cut_off.held_nano = 350;
+	house_send(&h, cut_off);
+	assert_int_equal(house_count(&h, CORE_STORE), 0);
+	assert_int_equal(ready_result(&h), CORE_RESULT_CONTRADICTION);
+	house_close(&h);
+}
+
 static void a_ledger_that_does_not_add_up_is_not_started_with(void **state)
 {
 	struct house h;
@@ -1125,6 +1145,7 @@ int main(void)
 		cmocka_unit_test(
 			a_last_token_that_comes_when_its_client_has_stalled_too_long_is_told),
 		cmocka_unit_test(what_a_crash_cut_off_is_released_and_recorded_as_error),
+		cmocka_unit_test(where_something_does_not_fit_nothing_is_written),
 		cmocka_unit_test(a_ledger_that_does_not_add_up_is_not_started_with),
 		cmocka_unit_test(a_tenant_whose_balance_cannot_be_booked_is_not_created),
 		cmocka_unit_test(more_tenants_than_there_is_room_for_are_not_started_with),
