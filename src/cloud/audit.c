@@ -2,11 +2,13 @@
 #include "cloud/audit.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/math.h"
 #include "base/mem.h"
+#include "cloud/core.h"
 #include "cloud/ledger.h"
 #include "cloud/price.h"
 
@@ -41,6 +43,16 @@ static void wrong_request(struct audit *a, const char *what)
 	wrong(a, what, request);
 }
 
+static const char number_wrong[] = "its number is not the next: they count up from 1 without a gap";
+
+static void wrong_row(struct audit *a, const char *what, const char *table, uint64_t row)
+{
+	char where[RECORD_TEXT_BYTES];
+
+	snprintf(where, sizeof(where), "table %s, row %" PRIu64, table, row);
+	wrong(a, what, where);
+}
+
 static void wrong_transaction(struct audit *a, const char *what, const struct record_transaction *t)
 {
 	char where[RECORD_TEXT_BYTES];
@@ -55,7 +67,7 @@ static void add(struct audit *a, int64_t *sum, int64_t amount_nano)
 		wrong(a, "a sum does not fit into 63 bits", "ledger");
 }
 
-/* ---- totals, prices and tenants -------------------------------------------------------------- */
+/* ---- totals, prices, tenants and keys -------------------------------------------------------- */
 
 /* Room for one more: arrays double. */
 static enum err grow(void **rows, uint32_t *capacity, uint32_t count, size_t size,
@@ -81,15 +93,13 @@ void audit_totals(struct audit *a, const struct store_totals *row)
 
 enum err audit_price(struct audit *a, const struct record_price *row, struct err_info *info)
 {
-	const struct price price = price_from_record(row);
-
 	if (grow((void **)&a->prices, &a->price_capacity, a->price_count, sizeof(*a->prices), info))
 		return info->code;
 	a->prices[a->price_count++] = *row;
 	if (row->version != a->price_count)
-		wrong(a, "versions have a gap", "prices");
-	if (!price_valid(&price))
-		wrong(a, "a price is out of its bounds", row->model);
+		wrong_row(a, number_wrong, "price", row->version);
+	if (!core_price_valid(row))
+		wrong_row(a, "its model or a price is out of its bounds", "price", row->version);
 	return ERR_NONE;
 }
 
@@ -100,8 +110,19 @@ enum err audit_tenant(struct audit *a, const struct store_tenant *row, struct er
 		return info->code;
 	a->accounts[a->account_count++] = (struct audit_account){.row = *row};
 	if (row->tenant.id != a->account_count)
-		wrong(a, "ids have a gap", "tenants");
+		wrong_row(a, number_wrong, "tenant", row->tenant.id);
+	if (!core_tenant_valid(&row->tenant))
+		wrong_row(a, "its name, its credit or a limit is out of its bounds", "tenant",
+			row->tenant.id);
 	return ERR_NONE;
+}
+
+void audit_key(struct audit *a, const struct record_key *row)
+{
+	if (row->id != ++a->key_count)
+		wrong_row(a, number_wrong, "api_key", row->id);
+	if (row->tenant_id == RECORD_NONE || row->tenant_id > a->account_count)
+		wrong_row(a, "it is a key of no tenant", "api_key", row->id);
 }
 
 /* ---- one request ----------------------------------------------------------------------------- */
@@ -274,6 +295,13 @@ void audit_transaction(struct audit *a, const struct record_transaction *t,
 
 /* ---- open requests --------------------------------------------------------------------------- */
 
+static bool usage_valid(const struct record_usage *u)
+{
+	return u->input >= 0 && u->input <= PRICE_TOKENS_MAX && u->cached_input >= 0 &&
+		u->cached_input <= u->input && u->output >= 0 && u->output <= PRICE_TOKENS_MAX &&
+		u->reasoning >= 0 && u->reasoning <= u->output && u->amount_nano >= 0;
+}
+
 void audit_open(struct audit *a, const struct record_usage *u)
 {
 	if (a->failed)
@@ -284,20 +312,13 @@ void audit_open(struct audit *a, const struct record_usage *u)
 		wrong_request(a, "is over and open");
 	else if (a->request.open_count++ > 0)
 		wrong_request(a, "is open twice");
-	else if (u->finish != RECORD_FINISH_OPEN || u->amount_nano != 0)
+	else if (u->finish != RECORD_FINISH_OPEN || u->amount_nano != 0 || !usage_valid(u))
 		wrong_request(a, "its open row makes no sense");
 	else if (u->price_version > a->price_count)
 		wrong_request(a, "is open at a price that there is not");
 }
 
 /* ---- usage and journal ----------------------------------------------------------------------- */
-
-static bool usage_valid(const struct record_usage *u)
-{
-	return u->input >= 0 && u->input <= PRICE_TOKENS_MAX && u->cached_input >= 0 &&
-		u->cached_input <= u->input && u->output >= 0 && u->output <= PRICE_TOKENS_MAX &&
-		u->reasoning >= 0 && u->reasoning <= u->output && u->amount_nano >= 0;
-}
 
 /* rules.md 16, 20: what tokens and price in force make it. */
 static bool amount_right(const struct audit *a, const struct record_usage *u)

@@ -9,13 +9,15 @@
  *	1. audit_totals     once
  *	2. audit_price      every version, ascending
  *	3. audit_tenant     every tenant by id
- *	4. the rest by request id, ascending (high, then low); those without one before all:
+ *	4. audit_key        every key by id
+ *	5. the rest by request id, ascending (high, then low); those without one before all:
  *	   audit_transaction of one request by id, then audit_open, audit_usage, audit_fact
- *	5. audit_end
+ *	6. audit_end
  *
  * So it needs no memory per request, only prices and tenants. The first contradiction stays in
  * text; what is fed after it is ignored. A request that is held for and not over is open, not
- * wrong, unless it is known that none is alive.
+ * wrong, unless it is known that none is alive. Whatever a core refuses to start with
+ * (core.h) is found here, and where it is.
  */
 #ifndef CLOUD_AUDIT_H
 #define CLOUD_AUDIT_H
@@ -55,6 +57,7 @@ struct audit {
 	struct record_price *prices;    /* by version - 1 */
 	uint32_t price_count;
 	uint32_t price_capacity;
+	uint32_t key_count;
 	struct store_totals totals;     /* as they were remembered */
 	int64_t cash_nano;              /* by the transactions */
 	int64_t revenue_nano;
@@ -75,6 +78,7 @@ enum err audit_price(struct audit *a, const struct record_price *row, struct err
 	MUST_CHECK;
 enum err audit_tenant(struct audit *a, const struct store_tenant *row, struct err_info *info)
 	MUST_CHECK;
+void audit_key(struct audit *a, const struct record_key *row);
 /* idempotency: as it was kept; "" where the store keeps none beside the row it follows from. */
 void audit_transaction(struct audit *a, const struct record_transaction *row,
 	const char *idempotency);

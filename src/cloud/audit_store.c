@@ -37,6 +37,8 @@ static enum err feed_first(struct feed *f)
 		(void)!audit_price(&f->audit, &f->head[STORE_PRICES].u.price, f->info);
 	while (!f->info->code && next(f, STORE_TENANTS))
 		(void)!audit_tenant(&f->audit, &f->head[STORE_TENANTS].u.tenant, f->info);
+	while (!f->info->code && next(f, STORE_KEYS))
+		audit_key(&f->audit, &f->head[STORE_KEYS].u.key);
 	return f->info->code;
 }
 

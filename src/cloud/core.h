@@ -237,7 +237,8 @@ enum core_result {
 	CORE_RESULT_INVALID,        /* name or number out of its bounds */
 	CORE_RESULT_FULL,           /* a limit of struct core_limits */
 	CORE_RESULT_STORE_DOWN,
-	/* READY: held is not what the open holds add up to, or the sum is not 0 */
+	/* READY: a row out of its bounds, ids with a gap, held is not what the open holds add up
+	 * to, or the sum is not 0; audit.h tells where */
 	CORE_RESULT_CONTRADICTION,
 	CORE_RESULT_INVALID_KEY,    /* AUTHORISE */
 	/* a top-up beyond what the tenant's account, or that of all top-ups, can hold */
@@ -345,6 +346,10 @@ struct core_stats {
 };
 
 void core_stats(const struct core *core, struct core_stats *out);
+
+/* Whether a row is within its bounds by itself: no other is created, and none is started with. */
+bool core_tenant_valid(const struct record_tenant *row);
+bool core_price_valid(const struct record_price *row);
 
 /* Mixes every field of the actions into a running hash: the trace that fleet, replay
  * and tests compare. */

@@ -29,7 +29,7 @@ uint32_t tenant_find(const struct core *core, const char *name)
 	return RECORD_NONE;
 }
 
-bool tenant_row_valid(const struct record_tenant *row)
+bool core_tenant_valid(const struct record_tenant *row)
 {
 	return text_valid(row->name, sizeof(row->name)) && record_tenant_name_valid(row->name) &&
 		row->credit_nano >= 0 && row->credit_nano <= LEDGER_CREDIT_UNLIMITED &&
@@ -64,7 +64,7 @@ void tenant_add(struct core *core, const struct record_tenant *row, int64_t bala
 	const uint32_t at = core->tenant_count++;
 
 	assert(at < core->limits.tenants_max && row->id == core->tenant_count);
-	assert(tenant_row_valid(row));
+	assert(core_tenant_valid(row));
 	core->tenants[at].row = (struct record_tenant){0};
 	tenant_row_change(core, &core->tenants[at], row);
 	core->ledger.accounts[at] = (struct ledger_account){
@@ -136,7 +136,7 @@ const struct core_price *price_find(const struct core *core, const char *model)
 	return NULL;
 }
 
-bool price_row_valid(const struct record_price *row)
+bool core_price_valid(const struct record_price *row)
 {
 	const struct price price = price_from_record(row);
 
@@ -147,7 +147,7 @@ bool price_put(struct core *core, const struct record_price *row)
 {
 	const struct core_price *found = price_find(core, row->model);
 
-	assert(price_row_valid(row));
+	assert(core_price_valid(row));
 	if (!found && core->price_count == core->limits.prices_max)
 		return false;
 	const uint32_t at = found ? (uint32_t)(found - core->prices) : core->price_count++;
@@ -201,7 +201,7 @@ static enum core_result tenant_create(struct core *core, const struct core_event
 	struct record_tenant row = event->u.tenant_create.tenant;
 	const int64_t topup_nano = event->u.tenant_create.topup_nano;
 
-	if (!tenant_row_valid(&row) || row.credit_nano > LEDGER_AMOUNT_MAX || topup_nano < 0 ||
+	if (!core_tenant_valid(&row) || row.credit_nano > LEDGER_AMOUNT_MAX || topup_nano < 0 ||
 		topup_nano > LEDGER_AMOUNT_MAX)
 		return CORE_RESULT_INVALID;
 	if (tenant_find(core, row.name) != RECORD_NONE)
@@ -257,7 +257,7 @@ static enum core_result tenant_set(struct core *core, const struct core_event *e
 	const bool unlimited = row.credit_nano == LEDGER_CREDIT_UNLIMITED;
 	const bool limited = row.requests_per_min > 0 || row.tokens_per_min > 0;
 
-	if (!tenant_row_valid(&row) || account->balance_nano < -row.credit_nano)
+	if (!core_tenant_valid(&row) || account->balance_nano < -row.credit_nano)
 		return CORE_RESULT_INVALID;
 	/* rules.md 10: nothing is refused to the tenant that is used without a key */
 	if (id == core->tenant_local_id ? !unlimited || limited : unlimited)
@@ -322,7 +322,7 @@ static enum core_result price_set(struct core *core, const struct core_event *ev
 {
 	struct record_price row = event->u.price_set.price;
 
-	if (!price_row_valid(&row))
+	if (!core_price_valid(&row))
 		return CORE_RESULT_INVALID;
 	row.version = core->price_version_next;
 	row.from_ns = core->wall_ns;

@@ -40,7 +40,7 @@ static void load_tenant(struct core *core, const struct core_event *event,
 	else if (!math_add_i64(core->ledger.held_nano, event->u.load_tenant.held_nano,
 			 &held_nano))
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);
-	else if (row->id != core->tenant_count + 1 || !tenant_row_valid(row) ||
+	else if (row->id != core->tenant_count + 1 || !core_tenant_valid(row) ||
 		tenant_find(core, row->name) != RECORD_NONE || event->u.load_tenant.held_nano < 0)
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);
 	else
@@ -69,7 +69,7 @@ static void load_price(struct core *core, const struct core_event *event,
 	const struct record_price *row = &event->u.load_price;
 
 	(void)actions;
-	if (!price_row_valid(row) || row->version == 0 || row->version >= core->price_version_next)
+	if (!core_price_valid(row) || row->version == 0 || row->version >= core->price_version_next)
 		boot_wrong(core, CORE_RESULT_CONTRADICTION);
 	else if (!price_put(core, row))
 		boot_wrong(core, CORE_RESULT_FULL);

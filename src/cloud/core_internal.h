@@ -227,7 +227,6 @@ uint32_t tenant_find(const struct core *core, const char *name);
 /* Adds a row that is valid and new, with its account. */
 void tenant_add(struct core *core, const struct record_tenant *row, int64_t balance_nano,
 	int64_t held_nano);
-bool tenant_row_valid(const struct record_tenant *row);
 /* Whose key this is; false: no good one (rules.md 10). */
 bool caller_find(const struct core *core, const struct core_caller *caller, uint32_t *tenant_id,
 	uint32_t *key_id);
@@ -237,7 +236,6 @@ void key_add(struct core *core, const struct record_key *row);
 const struct core_price *price_find(const struct core *core, const char *model);
 /* false: full. */
 bool price_put(struct core *core, const struct record_price *row);
-bool price_row_valid(const struct record_price *row);
 bool text_valid(const char *text, size_t size);
 
 /* ---- core_boot.c ----------------------------------------------------------------------------- */

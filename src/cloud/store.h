@@ -69,6 +69,7 @@ enum store_table {
 	STORE_TOTALS,           /* one row */
 	STORE_PRICES,           /* all versions, ascending */
 	STORE_TENANTS,          /* by id */
+	STORE_KEYS,             /* by id */
 	STORE_TRANSACTIONS,     /* those without a request, by id; then by request and id */
 	STORE_OPENS,            /* by request: the usage rows of those that are not over */
 	STORE_USAGES,           /* by request */
@@ -92,6 +93,7 @@ struct store_row {
 		struct store_totals totals;
 		struct record_price price;
 		struct store_tenant tenant;
+		struct record_key key;
 		struct store_transaction transaction;
 		struct record_usage usage;      /* OPENS, USAGES */
 	} u;

@@ -489,6 +489,10 @@ static bool memory_row(const struct memory_rows *m, enum store_table table, uint
 		if (at < s->tenant_count)
 			out->u.tenant = s->tenants[at];
 		return at < s->tenant_count;
+	case STORE_KEYS:
+		if (at < s->keys.count)
+			out->u.key = *(const struct record_key *)rows_at(&s->keys, at);
+		return at < s->keys.count;
 	case STORE_TRANSACTIONS:
 		out->u.transaction.idempotency[0] = '\0';
 		if (at < s->transactions.count)

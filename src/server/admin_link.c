@@ -127,7 +127,10 @@ static enum err local_call(struct admin_link *l, struct admin_command *command, 
 static enum err local_each(struct admin_link *l, const struct admin_command *command,
 	void (*see)(void *context, const char *line), void *context, struct err_info *info)
 {
-	if (admin_list_read(command, l->store, &l->home, true, see, context, info))
+	/* only a core that started has closed the requests that a crash left open */
+	const bool idle = !l->no_core.code;
+
+	if (admin_list_read(command, l->store, &l->home, idle, see, context, info))
 		return info->code;
 	if (command->op == ADMIN_LEDGER_CHECK && l->no_core.code)
 		*info = l->no_core;

@@ -456,6 +456,11 @@ static void take_tenant(struct row *r, struct store_row *out)
 	out->u.tenant.held_nano = row_amount(r, 7);
 }
 
+static void take_key(struct row *r, struct store_row *out)
+{
+	row_key(r, &out->u.key);
+}
+
 static void take_transaction(struct row *r, struct store_row *out)
 {
 	row_transaction(r, &out->u.transaction.row);
@@ -484,6 +489,7 @@ static const struct {
 		"(SELECT balance_nano FROM account WHERE id = 2) AS revenue"}, take_totals},
 	[STORE_PRICES] = {"price", {READ_PRICES}, take_price},
 	[STORE_TENANTS] = {"tenant", {READ_TENANTS}, take_tenant},
+	[STORE_KEYS] = {"api_key", {"SELECT * FROM api_key ORDER BY id"}, take_key},
 	[STORE_TRANSACTIONS] = {"ledger", {
 		TRANSACTION_ROWS "WHERE l.request IS NULL ORDER BY l.id, e.position",
 		TRANSACTION_ROWS "WHERE l.request IS NOT NULL "

@@ -374,6 +374,15 @@ TRICKS = {      # what was done, and the first contradiction it makes
     "a balance": (
         "UPDATE account SET balance_nano = balance_nano + 1000000000 WHERE name = 'lease/1/lab'",
         "account is not the sum of its entries"),
+    "a limit": (
+        "UPDATE tenant SET requests_per_min = -1 WHERE name = 'lab'", "table tenant, row [0-9]+: bad requests_per_min"),
+    "a limit that no bucket holds": (
+        "UPDATE tenant SET tokens_per_min = 1 << 60 WHERE name = 'lab'",
+        "table tenant, row [0-9]+: its name, its credit or a limit is out of its bounds"),
+    "a key's name": (
+        "UPDATE api_key SET name = hex(zeroblob(5000))", "table api_key, row 1: bad name"),
+    "a key's number": (
+        "UPDATE api_key SET id = 0 WHERE id = 1", "table api_key, row 0: its number is not the next"),
     "a topup that nobody paid": (
         "UPDATE entry SET amount_nano = 2 * amount_nano WHERE transaction_id = (SELECT min(id) FROM ledger WHERE "
         "kind = 'topup' AND tenant_id > 1)", "account is not the sum of its entries"),

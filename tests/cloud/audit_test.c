@@ -353,6 +353,9 @@ static void a_hold_that_was_left_open_is_found(void **state)
 	b = books();
 	b.row[STORE_OPENS][0].u.usage.price_version = 3;
 	finds(&b, "is open at a price that there is not");
+	b = books();
+	b.row[STORE_OPENS][0].u.usage.input = INT64_MAX;
+	finds(&b, "its open row makes no sense");
 }
 
 static void where_no_request_is_alive_none_may_be_open(void **state)
@@ -480,13 +483,48 @@ static void a_wrong_sequence_is_found(void **state)
 	finds(&b, "holds for a request that is over");
 	b = books();
 	b.row[STORE_PRICES][1].u.price.version = 3;
-	finds(&b, "prices: versions have a gap");
+	finds(&b, "table price, row 3: its number is not the next");
 	b = books();
 	b.row[STORE_TENANTS][ACME].u.tenant.tenant.id = 3;
-	finds(&b, "tenants: ids have a gap");
+	finds(&b, "table tenant, row 3: its number is not the next");
 	b = books();
 	transaction_at(&b, HOLD_7)->tenant_id = 3;
 	finds(&b, "is of no tenant");
+}
+
+static void a_key_that_no_start_accepts_is_found(void **state)
+{
+	struct books b = books();
+
+	(void)state;
+	row_add(&b, STORE_KEYS)->u.key = (struct record_key){.id = 1, .tenant_id = 2};
+	row_add(&b, STORE_KEYS)->u.key = (struct record_key){.id = 2, .tenant_id = 1};
+	holds(&b);
+	b.row[STORE_KEYS][1].u.key.id = 3;
+	finds(&b, "table api_key, row 3: its number is not the next");
+	b.row[STORE_KEYS][1].u.key = (struct record_key){.id = 2, .tenant_id = 3};
+	finds(&b, "table api_key, row 2: it is a key of no tenant");
+}
+
+static void a_tenant_out_of_its_bounds_is_found(void **state)
+{
+	static const char text[] = "table tenant, row 2: its name, its credit or a limit is out";
+	struct record_tenant *acme;
+	struct books b = books();
+
+	(void)state;
+	acme = &b.row[STORE_TENANTS][ACME].u.tenant.tenant;
+	acme->requests_per_min = -1;
+	finds(&b, text);
+	b = books();
+	acme->tokens_per_min = INT64_MAX;
+	finds(&b, text);
+	b = books();
+	acme->credit_nano = INT64_MAX;
+	finds(&b, text);
+	b = books();
+	acme->name[0] = 'A';
+	finds(&b, text);
 }
 
 static void a_price_out_of_its_bounds_is_found(void **state)
@@ -495,7 +533,7 @@ static void a_price_out_of_its_bounds_is_found(void **state)
 
 	(void)state;
 	b.row[STORE_PRICES][0].u.price.input_nano = -1;
-	finds(&b, "other: a price is out of its bounds");
+	finds(&b, "table price, row 1: its model or a price is out of its bounds");
 }
 
 static void more_billed_than_the_journal_has_seen_is_found(void **state)
@@ -573,6 +611,8 @@ int main(void)
 		cmocka_unit_test(an_amount_that_is_not_tokens_times_price_is_found),
 		cmocka_unit_test(a_charge_that_is_not_the_usage_row_s_is_found),
 		cmocka_unit_test(a_wrong_sequence_is_found),
+		cmocka_unit_test(a_key_that_no_start_accepts_is_found),
+		cmocka_unit_test(a_tenant_out_of_its_bounds_is_found),
 		cmocka_unit_test(a_price_out_of_its_bounds_is_found),
 		cmocka_unit_test(more_billed_than_the_journal_has_seen_is_found),
 		cmocka_unit_test(rows_in_no_order_are_found),

@@ -3,6 +3,7 @@
 #include "scratch.h"
 
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,77 @@ static void a_list_that_found_no_memory_does_not_end_as_if_whole(void **state)
 	json_decref(op);
 }
 
+static void bend(const char *sql)
+{
+	char path[128];
+	char *text = NULL;
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/" HOME_DATABASE, scratch);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &text))
+		fail_msg("%s: %s", sql, text);
+	sqlite3_close(db);
+}
+
+/* As a crash leaves it: a key of tenant 2, and a request of it that 50 are held for. */
+static void cut_off_make(void)
+{
+	answer_int("{\"op\":\"tenant_create\",\"name\":\"a\",\"balance_nano\":1000}",
+		"balance_nano");
+	answer_int("{\"op\":\"key_create\",\"tenant\":\"a\",\"name\":\"k\"}", "id");
+	bend("INSERT INTO ledger SELECT 2, 0, 'hold', 2, r, 0, 'hold:' || r || ':0' FROM "
+		"(SELECT printf('req_%032x', 7) AS r);"
+		"INSERT INTO entry VALUES (2, 0, 5, -50), (2, 1, 6, 50);"
+		"UPDATE account SET balance_nano = 950 WHERE id = 5;"
+		"UPDATE account SET balance_nano = 50 WHERE id = 6;"
+		"INSERT INTO open_request VALUES (printf('req_%032x', 7), 2, 1, 'm', 0, 0, 5, 0, "
+		"0, 0, 'open', 0);");
+}
+
+static void check_says(const char *text)
+{
+	json_t *op = json_loads("{\"op\":\"ledger_check\"}", 0, NULL);
+	struct admin_link *link = NULL;
+	struct err_info info = {0};
+	int count = 0;
+
+	if (admin_link_open(&link, scratch, NULL, &info) == ERR_NONE)
+		(void)!admin_link_each(link, op, line_count, &count, &info);
+	admin_link_close(link);
+	json_decref(op);
+	if (info.code != ERR_INPUT || !strstr(info.text, text))
+		fail_msg("%d: \"%s\", wanted \"%s\"", (int)info.code, info.text, text);
+	assert_int_equal(count, 0);
+}
+
+/* Which of them are open is no contradiction as long as none could be closed. */
+static void after_a_crash_the_check_names_what_keeps_the_core_from_starting(void **state)
+{
+	static const struct { const char *sql, *says, *back; } bends[] = {
+		{"UPDATE api_key SET name = hex(zeroblob(5000))", "table api_key, row 1: bad name",
+			"UPDATE api_key SET name = 'k'"},
+		{"UPDATE api_key SET id = 0", "table api_key, row 0: its number is not the next",
+			"UPDATE api_key SET id = 1"},
+		{"UPDATE tenant SET requests_per_min = 100000001 WHERE id = 2",
+			"table tenant, row 2: its name, its credit or a limit is out of its bounds",
+			"UPDATE tenant SET requests_per_min = 0"},
+		{"UPDATE account SET balance_nano = 49 WHERE id = 6",
+			"a: the account is not the sum of its entries",
+			"UPDATE account SET balance_nano = 50 WHERE id = 6"},
+	};
+
+	(void)state;
+	cut_off_make();
+	for (size_t i = 0; i < sizeof(bends) / sizeof(bends[0]); i++) {
+		bend(bends[i].sql);
+		check_says(bends[i].says);
+		bend(bends[i].back);
+	}
+	assert_int_equal(list_count("{\"op\":\"ledger_check\"}"), 1);
+	assert_int_equal(answer_int("{\"op\":\"tenant_show\",\"name\":\"a\"}", "held_nano"), 0);
+}
+
 static void more_than_an_account_holds_is_an_amount_too_large_and_no_overload(void **state)
 {
 	static const char most[] =
@@ -235,6 +307,9 @@ int main(void)
 			scratch_open, scratch_close),
 		cmocka_unit_test_setup_teardown(
 			a_list_that_found_no_memory_does_not_end_as_if_whole,
+			scratch_open, scratch_close),
+		cmocka_unit_test_setup_teardown(
+			after_a_crash_the_check_names_what_keeps_the_core_from_starting,
 			scratch_open, scratch_close),
 		cmocka_unit_test_setup_teardown(
 			more_than_an_account_holds_is_an_amount_too_large_and_no_overload,

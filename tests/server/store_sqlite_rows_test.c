@@ -237,7 +237,24 @@ static void a_wrong_sequence_is_found(void **state)
 		"idempotency = 'hold:' || "
 	      "(SELECT request FROM ledger WHERE id = 2) || ':1' WHERE id = 5",
 	      ": holds for a request that is over");
-	finds("UPDATE price SET version = 2", "prices: versions have a gap");
+	finds("UPDATE price SET version = 2", "table price, row 2: its number is not the next");
+}
+
+static void a_row_that_no_start_accepts_is_found(void **state)
+{
+	(void)state;
+	finds("UPDATE tenant SET requests_per_min = 100000001 WHERE name = 'acme'",
+		"table tenant, row 2: its name, its credit or a limit is out of its bounds");
+	finds("UPDATE tenant SET tokens_per_min = 9223372036854775807 WHERE name = 'acme'",
+		"table tenant, row 2: its name, its credit or a limit is out of its bounds");
+	finds("UPDATE tenant SET name = 'A B' WHERE name = 'local'",
+		"table tenant, row 1: bad name");
+	finds("UPDATE api_key SET id = 0", "table api_key, row 0: its number is not the next");
+	finds("UPDATE api_key SET id = 7", "table api_key, row 7: its number is not the next");
+	finds("UPDATE api_key SET name = hex(zeroblob(5000))", "table api_key, row 1: bad name");
+	finds("UPDATE api_key SET hash = x'00'", "table api_key, row 1: bad hash");
+	finds("UPDATE price SET model = ''", "table price, row 1: its model or a price is out");
+	finds("UPDATE open_request SET input = 9223372036854775807", "its open row makes no sense");
 }
 
 static void a_file_that_is_damaged_is_found(void **state)
@@ -295,6 +312,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_amount_that_is_not_tokens_times_price_is_found,
 		folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(a_wrong_sequence_is_found, folder_open,
+		folder_close),
+		cmocka_unit_test_setup_teardown(a_row_that_no_start_accepts_is_found, folder_open,
 		folder_close),
 		cmocka_unit_test_setup_teardown(a_file_that_is_damaged_is_found, folder_open,
 		folder_close),
