@@ -309,7 +309,7 @@ class Impostor:
 
     def __init__(self, program, body):
         os.makedirs(program.home, 0o700)
-        self.lock = open(os.path.join(program.home, "lock"), "w")
+        self.lock = os.open(program.home, os.O_RDONLY)      # the folder itself is what a server locks
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(os.path.join(program.home, "admin.sock"))
@@ -331,7 +331,7 @@ class Impostor:
     def __exit__(self, *_):
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-        self.lock.close()
+        os.close(self.lock)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
