@@ -44,6 +44,7 @@ struct executor_chip {
 	struct chip_sequence *sequences;
 	uint32_t *item_of;      /* sequence of the step to item of the batch */
 	uint32_t *tokens;       /* of the wanted rows */
+	bool no_token_told;
 };
 
 /* Where the token of row `index` of a sequence comes from. What a batch before this one samples is
@@ -160,6 +161,15 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 	return r->answer_tokens == r->answer_tokens_max ? BATCH_END_LENGTH : BATCH_END_NOT;
 }
 
+/* Weights that give no numbers do so for every request: said once. */
+static void no_token_tell(struct executor_chip *e)
+{
+	if (!e->no_token_told)
+		log_line(LOG_ERROR, "engine/executor", "%s gives logits that are not finite: such "
+			"requests end with an error", model_name(e->model));
+	e->no_token_told = true;
+}
+
 static void step_results(struct executor_chip *e, const struct chip_step *step, struct batch *batch)
 {
 	uint32_t wanted = 0;
@@ -174,6 +184,7 @@ static void step_results(struct executor_chip *e, const struct chip_step *step, 
 		const uint32_t token = e->tokens[wanted++];
 		if (token == CHIP_NONE) {
 			result->end = BATCH_END_ERROR;
+			no_token_tell(e);
 		} else {
 			result->end = answer_add(e, slot, e->table->by_handle[item->request],
 				token);
