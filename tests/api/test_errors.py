@@ -208,13 +208,13 @@ def test_beyond_loopback_only_health_is_open(home):
 
 def test_anonymous_use_beyond_loopback_must_be_said(home):
     home.start("--host", "0.0.0.0", "--allow-anonymous", 1)
-    assert home.client().chat.completions.create(**hello(max_tokens=2)).usage.completion_tokens == 2
+    assert home.client().chat.completions.create(**hello(max_tokens=2, extra_body={"ignore_eos": True})).usage.completion_tokens == 2
     assert home.usage()[0]["tenant"] == "local"
 
 
 def test_an_api_key_of_the_command_line_belongs_to_local(home):
     home.start("--api-key", "my-own-key")
-    answer = home.client("my-own-key").chat.completions.create(**hello(max_tokens=2))
+    answer = home.client("my-own-key").chat.completions.create(**hello(max_tokens=2, extra_body={"ignore_eos": True}))
     assert answer.usage.completion_tokens == 2
     assert home.usage()[0]["tenant"] == "local" and home.usage()[0]["key_id"] is not None
     with pytest.raises(openai.AuthenticationError):
