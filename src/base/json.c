@@ -33,6 +33,15 @@ static _Thread_local struct json_budget *budget;
 static _Thread_local bool budget_exceeded;
 static _Thread_local bool heap_exhausted;  /* jansson itself does not always say so */
 
+/* jansson's lexer does not look whether the buffer of its token could grow, and then reads and
+ * writes past it (its issue 362). So a block as large as that buffer can get lies ready: the
+ * first allocation that fails gets it, and the text ends there, before another byte can make the
+ * buffer grow. */
+static _Thread_local void *reserve;
+static _Thread_local size_t reserve_bytes;
+#define TOKEN_BYTES_MIN   16    /* what that buffer starts with; it doubles */
+#define TOKEN_BYTES_SPARE 4     /* the byte behind a token, the end of the text */
+
 static bool pool_take(struct json_pool *pool, size_t bytes)
 {
 	size_t left = atomic_load(&pool->left_bytes);
@@ -66,13 +75,31 @@ static bool budget_take(struct json_budget *b, size_t size)
 	return true;
 }
 
+static bool parse_failed(void)
+{
+	return budget_exceeded || heap_exhausted;
+}
+
+static void *reserve_take(size_t size)
+{
+	void *block = size <= reserve_bytes ? reserve : NULL;
+
+	if (block)
+		reserve = NULL;
+	return block;
+}
+
 static void *budget_alloc(size_t size)
 {
-	if (budget && !budget_take(budget, size))
-		return NULL;
-	void *block = mem_resize(NULL, 1, size);
-	heap_exhausted = heap_exhausted || !block;
-	return block;
+	void *block = NULL;
+
+	if (!budget)
+		return mem_resize(NULL, 1, size);
+	if (!parse_failed() && budget_take(budget, size)) {
+		block = mem_resize(NULL, 1, size);
+		heap_exhausted = !block;
+	}
+	return block ? block : reserve_take(size);
 }
 
 /* Before main, so that no thread ever sees jansson change its allocator. */
@@ -136,12 +163,13 @@ static size_t skip_string(const char *text, size_t size, size_t at)
 
 /* Counts without checking the grammar: each value but the first stands after a comma or is the
  * first of its container, so commas + containers + 1 is never less than what a parser builds before
- * it finds an error. */
+ * it finds an error. *token_bytes: no token is longer. */
 static enum err check_limits(const char *text, size_t size, const struct json_limits *limits,
-	struct err_info *info)
+	size_t *token_bytes, struct err_info *info)
 {
 	uint32_t depth = 0;
 	uint32_t values = 1;
+	size_t token_at = 0;
 	char before = '\0';  /* the last byte that was not blank */
 
 	if (size > limits->bytes_max)
@@ -151,7 +179,7 @@ static enum err check_limits(const char *text, size_t size, const struct json_li
 		const char c = text[i];
 
 		if (is_blank(c)) {
-			i++;
+			token_at = ++i;
 			continue;
 		}
 		const bool first = (before == '[' && c != ']') || (before == '{' && c != '}');
@@ -165,6 +193,10 @@ static enum err check_limits(const char *text, size_t size, const struct json_li
 		}
 		before = c;
 		i = c == '"' ? skip_string(text, size, i) : i + 1;
+		if (i - token_at > *token_bytes)
+			*token_bytes = i - token_at;
+		if (strchr("\"[]{},:", c))
+			token_at = i;
 	}
 	return ERR_NONE;
 }
@@ -177,6 +209,62 @@ static enum err parse_error(const json_error_t *error, struct err_info *info)
 		return err_set(info, ERR_MEMORY, "out of memory for JSON");
 	return err_set(info, ERR_INPUT, "line %d, column %d: %s", error->line, error->column,
 		error->text);
+}
+
+struct text {
+	const char *at;
+	size_t left;
+};
+
+/* One byte at a time, so that it ends where an allocation failed. */
+static size_t text_give(void *buffer, size_t size, void *context)
+{
+	struct text *text = context;
+
+	assert(size > 0);
+	if (text->left == 0 || parse_failed())
+		return 0;
+	*(char *)buffer = *text->at++;
+	text->left--;
+	return 1;
+}
+
+/* Counted while it lies ready. */
+static bool reserve_make(struct json_budget *b, size_t token_bytes)
+{
+	reserve_bytes = TOKEN_BYTES_MIN;
+	while (reserve_bytes < token_bytes + TOKEN_BYTES_SPARE)
+		reserve_bytes *= 2;
+	if (!budget_take(b, reserve_bytes))
+		return false;
+	reserve = mem_resize(NULL, 1, reserve_bytes);
+	heap_exhausted = !reserve;
+	return reserve;
+}
+
+static void reserve_end(struct json_budget *b)
+{
+	mem_free(reserve);
+	reserve = NULL;
+	b->used_bytes -= reserve_bytes;
+}
+
+/* NULL also when what failed came to an end all the same. */
+static json_t *load(struct text *text, size_t flags, struct json_budget *b, size_t token_bytes,
+	json_error_t *error)
+{
+	budget_exceeded = false;
+	heap_exhausted = false;
+	if (!reserve_make(b, token_bytes))
+		return NULL;
+	budget = b;
+	json_t *value = json_load_callback(text_give, text, flags, error);
+	budget = NULL;
+	reserve_end(b);
+	if (!parse_failed())
+		return value;
+	json_decref(value);
+	return NULL;
 }
 
 void json_pool_init(struct json_pool *pool, size_t bytes)
@@ -210,18 +298,16 @@ enum err json_parse_budget(json_t **out, const char *text, size_t size,
 {
 	json_error_t error = {0};
 	const size_t flags = JSON_DECODE_ANY | (strict ? JSON_REJECT_DUPLICATES : 0);
+	struct text bytes = {text, size};
+	size_t token_bytes = 0;
 	enum err code;
 
 	*out = NULL;
-	code = check_limits(text, size, limits, info);
+	code = check_limits(text, size, limits, &token_bytes, info);
 	if (code)
 		return code;
 	assert(!budget);
-	budget = b;
-	budget_exceeded = false;
-	heap_exhausted = false;
-	*out = json_loadb(text ? text : "", size, flags, &error);
-	budget = NULL;
+	*out = load(&bytes, flags, b, token_bytes, &error);
 	return *out ? ERR_NONE : parse_error(&error, info);
 }
 

@@ -178,6 +178,70 @@ static void every_allocation_may_fail(void **state)
 	assert_in_range(n, 5, 100);
 }
 
+/* Long tokens of each kind, whose text the lexer keeps in a buffer that grows. */
+#define LONG_TOKENS "{\"" TEN TEN TEN TEN "\":\"" TEN TEN TEN TEN TEN TEN TEN TEN "\\n" TEN \
+	"\",\"n\":[0.12345678901234567890123456789012345678901234567890,123456789012345678," \
+	"0.1234567890123456789012345678901234567890123456789012345678901234567890]}"
+#define TEN "abcde\xC3\xA9" "fgh"
+
+static void expect_whole_or_none(enum err code, enum err refusal, json_t *value, json_t *whole)
+{
+	if (code) {
+		assert_int_equal(code, refusal);
+		assert_null(value);
+	} else {
+		assert_true(json_equal(value, whole));
+	}
+	json_decref(value);
+}
+
+static void a_long_token_without_memory_is_an_error_and_nothing_else(void **state)
+{
+	static const char text[] = LONG_TOKENS;
+	const size_t size = sizeof(text) - 1;
+	enum err code = ERR_LIMIT;
+	struct err_info info;
+	json_t *whole, *value;
+
+	(void)state;
+	assert_int_equal(json_parse(&whole, text, size, &JSON_LIMITS_REQUEST, true, &info),
+		ERR_NONE);
+	for (size_t bytes = 1; code; bytes++) {
+		struct json_budget budget;
+
+		json_budget_init(&budget, NULL, bytes);
+		code = json_parse_budget(&value, text, size, &JSON_LIMITS_REQUEST, true, &budget,
+			&info);
+		expect_whole_or_none(code, ERR_LIMIT, value, whole);
+	}
+	code = ERR_MEMORY;
+	for (int64_t n = 2; code; n++) {
+		mem_fail_after(n / 2, n % 2 != 0);
+		code = json_parse(&value, text, size, &JSON_LIMITS_REQUEST, true, &info);
+		mem_fail_after(0, 0);
+		expect_whole_or_none(code, ERR_MEMORY, value, whole);
+	}
+	json_decref(whole);
+}
+
+static void the_longest_string_fits_into_the_memory_of_a_request(void **state)
+{
+	const size_t size = JSON_LIMITS_REQUEST.bytes_max;
+	char *text = mem_alloc(size, 1);
+	struct err_info info;
+	json_t *value;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', size);
+	text[0] = text[size - 1] = '"';
+	assert_int_equal(json_parse(&value, text, size, &JSON_LIMITS_REQUEST, true, &info),
+		ERR_NONE);
+	assert_int_equal(json_string_length(value), size - 2);
+	json_decref(value);
+	mem_free(text);
+}
+
 static void duplicates_are_an_error_only_when_strict(void **state)
 {
 	static const char text[] = "{\"a\":1,\"a\":2}";
@@ -320,6 +384,8 @@ int main(void)
 		cmocka_unit_test(all_documents_of_an_owner_are_bounded_together),
 		cmocka_unit_test(errors_name_line_and_column),
 		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(a_long_token_without_memory_is_an_error_and_nothing_else),
+		cmocka_unit_test(the_longest_string_fits_into_the_memory_of_a_request),
 		cmocka_unit_test(duplicates_are_an_error_only_when_strict),
 		cmocka_unit_test(strings_are_escaped_and_come_back),
 		cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
