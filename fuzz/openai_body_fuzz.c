@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct json_pool trees;
 
 	json_pool_init(&trees, TREES_BYTES);
-	if (openai_chat_parse(&chat, size ? (const char *)data : "", size, MODELS, 2, &trees,
+	if (openai_chat_parse(&chat, size ? (const char *)data : "", size, MODELS, 2, NULL, &trees,
 		&error)) {
 		check_taken(&chat);
 		openai_chat_free(&chat);

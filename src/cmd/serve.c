@@ -32,7 +32,8 @@ struct serve {
 	const char *executor;
 	int64_t port, context_max, sequences, rows, threads, cache_mib, grace_s;
 	/* 0: the server's default */
-	int64_t body_mib, header_kib, json_mib, unsent_kib, journal_mib, header_s, write_s;
+	int64_t body_mib, header_kib, json_mib, json_values, json_depth;
+	int64_t unsent_kib, journal_mib, header_s, write_s;
 	const char *isa;
 
 	struct serve_model models[SERVER_MODELS_MAX];
@@ -137,6 +138,8 @@ static void limits_say(struct serve *s)
 	s->config.body_bytes_max = s->body_mib << 20;
 	s->config.header_bytes_max = (uint32_t)s->header_kib << 10;
 	s->config.trees_bytes_max = s->json_mib << 20;
+	s->config.json_values_max = (uint32_t)s->json_values;
+	s->config.json_depth_max = (uint32_t)s->json_depth;
 	s->config.unsent_bytes_max = s->unsent_kib << 10;
 	s->config.journal_bytes_max = s->journal_mib << 20;
 	s->config.header_ns = s->header_s * NS_PER_S;
@@ -231,6 +234,10 @@ int cmd_serve(int argc, char **argv)
 			"a request's header (64)"},
 		{"json-mib", 0, OPTION_INT, &s.json_mib, 1, 1 << 20, "N",
 			"memory of all bodies while they are read and rendered (512)"},
+		{"max-json-values", 0, OPTION_INT, &s.json_values, 1, 1000000, "N",
+			"values in a body (1,000,000)"},
+		{"max-json-depth", 0, OPTION_INT, &s.json_depth, 1, 64, "N",
+			"brackets in each other in a body (64)"},
 		{"max-unsent-kib", 0, OPTION_INT, &s.unsent_kib, 16, 1 << 20, "N",
 			"output that a connection has not taken (256)"},
 		{"header-timeout", 0, OPTION_INT, &s.header_s, 1, 3600, "SECONDS",

@@ -110,7 +110,8 @@ static void body_read(uv_work_t *work)
 	const struct buf *body = &c->chat->body.bytes;
 
 	c->chat->body_ok = openai_chat_parse(&c->chat->asked, body->data ? body->data : "",
-		body->size, f->models, f->config->model_count, &f->trees, &c->chat->error);
+		body->size, f->models, f->config->model_count, &f->body_limits, &f->trees,
+		&c->chat->error);
 	buf_free(&c->chat->body.bytes);
 }
 

@@ -682,6 +682,9 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 		f->models[i] = (struct openai_model){f->config->models[i].id,
 			f->config->models[i].defaults};
 	f->table = open->table;
+	f->body_limits = JSON_LIMITS_REQUEST;
+	f->body_limits.values_max = open->config->json_values_max;
+	f->body_limits.depth_max = open->config->json_depth_max;
 	json_pool_init(&f->trees, (size_t)open->config->trees_bytes_max);
 	if (!buffers_open(f) || !calls_open(f, open))
 		return err_set(info, ERR_MEMORY, "no memory for %u requests", f->requests_max);

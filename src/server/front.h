@@ -127,6 +127,7 @@ struct front {
 	uint32_t free_service_count;
 	struct request_table *table;    /* [requests_max], the server's */
 	struct arena_pool *pool;        /* of request arenas */
+	struct json_limits body_limits; /* of a body's JSON */
 	struct json_pool trees;         /* of what bodies have become */
 	struct openai_model models[SERVER_MODELS_MAX];
 	const uint32_t *context_max;    /* [model_count] */

@@ -96,7 +96,7 @@ static bool tool_call_read(struct openai_chat *chat, json_t *call, size_t index,
 	if (!json_is_string(arguments))
 		return true;
 	if (json_parse_budget(&parsed, json_string_value(arguments), json_string_length(arguments),
-		&JSON_LIMITS_REQUEST, false, &chat->memory, &info) || !json_is_object(parsed)) {
+		&chat->limits, false, &chat->memory, &info) || !json_is_object(parsed)) {
 		json_decref(parsed);
 		/* a model may have written anything; it goes on as text */
 		return info.code != ERR_MEMORY || openai_error_no_memory(error);

@@ -303,14 +303,14 @@ static void rest_drop(json_t *body)
 }
 
 bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
-	const struct openai_model *models, uint32_t model_count, struct json_pool *trees,
-	struct openai_error *error)
+	const struct openai_model *models, uint32_t model_count, const struct json_limits *limits,
+	struct json_pool *trees, struct openai_error *error)
 {
 	struct err_info info = {0};
 
-	*chat = (struct openai_chat){0};
-	json_budget_init(&chat->memory, trees, JSON_LIMITS_REQUEST.memory_max);
-	if (json_parse_budget(&chat->body, body, size, &JSON_LIMITS_REQUEST, true, &chat->memory,
+	*chat = (struct openai_chat){.limits = limits ? *limits : JSON_LIMITS_REQUEST};
+	json_budget_init(&chat->memory, trees, chat->limits.memory_max);
+	if (json_parse_budget(&chat->body, body, size, &chat->limits, true, &chat->memory,
 		&info)) {
 		openai_error_set(error,
 			info.code == ERR_MEMORY ? OPENAI_OVERLOADED : OPENAI_INVALID, NULL,

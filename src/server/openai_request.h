@@ -24,6 +24,7 @@ struct openai_model {
 struct openai_chat {
 	json_t *body;                   /* owned; everything else points into it. Holds only keys
 					 * that are still needed */
+	struct json_limits limits;      /* of the body, and of what is parsed out of it */
 	struct json_budget memory;      /* of the body and what was parsed out of it */
 	uint32_t model;                 /* index in the list, or CORE_NONE: asked for one
 					 * that is not there */
@@ -43,11 +44,12 @@ struct openai_chat {
 	bool usage_in_each_chunk;       /* vLLM's continuous_usage_stats */
 };
 
-/* False: error says what to answer, and chat holds nothing. trees: shared by all chats, NULL: no
- * common bound; when it is used up the answer is OVERLOADED. Thread-safe. */
+/* False: error says what to answer, and chat holds nothing. limits NULL: JSON_LIMITS_REQUEST.
+ * trees: shared by all chats, NULL: no common bound; when it is used up the answer is OVERLOADED.
+ * Thread-safe. */
 bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
-	const struct openai_model *models, uint32_t model_count, struct json_pool *trees,
-	struct openai_error *error) MUST_CHECK;
+	const struct openai_model *models, uint32_t model_count, const struct json_limits *limits,
+	struct json_pool *trees, struct openai_error *error) MUST_CHECK;
 /* The prompt is made: the body goes, and with it all that points into it but model. */
 void openai_chat_forget(struct openai_chat *chat);
 void openai_chat_free(struct openai_chat *chat);

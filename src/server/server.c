@@ -79,6 +79,8 @@ static void defaults_fill(struct server_config *config)
 	DEFAULT(body_bytes_max, (int64_t)16 << 20);
 	DEFAULT(bodies_bytes_max, (int64_t)256 << 20);
 	DEFAULT(trees_bytes_max, (int64_t)512 << 20);
+	DEFAULT(json_values_max, JSON_LIMITS_REQUEST.values_max);
+	DEFAULT(json_depth_max, JSON_LIMITS_REQUEST.depth_max);
 	DEFAULT(journal_bytes_max, JOURNAL_BYTES_MAX);
 	DEFAULT(unsent_bytes_max, (int64_t)256 << 10);
 	DEFAULT(socket_send_bytes, (int64_t)128 << 10);

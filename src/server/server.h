@@ -69,6 +69,8 @@ struct server_config {
 	int64_t bodies_bytes_max;           /* 256 MiB */
 	int64_t trees_bytes_max;            /* 512 MiB: what bodies are while they are read and
 					     * rendered, all together */
+	uint32_t json_values_max;           /* 1,000,000, and below: of a body */
+	uint32_t json_depth_max;            /* 64, and below */
 	int64_t unsent_bytes_max;           /* 256 KiB */
 	int64_t journal_bytes_max;          /* 256 MiB, twice: the newest and the one before */
 	int64_t socket_send_bytes;          /* 128 KiB */

@@ -73,8 +73,17 @@ def test_what_the_server_may_keep_is_a_setting(program):
         assert server.ask()[0] == 200
 
 
+def test_the_json_of_a_body_has_its_settings(program):
+    with program.serve("--max-json-values", 12, "--max-json-depth", 4) as server:
+        assert server.ask()[0] == 200
+        status, _, answer = server.ask(stop=["a", "b", "c", "d"], logit_bias={"1": 0, "2": 0, "3": 0, "4": 0, "5": 0})
+        assert status == 400 and "too many values" in answer["error"]["message"]
+        status, _, answer = server.ask(unknown=[[[[1]]]])
+        assert status == 400 and "too deep" in answer["error"]["message"], answer
+
+
 @pytest.mark.parametrize("option", ["--max-body-mib", "--max-header-kib", "--json-mib", "--max-unsent-kib", "--header-timeout",
-                                    "--write-timeout", "--journal-mib"])
+                                    "--write-timeout", "--journal-mib", "--max-json-values", "--max-json-depth"])
 def test_no_limit_can_be_nothing(program, option):
     assert "'0' is not a whole number from" in program.wrong("serve", option, 0)
 

@@ -12,7 +12,7 @@ OPTIONS = {     # what cli.md promises
     "run": f"--model --prompt --system --think --no-think {SAMPLING} --raw --stats",
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
              " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
-             " --max-header-kib --json-mib --max-unsent-kib --header-timeout --write-timeout --journal-mib",
+             " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
     "show": "--model --json",
     "tokenize": "--model --json --special",
     "detokenize": "--model",

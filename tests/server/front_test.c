@@ -39,7 +39,7 @@ static void config_fill(void)
 	config = (struct server_config){.host = "127.0.0.1", .any_port = true,
 		.models = &model.served, .model_count = 1,
 		.connections_max = 16, .requests_max = REQUESTS_MAX, .request_bytes = 16 << 20,
-		.header_bytes_max = 65536,
+		.header_bytes_max = 65536, .json_values_max = 1000000, .json_depth_max = 64,
 		.body_bytes_max = 16 << 20, .bodies_bytes_max = 64 << 20,
 		.trees_bytes_max = 64 << 20,
 		.unsent_bytes_max = 1 << 18, .header_ns = 10 * NS_PER_S,

@@ -20,7 +20,7 @@ static struct openai_error error;
 
 static bool parse(const char *body)
 {
-	return openai_chat_parse(&chat, body, strlen(body), MODELS, 2, NULL, &error);
+	return openai_chat_parse(&chat, body, strlen(body), MODELS, 2, NULL, NULL, &error);
 }
 
 static void expect_param(const char *body, const char *param)
@@ -196,7 +196,7 @@ static void a_model_is_found_or_left_to_the_core_to_refuse(void **state)
 	assert_int_equal(chat.model, CORE_NONE);
 	openai_chat_free(&chat);
 	expect_param("{" HI "}", "model");
-	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, NULL,
+	assert_true(openai_chat_parse(&chat, "{" HI "}", strlen("{" HI "}"), MODELS, 1, NULL, NULL,
 		&error));
 	assert_int_equal(chat.model, 0);
 	openai_chat_free(&chat);
@@ -257,13 +257,14 @@ static void what_all_bodies_have_become_is_bounded(void **state)
 
 	(void)state;
 	json_pool_init(&trees, 20 << 20);
-	assert_true(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_true(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, NULL, &trees, &error));
 	assert_int_equal(json_object_size(chat.body), 3);  /* what nobody reads is gone */
-	assert_false(openai_chat_parse(&other, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_false(openai_chat_parse(&other, body, strlen(body), MODELS, 1, NULL, &trees,
+		&error));
 	assert_int_equal(openai_error_status(&error), 503);
 	assert_true(error.retry_after_ns > 0);
 	openai_chat_forget(&chat);
-	assert_true(openai_chat_parse(&other, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_true(openai_chat_parse(&other, body, strlen(body), MODELS, 1, NULL, &trees, &error));
 	openai_chat_free(&other);
 	openai_chat_free(&chat);
 	assert_int_equal(trees.left_bytes, 20 << 20);
@@ -278,7 +279,7 @@ static void arguments_of_tools_count_as_well(void **state)
 
 	(void)state;
 	json_pool_init(&trees, 4 << 20);
-	assert_false(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, &trees, &error));
+	assert_false(openai_chat_parse(&chat, body, strlen(body), MODELS, 1, NULL, &trees, &error));
 	assert_int_equal(openai_error_status(&error), 503);
 	assert_int_equal(trees.left_bytes, 4 << 20);
 	free(body);
