@@ -96,7 +96,7 @@ enum err admin_reader_open(struct admin_reader **out, const struct admin_reader_
 		err_set_errno(info, "no descriptor for lists");
 	else
 		r->wake_open = true;
-	if (info->code || thread_start(&r->thread, "reader", run, r, info))
+	if (info->code || thread_start(&r->thread, "ty-reader", run, r, info))
 		admin_reader_close(r);
 	else
 		*out = r;

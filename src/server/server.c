@@ -166,31 +166,23 @@ static enum err listen_now(struct server *s, struct err_info *info)
 
 /* ---- what costs nothing (rules.md 17) -------------------------------------------------------- */
 
-struct price_search {
-	const char *model;
-	bool found;
-};
-
 static void price_see(void *context, const struct record_price *price)
 {
-	struct price_search *search = context;
+	struct server *s = context;
 
-	search->found = search->found || strcmp(price->model, search->model) == 0;
+	for (uint32_t i = 0; i < s->config.model_count; i++)
+		if (strcmp(price->model, s->config.models[i].id) == 0)
+			s->unpriced[i] = false;
 }
 
 static enum err unpriced_find(struct server *s, struct err_info *info)
 {
+	const struct store_reader prices = {.context = s, .price = price_see};
 	const struct store_filter all = {0};
 
-	for (uint32_t i = 0; i < s->config.model_count; i++) {
-		struct price_search search = {.model = s->config.models[i].id};
-		const struct store_reader prices = {.context = &search, .price = price_see};
-
-		if (store_read(s->store, &all, &prices, info))
-			return info->code;
-		s->unpriced[i] = !search.found;
-	}
-	return ERR_NONE;
+	for (uint32_t i = 0; i < s->config.model_count; i++)
+		s->unpriced[i] = true;
+	return store_read(s->store, &all, &prices, info);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

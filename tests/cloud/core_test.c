@@ -205,16 +205,23 @@ static void a_full_queue_says_when_to_come_again(void **state)
 	house_close(&h);
 }
 
+static void tenant_set(struct house *h, int64_t credit_nano, int64_t requests_per_min,
+	int64_t tokens_per_min)
+{
+	struct core_event event = {.kind = CORE_TENANT_SET, .u.tenant_set = {.name = "acme",
+		.credit_nano = credit_nano, .requests_per_min = requests_per_min,
+		.tokens_per_min = tokens_per_min}};
+
+	house_send(h, event);
+}
+
 static void a_tenant_is_limited_to_its_requests_a_minute(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 1000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.requests_per_min = 2;
-	house_send(&h, event);
+	tenant_set(&h, 0, 2, 0);
 	house_ask(&h, 0, 1);
 	house_ask(&h, 1, 1);
 	house_ask(&h, 2, 1);
@@ -228,14 +235,11 @@ static void a_tenant_is_limited_to_its_requests_a_minute(void **state)
 
 static void tokens_that_were_not_used_are_given_back_to_the_limit(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 100000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.tokens_per_min = 1000;
-	house_send(&h, event);
+	tenant_set(&h, 0, 0, 1000);
 	h.length[0] = 5;
 	house_request(&h, 0, 1, 100, 900);
 	house_ask(&h, 1, 1);
@@ -251,14 +255,11 @@ static void tokens_that_were_not_used_are_given_back_to_the_limit(void **state)
 /* 1,200 a minute: what an answer uses beyond that is waited for by the next request. */
 static void an_open_ended_answer_pays_the_limit_for_all_its_tokens(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 100000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.tokens_per_min = 1200;
-	house_send(&h, event);
+	tenant_set(&h, 0, 0, 1200);
 	h.length[0] = 5000;
 	house_request(&h, 0, 1, 100, 0);
 	house_run_all(&h);
@@ -277,22 +278,18 @@ static void an_open_ended_answer_pays_the_limit_for_all_its_tokens(void **state)
 /* rules.md 14: the key, then the limits, and only then the queue. */
 static void who_is_over_a_limit_is_told_so_though_the_queue_is_full(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 100000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.requests_per_min = house_limits.queue_max;
-	house_send(&h, event);
+	tenant_set(&h, 0, house_limits.queue_max, 0);
 	for (uint32_t i = 0; i < house_limits.queue_max; i++) {
 		house_ask(&h, i, 1);
 		assert_int_equal(house_last(&h, CORE_ADMIT)->u.admit.handle, i);
 	}
 	house_ask(&h, house_limits.queue_max, 1);
 	assert_int_equal(refusal(&h), CORE_REFUSE_RATE_LIMITED);
-	event.u.tenant_set.requests_per_min = 0;
-	house_send(&h, event);
+	tenant_set(&h, 0, 0, 0);
 	house_ask(&h, house_limits.queue_max, 1);
 	assert_int_equal(refusal(&h), CORE_REFUSE_OVERLOADED);
 	house_close(&h);
@@ -318,25 +315,20 @@ static void nothing_limits_the_tenant_that_is_used_without_a_key(void **state)
 
 static void another_credit_or_limit_forgives_no_tokens_that_were_used(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 100000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.tokens_per_min = 1200;
-	house_send(&h, event);
+	tenant_set(&h, 0, 0, 1200);
 	h.length[0] = 1900;
 	house_request(&h, 0, 1, 100, 1900);
 	house_run_all(&h);
 	house_progress(&h, CORE_FLUSHED, 0, 1900);
-	event.u.tenant_set.credit_nano = 5;
-	house_send(&h, event);
+	tenant_set(&h, 5, 0, 1200);
 	house_ask(&h, 1, 1);
 	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
 		(2000 - 1200 + 1) * HOUSE_S / 20);
-	event.u.tenant_set.tokens_per_min = 1800;
-	house_send(&h, event);
+	tenant_set(&h, 5, 0, 1800);
 	house_ask(&h, 1, 1);
 	assert_int_equal(house_last(&h, CORE_REFUSE)->u.refuse.retry_after_ns,
 		(2000 - 1800 + 1) * HOUSE_S / 30);
@@ -345,14 +337,11 @@ static void another_credit_or_limit_forgives_no_tokens_that_were_used(void **sta
 
 static void a_request_for_more_than_a_minutes_tokens_pays_for_what_it_used(void **state)
 {
-	struct core_event event = {.kind = CORE_TENANT_SET};
 	struct house h;
 
 	(void)state;
 	start_with(&h, 100000, 0);
-	strcpy(event.u.tenant_set.name, "acme");
-	event.u.tenant_set.tokens_per_min = 1200;
-	house_send(&h, event);
+	tenant_set(&h, 0, 0, 1200);
 	h.length[0] = 2000;
 	house_request(&h, 0, 1, 100, 5000);
 	house_run_all(&h);
