@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
 	{"detokenize", "token ids on stdin to text", cmd_detokenize},
 	{"template", "render a chat template", cmd_template},
 	{"logits", "logits of every position as .npy", cmd_logits},
+	{"perplexity", "how well a model predicts a text", cmd_perplexity},
 	{"fleet", "the server's core on simulated chips", cmd_fleet},
 	{"bench", "measure prefill and decode", cmd_bench},
 	{"chips", "the chips of this machine", cmd_chips},

@@ -18,6 +18,7 @@ OPTIONS = {     # what cli.md promises
     "detokenize": "--model",
     "template": "--messages --no-generation-prompt",
     "logits": "--tokens --out --chunk --threads --isa",
+    "perplexity": "--ctx --windows --special --threads --isa --model --json",
     "bench": "-p -n -b -r -t --isa -d --json",
     "chips": "--json",
     "fleet simulate": "--seed --json",

@@ -1,0 +1,53 @@
+"""tongyun perplexity: the number that the model's own logits give."""
+import math
+
+import numpy as np
+import pytest
+
+from program import QWEN3
+
+TEXT = "The quick brown fox jumps over the lazy dog. 春眠不觉晓，处处闻啼鸟。 1234567890 \n" * 12
+
+
+def surprises(program, tmp_path, tokens, ctx):
+    """-ln p of every token in the second half of each window, from `tongyun logits` of that window alone."""
+    found = []
+    for at in range(0, len(tokens) - ctx + 1, ctx):
+        window = tokens[at:at + ctx]
+        (tmp_path / "ids").write_text(" ".join(map(str, window)))
+        program.ok("logits", QWEN3, "--tokens", tmp_path / "ids", "--out", tmp_path / "l.npy")
+        logits = np.load(tmp_path / "l.npy").astype(np.float64)[:, :program.json("show", QWEN3)["vocab"]]
+        for i in range(ctx // 2, ctx - 1):
+            found.append(np.logaddexp.reduce(logits[i]) - logits[i, window[i + 1]])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("ctx", [32, 37])
+def test_it_is_the_mean_of_second_halves_with_its_standard_error(program, tmp_path, ctx):
+    (tmp_path / "text").write_text(TEXT)
+    tokens = [int(t) for t in program.ok("tokenize", QWEN3, stdin=TEXT).split()]
+    said = program.json("perplexity", QWEN3, tmp_path / "text", "--ctx", ctx)
+    x = surprises(program, tmp_path, tokens, ctx)
+    assert (said["tokens"], said["predicted"], said["ctx"]) == (len(tokens), len(x), ctx)
+    assert said["perplexity"] == pytest.approx(math.exp(x.mean()), rel=1e-6)
+    assert said["error"] == pytest.approx(math.exp(x.mean()) * x.std() / math.sqrt(len(x) - 1), rel=1e-5)
+    words = program.ok("perplexity", QWEN3, "-", "--ctx", ctx, stdin=TEXT).split()
+    assert (float(words[1]), float(words[3])) == pytest.approx((said["perplexity"], said["error"]), rel=1e-6)
+    assert words[2] == "+/-" and words[4:] == f"over {len(x)} tokens, windows of {ctx}".split()
+
+
+def test_fewer_windows_are_the_first_ones(program, tmp_path):
+    (tmp_path / "text").write_text(TEXT)
+    said = program.json("perplexity", QWEN3, tmp_path / "text", "--ctx", 32, "--windows", 2)
+    tokens = [int(t) for t in program.ok("tokenize", QWEN3, stdin=TEXT).split()][:64]
+    assert said["perplexity"] == pytest.approx(math.exp(surprises(program, tmp_path, tokens, 32).mean()), rel=1e-6)
+
+
+def test_what_cannot_be_measured_is_said(program, tmp_path):
+    (tmp_path / "text").write_text("one two")
+    assert "less than one window of 512; give more text or a smaller --ctx" in program.fails(
+        "perplexity", QWEN3, tmp_path / "text")
+    assert "--ctx 1048576 is more than the model's context" in program.fails(
+        "perplexity", QWEN3, tmp_path / "text", "--ctx", 1048576)
+    assert "absent" in program.fails("perplexity", QWEN3, tmp_path / "absent")
+    assert program.wrong("perplexity") == "which FILE?"
