@@ -15,6 +15,7 @@ import torch
 
 import checkpoints
 import ggufs
+import golden_files
 import make_goldens
 import reference
 import small_models
@@ -143,7 +144,7 @@ class Table:
     def __init__(self, root):
         vocab, _, added = tiny_tokenizer.tiny_vocab()
         self.root, self.real = root, len(vocab) + len(added)
-        self.models = small_models.make_all(self.real)
+        self.models = {name: small_models.make_one(name, self.real) for name in BOTH}
         text = (root / "tokens" / f"len{TOKENS}.txt").read_text()
         self.ids = [int(x) for x in text.split()]
         self.right = {name: self.run(m.config, m.weights) for name, m in self.models.items()}
@@ -179,7 +180,7 @@ class Table:
             config = {**self.models[base].config, "rms_norm_eps": 1e-6}
             self.add("rms_norm_eps taken as 1e-6, not from the file", base,
                      self.run(config, self.models[base].weights), self.right[base])
-        file = next(f for f in make_goldens.GGUFS if f.own_head)
+        file = next(f for f in golden_files.GGUFS if f.own_head)
         model = self.models[file.base]
         weights = ggufs.read_back(self.root, model, file)
         self.add("output.weight of a tied GGUF ignored", Path(file.path).stem,

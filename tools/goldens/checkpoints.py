@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+import quantized_weights
 from golden_source import rope_parameters
 from small_models import keep_float32, layer_types
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab, tokenizer_config
@@ -40,6 +41,7 @@ class Layout:
     interval: bool = False        # full_attention_interval instead of layer_types
     tokenizer: str = "json"       # "json": tokenizer.json; "files": vocab.json and merges.txt
     template: str = "config"      # "config": in tokenizer_config.json; "file": *.jinja
+    quantization: quantized_weights.Quantization = None
 
 
 def stored_name(name, style):
@@ -97,6 +99,12 @@ def config_json(model, layout):
             text["partial_rotary_factor"] = model.config["partial_rotary_factor"]
             text["rope_scaling"] = {"type": "default", "mrope_interleaved": True,
                                     "mrope_section": model.config["mrope_section"]}
+    if layout.quantization:
+        kept = [stored_name(name, layout.names).removesuffix(".weight")
+                for name, w in model.weights.items()
+                if w.ndim == 2 and "embed_tokens" not in name
+                and not quantized_weights.wants(layout.quantization, name)]
+        text["quantization_config"] = quantized_weights.settings(layout.quantization, kept)
     if layout.names == "text":
         return {"architectures": model.config["architectures"], **text}
     return {
@@ -138,6 +146,11 @@ def stored_tensors(model, layout):
     weights = pack_deltanet(model.weights, model.config) if layout.packed else model.weights
     tensors = {}
     for name, w in weights.items():
+        if layout.quantization and quantized_weights.wants(layout.quantization, name):
+            stem = stored_name(name, layout.names).removesuffix("weight")
+            tensors |= {stem + part: t for part, t in
+                        quantized_weights.encode(w, layout.quantization).items()}
+            continue
         dtype = DTYPE[layout.dtype]
         if layout.keep_f32 and keep_float32(name):
             dtype = torch.float32
@@ -205,15 +218,19 @@ def read_back(root, model, layout):
     """Canonical weights from the written files, unpacked by other code than wrote them."""
     found = {}
     for shard in layout.shards:
-        found |= {n: t.to(torch.float32).numpy()
-                  for n, t in load_file(root / layout.folder / shard).items()}
+        found |= load_file(root / layout.folder / shard)
     weights = {}
     for name in model.weights:
         stored = stored_name(name, layout.names)
-        if layout.packed and ".in_proj_" in name:
+        if layout.quantization and quantized_weights.wants(layout.quantization, name):
+            stem = stored.removesuffix("weight")
+            weights[name] = quantized_weights.decode(
+                {k.removeprefix(stem): t for k, t in found.items() if k.startswith(stem)},
+                layout.quantization)
+        elif layout.packed and ".in_proj_" in name:
             weights[name] = unpack_one(found, stored, model.config)
         else:
-            weights[name] = found[stored]
+            weights[name] = found[stored].to(torch.float32).numpy()
     return weights
 
 
@@ -229,4 +246,4 @@ def unpack_one(found, name, config):
              "b": (0, r), "a": (r, r)}
     rows = [h * group + spans[p][0] + i
             for p in part for h in range(heads) for i in range(spans[p][1])]
-    return packed[rows]
+    return packed.to(torch.float32).numpy()[rows]

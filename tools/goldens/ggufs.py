@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
-from small_models import VOCAB_ROWS
+from small_configs import VOCAB_ROWS
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab
 
 ARCH = {"qwen3": "qwen3", "qwen3_5": "qwen35"}
 FILE_TYPE = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
+
+ROUNDED = ("Q8_0", "Q4_0")    # what kernels may multiply in blocks of 8-bit integers
 
 NAMES = {
     "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
@@ -225,9 +227,9 @@ def quantized(model, file):
     names = set()
     for name in model.weights:
         stored = gguf_name(name, model.arch)
-        if tensor_type(stored, converted(model, name), file) in (Type.Q8_0, Type.Q4_0):
+        if tensor_type(stored, converted(model, name), file) in [Type[x] for x in ROUNDED]:
             names.add(name.removesuffix(".weight"))
-    if file.own_head in ("Q8_0", "Q4_0"):
+    if file.own_head in ROUNDED:
         names.add("lm_head")
     return names
 

@@ -16,41 +16,14 @@ import torch
 
 import checkpoints
 import ggufs
+import golden_files
 import golden_source
 import reference
+import small_configs
 import small_models
 import tiny_tokenizer
-from checkpoints import Layout
 from ggufs import GgufFile
-
-LAYOUTS = (
-    Layout("checkpoints/qwen3-f32", "qwen3", "F32", spelling="old"),
-    Layout("checkpoints/qwen3-mini-f16", "qwen3_mini", "F16", tokenizer="files"),
-    Layout("checkpoints/qwen3-mini-bf16-sharded", "qwen3_mini", "BF16", spelling="old",
-           shards=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")),
-    Layout("checkpoints/qwen3_5-bf16", "qwen3_5", "BF16", names="nested", extras=True,
-           keep_f32=True, interval=True, template="file",
-           shards=("model.safetensors-00001-of-00001.safetensors",)),
-    Layout("checkpoints/qwen3_5-mini-bf16", "qwen3_5_mini", "BF16", spelling="old",
-           template="file"),
-    Layout("checkpoints/qwen3_5-mini-older-f16", "qwen3_5_mini", "F16", names="older",
-           tokenizer="files", template="file"),
-    Layout("checkpoints/qwen3_5-mini-packed-bf16", "qwen3_5_mini", "BF16", packed=True,
-           template="file"),
-)
-GGUFS = (
-    GgufFile("gguf/qwen3-q8_0.gguf", "qwen3", "Q8_0"),
-    GgufFile("gguf/qwen3-q4_0.gguf", "qwen3", "Q4_0", {"attn_v": "Q8_0"}),
-    GgufFile("gguf/qwen3-mini-f32.gguf", "qwen3_mini", "F32"),
-    GgufFile("gguf/qwen3-mini-f16.gguf", "qwen3_mini", "F16"),
-    GgufFile("gguf/qwen3-mini-bf16.gguf", "qwen3_mini", "BF16"),
-    GgufFile("gguf/qwen3_5-q8_0.gguf", "qwen3_5", "Q8_0"),
-    GgufFile("gguf/qwen3_5-q4_0.gguf", "qwen3_5", "Q4_0",
-             {"ssm_alpha": "F32", "ssm_beta": "F32", "attn_v": "Q8_0"}, own_head="Q8_0"),
-    GgufFile("gguf/qwen3_5-mini-f32.gguf", "qwen3_5_mini", "F32"),
-    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16"),
-    GgufFile("gguf/qwen3_5-mini-bf16.gguf", "qwen3_5_mini", "BF16"),
-)
+from golden_files import GGUFS, LAYOUTS
 
 LENGTHS = (1, 7, 65, 300)
 LAST_POSITIONS = 8          # kept of an input that is not kept whole
@@ -86,6 +59,25 @@ def distance(a, b):
     return float(np.abs(a - b).max()), float(np.sqrt(np.mean((a - b) ** 2) / np.mean(b ** 2)))
 
 
+def is_quantized(file):
+    return (file.dtype not in ("F32", "F16", "BF16") if isinstance(file, GgufFile)
+            else file.quantization is not None)
+
+
+def writer(file):
+    """The module that writes and reads such a file."""
+    return ggufs if isinstance(file, GgufFile) else checkpoints
+
+
+def place(file):
+    return file.path if isinstance(file, GgufFile) else file.folder
+
+
+def dtype_name(file):
+    return file.dtype if isinstance(file, GgufFile) or not file.quantization else (
+        file.quantization.method)
+
+
 class Goldens:
     """Collects what goes to index.json."""
 
@@ -118,7 +110,7 @@ class Goldens:
             if round_input is not None:
                 rounded, _ = reference.forward(config, weights, ids, round_input=round_input)
                 self.check(kind, rounded, exact)
-            whole = 7 if kind == "quant" else 65
+            whole = 7 if label not in self.models else 65
             first = 0 if length <= whole else length - LAST_POSITIONS
             path = self.root / "logits" / f"{label}.len{length}.npy"
             path.parent.mkdir(exist_ok=True)
@@ -126,36 +118,40 @@ class Goldens:
             rows.append((length, f"logits/{path.name}", first, length))
         return rows
 
-    def add_cases(self, rows, base, about):
+    def add_cases(self, rows, base, stored, kind, kind_rounded=None):
+        rounded = {"class_rounded": kind_rounded} if kind_rounded else {}
         for length, file, first, last in rows:
-            self.cases.append({**about, "arch": base.arch, "base": base.name,
+            self.cases.append({"model": place(stored),
+                               "format": "gguf" if isinstance(stored, GgufFile) else "safetensors",
+                               "dtype": dtype_name(stored), "class": kind, **rounded,
+                               "arch": base.arch, "base": base.name,
                                "tokens": f"tokens/len{length}.txt", "logits": file,
                                "positions": [first, last]})
 
     def make_base(self, model):
-        """A base model: logits, layer dumps, a greedy answer; its checkpoints share the logits."""
-        hf = golden_source.build(model.arch, model.config, model.weights)
+        """A base model: its files, logits, layer dumps, a greedy answer. Files that hold its
+        weights share its logits; what is quantized has logits of its own."""
         files = [x for x in LAYOUTS + GGUFS if x.base == model.name]
+        exact = [x for x in files if not is_quantized(x)]
+        if exact:
+            self.make_exact(model, exact)
+        for file in files:
+            if is_quantized(file):
+                self.make_quantized(model, file)
+
+    def make_exact(self, model, files):
+        hf = golden_source.build(model.arch, model.config, model.weights)
         round_input = (reference.round_input_bf16 if any(x.dtype == "BF16" for x in files)
                        else None)
         rows = self.write_logits(model.name, hf, model.config, model.weights, "bf16_inputs",
                                  round_input)
-        exact = [x for x in files if x.dtype not in ("Q8_0", "Q4_0")]
-        for layout in exact:
-            is_gguf = isinstance(layout, GgufFile)
-            writer = ggufs if is_gguf else checkpoints
-            writer.write(self.root, model, layout)
-            self.check_same(hf, model, writer.read_back(self.root, model, layout))
-            place = layout.path if is_gguf else layout.folder
-            self.add_cases(rows, model, {
-                "model": place, "format": "gguf" if is_gguf else "safetensors",
-                "dtype": layout.dtype, "class": "float",
-                **({"class_rounded": "bf16_inputs"} if layout.dtype == "BF16" else {})})
-            print("wrote", place)
         for file in files:
-            if file.dtype in ("Q8_0", "Q4_0"):
-                self.make_quantized(model, file)
-        places = [x.path if isinstance(x, GgufFile) else x.folder for x in exact]
+            writer(file).write(self.root, model, file)
+            self.check_same(hf, model, writer(file).read_back(self.root, model, file))
+            self.add_cases(rows, model, file, "float",
+                           "bf16_inputs" if file.dtype == "BF16" else None)
+            print("wrote", place(file))
+        places = [place(x) for x in files]
         self.make_layers(hf, model, places[0])
         self.make_greedy(hf, model, places, round_input)
 
@@ -169,17 +165,19 @@ class Goldens:
                    golden_source.logits(hf, self.inputs[65]))
 
     def make_quantized(self, model, file):
-        """A quantized GGUF has logits of its own: those of its dequantized weights."""
-        ggufs.write(self.root, model, file)
-        weights = ggufs.read_back(self.root, model, file)
+        """A quantized file has logits of its own: those of its dequantized weights."""
+        writer(file).write(self.root, model, file)
+        weights = writer(file).read_back(self.root, model, file)
+        is_gguf = isinstance(file, GgufFile)
+        own_head = is_gguf and file.own_head
         hf = golden_source.build(model.arch, model.config, weights,
-                                 tied=model.config["tie_word_embeddings"] and not file.own_head)
-        label = Path(file.path).stem
-        rows = self.write_logits(label, hf, model.config, weights, "quant",
-                                 ggufs.round_input_q8(ggufs.quantized(model, file)))
-        self.add_cases(rows, model, {"model": file.path, "format": "gguf", "dtype": file.dtype,
-                                     "class": "quant"})
-        print("wrote", file.path)
+                                 tied=model.config["tie_word_embeddings"] and not own_head)
+        rounds = is_gguf and file.dtype in ggufs.ROUNDED
+        rows = self.write_logits(Path(place(file)).stem, hf, model.config, weights, "quant",
+                                 ggufs.round_input_q8(ggufs.quantized(model, file))
+                                 if rounds else None)
+        self.add_cases(rows, model, file, "quant" if rounds else "float")
+        print("wrote", place(file))
 
     def make_layers(self, hf, model, place):
         """Layer dumps of the seven-token input, for the two larger bases."""
@@ -227,10 +225,12 @@ class Goldens:
     def write_index(self):
         classes = {k: {**v, "seen_max_abs": round(self.noise[k][0], 6),
                        "seen_rel_rms": round(self.noise[k][1], 8)} for k, v in CLASSES.items()}
-        head = {"vocab_rows": small_models.VOCAB_ROWS, "vocab_real": self.vocab_real,
+        head = {"vocab_rows": small_configs.VOCAB_ROWS, "vocab_real": self.vocab_real,
                 "classes": classes}
         lines = [f' "{k}": {json.dumps(v)}' for k, v in head.items()]
-        for name, rows in (("cases", self.cases), ("layers", self.layers),
+        waiting = [x for x in self.cases if golden_files.waits(x)]
+        ready = [x for x in self.cases if not golden_files.waits(x)]
+        for name, rows in (("cases", ready), ("waiting", waiting), ("layers", self.layers),
                            ("greedy", self.greedy)):
             lines.append(f' "{name}": [\n  '
                          + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]")

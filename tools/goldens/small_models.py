@@ -1,4 +1,4 @@
-"""tools/goldens/small_models.py - the random small models: configurations and weights.
+"""tools/goldens/small_models.py - the weights of the random small models.
 
 Weights carry the names of transformers' text-only classes ("model.layers.0..."). They are drawn
 so that every trap of the architecture shows in the logits: norms far from one, sharp attention,
@@ -10,44 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-VOCAB_ROWS = 320     # rows of the embedding; those from tiny_vocab()'s end on are padding
+from small_configs import BASES, COMMON, VOCAB_ROWS
+
 PAD_ROW_GAIN = 3.0   # padding rows are loud: unmasked they win
 QUIET_TOKEN = 7      # its embedding is so small that the epsilon of the first norm decides
-
-QWEN3 = {
-    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3",
-    "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 6,
-    "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 160,
-    "tie_word_embeddings": True, "rope_theta": 1000000.0,
-    "use_sliding_window": False, "sliding_window": None, "max_window_layers": 2,
-}
-QWEN3_MINI = {
-    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3",
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 64,
-    "tie_word_embeddings": False, "rope_theta": 1000000.0, "rms_norm_eps": 1e-5,
-    "use_sliding_window": False, "sliding_window": None, "max_window_layers": 2,
-}
-QWEN3_5 = {
-    "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text",
-    "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
-    "tie_word_embeddings": True, "rope_theta": 10000000.0, "partial_rotary_factor": 0.25,
-    "mrope_section": [2, 1, 1], "full_attention_interval": 4, "attn_output_gate": True,
-    "linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 32,
-    "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "mamba_ssm_dtype": "float32",
-}
-QWEN3_5_MINI = {
-    **QWEN3_5,
-    "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 32,
-    "tie_word_embeddings": False, "full_attention_interval": 3,
-    "linear_num_value_heads": 4, "rms_norm_eps": 1e-5,
-}
-COMMON = {
-    "vocab_size": VOCAB_ROWS, "hidden_act": "silu", "rms_norm_eps": 1e-6,
-    "max_position_embeddings": 4096, "attention_bias": False, "attention_dropout": 0.0,
-    "initializer_range": 0.02, "use_cache": True,
-}
 
 
 @dataclass
@@ -172,22 +138,18 @@ def keep_float32(name):
     return name.endswith((".A_log", "linear_attn.norm.weight"))
 
 
-def make_all(vocab_real):
-    """name -> SmallModel: the four bases.
+def make_one(name, vocab_real):
+    """A base with its weights rounded to what its exactness says."""
+    base = BASES[name]
+    model = draw_model(name, base.arch, base.config, base.seed, vocab_real)
+    if base.exact == "16":
+        model.weights = {k: round_16(w) for k, w in model.weights.items()}
+    elif base.exact == "bf16":
+        model.weights = {k: w if keep_float32(k) else round_bf16(w)
+                         for k, w in model.weights.items()}
+    return model
 
-    qwen3         float32, every bit of it used
-    qwen3_mini    exact in float16 and bfloat16
-    qwen3_5       bfloat16, with A_log and linear_attn.norm in full float32
-    qwen3_5_mini  exact in float16 and bfloat16
-    """
-    models = {
-        "qwen3": draw_model("qwen3", "qwen3", QWEN3, 3001, vocab_real),
-        "qwen3_mini": draw_model("qwen3_mini", "qwen3", QWEN3_MINI, 3002, vocab_real),
-        "qwen3_5": draw_model("qwen3_5", "qwen3_5", QWEN3_5, 3501, vocab_real),
-        "qwen3_5_mini": draw_model("qwen3_5_mini", "qwen3_5", QWEN3_5_MINI, 3502, vocab_real),
-    }
-    for name in ("qwen3_mini", "qwen3_5_mini"):
-        models[name].weights = {k: round_16(w) for k, w in models[name].weights.items()}
-    models["qwen3_5"].weights = {k: w if keep_float32(k) else round_bf16(w)
-                                 for k, w in models["qwen3_5"].weights.items()}
-    return models
+
+def make_all(vocab_real):
+    """name -> SmallModel"""
+    return {name: make_one(name, vocab_real) for name in BASES}
