@@ -522,8 +522,10 @@ void chip_check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 	assert(slot < layout->slots);
 	assert(s->temperature == 0 || s->temperature >= CHIP_TEMPERATURE_MIN);
 	assert(s->top_p >= 0 && s->min_p >= 0 && s->min_p <= 1);
+	assert(s->typical_p >= 0 && s->typical_p <= 1);
 	assert(s->repetition_penalty > 0);
-	assert(s->banned_count <= CHIP_BANNED_MAX);
+	assert(s->banned_count <= CHIP_BANNED_MAX && s->bias_count <= CHIP_BIASES_MAX);
+	assert(s->top_logprobs <= CHIP_TOP_LOGPROBS_MAX);
 }
 
 /* The token that a row names must have a row in the table; an embedding row must be given. */

@@ -46,6 +46,8 @@
 #define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
 #define CHIP_MATRICES_MAX    4      /* matrices that share the input of one CHIP_OP_MATMUL */
 #define CHIP_BANNED_MAX      16     /* tokens that a sampling can ban until a position */
+#define CHIP_BIASES_MAX      1024   /* tokens whose logits a sampling changes */
+#define CHIP_TOP_LOGPROBS_MAX 20    /* likeliest tokens that are told beside the chosen one */
 #define CHIP_CANDIDATES_MAX  1024   /* top_k above this, and 0, mean the whole vocabulary */
 #define CHIP_NONE            UINT32_MAX
 
@@ -190,13 +192,20 @@ static inline float chip_temperature(double asked)
 	return (float)asked < CHIP_TEMPERATURE_MIN ? 0.0F : (float)asked;
 }
 
-/* How a sequence's next token is chosen. The order is Hugging Face's: penalties, temperature,
- * top_k, top_p, min_p. */
+/* Added to the logit of a token. */
+struct chip_bias {
+	uint32_t token;
+	float bias;
+};
+
+/* How a sequence's next token is chosen. The order is Hugging Face's: biases, penalties,
+ * temperature, top_k, top_p, min_p, typical_p. */
 struct chip_sampling {
 	float temperature;          /* 0: greedy, ties to the lower id; else at least
 				     * CHIP_TEMPERATURE_MIN */
 	float top_p;                /* 1: off */
 	float min_p;                /* 0: off */
+	float typical_p;            /* 0, 1: off */
 	uint32_t top_k;             /* 0: off */
 	float repetition_penalty;   /* 1: off; over prompt and answer */
 	float presence_penalty;     /* 0: off; over the answer */
@@ -208,6 +217,11 @@ struct chip_sampling {
 	uint32_t banned_count;
 	uint32_t banned_until;      /* position of the sampled token, counted from the
 				     * sequence's start */
+	const struct chip_bias *biases;    /* each token once; read by chip_slot_open only */
+	uint32_t bias_count;        /* at most CHIP_BIASES_MAX */
+	bool logprobs;              /* of the tokens, in chip_output: another pass over all
+				     * logits */
+	uint32_t top_logprobs;      /* with logprobs: of so many likeliest tokens too */
 };
 
 /* Makes a slot ready for a sequence. Penalties count the prompt, and the answer so far of a
@@ -375,6 +389,8 @@ struct chip_sequence {
 	uint32_t state_write;       /* may equal state_read; CHIP_NONE where the model has
 				     * no delta layers */
 	const uint32_t *mask;       /* allowed tokens, a bit each, or NULL: all */
+	bool forced;                /* forced_token is chosen, whatever the logits and mask say */
+	uint32_t forced_token;
 };
 
 struct chip_step {
@@ -385,7 +401,6 @@ struct chip_step {
 	const uint32_t *pages;
 	uint32_t page_count;
 	const float *embeddings;    /* [n, hidden], or NULL */
-	bool logprobs;              /* of the tokens: a pass over all logits of each */
 };
 
 /* Called after every operation that has a tap, with its result copied to the host: values [rows,
@@ -396,13 +411,26 @@ struct chip_observer {
 	void *context;
 };
 
+struct chip_logprob {
+	uint32_t token;
+	float logprob;
+};
+
+/* Logarithms of softmax(logits), before biases, penalties and temperature. */
+struct chip_logprobs {
+	float chosen;
+	uint32_t top_count;         /* 0 to CHIP_TOP_LOGPROBS_MAX */
+	struct chip_logprob top[CHIP_TOP_LOGPROBS_MAX];    /* the likeliest first, the lower id
+							    * among equals */
+};
+
 /* What a step gave; arrays are the caller's, one entry per wanted row in order. */
 struct chip_output {
 	uint32_t *tokens;           /* for CHIP_WANT_TOKEN; CHIP_NONE for others, and where no
 				     * token can be chosen: not finite, or nothing allowed.
 				     * NULL: not wanted */
-	float *logprobs;            /* of the chosen token before penalties and temperature,
-				     * where the step asks for them; NULL: not wanted */
+	struct chip_logprobs *logprobs;    /* where the slot's sampling asks for them and there
+					    * is a token; NULL: not wanted */
 	float *logits;              /* [wanted, vocab rows] for CHIP_WANT_LOGITS;
 				     * NULL: not wanted */
 	float *hidden;              /* [wanted, hidden] for CHIP_WANT_HIDDEN; NULL: not wanted */

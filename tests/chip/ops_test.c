@@ -201,7 +201,7 @@ static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
 			struct rig r;
 			struct chip_row row = {.input = CHIP_INPUT_EMBEDDING};
 			const struct chip_sequence q = {.row_count = 1, .state_read = CHIP_NONE};
-			const struct chip_step step = {&row, 1, &q, 1, NULL, 0, x, false};
+			const struct chip_step step = {&row, 1, &q, 1, NULL, 0, x};
 			const uint16_t one = math_f16_from_f32(1.0F);
 
 			memset(bytes, type == CHIP_Q8_0 ? 0x80 : 0x00, sizeof(bytes));

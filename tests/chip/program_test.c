@@ -55,7 +55,7 @@ static void embed_gives_table_rows(const struct rig_isa *isa)
 		const uint32_t answer[] = {2, 7};
 		const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 		float embeddings[2 * 64];
-		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings, false};
+		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings};
 
 		rig_open(&r, isa, 2);
 		const uint32_t table = rig_weight(&r, type, 19, 64, 5);
@@ -366,7 +366,7 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 				.state_read = CHIP_NONE},
 		};
 		const struct chip_step step = {rows, count + 1, sequences, 2, pages, 4,
-			x + first * columns, false};
+			x + first * columns};
 
 		rig_embedding_rows(rows, 0, 0, 0, 1, CHIP_WANT_NOTHING);
 		rig_embedding_rows(rows + 1, 1, 0, first, count, CHIP_WANT_NOTHING);
@@ -548,7 +548,7 @@ static void check_gdn(const struct rig_isa *isa, const struct gdn *g)
 			.state_read = states[c], .state_write = states[c + 1],
 		};
 		const struct chip_step step = {rows, count, &sequence, 1, NULL, 0,
-			x + first * columns, false};
+			x + first * columns};
 
 		rig_embedding_rows(rows, 0, 0, first, count, CHIP_WANT_NOTHING);
 		rig_run(&r, &step, NULL);
@@ -593,15 +593,17 @@ static void wanted_rows(const struct rig_isa *isa)
 	enum { WIDTH = 40, VOCAB = 23 };
 	struct rig r;
 	struct chip_row rows[6];
-	float x[6 * WIDTH], logits[4 * VOCAB], hidden[4 * WIDTH], logprobs[4];
+	float x[6 * WIDTH], logits[4 * VOCAB], hidden[4 * WIDTH];
+	struct chip_logprobs logprobs[4];
 	uint32_t tokens[4];
 	struct chip_output output = {tokens, logprobs, logits, hidden, true};
 	const struct chip_sequence sequences[] = {
 		{.slot = 0, .row_count = 2, .state_read = CHIP_NONE},
 		{.slot = 5, .row_count = 4, .state_read = CHIP_NONE},
 	};
-	const struct chip_step step = {rows, 6, sequences, 2, NULL, 0, x, true};
-	const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+	const struct chip_step step = {rows, 6, sequences, 2, NULL, 0, x};
+	const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1,
+		.logprobs = true, .top_logprobs = 2};
 
 	rig_fill(x, 6 * WIDTH, 41);
 	rig_open(&r, isa, 2);
@@ -644,7 +646,10 @@ static void wanted_rows(const struct rig_isa *isa)
 	assert_int_equal(tokens[1], CHIP_NONE);
 	assert_int_equal(tokens[2], CHIP_NONE);
 	assert_in_range(tokens[3], 0, VOCAB - 3);
-	assert_true(logprobs[0] < 0 && logprobs[3] < 0);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(logprobs[i].top_count, i % 3 ? 0 : 2);
+	assert_true(logprobs[0].chosen < 0 && logprobs[3].chosen < 0);
+	assert_int_equal(logprobs[3].top[0].token, tokens[3]);
 	rig_close(&r);
 }
 

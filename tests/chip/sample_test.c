@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "test_data.h"
+
 #define VOCAB_MAX 3000
 
 static struct rig_isa isas[RIG_ISAS_MAX];
@@ -20,18 +22,17 @@ static const struct chip_sampling plain = {
 static uint32_t choose(const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
 	const float *logits, uint32_t vocab, uint32_t position)
 {
-	float logprob = 0;
+	const struct cpu_choice c = {slot, counts, mask, logits, vocab, position, CHIP_NONE};
+	struct chip_logprobs logprobs = {0};
 	bool finite = false;
-	const uint32_t token =
-		cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask, logits, vocab, position,
-		&logprob, &finite);
+	const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs, &finite);
 
 	for (uint32_t i = 1; i < isa_count; i++) {
-		float other = 0;
+		struct chip_logprobs other = {0};
 
-		assert_int_equal(cpu_sample(&isas[i].kernels, &scratch, slot, counts, mask, logits,
-			vocab, position, &other, &finite), token);
-		assert_int_equal(math_f32_bits(other), math_f32_bits(logprob));
+		assert_int_equal(cpu_sample(&isas[i].kernels, &scratch, &c, &other, &finite),
+			token);
+		assert_memory_equal(&other, &logprobs, sizeof(other));
 	}
 	return token;
 }
@@ -192,10 +193,12 @@ static void assert_distribution(const struct cpu_slot *slot, const uint16_t *cou
 	uint32_t seen[16] = {0};
 
 	for (uint32_t position = 0; position < DRAWS; position++) {
-		float logprob;
+		const struct cpu_choice c = {slot, counts, mask, logits, vocab, position,
+			CHIP_NONE};
+		struct chip_logprobs logprobs;
 		bool finite;
-		const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, slot, counts, mask,
-			logits, vocab, position, &logprob, &finite);
+		const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs,
+			&finite);
 
 		assert_in_range(token, 0, vocab - 1);
 		seen[token]++;
@@ -293,6 +296,171 @@ static void penalties_count_prompt_and_answer_as_they_should(void **state)
 	assert_distribution(&slot, counts, NULL, logits, l, 4);
 }
 
+/* ---- transformers' processors ---------------------------------------------------------------- */
+
+#define CASE_VOCAB_MAX 64
+
+/* A case of sampling.json. */
+struct sampling_case {
+	struct cpu_slot slot;
+	struct chip_bias biases[CASE_VOCAB_MAX];
+	uint16_t counts[CASE_VOCAB_MAX];
+	float logits[CASE_VOCAB_MAX];
+	double probabilities[CASE_VOCAB_MAX];
+	uint32_t vocab;
+	uint32_t kept;
+};
+
+static float setting(const json_t *settings, const char *name, double otherwise)
+{
+	const json_t *value = json_object_get(settings, name);
+
+	return (float)(value ? json_number_value(value) : otherwise);
+}
+
+static void read_settings(struct sampling_case *c, const json_t *settings)
+{
+	json_t *bias;
+	size_t i;
+
+	c->slot = (struct cpu_slot){.counts = true, .sampling = {
+		.temperature = setting(settings, "temperature", 1),
+		.top_p = setting(settings, "top_p", 1),
+		.min_p = setting(settings, "min_p", 0),
+		.typical_p = setting(settings, "typical_p", 1),
+		.top_k = (uint32_t)setting(settings, "top_k", 0),
+		.repetition_penalty = setting(settings, "repetition_penalty", 1),
+		.presence_penalty = setting(settings, "presence_penalty", 0),
+		.frequency_penalty = setting(settings, "frequency_penalty", 0),
+		.biases = c->biases,
+		.seed = 99,
+	}};
+	json_array_foreach(json_object_get(settings, "logit_bias"), i, bias)
+		c->biases[c->slot.sampling.bias_count++] = (struct chip_bias){
+			(uint32_t)json_integer_value(json_array_get(bias, 0)),
+			(float)json_number_value(json_array_get(bias, 1))};
+}
+
+static void read_case(struct sampling_case *c, const json_t *item)
+{
+	json_t *value;
+	size_t i;
+
+	*c = (struct sampling_case){0};
+	read_settings(c, json_object_get(item, "settings"));
+	json_array_foreach(json_object_get(item, "logits"), i, value)
+		c->logits[c->vocab++] = (float)json_number_value(value);
+	json_array_foreach(json_object_get(item, "prompt"), i, value)
+		c->counts[json_integer_value(value)] = CPU_SLOT_PROMPT;
+	json_array_foreach(json_object_get(item, "answer"), i, value)
+		c->counts[json_integer_value(value)]++;
+	json_array_foreach(json_object_get(item, "kept"), i, value)
+		c->probabilities[json_integer_value(json_array_get(value, 0))] =
+			json_number_value(json_array_get(value, 1));
+	c->kept = (uint32_t)i;
+}
+
+/* Just these tokens may be drawn, as likely as transformers says. */
+static void assert_left(const struct sampling_case *c, const struct rig_isa *isa)
+{
+	const struct cpu_choice choice = {&c->slot, c->counts, NULL, c->logits, c->vocab, 0,
+		CHIP_NONE};
+	const struct cpu_distribution d = cpu_distribution(&isa->kernels, &scratch, &choice);
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d.count; i++) {
+		const uint32_t id = d.ids ? (uint32_t)d.ids[i] : i;
+
+		if (!(weights[i] > 0))
+			continue;
+		kept++;
+		/* f32 against f64: an ulp of a score of 40 is 4e-6 of its weight; 3.7e-6 seen */
+		rig_close_to("probability", weights[i] / (float)d.sum, c->probabilities[id],
+			1e-5 * c->probabilities[id]);
+	}
+	assert_int_equal(kept, c->kept);
+}
+
+static void what_is_left_is_what_transformers_leaves(void **state)
+{
+	json_t *cases = test_read_json("data/sampling.json"), *item;
+	struct sampling_case c;
+	size_t i;
+
+	(void)state;
+	assert_true(json_array_size(cases) >= 150);
+	json_array_foreach(cases, i, item) {
+		read_case(&c, item);
+		for (uint32_t isa = 0; isa < isa_count; isa++)
+			assert_left(&c, &isas[isa]);
+	}
+	json_decref(cases);
+}
+
+/* Above it lies one in two million of what is drawn fairly (Wilson and Hilferty). */
+static double chi_square_limit(double freedom)
+{
+	const double part = 2 / (9 * freedom);
+
+	return freedom * pow(1 - part + 4.9 * sqrt(part), 3);
+}
+
+/* Tokens that are expected fewer than 5 times count together. */
+static void assert_fair(const struct sampling_case *c, const uint32_t *seen, uint32_t draws)
+{
+	double chi_square = 0, few = 0, few_seen = 0;
+	uint32_t groups = 0;
+
+	for (uint32_t id = 0; id < c->vocab; id++) {
+		const double expected = c->probabilities[id] * draws, away = seen[id] - expected;
+
+		if (expected < 5) {
+			few += expected;
+			few_seen += seen[id];
+		} else {
+			chi_square += away * away / expected;
+			groups++;
+		}
+		assert_true(c->probabilities[id] > 0 || seen[id] == 0);
+	}
+	if (few >= 5) {
+		chi_square += (few_seen - few) * (few_seen - few) / few;
+		groups++;
+	}
+	if (groups > 1 && chi_square > chi_square_limit(groups - 1))
+		fail_msg("chi-square %.1f of %u groups", chi_square, groups);
+}
+
+static void what_is_drawn_is_as_frequent_as_transformers_says(void **state)
+{
+	json_t *cases = test_read_json("data/sampling.json"), *item;
+	struct sampling_case c;
+	uint32_t tested = 0;
+	size_t i;
+
+	(void)state;
+	json_array_foreach(cases, i, item) {
+		uint32_t seen[CASE_VOCAB_MAX] = {0};
+
+		read_case(&c, item);
+		if (c.kept < 3)
+			continue;
+		for (uint32_t position = 0; position < 2 * DRAWS; position++) {
+			const struct cpu_choice choice = {&c.slot, c.counts, NULL, c.logits,
+				c.vocab, position, CHIP_NONE};
+			struct chip_logprobs logprobs;
+			bool finite;
+
+			seen[cpu_sample(&isas[0].kernels, &scratch, &choice, &logprobs,
+				&finite)]++;
+		}
+		assert_fair(&c, seen, 2 * DRAWS);
+		tested++;
+	}
+	assert_true(tested >= 60);
+	json_decref(cases);
+}
+
 /* ---- edges ----------------------------------------------------------------------------------- */
 
 static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state)
@@ -300,14 +468,15 @@ static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state
 	float logits[] = {1, 2, 3};
 	const uint32_t none = 0;
 	const struct cpu_slot slot = {.sampling = plain};
-	float logprob;
+	const struct cpu_choice forced = {&slot, NULL, NULL, logits, 3, 0, 2};
+	struct chip_logprobs logprobs;
 	bool finite;
 
 	(void)state;
 	assert_int_equal(choose(&slot, NULL, &none, logits, 3, 0), CHIP_NONE);
 	logits[1] = NAN;
-	assert_int_equal(cpu_sample(&isas[0].kernels, &scratch, &slot, NULL, NULL, logits, 3, 0,
-		&logprob, &finite), CHIP_NONE);
+	assert_int_equal(cpu_sample(&isas[0].kernels, &scratch, &forced, &logprobs, &finite),
+		CHIP_NONE);
 	assert_false(finite);
 	logits[1] = INFINITY;
 	assert_int_equal(choose(&slot, NULL, NULL, logits, 3, 0), CHIP_NONE);
@@ -341,22 +510,86 @@ static void logprobs_are_of_the_raw_logits(void **state)
 {
 	static float logits[VOCAB_MAX];
 	uint16_t counts[VOCAB_MAX] = {[7] = 1};
+	const struct chip_bias biases[] = {{7, -100}, {VOCAB_MAX, 100}};
 	struct cpu_slot slot = {.sampling = plain, .counts = true};
+	struct cpu_choice c = {&slot, counts, NULL, logits, VOCAB_MAX, 3, CHIP_NONE};
+	struct chip_logprobs logprobs = {0};
 	double sum = 0;
-	float logprob;
 	bool finite;
 
 	(void)state;
 	rig_fill(logits, VOCAB_MAX, 8);
+	for (uint32_t i = 0; i < VOCAB_MAX; i++)
+		sum += exp((double)logits[i]);
 	slot.sampling.temperature = 0.3F;
 	slot.sampling.frequency_penalty = 1;
 	slot.sampling.top_k = 5;
-	const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &slot, counts, NULL, logits,
-		VOCAB_MAX, 3, &logprob, &finite);
+	slot.sampling.biases = biases;
+	slot.sampling.bias_count = 2;
+	slot.sampling.logprobs = true;
+	for (uint32_t forced = 0; forced < 2; forced++) {
+		c.forced = forced ? 7 : CHIP_NONE;   /* a token that is given has one too */
+		const uint32_t token =
+			cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs, &finite);
 
-	for (uint32_t i = 0; i < VOCAB_MAX; i++)
-		sum += exp((double)logits[i]);
-	rig_close_to("logprob", logprob, (double)logits[token] - log(sum), 1e-6);
+		assert_true(!forced || token == 7);
+		rig_close_to("logprob", logprobs.chosen, (double)logits[token] - log(sum), 1e-6);
+		assert_int_equal(logprobs.top_count, 0);
+	}
+}
+
+/* The first n of the whole order, with the logprobs that they would have had if chosen. */
+static void the_likeliest_tokens_come_in_order(void **state)
+{
+	static float logits[VOCAB_MAX];
+	struct cpu_slot slot = {.sampling = plain};
+	struct prng p;
+
+	(void)state;
+	prng_init(&p, 12);
+	slot.sampling.logprobs = true;
+	for (uint32_t i = 0; i < 400; i++) {
+		const uint32_t vocab = 1 + (uint32_t)prng_below(&p, i % 4 ? 40 : VOCAB_MAX);
+		struct cpu_choice c = {&slot, NULL, NULL, logits, vocab, i, CHIP_NONE};
+		const uint32_t wanted = (uint32_t)prng_below(&p, CHIP_TOP_LOGPROBS_MAX + 1);
+		struct chip_logprobs logprobs = {0}, each = {0};
+		bool finite;
+
+		for (uint32_t id = 0; id < vocab; id++)
+			logits[id] = (float)prng_below(&p, i % 3 ? 8 : 100000);   /* and equals */
+		slot.sampling.top_logprobs = wanted;
+		cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs, &finite);
+		assert_int_equal(logprobs.top_count, wanted < vocab ? wanted : vocab);
+		for (uint32_t at = 0; at < logprobs.top_count; at++) {
+			const uint32_t id = logprobs.top[at].token;
+			uint32_t before = 0;
+
+			for (uint32_t other = 0; other < vocab; other++)
+				before += logits[other] > logits[id] ||
+					(logits[other] == logits[id] && other < id);
+			assert_int_equal(before, at);
+			c.forced = id;
+			cpu_sample(&isas[0].kernels, &scratch, &c, &each, &finite);
+			assert_int_equal(math_f32_bits(each.chosen),
+				math_f32_bits(logprobs.top[at].logprob));
+		}
+	}
+}
+
+static void a_forced_token_is_chosen_whatever_speaks_against_it(void **state)
+{
+	const float logits[] = {1, 2, 3};
+	const uint32_t mask = 2;
+	struct cpu_slot slot = {.sampling = plain};
+	const struct cpu_choice c = {&slot, NULL, &mask, logits, 3, 0, 0};
+	struct chip_logprobs logprobs;
+	bool finite;
+
+	(void)state;
+	slot.sampling.banned_count = 1;
+	slot.sampling.banned_until = 9;
+	slot.sampling.top_k = 1;
+	assert_int_equal(cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs, &finite), 0);
 }
 
 static void known_seeds_give_known_tokens(void **state)
@@ -388,9 +621,13 @@ int main(void)
 		cmocka_unit_test(masks_and_bans_leave_the_rest_in_proportion),
 		cmocka_unit_test(a_ban_ends_at_its_position),
 		cmocka_unit_test(penalties_count_prompt_and_answer_as_they_should),
+		cmocka_unit_test(what_is_left_is_what_transformers_leaves),
+		cmocka_unit_test(what_is_drawn_is_as_frequent_as_transformers_says),
 		cmocka_unit_test(nothing_allowed_and_numbers_that_are_none_give_no_token),
 		cmocka_unit_test(scores_beyond_f32_choose_the_largest),
 		cmocka_unit_test(logprobs_are_of_the_raw_logits),
+		cmocka_unit_test(the_likeliest_tokens_come_in_order),
+		cmocka_unit_test(a_forced_token_is_chosen_whatever_speaks_against_it),
 		cmocka_unit_test(known_seeds_give_known_tokens),
 	};
 

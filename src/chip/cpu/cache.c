@@ -56,6 +56,11 @@ static int64_t counts_bytes(const struct chip_cache *c)
 	return (int64_t)c->layout.slots * c->layout.vocab * (int64_t)sizeof(uint16_t);
 }
 
+static int64_t biases_bytes(const struct chip_cache *c)
+{
+	return (int64_t)c->layout.slots * CHIP_BIASES_MAX * (int64_t)sizeof(struct chip_bias);
+}
+
 static int64_t slots_bytes(const struct chip_cache *c)
 {
 	return (int64_t)c->layout.slots * (int64_t)sizeof(struct cpu_slot);
@@ -89,6 +94,8 @@ enum err cpu_cache_open(struct chip *chip, struct chip_cache **out,
 	if (!err)
 		err = cpu_reserve(cpu, (void **)&c->counts, counts_bytes(&c->base), "slots", info);
 	if (!err)
+		err = cpu_reserve(cpu, (void **)&c->biases, biases_bytes(&c->base), "slots", info);
+	if (!err)
 		err = cpu_reserve(cpu, (void **)&c->marks, marks_bytes(&c->base), "slots", info);
 	if (err)
 		cpu_cache_close(chip, &c->base);
@@ -103,6 +110,7 @@ void cpu_cache_close(struct chip *chip, struct chip_cache *cache)
 	struct cpu_cache *c = (struct cpu_cache *)cache;
 
 	cpu_release(cpu, c->marks, marks_bytes(cache));
+	cpu_release(cpu, c->biases, biases_bytes(cache));
 	cpu_release(cpu, c->counts, counts_bytes(cache));
 	cpu_release(cpu, c->slots, slots_bytes(cache));
 	cpu_release(cpu, c->states, states_bytes(cache));
@@ -128,6 +136,17 @@ static uint16_t *slot_counts(const struct cpu_cache *c, uint32_t slot)
 	return c->counts + (size_t)slot * c->base.layout.vocab;
 }
 
+/* The slot's own copy. */
+static void copy_biases(struct cpu_cache *c, uint32_t slot)
+{
+	struct chip_sampling *s = &c->slots[slot].sampling;
+	struct chip_bias *own = c->biases + (size_t)slot * CHIP_BIASES_MAX;
+
+	if (s->bias_count > 0)
+		memcpy(own, s->biases, s->bias_count * sizeof(*own));
+	s->biases = own;
+}
+
 static bool has_penalties(const struct chip_sampling *s)
 {
 	return s->repetition_penalty < 1.0F || s->repetition_penalty > 1.0F ||
@@ -145,6 +164,7 @@ void cpu_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
 
 	(void)chip;
 	*s = (struct cpu_slot){.sampling = *sampling, .counts = has_penalties(sampling)};
+	copy_biases(c, slot);
 	if (s->counts) {
 		memset(counts, 0, c->base.layout.vocab * sizeof(*counts));
 		for (uint32_t i = 0; i < prompt_count; i++)

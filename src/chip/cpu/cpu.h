@@ -66,6 +66,7 @@ struct cpu_cache {
 	size_t delta_floats;
 	struct cpu_slot *slots;
 	uint16_t *counts;           /* [slots][vocab]: CPU_SLOT_PROMPT, CPU_SLOT_COUNT */
+	struct chip_bias *biases;   /* [slots][CHIP_BIASES_MAX]: of their samplings */
 	uint32_t *marks;            /* [slots + states]: of the step that last named it,
 				     * to find doubles */
 	uint32_t mark;
@@ -117,7 +118,6 @@ struct cpu_step {
 	uint32_t sequence_count;
 	uint32_t wanted_count;
 	uint32_t tile_count;
-	bool want_logprobs;
 	struct chip_row *rows;              /* [rows_max] */
 	uint32_t *tokens_before;            /* [rows_max]: of its sequence, before the row */
 	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to
@@ -132,7 +132,7 @@ struct cpu_step {
 
 	float *logits, *hidden;             /* this step's own result buffers, or NULL */
 	uint32_t *tokens;                   /* [wanted_max] */
-	float *logprobs;                    /* [wanted_max] */
+	struct chip_logprobs *logprobs;     /* [wanted_max] */
 	_Atomic bool not_finite;
 };
 
@@ -184,16 +184,38 @@ struct cpu_program {
 	struct cpu_step steps[CHIP_STEPS_MAX];
 };
 
-/* ---- ops.c, sample.c ------------------------------------------------------------------------- */
+/* ---- ops.c, sample.c, logprobs.c ------------------------------------------------------------- */
 
 void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker);
 
-/* The next token of a sequence for a row of logits, by its slot; position counts from the
- * sequence's start. CHIP_NONE: not finite, or nothing allowed. */
+/* A row of logits, and by what a token of it is chosen. */
+struct cpu_choice {
+	const struct cpu_slot *slot;
+	const uint16_t *counts;     /* the slot's, where it counts */
+	const uint32_t *mask;       /* or NULL */
+	const float *logits;        /* [vocab] */
+	uint32_t vocab;
+	uint32_t position;          /* of the token, from the sequence's start */
+	uint32_t forced;            /* the token that it is, or CHIP_NONE */
+};
+
+/* What may be drawn: the token ids[i], or i where ids is NULL, with weight scratch->weights[i] of
+ * sum. */
+struct cpu_distribution {
+	const uint64_t *ids;        /* [count] in their lower halves */
+	uint32_t count;             /* 0: nothing is allowed */
+	double sum;                 /* of the weights */
+};
+
+/* Of finite logits, without regard to forced. */
+struct cpu_distribution cpu_distribution(const struct cpu_kernels *kernels,
+	const struct cpu_sampler *scratch, const struct cpu_choice *c);
+/* The next token. CHIP_NONE: not finite, or nothing allowed; logprobs then stay as they are. */
 uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
-	const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
-	const float *logits,
-	uint32_t vocab, uint32_t position, float *logprob, bool *finite);
+	const struct cpu_choice *c, struct chip_logprobs *logprobs, bool *finite);
+/* largest: of the logits, which are finite. */
+void cpu_logprobs(const struct cpu_kernels *kernels, const float *logits, uint32_t vocab,
+	float largest, uint32_t token, uint32_t top_count, struct chip_logprobs *out);
 
 /* ---- the driver's functions ------------------------------------------------------------------ */
 

@@ -506,15 +506,22 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 
 	for (uint32_t i = step->first_wanted[sequence]; i < step->first_wanted[sequence + 1]; i++) {
 		const uint32_t row = step->wanted[i];
+		const struct cpu_choice choice = {
+			.slot = slot,
+			.counts = counts,
+			.mask = s->mask,
+			.logits = row_of(r, op->u.sample.logits, i),
+			.vocab = op->u.sample.vocab,
+			.position = step->tokens_before[row] + 1,
+			.forced = s->forced ? s->forced_token : CHIP_NONE,
+		};
 		bool finite = true;
 
-		step->logprobs[i] = 0.0F;
+		step->logprobs[i] = (struct chip_logprobs){0};
 		if (step->rows[row].want != CHIP_WANT_TOKEN)
 			continue;
 		step->tokens[i] = cpu_sample(r->kernels, &r->program->samplers[r->worker->index],
-			slot, counts, s->mask, row_of(r, op->u.sample.logits, i),
-			op->u.sample.vocab, step->tokens_before[row] + 1,
-			step->want_logprobs ? &step->logprobs[i] : NULL, &finite);
+			&choice, &step->logprobs[i], &finite);
 		if (!finite)
 			step->not_finite = true;
 		if (step->tokens[i] != CHIP_NONE)

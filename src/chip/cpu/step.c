@@ -51,7 +51,6 @@ static void copy_rows(struct cpu_step *s, const struct chip_step *step)
 	memcpy(s->rows, step->rows, step->row_count * sizeof(*s->rows));
 	s->row_count = step->row_count;
 	s->wanted_count = 0;
-	s->want_logprobs = step->logprobs;
 	for (uint32_t row = 0; row < step->row_count; row++) {
 		const struct chip_row *r = &step->rows[row];
 
@@ -160,7 +159,7 @@ static void copy_tokens(const struct cpu_step *s, struct chip_output *out)
 		if (out->tokens)
 			out->tokens[i] = token ? s->tokens[i] : CHIP_NONE;
 		if (out->logprobs)
-			out->logprobs[i] = token ? s->logprobs[i] : 0.0F;
+			out->logprobs[i] = s->logprobs[i];
 	}
 }
 
