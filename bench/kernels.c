@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/math.h"
 #include "base/prng.h"
-#include "chip/check.h"
+#include "chip/format.h"
 #include "chip/chip.h"
 #include "chip/cost.h"
 #include "cpu_time.h"
@@ -116,7 +116,8 @@ static struct chip_weight *random_weight(struct bench *b, enum chip_type type, u
 	}
 	for (uint32_t i = 0; i < rows; i += 64)
 		spans[i / 64] = (struct chip_span){bytes, rows - i < 64 ? rows - i : 64};
-	const struct chip_matrix m = {type, rows, columns, spans, (rows + 63) / 64};
+	const struct chip_matrix m = {.type = type, .rows = rows, .columns = columns,
+		.spans = spans, .span_count = (rows + 63) / 64};
 
 	must(chip_weight_pack(b->chip, w, &m, &info));
 	free(bytes);
@@ -549,7 +550,7 @@ static bool wanted(const struct bench *b, const char *name)
 
 static void bench_all(struct bench *b)
 {
-	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
 		if (wanted(b, "matmul") || wanted(b, chip_type_name(type)))
 			bench_matmul(b, type);
 	if (wanted(b, "embed"))

@@ -388,22 +388,6 @@ uint16_t math_bf16_from_f32(float value)
 }
 
 /* Half to float: 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
-float math_f32_from_f16(uint16_t half)
-{
-	const uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
-	const uint32_t exponent = half >> 10 & 0x1FU;
-	const uint32_t mantissa = half & 0x3FFU;
-
-	if (exponent == 31)
-		return math_f32_from_bits(sign | 0x7F800000U | mantissa << 13);
-	if (exponent == 0) {
-		const float magnitude = (float)mantissa * 0x1p-24F;
-
-		return sign ? -magnitude : magnitude;
-	}
-	return math_f32_from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-}
-
 uint16_t math_f16_from_f32(float value)
 {
 	const uint32_t bits = math_f32_bits(value);

@@ -57,9 +57,20 @@ static inline float math_f32_from_bf16(uint16_t half)
 	return math_f32_from_bits((uint32_t)half << 16);
 }
 
+/* Without a branch: a loop of it becomes vectors. */
+static inline float math_f32_from_f16(uint16_t half)
+{
+	const uint32_t sign = (uint32_t)(half & 0x8000U) << 16, magnitude = half & 0x7FFFU;
+	const uint32_t subnormal = math_f32_bits((float)magnitude * 0x1p-24F);
+	uint32_t bits = (magnitude << 13) + (112U << 23);
+
+	bits = magnitude < 0x400 ? subnormal : bits;
+	bits = magnitude >= 0x7C00 ? bits + (112U << 23) : bits;
+	return math_f32_from_bits(bits | sign);
+}
+
 /* Round to nearest even; NaN stays NaN. */
 uint16_t math_bf16_from_f32(float value);
-float math_f32_from_f16(uint16_t half);
 uint16_t math_f16_from_f32(float value);
 
 /* *out = a op b; false, and *out untouched, when the result does not fit. */

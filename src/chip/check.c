@@ -4,7 +4,9 @@
 
 #include <assert.h>
 
+#include "base/mem.h"
 #include "chip/driver.h"
+#include "chip/format.h"
 
 #define LAYERS_MAX     1024
 #define HEADS_MAX      1024
@@ -12,18 +14,6 @@
 #define STATES_MAX     (1u << 16)
 #define SLOTS_MAX      (1u << 16)
 #define CONTEXT_MAX    (1u << 24)
-
-static const struct {
-	const char *name;
-	uint32_t block_values;
-	uint32_t block_bytes;
-} types[CHIP_TYPES] = {
-	[CHIP_F32] = {"f32", 1, 4},
-	[CHIP_F16] = {"f16", 1, 2},
-	[CHIP_BF16] = {"bf16", 1, 2},
-	[CHIP_Q8_0] = {"q8_0", 32, 34},
-	[CHIP_Q4_0] = {"q4_0", 32, 18},
-};
 
 static const char *const op_names[] = {
 	[CHIP_OP_EMBED] = "embed",         [CHIP_OP_NORM] = "norm",
@@ -36,24 +26,6 @@ static const char *const op_names[] = {
 
 #define OP_KINDS (sizeof(op_names) / sizeof(op_names[0]))
 
-uint32_t chip_type_block_values(enum chip_type type)
-{
-	assert((uint32_t)type < CHIP_TYPES);
-	return types[type].block_values;
-}
-
-uint32_t chip_type_block_bytes(enum chip_type type)
-{
-	assert((uint32_t)type < CHIP_TYPES);
-	return types[type].block_bytes;
-}
-
-const char *chip_type_name(enum chip_type type)
-{
-	assert((uint32_t)type < CHIP_TYPES);
-	return types[type].name;
-}
-
 static const char *op_name(enum chip_op_kind kind)
 {
 	return (size_t)kind < OP_KINDS ? op_names[kind] : "unknown operation";
@@ -61,18 +33,28 @@ static const char *op_name(enum chip_op_kind kind)
 
 /* ---- matrices and layouts -------------------------------------------------------------------- */
 
-enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
+/* Each stored column is one input column. */
+static enum err check_column_order(const struct chip_matrix *m, struct err_info *info)
+{
+	uint8_t *seen = mem_alloc(m->columns, 1);
+	uint32_t j = 0;
+
+	if (!seen)
+		return err_set(info, ERR_MEMORY, "no memory to check an order of columns");
+	while (j < m->columns && m->column_order[j] < m->columns && !seen[m->column_order[j]])
+		seen[m->column_order[j++]] = 1;
+	mem_free(seen);
+	return j == m->columns ? ERR_NONE
+		: err_set(info, ERR_INPUT, "the order of %u columns is broken at column %u",
+			m->columns, j);
+}
+
+static enum err check_spans(const struct chip_matrix *m, struct err_info *info)
 {
 	uint64_t rows = 0;
 
-	if ((uint32_t)m->type >= CHIP_TYPES)
-		return err_set(info, ERR_UNSUPPORTED, "weight type %u", (unsigned)m->type);
-	if (m->rows == 0 || m->rows > CHIP_COLUMNS_MAX || m->columns == 0 ||
-	    m->columns > CHIP_COLUMNS_MAX)
-		return err_set(info, ERR_LIMIT, "a matrix of %u x %u", m->rows, m->columns);
-	if (m->columns % types[m->type].block_values)
-		return err_set(info, ERR_INPUT, "%u columns are not whole blocks of %s", m->columns,
-			types[m->type].name);
+	if (m->read && m->span_count == 0)
+		return ERR_NONE;
 	for (uint32_t i = 0; i < m->span_count; i++) {
 		if (m->spans[i].row_count && !m->spans[i].rows)
 			return err_set(info, ERR_INPUT, "span %u of a matrix has no data", i);
@@ -82,6 +64,28 @@ enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
 		return err_set(info, ERR_INPUT, "the spans have %llu rows, the matrix %u",
 			(unsigned long long)rows, m->rows);
 	return ERR_NONE;
+}
+
+enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
+{
+	const uint64_t rows_max = (uint64_t)CHIP_COLUMNS_MAX * (m->parts > 1 ? m->parts : 1);
+
+	if ((uint32_t)m->type >= CHIP_TYPES)
+		return err_set(info, ERR_UNSUPPORTED, "weight type %u", (unsigned)m->type);
+	if (m->rows == 0 || m->rows > rows_max || m->columns == 0 ||
+	    m->columns > CHIP_COLUMNS_MAX)
+		return err_set(info, ERR_LIMIT, "a matrix of %u x %u", m->rows, m->columns);
+	if (m->parts > CHIP_PARTS_MAX || (m->parts > 1 && m->rows % m->parts))
+		return err_set(info, ERR_LIMIT, "%u rows in %u parts", m->rows, m->parts);
+	if (!chip_row_fits(m->type, m->group, m->columns))
+		return err_set(info, ERR_INPUT, "%u columns are not whole blocks of %s (group %u)",
+			m->columns, chip_type_name(m->type), m->group);
+	if (m->column_order && !chip_type_is_grouped(m->type))
+		return err_set(info, ERR_UNSUPPORTED, "an order of columns for %s",
+			chip_type_name(m->type));
+	const enum err err = check_spans(m, info);
+
+	return err || !m->column_order ? err : check_column_order(m, info);
 }
 
 enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *info)

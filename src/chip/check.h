@@ -8,11 +8,6 @@
 
 #include "chip/chip.h"
 
-/* Values and bytes of the block that a type stores values in: 1 for the plain types. */
-uint32_t chip_type_block_values(enum chip_type type);
-uint32_t chip_type_block_bytes(enum chip_type type);
-const char *chip_type_name(enum chip_type type);   /* "q8_0" */
-
 enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info) MUST_CHECK;
 enum err chip_check_layout(const struct chip_cache_layout *layout,
 	struct err_info *info) MUST_CHECK;

@@ -44,6 +44,7 @@
 #define CHIP_HEAD_DIM_MAX    512
 #define CHIP_CONV_WIDTH_MAX  8
 #define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
+#define CHIP_PARTS_MAX       4096   /* parts of a matrix */
 #define CHIP_MATRICES_MAX    4      /* matrices that share the input of one CHIP_OP_MATMUL */
 #define CHIP_BANNED_MAX      16     /* tokens that a sampling can ban until a position */
 #define CHIP_BIASES_MAX      1024   /* tokens whose logits a sampling changes */
@@ -57,13 +58,28 @@ static inline uint32_t chip_pages(uint32_t tokens)
 	return tokens / CHIP_PAGE_TOKENS + (tokens % CHIP_PAGE_TOKENS > 0);
 }
 
-/* Element types of weights and caches. Block layouts as in GGUF. */
+/* Element types of weights and caches. Layouts are in format.h: blocks as in GGUF, and
+ * three of ours in groups of any size. */
 enum chip_type {
 	CHIP_F32,
 	CHIP_F16,
 	CHIP_BF16,
-	CHIP_Q8_0,   /* 32 values: f16 scale, 32 x i8 */
-	CHIP_Q4_0,   /* 32 values: f16 scale, 16 bytes of nibbles, low half first, minus 8 */
+	CHIP_Q8_0,   /* blocks of 32 */
+	CHIP_Q4_0,
+	CHIP_Q4_1,
+	CHIP_Q5_0,
+	CHIP_Q5_1,
+	CHIP_Q2_K,   /* blocks of 256 */
+	CHIP_Q3_K,
+	CHIP_Q4_K,
+	CHIP_Q5_K,
+	CHIP_Q6_K,
+	CHIP_IQ4_NL, /* blocks of 32 */
+	CHIP_IQ4_XS, /* blocks of 256 */
+	CHIP_MXFP4,  /* blocks of 32 */
+	CHIP_F8_E4M3,    /* groups */
+	CHIP_INT4,
+	CHIP_INT8,
 	CHIP_TYPES
 };
 
@@ -123,12 +139,24 @@ struct chip_span {
 	uint32_t row_count;
 };
 
+/* Spans, or a reader for rows that no file holds in this layout. */
 struct chip_matrix {
 	enum chip_type type;    /* of the source; the packed form is the chip's business */
 	uint32_t rows;          /* outputs */
 	uint32_t columns;       /* inputs; a multiple of the type's block */
 	const struct chip_span *spans;
-	uint32_t span_count;
+	uint32_t span_count;    /* 0: read them */
+
+	uint32_t group;         /* values that share a scale, of a grouped type; else 0 */
+	/* 0 or 1: one matrix. Else the rows are that many equal parts, experts, and an
+	 * operation can use one of them alone. */
+	uint32_t parts;
+	/* [columns] or NULL: stored column j is input column column_order[j], of a grouped type */
+	const uint32_t *column_order;
+	/* Writes rows [first, first + count), one after the other, in the type's layout; called
+	 * from several threads at once. */
+	void (*read)(const void *context, uint32_t first, uint32_t count, uint8_t *rows_out);
+	const void *context;
 };
 
 struct chip_weight;   /* a packed matrix: y = W x, and row gather for embeddings */

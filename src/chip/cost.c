@@ -6,7 +6,7 @@
 
 #include "base/math.h"
 #include "base/units.h"
-#include "chip/check.h"
+#include "chip/format.h"
 #include "chip/driver.h"
 
 static int64_t add(int64_t a, int64_t b)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "chip/format.h"
 #include "model/weights_private.h"
 
 #define SIDE_CHUNK_BYTES ((size_t)256 << 10)
@@ -298,10 +299,9 @@ const struct weight_vector *weights_vector(const struct weights *w, enum weight 
 
 const void *weights_row(const struct chip_matrix *m, uint32_t row)
 {
-	size_t row_bytes;
-	const bool whole = dtype_bytes(dtype_of_chip(m->type), m->columns, &row_bytes);
+	const size_t row_bytes = chip_row_bytes(m->type, m->group, m->columns);
 
-	assert(whole && row < m->rows);
+	assert(row < m->rows);
 	for (uint32_t i = 0; i < m->span_count; i++) {
 		if (row < m->spans[i].row_count)
 			return (const uint8_t *)m->spans[i].rows + row * row_bytes;

@@ -108,12 +108,13 @@ static bool same_shape(const uint64_t *a, uint32_t a_count, const uint64_t *b, u
 static enum err check_shape(const struct mapper *m, const struct stored_tensor *t,
 	const uint64_t *dims, uint32_t dim_count)
 {
-	char there[128], wanted[128];
+	char there[128], wanted[128], names[DTYPE_NAMES_BYTES];
 
-	if (!dtype_is_readable(t->dtype))
+	if (!dtype_is_readable(t->dtype)) {
+		dtype_readable_names(names);
 		return err_set(m->info, ERR_UNSUPPORTED, "%s: tensor %.*s has type %s; read are %s",
-			t->file, (int)t->name_size, t->name, t->dtype->name,
-			dtype_readable_names());
+			t->file, (int)t->name_size, t->name, t->dtype->name, names);
+	}
 	if (same_shape(t->dims, t->dim_count, dims, dim_count))
 		return ERR_NONE;
 	stored_shape_format(there, sizeof(there), t->dims, t->dim_count);

@@ -55,7 +55,7 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
 	uint32_t rows, uint32_t columns)
 {
-	const uint32_t types = columns % 32 ? CHIP_Q8_0 : CHIP_TYPES;
+	const uint32_t types = columns % 32 ? CHIP_Q8_0 : CHIP_Q4_0 + 1;
 	const enum chip_type type = (enum chip_type)prng_below(&s->dice, types);
 	const size_t count = (size_t)rows * columns;
 	float *values = malloc(count * sizeof(float));

@@ -212,7 +212,9 @@ static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
 			rig_open(&r, &isas[i], 1);
 			const uint32_t in = rig_input(&r, 32);
 			const struct chip_span span = {bytes, 17};
-			const struct chip_matrix m = {type, 17, 32, &span, 1};
+			const struct chip_matrix m = {
+				.type = type, .rows = 17, .columns = 32, .spans = &span,
+				.span_count = 1};
 			struct chip_op *op = rig_op(&r, CHIP_OP_MATMUL, "y");
 
 			rig_ok(chip_weight_pack(r.chip, &r.weights[r.weight_count], &m, info));

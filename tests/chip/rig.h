@@ -16,6 +16,7 @@
 #include "base/math.h"
 #include "base/prng.h"
 #include "chip/check.h"
+#include "chip/format.h"
 #include "chip/chip.h"
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
@@ -218,7 +219,8 @@ static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_
 		{bytes + 1 + (size_t)(rows - cut) * row_bytes, cut},
 		{bytes + 1, rows - cut},
 	};
-	const struct chip_matrix m = {type, rows, columns, spans, 2};
+	const struct chip_matrix m = {
+		.type = type, .rows = rows, .columns = columns, .spans = spans, .span_count = 2};
 
 	assert_non_null(bytes);
 	assert_in_range(index, 0, RIG_WEIGHTS_MAX - 1);

@@ -38,7 +38,7 @@ struct model_builder_change {
 	const char *reshape; /* a tensor with one row more */
 	const char *poison;  /* a tensor whose last value is value */
 	float value;
-	const char *retype; /* a tensor of type (safetensors: F8_E4M3; GGUF: Q4_K), sized so */
+	const char *retype; /* a tensor of type (safetensors: F8_E4M3; GGUF: IQ2_XXS), sized so */
 	const char *add;    /* one tensor [8] more */
 };
 
@@ -175,7 +175,7 @@ static inline void model_builder_to_gguf(void *context, const char *name,
 	const uint64_t dims[] = {two ? columns : rows, rows};
 
 	if (model_builder_is(name, sink->change->retype))
-		gguf_add_tensor(&sink->gguf, name, 12, 2, (uint64_t[]){256, 1}, values, 144);
+		gguf_add_tensor(&sink->gguf, name, 16, 2, (uint64_t[]){256, 1}, values, 66);
 	else
 		gguf_add_tensor(&sink->gguf, name, 0, two ? 2 : 1, dims, values,
 			rows * columns * sizeof(*values));

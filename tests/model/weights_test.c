@@ -369,7 +369,7 @@ static void each_tensor_that_is_missing_or_misshapen_is_named(void **state)
 	}
 	check_gguf(MODEL_BUILDER_QWEN3, 0,
 		&(struct model_builder_change){.retype = "blk.0.ffn_up.weight"}, ERR_UNSUPPORTED,
-		"blk.0.ffn_up.weight has type Q4_K; read are F32");
+		"blk.0.ffn_up.weight has type IQ2_XXS; read are F32");
 }
 
 static void what_does_not_belong_is_named_and_what_is_known_is_left_out(void **state)

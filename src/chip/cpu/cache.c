@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "chip/check.h"
+#include "chip/format.h"
 
 #define FLOATS_PER_LINE 16   /* parts of a state begin on a cache line */
 

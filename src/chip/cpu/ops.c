@@ -17,6 +17,7 @@
 
 #include "base/math.h"
 #include "chip/check.h"
+#include "chip/format.h"
 #include "chip/cpu/cpu.h"
 
 /* of packed weights: long enough to stream, short enough to share */

@@ -18,6 +18,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/check.h"
+#include "chip/format.h"
 
 #define BITMAP_WORDS (CHIP_OPS_MAX / 64)
 

@@ -7,7 +7,7 @@
 
 #include "base/math.h"
 #include "base/mem.h"
-#include "chip/check.h"
+#include "chip/format.h"
 
 #define GROUP_BYTES 4   /* of one lane: four values of q8_0, eight of q4_0 */
 
@@ -26,22 +26,14 @@ static size_t lane_bytes(const struct cpu_weight *w)
 {
 	const size_t columns = w->base.columns;
 
-	switch (w->base.type) {
-	case CHIP_F32:
+	if (w->base.type == CHIP_F32)
 		return columns * 4;
-	case CHIP_F16:
+	if (w->base.type == CHIP_F16)
 		return columns * 2;
-	case CHIP_BF16:
+	if (w->base.type == CHIP_BF16)
 		return (w->pairs ? round_up(columns, 2) : columns) * 2;
-	case CHIP_Q8_0:
-		return columns;
-	case CHIP_Q4_0:
-		return columns / 2;
-	case CHIP_TYPES:
-		break;
-	}
-	assert(0 && "no such type");
-	return 0;
+	assert(w->base.type == CHIP_Q8_0 || w->base.type == CHIP_Q4_0);
+	return w->base.type == CHIP_Q8_0 ? columns : columns / 2;
 }
 
 static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels,
@@ -148,6 +140,9 @@ enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const stru
 {
 	struct cpu_chip *cpu = (struct cpu_chip *)chip;
 	struct packing p = {.job.run = pack_panels, .m = m};
+
+	if (m->type > CHIP_Q4_0 || m->parts > 1 || m->span_count == 0)
+		return err_set(info, ERR_UNSUPPORTED, "a matrix of %s", chip_type_name(m->type));
 	struct cpu_weight *w = mem_alloc(1, sizeof(*w));
 	uint32_t *span_ends = mem_alloc(m->span_count, sizeof(*span_ends));
 	enum err err = ERR_NONE;

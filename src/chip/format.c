@@ -1,0 +1,87 @@
+/* chip/format.c - see format.h; the decoders are in format_decode.h. */
+#include "chip/format.h"
+
+#include "chip/format_decode.h"
+
+/* Rows are read with memcpy as they lie in the file. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	"files are little endian, and so must the host be");
+
+#define GROUPED 0
+
+static const struct {
+	const char *name;
+	uint32_t block_values;
+	uint32_t block_bytes;
+} types[CHIP_TYPES] = {
+	[CHIP_F32] = {"f32", 1, 4},
+	[CHIP_F16] = {"f16", 1, 2},
+	[CHIP_BF16] = {"bf16", 1, 2},
+	[CHIP_Q8_0] = {"q8_0", 32, 34},
+	[CHIP_Q4_0] = {"q4_0", 32, 18},
+	[CHIP_Q4_1] = {"q4_1", 32, 20},
+	[CHIP_Q5_0] = {"q5_0", 32, 22},
+	[CHIP_Q5_1] = {"q5_1", 32, 24},
+	[CHIP_Q2_K] = {"q2_k", 256, 84},
+	[CHIP_Q3_K] = {"q3_k", 256, 110},
+	[CHIP_Q4_K] = {"q4_k", 256, 144},
+	[CHIP_Q5_K] = {"q5_k", 256, 176},
+	[CHIP_Q6_K] = {"q6_k", 256, 210},
+	[CHIP_IQ4_NL] = {"iq4_nl", 32, 18},
+	[CHIP_IQ4_XS] = {"iq4_xs", 256, 136},
+	[CHIP_MXFP4] = {"mxfp4", 32, 17},
+	[CHIP_F8_E4M3] = {"f8_e4m3", GROUPED, 0},
+	[CHIP_INT4] = {"int4", GROUPED, 0},
+	[CHIP_INT8] = {"int8", GROUPED, 0},
+};
+
+const char *chip_type_name(enum chip_type type)
+{
+	assert((uint32_t)type < CHIP_TYPES);
+	return types[type].name;
+}
+
+bool chip_type_is_grouped(enum chip_type type)
+{
+	assert((uint32_t)type < CHIP_TYPES);
+	return types[type].block_values == GROUPED;
+}
+
+uint32_t chip_type_block_values(enum chip_type type)
+{
+	assert(!chip_type_is_grouped(type));
+	return types[type].block_values;
+}
+
+uint32_t chip_type_block_bytes(enum chip_type type)
+{
+	assert(!chip_type_is_grouped(type));
+	return types[type].block_bytes;
+}
+
+bool chip_row_fits(enum chip_type type, uint32_t group, uint32_t columns)
+{
+	if (!chip_type_is_grouped(type))
+		return group == 0 && columns % types[type].block_values == 0;
+	return group > 0 && (type != CHIP_INT4 || group % 2 == 0 || group >= columns);
+}
+
+size_t chip_row_bytes(enum chip_type type, uint32_t group, uint32_t columns)
+{
+	assert(chip_row_fits(type, group, columns));
+	if (!chip_type_is_grouped(type))
+		return (size_t)columns / types[type].block_values * types[type].block_bytes;
+	const size_t groups = columns / group + (columns % group > 0);
+
+	if (type == CHIP_F8_E4M3)
+		return groups * CHIP_F8_HEAD_BYTES + columns;
+	return groups * CHIP_INT_HEAD_BYTES +
+		(type == CHIP_INT8 ? columns : columns / 2 + columns % 2);
+}
+
+void chip_row_to_f32(enum chip_type type, uint32_t group, const void *row, uint32_t columns,
+	float *out)
+{
+	assert(chip_row_fits(type, group, columns));
+	format_row_to_f32(type, group, row, columns, out);
+}
