@@ -201,8 +201,8 @@ static void pair_offer(const struct bpe *b, struct bpe_work *work, size_t left, 
 		heap_push(work, (uint64_t)rank << 32 | left);
 }
 
-/* Joins the symbol at left with the one after it. */
-static void pair_merge(const struct bpe *b, struct bpe_work *work, size_t left, size_t size)
+/* Joins the symbol at left with the one after it, of a piece of so many places. */
+static void pair_merge(const struct bpe *b, struct bpe_work *work, size_t left, size_t places)
 {
 	const size_t right = left + work->lengths[left];
 	const uint32_t length = work->lengths[left] + work->lengths[right];
@@ -215,24 +215,33 @@ static void pair_merge(const struct bpe *b, struct bpe_work *work, size_t left, 
 	work->lengths[after - 1] = length;
 	if (left > 0)
 		pair_offer(b, work, left - work->lengths[left - 1], left);
-	if (after < size)
+	if (after < places)
 		pair_offer(b, work, left, after);
 }
 
-static void symbols_init(const struct bpe *b, struct bpe_work *work, const char *piece, size_t size)
+/* The symbols that the piece begins as, and their pairs; returns how many. */
+static size_t symbols_init(const struct bpe *b, struct bpe_work *work, const char *piece,
+	size_t size)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < size; i++) {
-		work->ids[i] = b->byte_ids[(unsigned char)piece[i]];
-		work->lengths[i] = 1;
-		work->ranks[i] = RANK_NONE;
+		const uint32_t id = b->byte_ids[(unsigned char)piece[i]];
+
+		if (id == BPE_ID_NONE)
+			continue;
+		work->ids[count] = id;
+		work->lengths[count] = 1;
+		work->ranks[count++] = RANK_NONE;
 	}
 	work->heap_count = 0;
-	for (size_t i = 0; i + 1 < size; i++) {
+	for (size_t i = 0; i + 1 < count; i++) {
 		work->ranks[i] = pair_rank(b, work->ids[i], work->ids[i + 1]);
 		if (work->ranks[i] != RANK_NONE)
 			work->heap[work->heap_count++] = (uint64_t)work->ranks[i] << 32 | i;
 	}
 	heap_order(work);
+	return count;
 }
 
 size_t bpe_encode(const struct bpe *b, struct bpe_work *work, const char *piece, size_t size)
@@ -240,14 +249,14 @@ size_t bpe_encode(const struct bpe *b, struct bpe_work *work, const char *piece,
 	size_t count = 0;
 
 	assert(size > 0 && size <= work->piece_capacity);
-	symbols_init(b, work, piece, size);
+	const size_t places = symbols_init(b, work, piece, size);
 	while (work->heap_count > 0) {
 		const uint64_t entry = heap_pop(work);
 
 		if (entry_holds(work, entry))
-			pair_merge(b, work, (uint32_t)entry, size);
+			pair_merge(b, work, (uint32_t)entry, places);
 	}
-	for (size_t at = 0; at < size; at += work->lengths[at])
+	for (size_t at = 0; at < places; at += work->lengths[at])
 		work->ids[count++] = work->ids[at];
 	return count;
 }

@@ -1,10 +1,10 @@
 /* model/bpe.h - byte-pair encoding of one piece: merges by rank, leftmost first, until none is
  * left.
  *
- * Symbols lie in arrays as long as the piece; a symbol keeps its length at its first and its last
- * byte, so both neighbours are found without a list. Candidates wait in a heap of (rank, position);
- * entries that no longer hold are dropped when met, and swept when the heap is full. O(n log n) for
- * any piece.
+ * Symbols lie in arrays as long as the piece, one for a byte at first; a symbol keeps its length at
+ * its first and its last place, so both neighbours are found without a list. Candidates wait in a
+ * heap of (rank, place); entries that no longer hold are dropped when met, and swept when the heap
+ * is full. O(n log n) for any piece.
  *
  *	piece   l  o  w  e  r          after "lo", "er":   id      lo .  w  er .
  *	                                                   length   2 2  1   2 2
@@ -24,6 +24,8 @@
 
 #define BPE_MERGES_MAX ((size_t)1 << 21)
 
+#define BPE_ID_NONE UINT32_MAX
+
 /* Tokens left and right, side by side, become token id. */
 struct bpe_merge {
 	uint32_t left;
@@ -34,7 +36,7 @@ struct bpe_merge {
 struct bpe_slot;
 
 struct bpe {
-	uint32_t byte_ids[256];    /* the token of each single byte */
+	uint32_t byte_ids[256];    /* the token of each single byte, or BPE_ID_NONE */
 	struct bpe_slot *slots;    /* open addressing: pair to rank */
 	size_t slot_mask;
 	uint32_t *merged_ids;      /* [merge_count] by rank */
@@ -48,9 +50,9 @@ void bpe_close(struct bpe *b);
 
 /* Working memory, taken from an arena as pieces need it; forget it when the arena is reset. */
 struct bpe_work {
-	uint32_t *ids;       /* at a symbol's first byte */
-	uint32_t *lengths;   /* at its first and last byte */
-	uint32_t *ranks;     /* of its pair with the next symbol, at its first byte */
+	uint32_t *ids;       /* at a symbol's first place */
+	uint32_t *lengths;   /* at its first and last place */
+	uint32_t *ranks;     /* of its pair with the next symbol, at its first place */
 	uint64_t *heap;      /* rank << 32 | position; the least on top */
 	size_t heap_count;
 	size_t heap_capacity;
@@ -64,7 +66,7 @@ enum err bpe_work_reserve(struct bpe_work *work, struct arena *arena, size_t siz
 	struct err_info *info) MUST_CHECK;
 
 /* Encodes piece[0 .. size), size > 0 and reserved; returns how many ids now stand in work->ids, at
- * most size. */
+ * most size. A byte without a token is left out, and its neighbours become neighbours. */
 size_t bpe_encode(const struct bpe *b, struct bpe_work *work, const char *piece, size_t size);
 
 #endif

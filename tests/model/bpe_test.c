@@ -143,10 +143,36 @@ static void equals_the_textbook_on_random_merges(void **state)
 	}
 }
 
+/* As Hugging Face tokenizers do: what cannot be said is left out before anything is merged. */
+static void a_byte_without_a_token_is_left_out(void **state)
+{
+	const struct bpe_merge merge = {.left = 0, .right = 1, .id = 2};
+	struct bpe_work work = {0};
+	uint32_t byte_ids[256];
+	struct arena arena;
+	struct bpe b;
+
+	(void)state;
+	for (unsigned i = 0; i < 256; i++)
+		byte_ids[i] = BPE_ID_NONE;
+	byte_ids['a'] = 0;
+	byte_ids['b'] = 1;
+	assert_int_equal(bpe_open(&b, byte_ids, &merge, 1, UNIT_IGNORED), ERR_NONE);
+	arena_init(&arena, 4096, BPE_WORK_BYTES_MAX);
+	assert_int_equal(bpe_work_reserve(&work, &arena, 8, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(bpe_encode(&b, &work, "xa\x04yba", 6), 2);
+	assert_int_equal(work.ids[0], 2);
+	assert_int_equal(work.ids[1], 0);
+	assert_int_equal(bpe_encode(&b, &work, "xyz", 3), 0);
+	arena_reset(&arena);
+	bpe_close(&b);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_million_equal_letters_take_time_in_proportion),
 	cmocka_unit_test(memory_stays_within_its_limit_however_pieces_grow),
 	cmocka_unit_test(equals_the_textbook_on_random_merges),
+	cmocka_unit_test(a_byte_without_a_token_is_left_out),
 };
 
 int main(void)
