@@ -1,5 +1,5 @@
-/* model/pretokenize.c - see pretokenize.h. Each function is one alternative of the expression and
- * returns the size of its match, 0 for none. */
+/* model/pretokenize.c - see pretokenize.h. Each match_ function is one alternative of an expression
+ * and returns the size of its match, 0 for none. */
 #include "model/pretokenize.h"
 
 #include <assert.h>
@@ -11,61 +11,88 @@
 struct cursor {
 	const char *text;
 	size_t size;
-	bool marks_are_letters;
+	enum pretokenize_rule rule;
 };
 
 const char *pretokenize_regex(enum pretokenize_rule rule)
 {
-	if (rule == PRETOKENIZE_QWEN2)
-		return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-		       "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-		       "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-	assert(rule == PRETOKENIZE_QWEN35);
-	return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
-	       "?[^\\s\\p{L}\\p{M}\\p{N}]+"
-	       "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+	static const char *const regexes[PRETOKENIZE_RULES] = {
+		[PRETOKENIZE_QWEN2] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+				      "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+				      "\\s+(?!\\S)|\\s+",
+		[PRETOKENIZE_QWEN35] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
+				       "[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
+				       "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+				       "\\s+(?!\\S)|\\s+",
+		[PRETOKENIZE_LLAMA3] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+				       "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+				       "\\s+(?!\\S)|\\s+",
+		[PRETOKENIZE_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+				     "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+		[PRETOKENIZE_DIGITS] = "\\p{N}",
+	};
+
+	assert(rule < PRETOKENIZE_RULES);
+	return regexes[rule];
 }
 
 /* Class of the character at offset at, as the rule sees it; *length is its size in bytes. */
 static enum unicode_class class_at(const struct cursor *c, size_t at, size_t *length)
 {
+	const uint8_t byte_class = unicode_byte_class[(unsigned char)c->text[at]];
 	uint32_t code_point;
 
+	*length = 1;
+	if (byte_class != UNICODE_NOT_ASCII)
+		return (enum unicode_class)byte_class;
 	*length = unicode_decode(c->text + at, c->size - at, &code_point);
 	const enum unicode_class class = unicode_class_of(code_point);
 	if (class != UNICODE_MARK)
 		return class;
-	return c->marks_are_letters ? UNICODE_LETTER : UNICODE_OTHER;
+	return c->rule == PRETOKENIZE_QWEN35 ? UNICODE_LETTER : UNICODE_OTHER;
 }
 
 /* Offset of the first character from at on that is not of the class. */
 static size_t skip_class(const struct cursor *c, size_t at, enum unicode_class class)
 {
-	size_t length;
+	for (;;) {
+		size_t length;
 
-	while (at < c->size && class_at(c, at, &length) == class)
+		while (at < c->size && unicode_byte_class[(unsigned char)c->text[at]] == class)
+			at++;
+		if (at == c->size ||
+			unicode_byte_class[(unsigned char)c->text[at]] != UNICODE_NOT_ASCII ||
+			class_at(c, at, &length) != class)
+			return at;
 		at += length;
-	return at;
+	}
 }
 
-/* (?i:'s|'t|'re|'ve|'m|'ll|'d); the long s U+017F folds to s. */
-static size_t match_contraction(const struct cursor *c)
+/* 's|'t|'re|'ve|'m|'ll|'d with the case folded by fold, a bit or none. */
+static size_t match_contraction(const struct cursor *c, unsigned char fold)
 {
 	if (c->size < 2 || c->text[0] != '\'')
 		return 0;
 
-	const unsigned char first = (unsigned char)c->text[1] | 0x20;
-	const unsigned char second = c->size > 2 ? (unsigned char)c->text[2] : 0;
+	const unsigned char first = (unsigned char)c->text[1] | fold;
+	const unsigned char second = c->size > 2 ? (unsigned char)c->text[2] | fold : 0;
 
 	if (first == 's' || first == 't' || first == 'm' || first == 'd')
 		return 2;
-	if ((unsigned char)c->text[1] == 0xC5 && second == 0xBF)
+	if ((first == 'r' || first == 'v') && second == 'e')
 		return 3;
-	if ((first == 'r' || first == 'v') && (second | 0x20) == 'e')
+	return first == 'l' && second == 'l' ? 3 : 0;
+}
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d): the long s U+017F folds to s as well. */
+static size_t match_contraction_any_case(const struct cursor *c)
+{
+	const size_t match = match_contraction(c, 0x20);
+
+	if (match == 0 && c->size > 2 && c->text[0] == '\'' && c->text[1] == '\xC5' &&
+		c->text[2] == '\xBF')
 		return 3;
-	if (first == 'l' && (second | 0x20) == 'l')
-		return 3;
-	return 0;
+	return match;
 }
 
 /* [^\r\n\p{L}\p{N}]?[L]+. A mark that is both prefix and letter gives the same match either way. */
@@ -79,6 +106,19 @@ static size_t match_word(const struct cursor *c, enum unicode_class first, size_
 	return end > first_length ? end : 0;
 }
 
+/* \p{N}{1,3} from a number on. */
+static size_t match_three_digits(const struct cursor *c, size_t at)
+{
+	for (unsigned count = 1; count < 3 && at < c->size; count++) {
+		size_t length;
+
+		if (class_at(c, at, &length) != UNICODE_NUMBER)
+			break;
+		at += length;
+	}
+	return at;
+}
+
 /*  ?[^\s[L]\p{N}]+[\r\n]* */
 static size_t match_symbols(const struct cursor *c)
 {
@@ -88,9 +128,10 @@ static size_t match_symbols(const struct cursor *c)
 	return end > begin ? skip_class(c, end, UNICODE_NEWLINE) : 0;
 }
 
-/* \s*[\r\n]+|\s+(?!\S)|\s+: up to the last newline of the run; else all of it at the end of the
- * text; else all but the last character, which goes with the word that follows; else that one. */
-static size_t match_space(const struct cursor *c)
+/* \s*[\r\n]+|\s+(?!\S)|\s+, the first only with newlines: up to the last newline of the run; else
+ * all of it at the end of the text; else all but the last character, which goes with the word that
+ * follows; else that one. */
+static size_t match_space(const struct cursor *c, bool newlines)
 {
 	size_t at = 0, last = 0, newline_end = 0;
 
@@ -105,30 +146,69 @@ static size_t match_space(const struct cursor *c)
 		if (class == UNICODE_NEWLINE)
 			newline_end = at;
 	}
-	if (newline_end > 0)
+	if (newlines && newline_end > 0)
 		return newline_end;
-	if (at == c->size || last == 0)
-		return at;
-	return last;
+	return at == c->size || last == 0 ? at : last;
+}
+
+/* QWEN2, QWEN35 and LLAMA3. */
+static size_t next_qwen(const struct cursor *c)
+{
+	size_t first_length, match;
+	const enum unicode_class first = class_at(c, 0, &first_length);
+
+	if ((match = match_contraction_any_case(c)) > 0 ||
+		(match = match_word(c, first, first_length)) > 0)
+		return match;
+	if (first == UNICODE_NUMBER)
+		return c->rule == PRETOKENIZE_LLAMA3 ? match_three_digits(c, first_length)
+						     : first_length;
+	if ((match = match_symbols(c)) > 0)
+		return match;
+	return match_space(c, true);
+}
+
+/* A space or none, and what follows of the same class; or space alone. */
+static size_t next_gpt2(const struct cursor *c)
+{
+	const size_t begin = c->text[0] == ' ' ? 1 : 0;
+	const size_t contraction = match_contraction(c, 0);
+	size_t length;
+
+	if (contraction > 0)
+		return contraction;
+	if (begin == c->size)
+		return begin;
+	const enum unicode_class class = class_at(c, begin, &length);
+	if (class == UNICODE_SPACE || class == UNICODE_NEWLINE)
+		return match_space(c, false);
+	return skip_class(c, begin + length, class);
+}
+
+static size_t next_digits(const struct cursor *c)
+{
+	size_t length;
+
+	if (class_at(c, 0, &length) == UNICODE_NUMBER)
+		return length;
+	for (size_t at = length; at < c->size; at += length)
+		if (class_at(c, at, &length) == UNICODE_NUMBER)
+			return at;
+	return c->size;
 }
 
 size_t pretokenize_next(enum pretokenize_rule rule, const char *text, size_t size)
 {
-	const struct cursor c = {
-		.text = text, .size = size, .marks_are_letters = rule == PRETOKENIZE_QWEN35};
-	size_t first_length, match;
+	const struct cursor c = {.text = text, .size = size, .rule = rule};
+	size_t match;
 
-	assert(size > 0);
-	const enum unicode_class first = class_at(&c, 0, &first_length);
-	if ((match = match_contraction(&c)) > 0)
-		return match;
-	if ((match = match_word(&c, first, first_length)) > 0)
-		return match;
-	if (first == UNICODE_NUMBER)
-		return first_length;
-	if ((match = match_symbols(&c)) > 0)
-		return match;
-	match = match_space(&c);
-	assert(match > 0);
+	assert(size > 0 && rule < PRETOKENIZE_RULES);
+	if (rule == PRETOKENIZE_GPT2)
+		match = next_gpt2(&c);
+	else if (rule == PRETOKENIZE_DIGITS)
+		match = next_digits(&c);
+	else
+		match = next_qwen(&c);
+	assert(match > 0 && match <= size);
 	return match;
 }

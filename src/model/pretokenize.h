@@ -1,8 +1,12 @@
-/* model/pretokenize.h - where a text is cut before merging: Qwen's two regular expressions.
+/* model/pretokenize.h - where a text is cut before merging: the expressions of the known models.
  *
- *	(?i:'s|'t|'re|'ve|'m|'ll|'d)  |  [^\r\n\p{L}\p{N}]?[L]+  |  \p{N}
- *	|  ?[^\s[L]\p{N}]+[\r\n]*  |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
- *	where [L] is \p{L}, and from Qwen3.5 on \p{L}\p{M}
+ *	QWEN2   (?i:'s|'t|'re|'ve|'m|'ll|'d)  |  [^\r\n\p{L}\p{N}]?\p{L}+  |  \p{N}
+ *	        |  ?[^\s\p{L}\p{N}]+[\r\n]*  |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
+ *	QWEN35  the same with [\p{L}\p{M}] for \p{L}
+ *	LLAMA3  the same as QWEN2 with \p{N}{1,3} for \p{N}
+ *	GPT2    's|'t|'re|'ve|'m|'ll|'d  |  ?\p{L}+  |  ?\p{N}+  |  ?[^\s\p{L}\p{N}]+
+ *	        |  \s+(?!\S)  |  \s+
+ *	DIGITS  \p{N}, and what lies between
  *
  * Written by hand so that it is linear in the text whatever the text; alternatives are tried in
  * order, the first that matches is taken, as the expression's own engines do.
@@ -15,6 +19,10 @@
 enum pretokenize_rule {
 	PRETOKENIZE_QWEN2,   /* Qwen2, 2.5, 3 */
 	PRETOKENIZE_QWEN35,  /* Qwen3.5 and later: marks go with letters */
+	PRETOKENIZE_LLAMA3,  /* Llama 3 */
+	PRETOKENIZE_GPT2,    /* GPT-2, and ByteLevel's own of a tokenizer.json */
+	PRETOKENIZE_DIGITS,  /* each digit alone; SmolLM before GPT2 */
+	PRETOKENIZE_RULES,
 };
 
 /* The expression as tokenizer.json spells it. */

@@ -6,10 +6,9 @@
 #include "base/mem.h"
 #include "model/bpe.h"
 
-void source_builder_init(struct source_builder *b, enum pretokenize_rule rule)
+void source_builder_init(struct source_builder *b)
 {
 	memset(b, 0, sizeof(*b));
-	b->source.rule = rule;
 	b->source.bos_id = b->source.eos_id = b->source.pad_id = TOKENIZER_ID_NONE;
 }
 
@@ -214,7 +213,7 @@ const struct tokenizer_source *source_builder_finish(struct source_builder *b)
 
 bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule)
 {
-	for (int i = PRETOKENIZE_QWEN2; i <= PRETOKENIZE_QWEN35; i++) {
+	for (int i = 0; i < PRETOKENIZE_RULES; i++) {
 		if (strcmp(regex, pretokenize_regex((enum pretokenize_rule)i)) == 0) {
 			*rule = (enum pretokenize_rule)i;
 			return true;

@@ -20,7 +20,7 @@ struct source_builder {
 	size_t added_capacity;
 };
 
-void source_builder_init(struct source_builder *b, enum pretokenize_rule rule);
+void source_builder_init(struct source_builder *b);
 void source_builder_close(struct source_builder *b);
 
 enum err source_builder_merge(struct source_builder *b, struct tokenizer_merge merge,

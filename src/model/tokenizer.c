@@ -15,8 +15,9 @@ struct tokenizer {
 	struct token_table table;
 	struct added_index added;
 	struct bpe bpe;
-	enum pretokenize_rule rule;
+	struct pretokenizer pretokenizer;
 	bool nfc;
+	bool adds_bos;
 	uint32_t bos_id, eos_id, pad_id;
 };
 
@@ -35,16 +36,23 @@ bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out)
 
 /* ---- open: bytes, merges, and which tokens merging really gives ------------------------------ */
 
+/* Some vocabularies have no token for bytes that the text they were made from did not have; one
+ * that has none at all is of another kind. */
 static enum err find_byte_tokens(const struct token_table *table, uint32_t ids[256],
 	struct err_info *info)
 {
+	unsigned found = 0;
+
+	static_assert(TOKENIZER_ID_NONE == BPE_ID_NONE, "both are: no such token");
 	for (unsigned byte = 0; byte < 256; byte++) {
 		const char text = (char)(unsigned char)byte;
 
 		ids[byte] = token_table_find(table, &text, 1);
-		if (ids[byte] == TOKENIZER_ID_NONE)
-			return err_set(info, ERR_UNSUPPORTED, "no token for byte 0x%02x", byte);
+		found += ids[byte] != TOKENIZER_ID_NONE;
 	}
+	if (found == 0)
+		return err_set(info, ERR_UNSUPPORTED,
+			"no token is a single byte: only byte-level vocabularies are supported");
 	return ERR_NONE;
 }
 
@@ -140,8 +148,9 @@ enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *s
 		goto failed;
 	if (!source->ignore_merges && (code = mark_unreached(t, info)))
 		goto failed;
-	t->rule = source->rule;
+	t->pretokenizer = source->pretokenizer;
 	t->nfc = source->nfc;
+	t->adds_bos = source->adds_bos && source->bos_id != TOKENIZER_ID_NONE;
 	t->bos_id = source->bos_id;
 	t->eos_id = source->eos_id;
 	t->pad_id = source->pad_id;
@@ -209,21 +218,20 @@ static size_t piece_cut(const char *text, size_t size)
 	return cut;
 }
 
-static enum err encode_pieces(struct encoder *e, const char *text, size_t size)
+static enum err take_piece(void *context, const char *piece, size_t size)
 {
 	enum err code = ERR_NONE;
 
-	for (size_t at = 0; at < size && !code;) {
-		const size_t end = at + pretokenize_next(e->t->rule, text + at, size - at);
-
-		while (at < end && !code) {
-			const size_t piece_size = piece_cut(text + at, end - at);
-
-			code = encode_piece(e, text + at, piece_size);
-			at += piece_size;
-		}
+	for (size_t at = 0, part; at < size && !code; at += part) {
+		part = piece_cut(piece + at, size - at);
+		code = encode_piece(context, piece + at, part);
 	}
 	return code;
+}
+
+static enum err encode_pieces(struct encoder *e, const char *text, size_t size)
+{
+	return pretokenizer_cut(&e->t->pretokenizer, text, size, take_piece, e);
 }
 
 /* Text between added tokens. */
@@ -307,6 +315,11 @@ struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id)
 uint32_t tokenizer_bos(const struct tokenizer *t)
 {
 	return t->bos_id;
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+	return t->adds_bos;
 }
 
 uint32_t tokenizer_eos(const struct tokenizer *t)

@@ -8,8 +8,9 @@
  *	tokenizer_close(t);
  *
  * Text goes: split at special tokens, where the caller trusts it -> NFC, if the model wants it ->
- * pieces (pretokenize.h) -> byte pairs (bpe.h). Nothing is added at either end. Decoding is
- * concatenation of bytes; a token may hold a part of a character.
+ * pieces (pretokenizer.h) -> byte pairs (bpe.h). Nothing is added at either end. Decoding is
+ * concatenation of bytes; a token may hold a part of a character. A byte that the vocabulary has no
+ * token for is left out.
  *
  * What a user wrote never becomes a special token: only text in a trusted span is searched for
  * them, and no merge can lead to one. Immutable after open; any number of threads may use it.
@@ -23,7 +24,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "model/pretokenize.h"
+#include "model/pretokenizer.h"
 #include "model/text_span.h"
 
 #define TOKENIZER_TOKENS_MAX      ((size_t)1 << 20)
@@ -74,10 +75,11 @@ struct tokenizer_source {
 	const struct tokenizer_added
 		*added; /* [added_count]; may repeat tokens, may lie beyond them */
 	size_t added_count;
-	enum pretokenize_rule rule;
+	struct pretokenizer pretokenizer;
 	bool nfc;
 	bool ignore_merges; /* a piece that is a token is taken even if no merges lead there */
 	uint32_t bos_id, eos_id, pad_id;         /* or TOKENIZER_ID_NONE */
+	bool adds_bos;                           /* every text begins with bos_id */
 };
 
 /* "left right" to its two halves; false unless there is exactly one space, and something
@@ -85,7 +87,7 @@ struct tokenizer_source {
 bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out);
 
 /* ERR_INPUT: two tokens claim an id, a merge names an unknown token or leads to a special one. Of
- * tokens spelled alike the lowest id is used. ERR_UNSUPPORTED: some byte has no token. */
+ * tokens spelled alike the lowest id is used. ERR_UNSUPPORTED: no byte has a token. */
 enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *source,
 	struct err_info *info) MUST_CHECK;
 
@@ -134,6 +136,9 @@ struct token_text tokenizer_text(const struct tokenizer *t, uint32_t id);
  * looks for stop strings and whoever writes the text must agree on this. */
 struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
+/* Whether the model has seen every text begin with the bos token. Nothing here puts it there: a
+ * template writes its own, and who encodes raw text for the model asks. */
+bool tokenizer_adds_bos(const struct tokenizer *t);
 /* As the files say, or TOKENIZER_ID_NONE. A model's generation_config.json knows better
  * when to stop. */
 uint32_t tokenizer_bos(const struct tokenizer *t);

@@ -62,7 +62,7 @@ enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t 
 	enum err code;
 
 	*out = NULL;
-	source_builder_init(&b, rule);
+	source_builder_init(&b);
 	b.source.nfc = true;
 	if ((code = json_parse(&vocab_root, vocab, vocab_size, &JSON_LIMITS_FILE, true, info)) ||
 		(code = source_builder_vocab(&b, vocab_root, info)) ||
@@ -71,7 +71,10 @@ enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t 
 	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
 				false, info)) ||
 			      (code = source_builder_config(&b, config_root, info)) ||
-			      (code = read_config_rule(config_root, &b.source.rule, info))))
+			      (code = read_config_rule(config_root, &rule, info))))
+		goto done;
+	if ((code = pretokenizer_add(&b.source.pretokenizer,
+		     (struct pretokenizer_step){.rule = rule}, info)))
 		goto done;
 	code = tokenizer_open(out, source_builder_finish(&b), info);
 done:

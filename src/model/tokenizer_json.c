@@ -41,9 +41,10 @@ static enum err read_normalizer(const json_t *normalizer, bool *nfc, struct err_
 }
 
 /* pre_tokenizer: a Split by one of Qwen's expressions, then ByteLevel without one of its own. */
-static enum err read_pre_tokenizer(const json_t *pre_tokenizer, enum pretokenize_rule *rule,
+static enum err read_pre_tokenizer(const json_t *pre_tokenizer, struct pretokenizer *out,
 	struct err_info *info)
 {
+	struct pretokenizer_step step;
 	const json_t *list = json_object_get(pre_tokenizer, "pretokenizers");
 	const json_t *split = json_array_get(list, 0), *byte_level = json_array_get(list, 1);
 	const char *behavior = json_string_value(json_object_get(split, "behavior"));
@@ -61,10 +62,10 @@ static enum err read_pre_tokenizer(const json_t *pre_tokenizer, enum pretokenize
 		!json_is_false(json_object_get(byte_level, "use_regex")))
 		return err_set(info, ERR_UNSUPPORTED,
 			"pre_tokenizer: ByteLevel with a prefix space or its own regex");
-	if (!regex || !source_rule_of_regex(regex, rule))
+	if (!regex || !source_rule_of_regex(regex, &step.rule))
 		return err_set(info, ERR_UNSUPPORTED, "pre_tokenizer: unknown regex \"%.200s\"",
 			regex ? regex : "");
-	return ERR_NONE;
+	return pretokenizer_add(out, step, info);
 }
 
 static bool is_absent_or_empty(const json_t *value)
@@ -150,7 +151,7 @@ static enum err read_tokenizer(struct source_builder *b, const json_t *root, str
 		return err_set(info, ERR_INPUT, "not an object");
 	if ((code = read_normalizer(json_object_get(root, "normalizer"), &b->source.nfc, info)) ||
 		(code = read_pre_tokenizer(
-			 json_object_get(root, "pre_tokenizer"), &b->source.rule, info)) ||
+			 json_object_get(root, "pre_tokenizer"), &b->source.pretokenizer, info)) ||
 		(code = read_model(b, json_object_get(root, "model"), info)))
 		return code;
 	return read_added(b, json_object_get(root, "added_tokens"), info);
@@ -164,7 +165,7 @@ enum err tokenizer_open_json(struct tokenizer **out, const char *text, size_t si
 	enum err code;
 
 	*out = NULL;
-	source_builder_init(&b, PRETOKENIZE_QWEN2);
+	source_builder_init(&b);
 	if ((code = json_parse(&root, text, size, &JSON_LIMITS_FILE, true, info)) ||
 		(code = read_tokenizer(&b, root, info)))
 		goto done;

@@ -45,23 +45,34 @@ static bool is_white_space(uint32_t c)
 	       c == 0x205F || c == 0x3000;
 }
 
-static enum unicode_class ascii_class(uint32_t c)
-{
-	const uint32_t lower = c | 0x20;
+#define O UNICODE_OTHER
+#define L UNICODE_LETTER
+#define N UNICODE_NUMBER
+#define S UNICODE_SPACE
+#define R UNICODE_NEWLINE
+#define X UNICODE_NOT_ASCII
+#define X16 X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X
 
-	if (lower >= 'a' && lower <= 'z')
-		return UNICODE_LETTER;
-	if (c >= '0' && c <= '9')
-		return UNICODE_NUMBER;
-	if (c == '\r' || c == '\n')
-		return UNICODE_NEWLINE;
-	return is_white_space(c) ? UNICODE_SPACE : UNICODE_OTHER;
-}
+const uint8_t unicode_byte_class[256] = {
+	O, O, O, O, O, O, O, O, O, S, R, S, S, R, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,
+	O, /* from space */ S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, /* 0 */ N, N, N, N, N,
+	N, N, N, N, N, O, O, O, O, O, O, /* @ */ O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+	L, L, L, L, L, L, L, L, L, L, O, O, O, O, O, /* ` */ O, L, L, L, L, L, L, L, L, L, L, L, L,
+	L, L, L, L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O, 
+	X16, X16, X16, X16, X16, X16, X16, X16};
+
+#undef O
+#undef L
+#undef N
+#undef S
+#undef R
+#undef X
+#undef X16
 
 enum unicode_class unicode_class_of(uint32_t code_point)
 {
 	if (code_point < 0x80)
-		return ascii_class(code_point);
+		return (enum unicode_class)unicode_byte_class[code_point];
 	if (code_point > CODE_POINT_MAX)
 		return UNICODE_OTHER;
 

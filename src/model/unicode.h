@@ -38,6 +38,11 @@ size_t unicode_length(const char *text, size_t size);
 
 enum unicode_class unicode_class_of(uint32_t code_point);
 
+/* enum unicode_class by byte, for text that is mostly ASCII; UNICODE_NOT_ASCII: a byte of a longer
+ * character, or a broken one. */
+#define UNICODE_NOT_ASCII 0xFF
+extern const uint8_t unicode_byte_class[256];
+
 /* Python's str.isspace and str.isprintable for one character. */
 bool unicode_is_python_space(uint32_t code_point);
 bool unicode_is_printable(uint32_t code_point);

@@ -26,7 +26,7 @@ static void encode(const struct tokenizer *t, const char *text, struct token_lis
 static void check_same(const char *dir, const char *file, enum pretokenize_rule rule)
 {
 	static const char *const texts[] = {"", "Hello, world! 12345",
-		"<|im_start|>user\n春雨<|im_end|>\n", "e\xCC\x81t\xC3\xA9 ", "a\t\n  b\r\n",
+		"<|im_start|>user\n春雨<|im_end|>\n", "\xC3\xA9t\xC3\xA9 ", "a\t\n  b\r\n",
 		"<think>x</think>", "\xF0\x9F\x98\x80 <|endoftext|>"};
 	struct buf bytes = test_read(file);
 	struct err_info info = {0};
@@ -71,12 +71,12 @@ static void the_golden_files_tokenize_like_their_checkpoints(void **state)
 		PRETOKENIZE_QWEN35);
 }
 
-/* 256 single bytes, one merge and one control token; one thing left out or made wrong. */
-static struct buf make_file(const char *wrong)
+/* 256 single bytes, three merges and one control token; one thing left out or made wrong. */
+static struct buf make_file_of(const char *pre, const char *wrong)
 {
 	static char letters[256][3];
-	const char *tokens[258], *merges[] = {"a b"};
-	int32_t types[258];
+	const char *tokens[260], *merges[] = {"a b", "1 2", "y \u00cc"};
+	int32_t types[260];
 	struct gguf_builder b;
 	int spare = 256;
 
@@ -97,21 +97,30 @@ static struct buf make_file(const char *wrong)
 	types[256] = TOKENIZER_GGUF_NORMAL;
 	tokens[257] = "<|im_end|>";
 	types[257] = TOKENIZER_GGUF_CONTROL;
+	tokens[258] = "12";
+	types[258] = TOKENIZER_GGUF_NORMAL;
+	tokens[259] = "y\u00cc";  /* the first byte of a combining mark */
+	types[259] = TOKENIZER_GGUF_NORMAL;
 	gguf_builder_init(&b);
 	if (strcmp(wrong, "model") != 0)
 		gguf_add_string(&b, "tokenizer.ggml.model", "gpt2");
 	else
 		gguf_add_string(&b, "tokenizer.ggml.model", "llama");
 	if (strcmp(wrong, "tokens") != 0)
-		gguf_add_strings(&b, "tokenizer.ggml.tokens", 258, tokens);
+		gguf_add_strings(&b, "tokenizer.ggml.tokens", 260, tokens);
 	if (strcmp(wrong, "types") != 0)
-		gguf_add_i32s(&b, "tokenizer.ggml.token_type", 258, types);
-	gguf_add_strings(&b, "tokenizer.ggml.merges", 1,
+		gguf_add_i32s(&b, "tokenizer.ggml.token_type", 260, types);
+	gguf_add_strings(&b, "tokenizer.ggml.merges", 3,
 		strcmp(wrong, "merges") == 0 ? &tokens[256] : merges);
-	gguf_add_string(
-		&b, "tokenizer.ggml.pre", strcmp(wrong, "pre") == 0 ? "llama-bpe" : "qwen35");
-	gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", strcmp(wrong, "eos") == 0 ? 258 : 257);
+	gguf_add_string(&b, "tokenizer.ggml.pre", pre);
+	gguf_add_u32(&b, "tokenizer.ggml.bos_token_id", 257);
+	gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", strcmp(wrong, "eos") == 0 ? 260 : 257);
 	return gguf_builder_finish(&b);
+}
+
+static struct buf make_file(const char *wrong)
+{
+	return make_file_of(strcmp(wrong, "pre") == 0 ? "llama-bp" : "qwen35", wrong);
 }
 
 static enum err open_file(const char *wrong, struct err_info *info)
@@ -140,9 +149,9 @@ static void what_is_missing_or_of_another_kind_is_said(void **state)
 		{"types", ERR_NONE, ""},
 		{"tokens", ERR_NOT_FOUND, "no tokenizer"},
 		{"model", ERR_UNSUPPORTED, "llama"},
-		{"pre", ERR_UNSUPPORTED, "llama-bpe"},
+		{"pre", ERR_UNSUPPORTED, "\"llama-bp\" is not known, only qwen2 "},
 		{"merges", ERR_INPUT, "merge 0"},
-		{"eos", ERR_INPUT, "eos_token_id is 258"},
+		{"eos", ERR_INPUT, "eos_token_id is 260"},
 	};
 
 	(void)state;
@@ -152,6 +161,56 @@ static void what_is_missing_or_of_another_kind_is_said(void **state)
 		assert_int_equal(open_file(cases[i].wrong, &info), cases[i].wanted);
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
+	}
+}
+
+/* The tokens' texts with | between them. */
+static const char *joined(const struct tokenizer *t, const struct token_list *list)
+{
+	static char text[256];
+	size_t size = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct token_text token = tokenizer_text(t, list->ids[i]);
+
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%.*s", i ? "|" : "",
+			(int)token.size, token.bytes);
+		assert_true(size < sizeof(text));
+	}
+	return text;
+}
+
+/* Named as llama.cpp names them; a text of Llama 3 begins with a token unless the file says no. */
+static void the_ways_of_cutting_have_llama_cpps_names(void **state)
+{
+	static const struct {
+		const char *pre;
+		const char *cut;   /* of "ab 12y\u0301" */
+		bool adds_bos;
+	} cases[] = {{"qwen2", "ab| |1|2|y|\xCC|\x81", false},
+		{"qwen35", "ab| |1|2|y\xCC|\x81", false},
+		{"llama-bpe", "ab| |12|y|\xCC|\x81", true}, {"llama3", "ab| |12|y|\xCC|\x81", true},
+		{"gpt-2", "ab| |12|y|\xCC|\x81", false}, {"smollm", "ab| |1|2|y|\xCC|\x81", false},
+		{"deepseek-r1-qwen", "ab| |1|2|y|\xCC|\x81", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct buf file = make_file_of(cases[i].pre, "");
+		uint32_t ids[IDS_MAX];
+		struct token_list list = {.ids = ids, .count_max = IDS_MAX};
+		struct err_info info = {0};
+		struct tokenizer *t;
+		struct gguf g;
+
+		if (gguf_open(&g, file.data, file.size, "test.gguf", &info) ||
+			tokenizer_open_gguf(&t, &g, &info))
+			fail_msg("%s", info.text);
+		encode(t, "ab 12y\u0301", &list);
+		assert_string_equal(joined(t, &list), cases[i].cut);
+		assert_int_equal(tokenizer_adds_bos(t), cases[i].adds_bos);
+		tokenizer_close(t);
+		gguf_close(&g);
+		buf_free(&file);
 	}
 }
 
@@ -181,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_golden_files_tokenize_like_their_checkpoints),
+		cmocka_unit_test(the_ways_of_cutting_have_llama_cpps_names),
 		cmocka_unit_test(what_is_missing_or_of_another_kind_is_said),
 		cmocka_unit_test(running_out_of_memory_is_an_error_and_leaks_nothing),
 	};
