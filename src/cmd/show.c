@@ -66,18 +66,34 @@ static void licence_find(const struct model *m, const char *path, char out[LICEN
 	buf_free(&card);
 }
 
+/* {"BF16": bytes, ...} */
+static json_t *type_bytes_json(const struct weights *w)
+{
+	json_t *types = json_object();
+
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (w->type_bytes[type])
+			json_object_set_new(types, dtype_of_chip(type)->name,
+				json_integer((json_int_t)w->type_bytes[type]));
+	return types;
+}
+
 static json_t *show_json(const struct model *m, const char *licence)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
+	char quantization[QUANTIZATION_NAME_MAX];
 
-	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, "
-		"s:b, s:i, s:s?}",
+	model_quantization_format(quantization, &c->quantization);
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+		"s:I, s:I, s:b, s:i, s:s?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
 		"size_bytes", (json_int_t)w->size_bytes,
 		"type", dtype_of_chip(w->type)->name,
+		"type_bytes", type_bytes_json(w),
+		"quantization", *quantization ? quantization : NULL,
 		"context_max", (int)c->context_max,
 		"layers", (int)c->layers,
 		"attention_layers", (int)c->attention_layers,
@@ -96,12 +112,20 @@ static void show_print(const struct model *m, const char *licence)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
+	char quantization[QUANTIZATION_NAME_MAX];
 
 	printf("%s\n", model_name(m));
 	printf("  architecture  %s\n", model_arch_name(c->arch));
 	printf("  parameters    %llu\n", (unsigned long long)w->parameters);
-	printf("  weights       %llu bytes, mostly %s\n", (unsigned long long)w->size_bytes,
-		dtype_of_chip(w->type)->name);
+	printf("  weights       %llu bytes", (unsigned long long)w->size_bytes);
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (w->type_bytes[type])
+			printf(", %s %llu", dtype_of_chip(type)->name,
+				(unsigned long long)w->type_bytes[type]);
+	printf("\n");
+	model_quantization_format(quantization, &c->quantization);
+	if (*quantization)
+		printf("  quantization  %s\n", quantization);
 	printf("  layers        %u: %u attention, %u DeltaNet\n", c->layers, c->attention_layers,
 		c->delta_layers);
 	printf("  hidden, ffn   %u, %u\n", c->hidden, c->ffn);

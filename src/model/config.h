@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "chip/chip.h"
+#include "model/config_quantized.h"
 
 #define MODEL_LAYERS_MAX   512
 #define MODEL_HIDDEN_MAX   65536
@@ -74,6 +75,8 @@ struct model_config {
 
 	/* The file stores w where 1 + w is meant. Vectors from weights.h have it added. */
 	bool norm_plus_one;
+
+	struct model_quantization quantization;   /* of a safetensors release */
 
 	uint8_t layer_kind[MODEL_LAYERS_MAX];   /* enum model_layer */
 	uint32_t attention_layers;  /* how many of each kind */

@@ -84,24 +84,24 @@ static enum err read_arch(struct source *s, const json_t *config, const struct a
 	return ERR_NONE;
 }
 
+static enum err read_quantization(const struct source *s, struct model_config *c)
+{
+	const json_t *object = json_object_get(s->whole, "quantization_config");
+
+	if (!object)
+		object = json_object_get(s->text, "quantization_config");
+	if (!object || json_is_null(object))
+		return ERR_NONE;
+	return model_quantization_from_json(&c->quantization, object, s->info);
+}
+
 /* What would silently give other numbers. */
 static enum err refuse_foreign(const struct source *s, const struct arch *arch)
 {
-	const json_t *quantization = json_object_get(s->whole, "quantization_config");
-	const char *activation = "silu", *gate = "swish", *method = "unknown";
+	const char *activation = "silu", *gate = "swish";
 	bool bias = false, attn_gate = arch->q_gate;
 	int64_t experts = 0;
 
-	if (!quantization)
-		quantization = json_object_get(s->text, "quantization_config");
-	if (json_is_object(quantization)) {
-		if (json_get_string(quantization, "quant_method", &method, s->info))
-			return s->info->code;
-		return err_set(s->info, ERR_UNSUPPORTED,
-			"quantization_config with method %.32s is not supported; "
-			"take the BF16 checkpoint or a GGUF file",
-			method);
-	}
 	if (json_get_string(s->text, "hidden_act", &activation, s->info) ||
 		json_get_string(s->text, "output_gate_type", &gate, s->info) ||
 		json_get_bool(s->text, "attention_bias", &bias, s->info) ||
@@ -289,7 +289,7 @@ static enum err read_config(struct model_config *c, const json_t *config, struct
 	struct source s = {.info = info};
 	const struct arch *arch = NULL;
 
-	if (read_arch(&s, config, &arch) || refuse_foreign(&s, arch))
+	if (read_arch(&s, config, &arch) || refuse_foreign(&s, arch) || read_quantization(&s, c))
 		return info->code;
 	c->arch = arch->arch;
 	c->q_gate = arch->q_gate;

@@ -136,7 +136,7 @@ static enum err pack_all(struct model *m, struct err_info *info)
 	}
 	if (config->tied)
 		m->packed.once[WEIGHT_HEAD] = m->packed.once[WEIGHT_EMBED];
-	return ERR_NONE;
+	return weights_read_faults(&m->weights, info);
 }
 
 enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,

@@ -297,6 +297,19 @@ const struct weight_vector *weights_vector(const struct weights *w, enum weight 
 	return &get_slot(w, weight, layer, false)->vector;
 }
 
+void weights_read_rows(const struct chip_matrix *m, uint32_t first, uint32_t count,
+	uint8_t *rows_out)
+{
+	const size_t row_bytes = chip_row_bytes(m->type, m->group, m->columns);
+
+	if (m->read) {
+		m->read(m->context, first, count, rows_out);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		memcpy(rows_out + i * row_bytes, weights_row(m, first + i), row_bytes);
+}
+
 const void *weights_row(const struct chip_matrix *m, uint32_t row)
 {
 	const size_t row_bytes = chip_row_bytes(m->type, m->group, m->columns);

@@ -45,12 +45,14 @@ struct weight_vector {
 struct weight_slot;
 
 struct weights {
-	struct model_config config;
+	struct model_config config;      /* its quantization: how a release was quantized */
 	const struct gguf *gguf;         /* metadata; NULL: from a directory */
 	char *chat_template;             /* terminated; NULL: none */
 	size_t chat_template_size;
 	uint64_t parameters;             /* elements of all weights, a tied head counted once */
 	uint64_t size_bytes;             /* as stored */
+	uint64_t type_bytes[CHIP_TYPES]; /* the same by the type that a chip gets; quantized
+					  * matrices with their scales and zero points */
 	enum chip_type type;             /* of most of the bytes */
 	char note[WEIGHTS_NOTE_MAX];     /* what was left out, for a log line; "" if nothing */
 
@@ -64,6 +66,7 @@ struct weights {
 	struct stored_table table;       /* all files' tensors */
 	struct arena side;
 	struct weight_slot *slots;       /* [layers + 1, WEIGHTS]; slot 0 for what is there once */
+	_Atomic uint64_t *read_fault;    /* what weights_read_faults tells; NULL: no readers */
 };
 
 /* path: a directory (config.json, *.safetensors, ...) or a .gguf file, of a split one the
@@ -91,5 +94,13 @@ const struct weight_vector *weights_vector(const struct weights *w, enum weight 
 
 /* Row of a matrix, wherever its span lies: the reference way to read one. */
 const void *weights_row(const struct chip_matrix *m, uint32_t row);
+
+/* Rows [first, first + count) one after the other, of a matrix with spans or with a reader. */
+void weights_read_rows(const struct chip_matrix *m, uint32_t first, uint32_t count,
+	uint8_t *rows_out);
+
+/* ERR_INPUT when rows that were read so far held a number that is none, in a tensor that is stored
+ * quantized: for who has read all rows, before they are used. */
+enum err weights_read_faults(const struct weights *w, struct err_info *info) MUST_CHECK;
 
 #endif

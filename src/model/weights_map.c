@@ -13,6 +13,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "model/weights_private.h"
+#include "model/weights_quantized.h"
 
 #define NAME_MAX_BYTES 192
 
@@ -31,7 +32,9 @@ static const struct prefix {
 static const char *const VISION_PREFIXES[] = {
 	"model.visual.", "visual.", "model.vision_tower.", "vision_tower."};
 static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model.mtp."};
-static const char RECOMPUTED_SUFFIX[] = ".rotary_emb.inv_freq";
+/* Computed here, or of activations that were meant to be quantized. */
+static const char *const UNUSED_SUFFIXES[] = {".rotary_emb.inv_freq", ".input_scale",
+	".output_scale", ".k_scale", ".v_scale", "activation_scale"};
 
 /* One of the older layout's two projections of a delta layer, rows grouped by key head: per group
  * [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
@@ -43,7 +46,6 @@ struct mapper {
 	const struct arch *arch;
 	const struct prefix *prefix; /* NULL: GGUF names */
 	bool *taken;                 /* [table.count] */
-	uint64_t type_bytes[CHIP_TYPES];
 	struct err_info *info;
 };
 
@@ -133,47 +135,72 @@ static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64
 {
 	m->w->parameters += elements;
 	m->w->size_bytes += t->size_bytes;
-	m->type_bytes[t->dtype->chip_type] += t->size_bytes;
+	m->w->type_bytes[t->dtype->chip_type] += t->size_bytes;
 }
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-/* Rows [first, first + count) of each of groups groups of group_rows rows; returns how many spans
- * it wrote. */
-static uint32_t cut_spans(struct chip_span *spans, const struct stored_tensor *t, uint32_t groups,
-	uint32_t group_rows, uint32_t first, uint32_t count)
+static enum err find_quantized(struct mapper *m, const char *name, uint32_t rows,
+	uint32_t columns, struct chip_matrix *out)
 {
-	const size_t row_bytes = t->size_bytes / ((size_t)groups * group_rows);
+	struct quantized_matrix found;
 
-	for (uint32_t g = 0; g < groups; g++)
-		spans[g] = (struct chip_span){
-			.rows = t->data + ((size_t)g * group_rows + first) * row_bytes,
-			.row_count = count,
-		};
-	return groups;
+	if (weights_find_quantized(m->w, name, rows, columns, 1, &found, m->info))
+		return m->info->code;
+	m->w->parameters += (uint64_t)rows * columns;
+	for (uint32_t i = 0; i < found.tensor_count; i++) {
+		const struct stored_tensor *t = found.tensors[i];
+
+		m->taken[t - m->w->table.tensors] = true;
+		m->w->size_bytes += t->size_bytes;
+		m->w->type_bytes[found.matrix.type] += t->size_bytes;
+	}
+	*out = found.matrix;
+	return ERR_NONE;
 }
 
-static enum err map_matrix(struct mapper *m, struct weight_slot *slot,
-	const struct stored_tensor *t, uint32_t rows, uint32_t columns)
+/* Whether there is a matrix of that name, in whatever form. */
+static bool has_matrix(const struct mapper *m, const char *name)
+{
+	return stored_table_find(&m->w->table, name) || weights_is_quantized(m->w, name);
+}
+
+/* The matrix of that name, which is there: as it lies, or through a reader. */
+static enum err find_matrix(struct mapper *m, const char *name, uint32_t rows, uint32_t columns,
+	struct chip_matrix *out)
 {
 	const uint64_t dims[] = {rows, columns};
 	struct chip_span *span;
 
+	if (m->prefix && weights_is_quantized(m->w, name))
+		return find_quantized(m, name, rows, columns, out);
+	const struct stored_tensor *t = take(m, name);
+
+	if (!t)
+		return missing(m, name);
 	if (check_shape(m, t, dims, 2))
 		return m->info->code;
 	span = arena_array(&m->w->side, 1, sizeof(*span));
 	if (!span)
 		return no_memory(m);
 	*span = (struct chip_span){.rows = t->data, .row_count = rows};
-	slot->matrix = (struct chip_matrix){
+	*out = (struct chip_matrix){
 		.type = t->dtype->chip_type,
 		.rows = rows,
 		.columns = columns,
 		.spans = span,
 		.span_count = 1,
 	};
-	slot->present = true;
 	count_tensor(m, t, (uint64_t)rows * columns);
+	return ERR_NONE;
+}
+
+static enum err map_matrix(struct mapper *m, struct weight_slot *slot, const char *name,
+	uint32_t rows, uint32_t columns)
+{
+	if (find_matrix(m, name, rows, columns, &slot->matrix))
+		return m->info->code;
+	slot->present = true;
 	return ERR_NONE;
 }
 
@@ -185,79 +212,90 @@ static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 	struct weight_slot *slot = weights_slot(m->w, WEIGHT_HEAD, 0, true);
 	const struct weight_slot *embed = weights_slot(m->w, WEIGHT_EMBED, 0, true);
 	char name[NAME_MAX_BYTES];
-	const struct stored_tensor *t;
 
 	assert(embed->present);
 	rule_name(m, name, rule, 0);
-	t = take(m, name);
-	if (t && (!m->prefix || !c->tied || c->tied_unsure)) {
+	if (!c->tied || (has_matrix(m, name) && (!m->prefix || c->tied_unsure))) {
 		c->tied = false;
-		return map_matrix(m, slot, t, c->vocab, c->hidden);
+		return map_matrix(m, slot, name, c->vocab, c->hidden);
 	}
-	if (!c->tied)
-		return missing(m, name);
+	(void)take(m, name);
 	slot->matrix = embed->matrix;
 	slot->present = true;
 	return ERR_NONE;
 }
 
-static void set_packed(const struct mapper *m, enum weight weight, uint32_t layer,
-	const struct stored_tensor *t, uint32_t rows, struct chip_span *spans, uint32_t span_count)
+/* Rows [first, first + count) of each of groups equal groups of a matrix. */
+static void cut_pieces(struct weights_piece *pieces, const struct chip_matrix *of,
+	uint32_t groups, uint32_t first, uint32_t count)
+{
+	for (uint32_t g = 0; g < groups; g++)
+		pieces[g] = (struct weights_piece){
+			.of = *of,
+			.first = g * (of->rows / groups) + first,
+			.count = count,
+		};
+}
+
+static enum err set_packed(const struct mapper *m, enum weight weight, uint32_t layer,
+	const char *name, const struct weights_piece *pieces, uint32_t count)
 {
 	struct weight_slot *slot = weights_slot(m->w, weight, layer, false);
 
-	slot->matrix = (struct chip_matrix){
-		.type = t->dtype->chip_type,
-		.rows = rows,
-		.columns = m->w->config.hidden,
-		.spans = spans,
-		.span_count = span_count,
-	};
+	if (weights_join(m->w, pieces, count, name, &slot->matrix, m->info))
+		return m->info->code;
 	slot->present = true;
+	return ERR_NONE;
 }
 
-/* Puts the rows of the two packed projections into the order of the four plain ones. */
-static enum err map_packed(struct mapper *m, uint32_t layer)
+/* The two packed projections, in the order of rows of the four plain ones. */
+static enum err cut_packed(struct mapper *m, uint32_t layer, const char *name,
+	const struct chip_matrix *qkvz, const struct chip_matrix *ba, struct weights_piece *pieces)
 {
 	const struct model_config *c = &m->w->config;
 	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups;
-	const uint32_t k = c->delta_k_dim, v = share * c->delta_v_dim, group = 2 * k + 2 * v;
-	const uint64_t qkvz_dims[] = {(uint64_t)groups * group, c->hidden};
-	const uint64_t ba_dims[] = {(uint64_t)2 * c->delta_v_heads, c->hidden};
-	char name[NAME_MAX_BYTES];
-	uint32_t used = 0;
+	const uint32_t k = c->delta_k_dim, v = share * c->delta_v_dim;
+
+	cut_pieces(pieces, qkvz, groups, 0, k);
+	cut_pieces(pieces + groups, qkvz, groups, k, k);
+	cut_pieces(pieces + (size_t)2 * groups, qkvz, groups, 2 * k, v);
+	if (set_packed(m, WEIGHT_DELTA_QKV, layer, name, pieces, 3 * groups))
+		return m->info->code;
+	cut_pieces(pieces, qkvz, groups, 2 * k + v, v);
+	if (set_packed(m, WEIGHT_DELTA_Z, layer, name, pieces, groups))
+		return m->info->code;
+	cut_pieces(pieces, ba, groups, 0, share);
+	if (set_packed(m, WEIGHT_DELTA_B, layer, name, pieces, groups))
+		return m->info->code;
+	cut_pieces(pieces, ba, groups, share, share);
+	return set_packed(m, WEIGHT_DELTA_A, layer, name, pieces, groups);
+}
+
+static enum err map_packed(struct mapper *m, uint32_t layer)
+{
+	const struct model_config *c = &m->w->config;
+	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups,
+		       group = 2 * (c->delta_k_dim + share * c->delta_v_dim);
+	char name[NAME_MAX_BYTES], ba_name[NAME_MAX_BYTES];
+	struct chip_matrix qkvz, ba;
 
 	name_format(m, name, PACKED_QKVZ, layer, false);
-	const struct stored_tensor *qkvz = take(m, name);
-	if (!qkvz) {
+	name_format(m, ba_name, PACKED_BA, layer, false);
+	if (!has_matrix(m, name)) {
 		name_format(m, name, "linear_attn.in_proj_qkv.weight", layer, false);
 		return missing(m, name);
 	}
-	name_format(m, name, PACKED_BA, layer, false);
-	const struct stored_tensor *ba = take(m, name);
-	if (!ba)
-		return missing(m, name);
-	if (check_shape(m, qkvz, qkvz_dims, 2) || check_shape(m, ba, ba_dims, 2))
+	if (find_matrix(m, name, groups * group, c->hidden, &qkvz) ||
+		find_matrix(m, ba_name, 2 * c->delta_v_heads, c->hidden, &ba))
 		return m->info->code;
-	struct chip_span *spans = arena_array(&m->w->side, (size_t)groups * 6, sizeof(*spans));
-	if (!spans)
+	struct weights_piece *pieces = mem_alloc((size_t)3 * groups, sizeof(*pieces));
+
+	if (!pieces)
 		return no_memory(m);
-	used += cut_spans(spans + used, qkvz, groups, group, 0, k);
-	used += cut_spans(spans + used, qkvz, groups, group, k, k);
-	used += cut_spans(spans + used, qkvz, groups, group, 2 * k, v);
-	set_packed(m, WEIGHT_DELTA_QKV, layer, qkvz, model_config_delta_channels(c), spans, used);
-	cut_spans(spans + used, qkvz, groups, group, 2 * k + v, v);
-	set_packed(m, WEIGHT_DELTA_Z, layer, qkvz, c->delta_v_heads * c->delta_v_dim, spans + used,
-		groups);
-	used += groups;
-	cut_spans(spans + used, ba, groups, 2 * share, 0, share);
-	set_packed(m, WEIGHT_DELTA_B, layer, ba, c->delta_v_heads, spans + used, groups);
-	used += groups;
-	cut_spans(spans + used, ba, groups, 2 * share, share, share);
-	set_packed(m, WEIGHT_DELTA_A, layer, ba, c->delta_v_heads, spans + used, groups);
-	count_tensor(m, qkvz, qkvz_dims[0] * qkvz_dims[1]);
-	count_tensor(m, ba, ba_dims[0] * ba_dims[1]);
-	return ERR_NONE;
+	const enum err code = cut_packed(m, layer, name, &qkvz, &ba, pieces);
+
+	mem_free(pieces);
+	return code;
 }
 
 /* ---- vectors --------------------------------------------------------------------------------- */
@@ -318,13 +356,13 @@ static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint3
 	if (slot->present) /* a packed projection brought it */
 		return ERR_NONE;
 	rule_name(m, name, rule, layer);
-	const struct stored_tensor *t = take(m, name);
-	if (!t && m->prefix && rule->weight == WEIGHT_DELTA_QKV)
+	if (rule->weight == WEIGHT_DELTA_QKV && m->prefix && !has_matrix(m, name))
 		return map_packed(m, layer);
+	if (rule->form == FORM_MATRIX)
+		return map_matrix(m, slot, name, rows, columns);
+	const struct stored_tensor *t = take(m, name);
 	if (!t)
 		return missing(m, name);
-	if (rule->form == FORM_MATRIX)
-		return map_matrix(m, slot, t, rows, columns);
 	return map_vector(m, rule, slot, t, rows, columns);
 }
 
@@ -379,12 +417,16 @@ static bool is_block_beyond(const struct mapper *m, const struct stored_tensor *
 	       block < m->w->config.layers + m->w->config.mtp_layers;
 }
 
-static bool is_recomputed(const struct stored_tensor *t)
+static bool is_unused(const struct stored_tensor *t)
 {
-	const size_t size = sizeof(RECOMPUTED_SUFFIX) - 1;
+	for (size_t i = 0; i < sizeof(UNUSED_SUFFIXES) / sizeof(UNUSED_SUFFIXES[0]); i++) {
+		const size_t size = strlen(UNUSED_SUFFIXES[i]);
 
-	return t->name_size > size &&
-	       memcmp(t->name + t->name_size - size, RECOMPUTED_SUFFIX, size) == 0;
+		if (t->name_size > size &&
+			memcmp(t->name + t->name_size - size, UNUSED_SUFFIXES[i], size) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool is_vision(const struct mapper *m, const struct stored_tensor *t)
@@ -408,7 +450,7 @@ static enum err check_left_over(struct mapper *m)
 	for (uint32_t i = 0; i < m->w->table.count; i++) {
 		const struct stored_tensor *t = &m->w->table.tensors[i];
 
-		if (m->taken[i] || (m->prefix && is_recomputed(t)))
+		if (m->taken[i] || (m->prefix && is_unused(t)))
 			continue;
 		if (is_vision(m, t))
 			vision++;
@@ -456,7 +498,7 @@ static enum chip_type most_bytes(const struct mapper *m)
 	enum chip_type most = CHIP_F32;
 
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
-		if (m->type_bytes[type] > m->type_bytes[most])
+		if (m->w->type_bytes[type] > m->w->type_bytes[most])
 			most = type;
 	return most;
 }

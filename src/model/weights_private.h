@@ -20,6 +20,19 @@ static inline struct weight_slot *weights_slot(const struct weights *w, enum wei
 /* Finds, checks and converts every weight of w->config in w->table; fills slots and counts. */
 enum err weights_map(struct weights *w, bool from_gguf, struct err_info *info) MUST_CHECK;
 
+/* Rows [first, first + count) of a matrix. */
+struct weights_piece {
+	struct chip_matrix of;
+	uint32_t first;
+	uint32_t count;
+};
+
+/* The matrix of all pieces' rows one after the other: spans where they lie in files as they are,
+ * else a reader. Its memory is w's, the pieces may go. ERR_UNSUPPORTED when they are not stored in
+ * one way; what is their name. */
+enum err weights_join(struct weights *w, const struct weights_piece *pieces, uint32_t count,
+	const char *what, struct chip_matrix *out, struct err_info *info) MUST_CHECK;
+
 /* Reads config, template and tensors of a directory into an initialised w; does not map. */
 enum err weights_read_dir(struct weights *w, const char *dir, struct err_info *info) MUST_CHECK;
 

@@ -201,8 +201,8 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 			"yarn"},
 		{QWEN3, "{\"rope_parameters\":{\"rope_type\":\"linear\",\"rope_theta\":1e6}}",
 			ERR_UNSUPPORTED, "linear"},
-		{QWEN3, "{\"quantization_config\":{\"quant_method\":\"awq\"}}", ERR_UNSUPPORTED,
-			"awq"},
+		{QWEN3, "{\"quantization_config\":{\"quant_method\":\"hqq\"}}", ERR_UNSUPPORTED,
+			"quant_method hqq"},
 		{QWEN3, "{\"attn_output_gate\":true}", ERR_UNSUPPORTED, "attn_output_gate"},
 		{QWEN3,
 			"{\"layer_types\":[\"linear_attention\",\"full_attention\",\"full_"

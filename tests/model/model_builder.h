@@ -38,7 +38,7 @@ struct model_builder_change {
 	const char *reshape; /* a tensor with one row more */
 	const char *poison;  /* a tensor whose last value is value */
 	float value;
-	const char *retype; /* a tensor of type (safetensors: F8_E4M3; GGUF: IQ2_XXS), sized so */
+	const char *retype; /* a tensor of type (safetensors: F8_E5M2; GGUF: IQ2_XXS), sized so */
 	const char *add;    /* one tensor [8] more */
 };
 
@@ -147,7 +147,7 @@ static inline void model_builder_to_safetensors(void *context, const char *name,
 		snprintf(shape, sizeof(shape), "[%" PRIu64 ",%" PRIu64 "]", rows, columns);
 	else
 		snprintf(shape, sizeof(shape), "[%" PRIu64 "]", rows);
-	safetensors_add(&sink->st, name, fp8 ? "F8_E4M3" : "BF16", shape, halves,
+	safetensors_add(&sink->st, name, fp8 ? "F8_E5M2" : "BF16", shape, halves,
 		rows * columns * (fp8 ? 1 : 2));
 	free(halves);
 }
