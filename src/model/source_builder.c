@@ -211,6 +211,12 @@ const struct tokenizer_source *source_builder_finish(struct source_builder *b)
 	return &b->source;
 }
 
+enum err source_open_tokenizer(void *context, const struct tokenizer_source *source,
+	struct err_info *info)
+{
+	return tokenizer_open(context, source, info);
+}
+
 bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule)
 {
 	for (int i = 0; i < PRETOKENIZE_RULES; i++) {

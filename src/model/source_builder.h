@@ -38,6 +38,17 @@ enum err source_builder_config(struct source_builder *b, const json_t *config,
 /* Points the source at what was gathered. */
 const struct tokenizer_source *source_builder_finish(struct source_builder *b);
 
+/* The two kinds of files as tokenizer.h reads them, the config NULL where there is none; the
+ * source goes to use. */
+enum err source_read_json(const char *text, size_t size, const char *config, size_t config_size,
+	tokenizer_use *use, void *context, struct err_info *info) MUST_CHECK;
+enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *merges,
+	size_t merges_size, const char *config, size_t config_size, enum pretokenize_rule rule,
+	tokenizer_use *use, void *context, struct err_info *info) MUST_CHECK;
+
+/* The use that opens a tokenizer; context is the struct tokenizer ** that gets it. */
+tokenizer_use source_open_tokenizer;
+
 /* Finds the rule whose expression this is; false when nothing here knows it. */
 bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule);
 

@@ -109,6 +109,14 @@ enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretok
 /* NULL is legal. */
 void tokenizer_close(struct tokenizer *t);
 
+/* Looks at a source, which goes when it returns. */
+typedef enum err tokenizer_use(void *context, const struct tokenizer_source *source,
+	struct err_info *info);
+
+/* Reads the files that tokenizer_open_dir opens, and has use look at what they say. */
+enum err tokenizer_read_dir(const char *dir, enum pretokenize_rule rule, tokenizer_use *use,
+	void *context, struct err_info *info) MUST_CHECK;
+
 /* Ids are appended; full is ERR_LIMIT, and then count is count_max. */
 struct token_list {
 	uint32_t *ids;

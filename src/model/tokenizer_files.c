@@ -53,15 +53,14 @@ static enum err read_config_rule(const json_t *config, enum pretokenize_rule *ru
 	return ERR_NONE;
 }
 
-enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t vocab_size,
-	const char *merges, size_t merges_size, const char *config, size_t config_size,
-	enum pretokenize_rule rule, struct err_info *info)
+enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *merges,
+	size_t merges_size, const char *config, size_t config_size, enum pretokenize_rule rule,
+	tokenizer_use *use, void *context, struct err_info *info)
 {
 	json_t *vocab_root = NULL, *config_root = NULL;
 	struct source_builder b;
 	enum err code;
 
-	*out = NULL;
 	source_builder_init(&b);
 	b.source.nfc = true;
 	if ((code = json_parse(&vocab_root, vocab, vocab_size, &JSON_LIMITS_FILE, true, info)) ||
@@ -76,12 +75,21 @@ enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t 
 	if ((code = pretokenizer_add(&b.source.pretokenizer,
 		     (struct pretokenizer_step){.rule = rule}, info)))
 		goto done;
-	code = tokenizer_open(out, source_builder_finish(&b), info);
+	code = use(context, source_builder_finish(&b), info);
 done:
 	source_builder_close(&b);
 	json_decref(config_root);
 	json_decref(vocab_root);
 	return code;
+}
+
+enum err tokenizer_open_vocab(struct tokenizer **out, const char *vocab, size_t vocab_size,
+	const char *merges, size_t merges_size, const char *config, size_t config_size,
+	enum pretokenize_rule rule, struct err_info *info)
+{
+	*out = NULL;
+	return source_read_vocab(vocab, vocab_size, merges, merges_size, config, config_size, rule,
+		source_open_tokenizer, out, info);
 }
 
 /* Reads dir/name; a file that is not there leaves out empty (data NULL) and is no
@@ -100,41 +108,48 @@ static enum err read_file(struct buf *out, const char *dir, const char *name, bo
 	return file_read(out, path, info);
 }
 
-static enum err open_dir_vocab(struct tokenizer **out, const char *dir, const struct buf *config,
-	enum pretokenize_rule rule, struct err_info *info)
+static enum err read_dir_vocab(const char *dir, const struct buf *config,
+	enum pretokenize_rule rule, tokenizer_use *use, void *context, struct err_info *info)
 {
 	struct buf vocab = {0}, merges = {0};
 	enum err code;
 
 	if (!(code = read_file(&vocab, dir, "vocab.json", true, info)) &&
 		!(code = read_file(&merges, dir, "merges.txt", true, info)) &&
-		(code = tokenizer_open_vocab(out, vocab.data, vocab.size, merges.data, merges.size,
-			 config->data, config->size, rule, info)))
+		(code = source_read_vocab(vocab.data, vocab.size, merges.data, merges.size,
+			 config->data, config->size, rule, use, context, info)))
 		err_prefix(info, "%s/vocab.json, merges.txt", dir);
 	buf_free(&merges);
 	buf_free(&vocab);
 	return code;
 }
 
-enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretokenize_rule rule,
-	struct err_info *info)
+enum err tokenizer_read_dir(const char *dir, enum pretokenize_rule rule, tokenizer_use *use,
+	void *context, struct err_info *info)
 {
 	struct buf text = {0}, config = {0};
 	enum err code;
 
-	*out = NULL;
 	if ((code = read_file(&config, dir, "tokenizer_config.json", false, info)) ||
 		(code = read_file(&text, dir, "tokenizer.json", false, info)))
 		goto done;
 	if (!text.data) {
-		code = open_dir_vocab(out, dir, &config, rule, info);
+		code = read_dir_vocab(dir, &config, rule, use, context, info);
 		goto done;
 	}
-	code = tokenizer_open_json(out, text.data, text.size, config.data, config.size, info);
+	code = source_read_json(
+		text.data, text.size, config.data, config.size, use, context, info);
 	if (code)
 		err_prefix(info, "%s/tokenizer.json", dir);
 done:
 	buf_free(&text);
 	buf_free(&config);
 	return code;
+}
+
+enum err tokenizer_open_dir(struct tokenizer **out, const char *dir, enum pretokenize_rule rule,
+	struct err_info *info)
+{
+	*out = NULL;
+	return tokenizer_read_dir(dir, rule, source_open_tokenizer, out, info);
 }

@@ -157,14 +157,13 @@ static enum err read_tokenizer(struct source_builder *b, const json_t *root, str
 	return read_added(b, json_object_get(root, "added_tokens"), info);
 }
 
-enum err tokenizer_open_json(struct tokenizer **out, const char *text, size_t size,
-	const char *config, size_t config_size, struct err_info *info)
+enum err source_read_json(const char *text, size_t size, const char *config, size_t config_size,
+	tokenizer_use *use, void *context, struct err_info *info)
 {
 	json_t *root = NULL, *config_root = NULL;
 	struct source_builder b;
 	enum err code;
 
-	*out = NULL;
 	source_builder_init(&b);
 	if ((code = json_parse(&root, text, size, &JSON_LIMITS_FILE, true, info)) ||
 		(code = read_tokenizer(&b, root, info)))
@@ -173,10 +172,17 @@ enum err tokenizer_open_json(struct tokenizer **out, const char *text, size_t si
 				false, info)) ||
 			      (code = source_builder_config(&b, config_root, info))))
 		goto done;
-	code = tokenizer_open(out, source_builder_finish(&b), info);
+	code = use(context, source_builder_finish(&b), info);
 done:
 	source_builder_close(&b);
 	json_decref(config_root);
 	json_decref(root);
 	return code;
+}
+
+enum err tokenizer_open_json(struct tokenizer **out, const char *text, size_t size,
+	const char *config, size_t config_size, struct err_info *info)
+{
+	*out = NULL;
+	return source_read_json(text, size, config, config_size, source_open_tokenizer, out, info);
 }
