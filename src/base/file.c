@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -219,42 +220,90 @@ static int sync_directory_of(const char *path)
 	return result;
 }
 
-/* Creates temporary and fills it; what is left of it after an error is the caller's. */
-static int write_synced(const char *temporary, const void *bytes, size_t size, unsigned mode)
+/* Whether the file system that temporary has been made on has room for so much more. */
+static enum err check_space(const struct file_out *f, uint64_t size_bytes, struct err_info *info)
 {
-	const int fd = sys_open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+	struct statvfs space;
 
-	if (fd < 0)
-		return -1;
-	if (sys_write_all(fd, bytes, size) || sys_sync(fd)) {
-		const int number = errno;
+	if (fstatvfs(f->fd, &space))
+		return err_set_errno(info, "%s: asking how much its disk has left", f->path);
+	const uint64_t left = (uint64_t)space.f_bavail * space.f_frsize;
 
-		close(fd);
-		errno = number;
-		return -1;
+	if (left < size_bytes)
+		return err_set(info, ERR_LIMIT,
+			"%s: needs %llu bytes, its disk has %llu left", f->path,
+			(unsigned long long)size_bytes, (unsigned long long)left);
+	return ERR_NONE;
+}
+
+enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes, unsigned mode,
+	struct err_info *info)
+{
+	uint64_t suffix;
+
+	prng_system(&suffix, sizeof(suffix));
+	f->fd = -1;
+	f->size = 0;
+	const int length = snprintf(f->temporary, sizeof(f->temporary), "%s.%016llx", path,
+		(unsigned long long)suffix);
+	if (length < 0 || (size_t)length >= sizeof(f->temporary))
+		return err_set(info, ERR_LIMIT, "%s: path too long", path);
+	memcpy(f->path, path, strlen(path) + 1);
+	f->fd = sys_open(f->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+	if (f->fd < 0)
+		return err_set_errno(info, "writing %s", path);
+	if (check_space(f, size_bytes, info))
+		file_out_close(f);
+	return info->code;
+}
+
+enum err file_out_write(struct file_out *f, const void *bytes, size_t size, struct err_info *info)
+{
+	if (sys_write_all(f->fd, bytes, size))
+		return err_set_errno(info, "writing %s", f->path);
+	f->size += size;
+	return ERR_NONE;
+}
+
+enum err file_out_commit(struct file_out *f, struct err_info *info)
+{
+	if (sys_sync(f->fd))
+		return err_set_errno(info, "writing %s", f->path);
+	const int closed = close(f->fd);
+
+	f->fd = -1;
+	if (closed || sys_rename(f->temporary, f->path)) {
+		const enum err code = err_set_errno(info, "writing %s", f->path);
+
+		(void)unlink(f->temporary);
+		return code;
 	}
-	return close(fd);
+	return sync_directory_of(f->path)
+		? err_set_errno(info, "syncing the directory of %s", f->path)
+		: ERR_NONE;
+}
+
+void file_out_close(struct file_out *f)
+{
+	if (f->fd < 0)
+		return;
+	close(f->fd);
+	f->fd = -1;
+	(void)unlink(f->temporary);
 }
 
 enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,
 	struct err_info *info)
 {
-	char temporary[PATH_MAX];
-	uint64_t suffix;
+	struct file_out out;
+	enum err code;
 
-	prng_system(&suffix, sizeof(suffix));
-	const int length = snprintf(temporary, sizeof(temporary), "%s.%016llx", path,
-		(unsigned long long)suffix);
-	if (length < 0 || (size_t)length >= sizeof(temporary))
-		return err_set(info, ERR_LIMIT, "%s: path too long", path);
-	if (write_synced(temporary, bytes, size, mode) || sys_rename(temporary, path)) {
-		const enum err code = err_set_errno(info, "writing %s", path);
-
-		(void)unlink(temporary);
+	if ((code = file_out_open(&out, path, size, mode, info)))
 		return code;
-	}
-	return sync_directory_of(path) ? err_set_errno(info, "syncing the directory of %s", path)
-		: ERR_NONE;
+	if (!(code = file_out_write(&out, bytes, size, info)))
+		code = file_out_commit(&out, info);
+	file_out_close(&out);
+	return code;
 }
 
 enum err file_mkdirs(const char *path, struct err_info *info)
@@ -277,6 +326,14 @@ enum err file_mkdirs(const char *path, struct err_info *info)
 	if (!file_is_dir(path))
 		return err_set(info, ERR_EXISTS, "%s: exists and is not a directory", path);
 	return ERR_NONE;
+}
+
+bool file_is_same(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+		one.st_ino == other.st_ino;
 }
 
 bool file_exists(const char *path)

@@ -3,6 +3,7 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,33 @@ enum err file_read(struct buf *out, const char *path, struct err_info *info) MUS
 /* Writes beside path, syncs, renames over it, syncs the directory. mode as in open(2). */
 enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,
 	struct err_info *info) MUST_CHECK;
+
+/* A large file, written piece by piece into a temporary one beside it.
+ *
+ *	struct file_out out = {.fd = -1};
+ *	if (!file_out_open(&out, path, size, 0666, &info) && !file_out_write(&out, ...) ...)
+ *		code = file_out_commit(&out, &info);
+ *	file_out_close(&out);   // without a commit nothing is left
+ */
+struct file_out {
+	int fd;                       /* -1: not open */
+	uint64_t size;                /* written so far */
+	char path[PATH_MAX];
+	char temporary[PATH_MAX];
+};
+
+/* ERR_LIMIT when the disk has not size_bytes left. mode as in open(2). */
+enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes, unsigned mode,
+	struct err_info *info) MUST_CHECK;
+enum err file_out_write(struct file_out *f, const void *bytes, size_t size, struct err_info *info)
+	MUST_CHECK;
+/* Syncs, renames over the path, syncs the directory. */
+enum err file_out_commit(struct file_out *f, struct err_info *info) MUST_CHECK;
+/* Of one with fd -1 nothing. */
+void file_out_close(struct file_out *f);
+
+/* Whether both are there and one and the same, under whatever names. */
+bool file_is_same(const char *a, const char *b);
 
 /* Creates path and its missing parents with mode 0700. */
 enum err file_mkdirs(const char *path, struct err_info *info) MUST_CHECK;

@@ -107,6 +107,15 @@ const struct dtype *dtype_of_chip(enum chip_type type)
 	return NULL;
 }
 
+uint32_t dtype_gguf_number(const struct dtype *t)
+{
+	for (uint32_t i = 0; i < sizeof(GGUF_TYPES) / sizeof(GGUF_TYPES[0]); i++)
+		if (&GGUF_TYPES[i] == t)
+			return i;
+	assert(false && "a type of GGUF");
+	return 0;
+}
+
 void dtype_readable_names(char out[DTYPE_NAMES_BYTES])
 {
 	size_t used = 0;

@@ -27,6 +27,9 @@ const struct dtype *dtype_from_safetensors(const char *name);
 /* The storage format of what a chip can compute with. */
 const struct dtype *dtype_of_chip(enum chip_type type);
 
+/* ggml's number of a type that dtype_from_gguf or dtype_of_chip gave and a GGUF file may hold. */
+uint32_t dtype_gguf_number(const struct dtype *t);
+
 static inline bool dtype_is_readable(const struct dtype *t)
 {
 	return t->chip_type != CHIP_TYPES;

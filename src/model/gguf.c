@@ -142,10 +142,8 @@ static enum err cursor_skip_items(struct cursor *c, enum gguf_type item, uint64_
 	return ERR_NONE;
 }
 
-static enum err read_key(struct cursor *c, struct gguf_key *key)
+static enum err read_value(struct cursor *c, struct gguf_key *key)
 {
-	if (cursor_name(c, GGUF_KEY_BYTES_MAX, &key->name, &key->name_size, "a key"))
-		return c->info->code;
 	if (cursor_type(c, &key->type))
 		return c->info->code;
 	key->count = 1;
@@ -159,6 +157,15 @@ static enum err read_key(struct cursor *c, struct gguf_key *key)
 		return cursor_take(c, key->count, &key->data, "a string");
 	key->data = c->data + c->at;
 	return cursor_skip_items(c, key->item, key->count, 1);
+}
+
+static enum err read_key(struct cursor *c, struct gguf_key *key)
+{
+	if (cursor_name(c, GGUF_KEY_BYTES_MAX, &key->name, &key->name_size, "a key") ||
+		read_value(c, key))
+		return c->info->code;
+	key->size_bytes = (size_t)(c->data + c->at - key->data);
+	return ERR_NONE;
 }
 
 static int compare_keys(const void *left, const void *right)

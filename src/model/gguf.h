@@ -43,6 +43,7 @@ struct gguf_key {
 	enum gguf_type item;       /* of an array's elements */
 	uint64_t count;            /* elements of an array, bytes of a string, else 1 */
 	const uint8_t *data;       /* first byte of the value */
+	size_t size_bytes;         /* from data on */
 };
 
 struct gguf_string {

@@ -186,6 +186,53 @@ static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(
 	assert_holds("config", "new");
 }
 
+static void a_large_file_is_there_only_when_it_is_whole(void **state)
+{
+	const size_t entries = entries_in_dir();
+	struct err_info info = {0};
+	struct file_out out;
+
+	(void)state;
+	assert_int_equal(file_out_open(&out, in_dir("large"), 6, 0600, &info), ERR_NONE);
+	assert_int_equal(file_out_write(&out, "abc", 3, &info), ERR_NONE);
+	assert_false(file_exists(in_dir("large")));
+	file_out_close(&out);
+	assert_int_equal(entries_in_dir(), entries);
+	assert_int_equal(file_out_open(&out, in_dir("large"), 6, 0600, &info), ERR_NONE);
+	assert_int_equal(file_out_write(&out, "abc", 3, &info), ERR_NONE);
+	assert_int_equal(file_out_write(&out, "def", 3, &info), ERR_NONE);
+	assert_int_equal(out.size, 6);
+	assert_int_equal(file_out_commit(&out, &info), ERR_NONE);
+	file_out_close(&out);
+	assert_holds("large", "abcdef");
+	assert_int_equal(entries_in_dir(), entries + 1);
+}
+
+static void what_no_disk_has_room_for_is_not_begun(void **state)
+{
+	const size_t entries = entries_in_dir();
+	struct err_info info = {0};
+	struct file_out out;
+
+	(void)state;
+	assert_int_equal(
+		file_out_open(&out, in_dir("huge"), UINT64_MAX, 0600, &info), ERR_LIMIT);
+	assert_non_null(strstr(info.text, "huge: needs 18446744073709551615 bytes"));
+	assert_int_equal(entries_in_dir(), entries);
+}
+
+static void a_file_is_itself_by_any_name(void **state)
+{
+	(void)state;
+	put("one", "x");
+	put("two", "x");
+	assert_int_equal(symlink("one", in_dir("alias")), 0);
+	assert_true(file_is_same(in_dir("one"), in_dir("alias")));
+	assert_true(file_is_same(in_dir("one"), in_dir("./one")));
+	assert_false(file_is_same(in_dir("one"), in_dir("two")));
+	assert_false(file_is_same(in_dir("nowhere"), in_dir("nowhere")));
+}
+
 static void a_read_that_fails_is_an_error_not_a_short_file(void **state)
 {
 	struct err_info info = {0};
@@ -265,6 +312,9 @@ int main(void)
 		cmocka_unit_test(an_empty_heap_while_reading_says_so),
 		cmocka_unit_test(
 			a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter),
+		cmocka_unit_test(a_large_file_is_there_only_when_it_is_whole),
+		cmocka_unit_test(what_no_disk_has_room_for_is_not_begun),
+		cmocka_unit_test(a_file_is_itself_by_any_name),
 		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
 		cmocka_unit_test(directories_are_made_with_their_parents_for_the_owner_alone),
