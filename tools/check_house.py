@@ -14,7 +14,7 @@ import sys
 import unicodedata
 
 # Lower floors first; those of one row do not see each other.
-FLOORS = [["base"], ["chip"], ["model"], ["train"], ["engine"], ["cloud"], ["server", "fleet"], ["cmd"]]
+FLOORS = [["base"], ["hub", "chip"], ["model"], ["train"], ["engine"], ["cloud"], ["server", "fleet"], ["cmd"]]
 RANK = {floor: rank for rank, row in enumerate(FLOORS) for floor in row}
 
 LINES_MAX = 800

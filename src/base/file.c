@@ -306,6 +306,44 @@ enum err file_write_atomic(const char *path, const void *bytes, size_t size, uns
 	return code;
 }
 
+enum err file_write_at(int fd, const void *bytes, size_t size, uint64_t offset, const char *path,
+	struct err_info *info)
+{
+	const uint8_t *p = bytes;
+
+	while (size > 0) {
+		const ssize_t put = fails() ? -1 : pwrite(fd, p, size, (off_t)offset);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return err_set_errno(info, "writing %s", path);
+		p += put;
+		size -= (size_t)put;
+		offset += (uint64_t)put;
+	}
+	return ERR_NONE;
+}
+
+enum err file_rename(const char *from, const char *to, struct err_info *info)
+{
+	if (sys_rename(from, to))
+		return err_set_errno(info, "renaming %s to %s", from, to);
+	return sync_directory_of(to) ? err_set_errno(info, "syncing the directory of %s", to)
+		: ERR_NONE;
+}
+
+enum err file_sync(const char *path, struct err_info *info)
+{
+	const int fd = sys_open(path, O_RDONLY, 0);
+
+	if (fd < 0 || sys_sync(fd))
+		err_set_errno(info, "syncing %s", path);
+	if (fd >= 0)
+		close(fd);
+	return info->code;
+}
+
 enum err file_mkdirs(const char *path, struct err_info *info)
 {
 	char part[PATH_MAX];

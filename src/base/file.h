@@ -59,6 +59,16 @@ void file_out_close(struct file_out *f);
 /* Whether both are there and one and the same, under whatever names. */
 bool file_is_same(const char *a, const char *b);
 
+/* Writes all of it at offset; the error says "writing PATH". */
+enum err file_write_at(int fd, const void *bytes, size_t size, uint64_t offset, const char *path,
+	struct err_info *info) MUST_CHECK;
+
+/* Renames and syncs the directory of to. */
+enum err file_rename(const char *from, const char *to, struct err_info *info) MUST_CHECK;
+
+/* Syncs a file, or the names in a directory. */
+enum err file_sync(const char *path, struct err_info *info) MUST_CHECK;
+
 /* Creates path and its missing parents with mode 0700. */
 enum err file_mkdirs(const char *path, struct err_info *info) MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #define CMD_CMD_H
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include "base/err.h"
 #include "chip/chip.h"
 #include "cmd/options.h"
+#include "hub/store.h"
 
 struct model;
 
@@ -26,9 +28,12 @@ int cmd_tenant(int argc, char **argv);
 int cmd_usage(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_chips(int argc, char **argv);
+int cmd_cp(int argc, char **argv);
 int cmd_detokenize(int argc, char **argv);
+int cmd_list(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_perplexity(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_template(int argc, char **argv);
@@ -72,14 +77,22 @@ bool cmd_looks_like_model(const char *text);
 /* The local time, for chat templates that ask the date; returns out. */
 const struct tm *cmd_now(struct tm *out);
 
+/* The store of models in TONGYUN_HOME. */
+enum err cmd_store_open(struct store *s, struct err_info *info) MUST_CHECK;
+/* What a MODEL names: a directory or file on disk, else a model of the store. Its path is what
+ * model_open takes; store_release when that is done. */
+enum err cmd_model_find(const char *said, struct store_model *out, struct err_info *info)
+	MUST_CHECK;
+
 /* A model with its chip. */
 struct cmd_model {
 	struct chip *chip;
 	struct model *model;
+	char path[PATH_MAX];    /* as opened; "": the model inside */
 };
 
 struct cmd_model_options {
-	const char *path;       /* NULL: the model inside the program */
+	const char *path;       /* a MODEL as it was said; NULL: the model inside the program */
 	const char *isa;
 	int64_t threads;
 	uint32_t rows_max;      /* 0: 512 */
@@ -89,7 +102,7 @@ struct cmd_model_options {
 };
 
 /* Opens the model without a chip: for verbs that only read it. */
-enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info) MUST_CHECK;
+enum err cmd_model_open(struct cmd_model *m, const char *said, struct err_info *info) MUST_CHECK;
 /* Opens chip and model and packs the weights. */
 enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options,
 	struct err_info *info) MUST_CHECK;

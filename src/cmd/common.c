@@ -1,6 +1,6 @@
 /* cmd/common.c - what the verbs share: errors, JSON, opening a model on a chip. */
 #include <assert.h>
-#include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
+#include "server/home.h"
 
 #define ROWS_DEFAULT 512
 
@@ -99,44 +100,53 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 	return true;
 }
 
-static bool is_name_byte(char c)
-{
-	return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
-}
-
-/* owner/name or owner/name:type, each of [A-Za-z0-9._-]. */
-static bool is_store_name(const char *text)
-{
-	size_t parts[3] = {0};
-	int part = 0;
-
-	for (; *text; text++) {
-		if ((*text == '/' && part == 0) || (*text == ':' && part == 1))
-			part++;
-		else if (is_name_byte(*text))
-			parts[part]++;
-		else
-			return false;
-	}
-	return part >= 1 && parts[0] > 0 && parts[1] > 0 && (part < 2 || parts[2] > 0);
-}
-
 bool cmd_looks_like_model(const char *text)
 {
 	const size_t size = strlen(text);
 
-	return file_exists(text) || is_store_name(text) ||
+	return file_exists(text) || hub_name_looks(text) ||
 		(size > 5 && strcmp(text + size - 5, ".gguf") == 0);
 }
 
-enum err cmd_model_open(struct cmd_model *m, const char *path, struct err_info *info)
+enum err cmd_store_open(struct store *s, struct err_info *info)
 {
+	char home[PATH_MAX];
+
+	if (home_default_path(home, sizeof(home), info))
+		return info->code;
+	return store_open(s, home, info);
+}
+
+enum err cmd_model_find(const char *said, struct store_model *out, struct err_info *info)
+{
+	struct store store;
+	struct hub_name name;
+
+	*out = (struct store_model){.fd = -1};
+	if (file_exists(said)) {
+		if ((size_t)snprintf(out->path, sizeof(out->path), "%s", said) < sizeof(out->path))
+			return ERR_NONE;
+		return err_set(info, ERR_LIMIT, "%.200s...: the path is too long", said);
+	}
+	if (hub_name_looks(said) && !hub_name_parse(&name, said, false, &(struct err_info){0}))
+		return cmd_store_open(&store, info) ? info->code
+			: store_find(&store, &name, out, info);
+	return err_set(info, ERR_NOT_FOUND, "%s: no such model; give a directory, a .gguf file, a "
+		"name that `tongyun list` shows, or nothing for the model inside", said);
+}
+
+enum err cmd_model_open(struct cmd_model *m, const char *said, struct err_info *info)
+{
+	struct store_model found = {.fd = -1};
+
 	*m = (struct cmd_model){0};
-	if (path && !file_exists(path))
-		return err_set(info, ERR_NOT_FOUND,
-			"%s: no such model; give a directory, a .gguf file, or nothing for "
-			"the model inside", path);
-	return model_open(&m->model, path, info);
+	if (said && cmd_model_find(said, &found, info))
+		return info->code;
+	memcpy(m->path, found.path, sizeof(m->path));
+	if (!model_open(&m->model, said ? m->path : NULL, info) && found.fd >= 0)
+		model_name_set(m->model, said);
+	store_release(&found);
+	return info->code;
 }
 
 enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options,

@@ -163,7 +163,7 @@ int cmd_show(int argc, char **argv)
 		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
-	licence_find(m.model, path, licence);
+	licence_find(m.model, *m.path ? m.path : NULL, licence);
 	if (as_json)
 		exit_code = cmd_print_json(show_json(m.model, licence));
 	else

@@ -241,6 +241,11 @@ const char *model_name(const struct model *m)
 	return m->name;
 }
 
+void model_name_set(struct model *m, const char *name)
+{
+	snprintf(m->name, sizeof(m->name), "%s", name);
+}
+
 struct chip *model_chip(const struct model *m)
 {
 	return m->chip;

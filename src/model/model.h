@@ -45,6 +45,8 @@ const struct tokenizer *model_tokenizer(const struct model *m);
 const struct chat_template *model_template(const struct model *m);
 /* "tongyun-poet", or the path's base name without .gguf (rules.md 17). */
 const char *model_name(const struct model *m);
+/* Another name, of which 255 bytes count: who found the path by a name says it. */
+void model_name_set(struct model *m, const char *name);
 
 /* After model_load. */
 struct chip *model_chip(const struct model *m);

@@ -40,6 +40,20 @@ def checkpoint(folder, source=QWEN3, **changed):
     return str(folder)
 
 
+def store_add(program, name, type, source, model=""):
+    """The files of a folder, or one file, as a model in the store; model: the file that is opened."""
+    folder = os.path.join(program.home, "models", name, type)
+    files = [os.path.basename(source)] if os.path.isfile(source) else sorted(os.listdir(source))
+    source = os.path.dirname(source) if os.path.isfile(source) else source
+    os.makedirs(folder)
+    for file in files:
+        shutil.copy(os.path.join(source, file), folder)
+    with open(os.path.join(folder, "manifest.json"), "w", encoding="utf-8") as out:
+        json.dump({"format": 1, "name": name, "type": type, "created": "2026-11-24T16:13:36Z", "model": model, "files": [
+            {"path": file, "size": os.path.getsize(os.path.join(source, file))} for file in files]}, out)
+    return folder
+
+
 class Program:
     """One TONGYUN_HOME, and an environment in which nothing else of the user's is left."""
 

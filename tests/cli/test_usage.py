@@ -13,6 +13,8 @@ OPTIONS = {     # what cli.md promises
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
              " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
              " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
+    "list": "--json",
+    "cp": "--force",
     "show": "--model --json",
     "tokenize": "--model --json --special",
     "detokenize": "--model",
@@ -115,6 +117,8 @@ def test_who_wants_tls_is_told_that_it_is_a_proxys(shared, option):
     ("logits", ["--tokens", "x"], "--tokens and --out are needed"),
     ("bench", ["-r", "0"], "--repetitions: '0' is not a whole number from 1 to 1000"),
     ("fleet simulate", ["--seed", "x"], "--seed: 'x'"),
+    ("rm", [], "which NAME?"),
+    ("cp", ["a/b"], "SRC and DST are needed"),
     ("tenant create", [], "which NAME?"),
     ("tenant create", ["a", "--balance", "1,5"], "--balance '1,5' is not an amount such as 10.00"),
     ("tenant create", ["a", "--credit", "-1"], "--credit '-1' is not an amount"),
@@ -155,7 +159,7 @@ def test_an_instruction_set_that_is_not_here_is_named(shared, verb):
     assert 'cannot run "z80"; it can run: ref' in shared.fails(*verb.split(), "--isa", "z80", stdin="1 2")
 
 
-@pytest.mark.parametrize("verb", ["run hello", "show", "show --json", "tokenize", "fleet simulate --events 10",
+@pytest.mark.parametrize("verb", ["run hello", "show", "show --json", "list --json", "tokenize", "fleet simulate --events 10",
                                   "tenant list --json", "--help", "serve --help"])
 def test_what_cannot_be_printed_is_an_error(shared, verb):
     with open("/dev/full", "wb") as full:
