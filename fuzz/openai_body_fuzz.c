@@ -12,8 +12,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct openai_model MODELS[] = {
-	{"small", {.temperature = 0.6f, .top_p = 0.95f, .top_k = 20, .repetition_penalty = 1}},
-	{"large", {.temperature = 1, .top_p = 1, .repetition_penalty = 1}},
+	{"small", {.temperature = 0.6f, .top_p = 0.95f, .top_k = 20, .repetition_penalty = 1}, 151669},
+	{"large", {.temperature = 1, .top_p = 1, .repetition_penalty = 1}, 151669},
 };
 
 static void check_taken(const struct openai_chat *chat)
@@ -26,6 +26,9 @@ static void check_taken(const struct openai_chat *chat)
 	assert(s->temperature >= 0 && s->top_p > 0 && s->top_p <= 1 && s->min_p >= 0 &&
 		s->min_p <= 1);
 	assert(s->repetition_penalty > 0);
+	assert(s->typical_p >= 0 && s->typical_p <= 1);
+	assert(s->top_logprobs <= CHIP_TOP_LOGPROBS_MAX && (s->logprobs || !s->top_logprobs));
+	assert(json_object_size(chat->logit_bias) <= CHIP_BIASES_MAX);
 	assert(chat->max_tokens == -1 || chat->max_tokens > 0);
 	assert(chat->min_tokens >= 0 &&
 		(chat->max_tokens < 0 || chat->min_tokens <= chat->max_tokens));

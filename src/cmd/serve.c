@@ -23,6 +23,7 @@
 struct serve_model {
 	const struct serve *serve;
 	struct cmd_model loaded;
+	struct think_rule think;
 };
 
 struct serve {
@@ -114,6 +115,9 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 	served->tokenizer = model_tokenizer(m->loaded.model);
 	served->chat_template = model_template(m->loaded.model);
 	served->defaults = config->sampling;
+	if (think_rule_find(&m->think, served->tokenizer, info))
+		return info->code;
+	served->think = &m->think;
 	served->eos_count = config->eos_count;
 	memcpy(served->eos, config->eos, config->eos_count * sizeof(*config->eos));
 	served->simulated = strcmp(s->executor, "sim") == 0;

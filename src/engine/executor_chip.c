@@ -23,6 +23,7 @@ struct slot {
 	uint32_t request;       /* handle, BATCH_NONE while unused */
 	bool ended;             /* rows planned before the core knew are dropped */
 	struct stop_state stop;
+	struct think_state think;
 };
 
 struct executor_chip {
@@ -44,6 +45,7 @@ struct executor_chip {
 	struct chip_sequence *sequences;
 	uint32_t *item_of;      /* sequence of the step to item of the batch */
 	uint32_t *tokens;       /* of the wanted rows */
+	struct chip_logprobs *logprobs;
 	bool no_token_told;
 };
 
@@ -71,6 +73,7 @@ static void slot_open(struct executor_chip *e, const struct batch_item *item,
 	slot->request = item->request;
 	slot->ended = false;
 	stop_init(&slot->stop, r->stops, r->stop_count);
+	think_start(&slot->think, r->think, r->prompt, r->prompt_tokens);
 	for (uint32_t i = 0; i < r->answer_tokens; i++) {
 		const struct token_text text =
 			tokenizer_answer_text(model_tokenizer(e->model), r->answer[i]);
@@ -78,6 +81,7 @@ static void slot_open(struct executor_chip *e, const struct batch_item *item,
 			i >= r->answer_tokens_min, text.bytes, text.size, NULL, NULL);
 
 		assert(!complete);
+		think_add(&slot->think, r->think, r->think_budget, r->answer[i]);
 	}
 	chip_slot_open(e->chip, e->cache, item->slot, &r->sampling, r->prompt, r->prompt_tokens,
 		r->answer, r->answer_tokens);
@@ -108,8 +112,12 @@ static void step_add_item(struct executor_chip *e, struct chip_step *step,
 		row_input(row, r, index);
 	}
 	step->row_count += item->row_count;
-	if (item->sample)
+	if (item->sample) {
 		e->rows[step->row_count - 1].want = CHIP_WANT_TOKEN;
+		sequence->forced_token = think_forced(&e->slots[item->slot].think, r->think,
+			r->think_budget);
+		sequence->forced = sequence->forced_token != THINK_NONE;
+	}
 	e->item_of[step->sequence_count++] = at;
 }
 
@@ -150,6 +158,7 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 {
 	assert(r->answer_tokens < r->answer_tokens_max);
 	r->answer[r->answer_tokens++] = token;
+	think_add(&slot->think, r->think, r->think_budget, token);
 	if (!r->ignore_eos && is_eos(r, token))
 		return BATCH_END_STOP;
 
@@ -159,6 +168,17 @@ static enum batch_end answer_add(struct executor_chip *e, struct slot *slot, str
 		text.bytes, text.size, NULL, NULL))
 		return BATCH_END_STOP;
 	return r->answer_tokens == r->answer_tokens_max ? BATCH_END_LENGTH : BATCH_END_NOT;
+}
+
+/* Beside the answer's next token. */
+static void logprobs_add(struct request *r, uint32_t token, const struct chip_logprobs *logprobs)
+{
+	struct chip_logprob *out = request_logprobs(r, r->answer_tokens);
+
+	out[0] = (struct chip_logprob){.token = token, .logprob = logprobs->chosen};
+	for (uint32_t i = 0; i < r->sampling.top_logprobs; i++)
+		out[1 + i] = i < logprobs->top_count ? logprobs->top[i]
+			: (struct chip_logprob){.token = CHIP_NONE};
 }
 
 /* Weights that give no numbers do so for every request: said once. */
@@ -178,16 +198,18 @@ static void step_results(struct executor_chip *e, const struct chip_step *step, 
 		const struct batch_item *item = &batch->items[e->item_of[s]];
 		struct batch_result *result = &batch->results[e->item_of[s]];
 		struct slot *slot = &e->slots[item->slot];
+		struct request *r = e->table->by_handle[item->request];
 
 		if (!item->sample)
 			continue;
 		const uint32_t token = e->tokens[wanted++];
+		if (token != CHIP_NONE && r->logprobs)
+			logprobs_add(r, token, &e->logprobs[wanted - 1]);
 		if (token == CHIP_NONE) {
 			result->end = BATCH_END_ERROR;
 			no_token_tell(e);
 		} else {
-			result->end = answer_add(e, slot, e->table->by_handle[item->request],
-				token);
+			result->end = answer_add(e, slot, r, token);
 			result->token_count = 1;
 			result->token_hash = hash_mix(0, token);
 		}
@@ -209,7 +231,7 @@ static void batch_fail(struct executor_chip *e, struct batch *batch, const struc
 static void batch_run(struct executor_chip *e, struct batch *batch)
 {
 	struct chip_step step;
-	struct chip_output output = {.tokens = e->tokens};
+	struct chip_output output = {.tokens = e->tokens, .logprobs = e->logprobs};
 	struct err_info info = {0};
 	uint64_t ticket;
 
@@ -277,6 +299,7 @@ static void executor_chip_close(struct executor *base)
 	mem_free(e->sequences);
 	mem_free(e->item_of);
 	mem_free(e->tokens);
+	mem_free(e->logprobs);
 	mem_free(e);
 }
 
@@ -339,10 +362,11 @@ static enum err buffers_open(struct executor_chip *e, struct err_info *info)
 	e->sequences = mem_alloc(BATCH_ITEMS_MAX, sizeof(*e->sequences));
 	e->item_of = mem_alloc(BATCH_ITEMS_MAX, sizeof(*e->item_of));
 	e->tokens = mem_alloc(BATCH_ITEMS_MAX, sizeof(*e->tokens));
+	e->logprobs = mem_alloc(BATCH_ITEMS_MAX, sizeof(*e->logprobs));
 	e->in = ring_open(EXECUTOR_BATCHES_MAX, sizeof(struct batch *));
 	e->out = ring_open(EXECUTOR_BATCHES_MAX, sizeof(struct batch *));
-	if (!e->slots || !e->rows || !e->sequences || !e->item_of || !e->tokens || !e->in ||
-		!e->out)
+	if (!e->slots || !e->rows || !e->sequences || !e->item_of || !e->tokens || !e->logprobs ||
+		!e->in || !e->out)
 		return err_set(info, ERR_MEMORY, "out of memory for the executor");
 	for (uint32_t i = 0; i < e->base.limits.slots; i++)
 		e->slots[i].request = BATCH_NONE;

@@ -107,6 +107,20 @@ static bool one_in_million(uint64_t seed, uint64_t index, uint32_t per_million)
 	return prng_hash(seed, index) % PER_MILLION < per_million;
 }
 
+/* Plausible and the same each time: the token had half of the weight, then each next one half of
+ * what is left. */
+static void logprobs_fill(struct chip_logprob *out, uint32_t token, uint32_t top, uint32_t vocab)
+{
+	static const float half = -0.693147181F;
+
+	out[0] = (struct chip_logprob){.token = token, .logprob = half};
+	for (uint32_t i = 0; i < top; i++)
+		out[1 + i] = (struct chip_logprob){
+			.token = i < vocab ? (token + i) % vocab : CHIP_NONE,
+			.logprob = half * (float)(i + 1),
+		};
+}
+
 static enum batch_end sample(struct executor_sim *sim, struct request *r,
 	struct batch_result *result)
 {
@@ -118,6 +132,9 @@ static enum batch_end sample(struct executor_sim *sim, struct request *r,
 	assert(index < r->answer_tokens_max);
 	const bool end = token_rule(r, index, sim->executor.limits.vocab, &r->answer[index]);
 
+	if (r->logprobs)
+		logprobs_fill(request_logprobs(r, index), r->answer[index],
+			r->sampling.top_logprobs, sim->executor.limits.vocab);
 	result->token_hash = prng_hash(r->answer[index], index);
 	result->token_count = 1;
 	r->answer_tokens = index + 1;

@@ -23,6 +23,8 @@ struct session {
 	bool has_states;
 	uint32_t *length;       /* [sequences] tokens in the cache */
 	uint32_t *slot;         /* [sequences] slot and state of a sequence */
+	uint32_t *forced;       /* [sequences] its next token, or CHIP_NONE */
+	struct chip_logprobs logprobs;
 	uint32_t *pages;        /* [sequences, pages_each] */
 	struct chip_row *rows;  /* [chunk] */
 	struct chip_sequence *step_sequences;
@@ -55,13 +57,17 @@ static enum err session_buffers(struct session *s, const struct session_options 
 
 	s->length = mem_alloc(s->sequences, sizeof(*s->length));
 	s->slot = mem_alloc(s->sequences, sizeof(*s->slot));
+	s->forced = mem_alloc(s->sequences, sizeof(*s->forced));
 	s->pages = mem_alloc(page_count, sizeof(*s->pages));
 	s->rows = mem_alloc(s->chunk, sizeof(*s->rows));
 	s->step_sequences = mem_alloc(s->sequences, sizeof(*s->step_sequences));
 	s->step_pages = mem_alloc(page_count, sizeof(*s->step_pages));
-	if (!s->length || !s->slot || !s->pages || !s->rows || !s->step_sequences || !s->step_pages)
+	if (!s->length || !s->slot || !s->forced || !s->pages || !s->rows || !s->step_sequences ||
+		!s->step_pages)
 		return err_set(info, ERR_MEMORY, "out of memory for %u sequences", s->sequences);
 	deal(s->slot, s->sequences, options->page_seed);
+	for (uint32_t i = 0; i < s->sequences; i++)
+		s->forced[i] = CHIP_NONE;
 	deal(s->pages, page_count, options->page_seed);
 	return ERR_NONE;
 }
@@ -112,6 +118,7 @@ void session_close(struct session *s)
 	chip_cache_close(s->chip, s->cache);
 	mem_free(s->length);
 	mem_free(s->slot);
+	mem_free(s->forced);
 	mem_free(s->pages);
 	mem_free(s->rows);
 	mem_free(s->step_sequences);
@@ -129,8 +136,15 @@ void session_start(struct session *s, uint32_t sequence, const struct chip_sampl
 {
 	assert(sequence < s->sequences);
 	s->length[sequence] = 0;
+	s->forced[sequence] = CHIP_NONE;
 	chip_slot_open(s->chip, s->cache, s->slot[sequence], sampling, prompt, prompt_count, NULL,
 		0);
+}
+
+void session_force(struct session *s, uint32_t sequence, uint32_t token)
+{
+	assert(sequence < s->sequences);
+	s->forced[sequence] = token;
 }
 
 static void step_add_item(struct session *s, struct chip_step *step,
@@ -150,7 +164,11 @@ static void step_add_item(struct session *s, struct chip_step *step,
 		.page_count = page_count,
 		.state_read = length > 0 ? state : CHIP_NONE,
 		.state_write = state,
+		.forced = item->want == CHIP_WANT_TOKEN && s->forced[item->sequence] != CHIP_NONE,
+		.forced_token = s->forced[item->sequence],
 	};
+	if (item->want == CHIP_WANT_TOKEN)
+		s->forced[item->sequence] = CHIP_NONE;
 	for (uint32_t i = 0; i < page_count; i++)
 		s->step_pages[step->page_count++] = s->pages[item->sequence * s->pages_each + i];
 	for (uint32_t i = 0; i < row_count; i++) {
@@ -197,7 +215,7 @@ enum err session_step(struct session *s, const struct session_item *items, uint3
 static enum err step_token(struct session *s, const struct session_item *item, uint32_t *token,
 	struct err_info *info)
 {
-	struct chip_output output = {.tokens = token};
+	struct chip_output output = {.tokens = token, .logprobs = &s->logprobs};
 	const enum err err = session_step(s, item, 1, &output, info);
 
 	if (err)
@@ -229,6 +247,11 @@ enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *t
 		at += count;
 	}
 	return ERR_NONE;
+}
+
+const struct chip_logprobs *session_logprobs(const struct session *s)
+{
+	return &s->logprobs;
 }
 
 enum err session_next(struct session *s, uint32_t sequence, uint32_t *token, struct err_info *info)

@@ -53,6 +53,9 @@ struct session_item {
 enum err session_step(struct session *s, const struct session_item *items, uint32_t item_count,
 	struct chip_output *output, struct err_info *info) MUST_CHECK;
 
+/* The next token that is sampled of the sequence is this one, whatever its logits say. */
+void session_force(struct session *s, uint32_t sequence, uint32_t token);
+
 /* All tokens in chunks; *token is sampled after the last one, or token is NULL. */
 enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *tokens,
 	uint32_t token_count, uint32_t *token, struct err_info *info) MUST_CHECK;
@@ -60,5 +63,7 @@ enum err session_prefill(struct session *s, uint32_t sequence, const uint32_t *t
  * logits are not finite. */
 enum err session_next(struct session *s, uint32_t sequence, uint32_t *token,
 	struct err_info *info) MUST_CHECK;
+/* Of the token that session_prefill or session_next gave last, where its sampling asks for them. */
+const struct chip_logprobs *session_logprobs(const struct session *s);
 
 #endif

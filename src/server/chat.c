@@ -8,9 +8,32 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/prng.h"
 #include "model/tokenizer.h"
 #include "server/prompt.h"
+
+/* ---- thought --------------------------------------------------------------------------------- */
+
+/* Counts on to as many tokens as may go out. */
+static void thought_count(struct chat *chat)
+{
+	for (; chat->tokens_thought < chat->tokens_out; chat->tokens_thought++)
+		think_add(&chat->think, chat->request.think, chat->request.think_budget,
+			chat->request.answer[chat->tokens_thought]);
+}
+
+/* How many of the answer's first tokens were thought. */
+static uint32_t thought_in(const struct chat *chat, uint32_t tokens)
+{
+	const struct request *r = &chat->request;
+	struct think_state s;
+
+	if (tokens == chat->tokens_thought)
+		return chat->think.tokens;
+	think_start(&s, r->think, r->prompt, r->prompt_tokens);
+	for (uint32_t i = 0; i < tokens; i++)
+		think_add(&s, r->think, r->think_budget, r->answer[i]);
+	return s.tokens;
+}
 
 /* ---- to the core ----------------------------------------------------------------------------- */
 
@@ -21,6 +44,8 @@ static void tell_progress(struct call *c, enum core_event_kind kind, uint32_t to
 	event.u.progress.handle = c->handle;
 	event.u.progress.tokens = tokens;
 	event.u.progress.failed = kind == CORE_CANCEL && c->chat->lost;
+	if (kind == CORE_FLUSHED || kind == CORE_CANCEL)
+		event.u.progress.reasoning = thought_in(c->chat, tokens);
 	front_tell(c->front, &event);
 }
 
@@ -155,56 +180,6 @@ void chat_serve(struct call *c)
 
 /* ---- the prompt ------------------------------------------------------------------------------ */
 
-static bool stops_copy(struct call *c)
-{
-	struct request *r = &c->chat->request;
-
-	for (uint32_t i = 0; i < c->chat->asked.stop_count; i++) {
-		r->stops[i] = c->chat->asked.stops[i];
-		r->stops[i].text = arena_strndup(&r->arena, c->chat->asked.stops[i].text,
-			c->chat->asked.stops[i].size);
-		if (!r->stops[i].text)
-			return false;
-	}
-	r->stop_count = c->chat->asked.stop_count;
-	return true;
-}
-
-static void eos_set(struct request *r, const struct server_model *model)
-{
-	for (uint32_t i = 0; i < model->eos_count; i++)
-		r->eos[i] = r->sampling.banned[i] = model->eos[i];
-	r->eos_count = model->eos_count;
-	r->sampling.banned_count = model->eos_count;
-	r->sampling.banned_until = r->ignore_eos ? UINT32_MAX
-		: r->prompt_tokens + r->answer_tokens_min;
-}
-
-/* Room is what the prompt leaves (rules.md 3). */
-static bool request_fill(struct call *c, const struct server_model *model)
-{
-	struct request *r = &c->chat->request;
-	const uint32_t room = c->chat->context_max - r->prompt_tokens;
-
-	r->handle = c->handle;
-	r->model = c->chat->asked.model;
-	r->answer_tokens_max = c->chat->asked.max_tokens >= 0 && c->chat->asked.max_tokens < room
-		? (uint32_t)c->chat->asked.max_tokens : room;
-	r->answer_tokens_min = c->chat->asked.min_tokens < r->answer_tokens_max
-		? (uint32_t)c->chat->asked.min_tokens : r->answer_tokens_max;
-	r->ignore_eos = c->chat->asked.ignore_eos;
-	r->sampling = c->chat->asked.sampling;
-	if (!c->chat->asked.seed_given)
-		prng_system(&r->sampling.seed, sizeof(r->sampling.seed));
-	eos_set(r, model);
-	r->answer = arena_array(&r->arena, r->answer_tokens_max, sizeof(*r->answer));
-	c->chat->detokenize = arena_alloc(&r->arena, sizeof(*c->chat->detokenize));
-	if (!r->answer || !c->chat->detokenize || !stops_copy(c))
-		return false;
-	detokenize_init(c->chat->detokenize, r->stops, r->stop_count, r->answer_tokens_min);
-	return true;
-}
-
 static void prompt_count(uv_work_t *work)
 {
 	struct call *c = work->data;
@@ -216,7 +191,7 @@ static void prompt_count(uv_work_t *work)
 	if (c->chat->body_ok) {
 		c->chat->request.prompt = prompt.tokens;
 		c->chat->request.prompt_tokens = prompt.count;
-		c->chat->body_ok = request_fill(c, model) ||
+		c->chat->body_ok = chat_request_fill(c, model) ||
 			openai_error_no_memory(&c->chat->error);
 	}
 	/* the tree may be large: it goes where it may take its time */
@@ -264,7 +239,8 @@ static void admitted(struct call *c, const struct core_action *action)
 static struct openai_usage usage_so_far(const struct call *c)
 {
 	return (struct openai_usage){.prompt_tokens = c->chat->request.prompt_tokens,
-		.completion_tokens = c->chat->tokens_out};
+		.completion_tokens = c->chat->tokens_out,
+		.reasoning_tokens = c->chat->think.tokens};
 }
 
 static void accepted(struct call *c)
@@ -311,6 +287,16 @@ static void delta_measure(struct call *c, uint32_t tokens)
 	c->chat->delta_ns = now_ns;
 }
 
+/* Of the tokens from first on that may go out; NULL where they were not asked for. */
+static const struct openai_logprobs *logprobs_from(const struct call *c, uint32_t first,
+	struct openai_logprobs *out)
+{
+	*out = (struct openai_logprobs){.request = &c->chat->request, .first = first,
+		.end = c->chat->tokens_out,
+		.tokenizer = c->front->config->models[c->chat->request.model].tokenizer};
+	return c->chat->request.logprobs ? out : NULL;
+}
+
 /* One chunk for everything that may go out now. Tokens without text wait for company; at the end
  * they have a chunk of their own, so that no token is charged that was in none. False: it found no
  * memory, and nothing went out. */
@@ -318,13 +304,15 @@ static bool delta_stream(struct call *c, const struct buf *text, uint32_t tokens
 {
 	struct front *f = c->front;
 	const struct openai_usage usage = usage_so_far(c);
+	struct openai_logprobs logprobs;
 
 	buf_clear(&f->out);
 	if (!stream_ready(c))
 		return true;
 	if (tokens > 0)
 		openai_chunk_text(&f->out, &c->chat->answer, text->data ? text->data : "",
-			text->size, c->chat->asked.usage_in_each_chunk ? &usage : NULL);
+			text->size, logprobs_from(c, c->chat->tokens_chunked, &logprobs),
+			c->chat->asked.usage_in_each_chunk ? &usage : NULL);
 	if (f->out.failed)
 		return false;
 	if (f->out.size > 0)
@@ -384,6 +372,7 @@ static bool deltas_write(struct call *c, uint32_t answer_tokens, bool last)
 	const uint32_t tokens = tokens_read(c, answer_tokens, last);
 	bool whole = !f->delta.failed;
 	c->chat->tokens_out += tokens;
+	thought_count(c->chat);
 	if (tokens > 0)
 		delta_measure(c, tokens);
 	if (!c->chat->asked.stream)
@@ -406,9 +395,10 @@ static void delivered(struct call *c, uint32_t answer_tokens)
 static void whole_make(struct call *c, enum record_finish finish, const struct openai_usage *usage)
 {
 	const struct buf *text = &c->chat->text;
+	struct openai_logprobs logprobs;
 
 	openai_completion(&c->chat->whole, &c->chat->answer, text->data ? text->data : "",
-		text->size, finish, usage);
+		text->size, logprobs_from(c, 0, &logprobs), finish, usage);
 }
 
 /* The numbers come with END, when it is too late to fail: it is charged then. */
@@ -516,6 +506,7 @@ static void ended(struct call *c, const struct core_action *action)
 		.prompt_tokens = action->u.end.prompt_tokens,
 		.cached_tokens = action->u.end.cached_tokens,
 		.completion_tokens = action->u.end.completion_tokens,
+		.reasoning_tokens = c->chat->think.tokens,
 	};
 
 	assert(!c->in_work);

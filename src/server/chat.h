@@ -20,6 +20,8 @@ struct chat {
 	uint32_t context_max;           /* of the model */
 	struct request request;
 	struct detokenize *detokenize;  /* in the request's arena */
+	struct think_state think;       /* after tokens_thought tokens of the answer */
+	uint32_t tokens_thought;
 
 	bool cut;                       /* the core wants it to end */
 	bool lost;                      /* there was no memory for its text */
@@ -48,5 +50,9 @@ void chat_gone(struct call *c);
 /* There may be room now for what was late. */
 void chat_tell_late(struct call *c);
 void chat_free(struct call *c);
+
+/* chat_request.c: what was asked for becomes the request, which has its prompt. False: no
+ * memory. */
+bool chat_request_fill(struct call *c, const struct server_model *model) MUST_CHECK;
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/tokenizer.h"
 #include "server/admin.h"
 #include "server/chat.h"
 #include "server/keys.h"
@@ -680,7 +681,8 @@ enum err front_open(struct front *f, const struct front_open *open, struct err_i
 	f->requests_max = open->config->requests_max;
 	for (uint32_t i = 0; i < f->config->model_count; i++)
 		f->models[i] = (struct openai_model){f->config->models[i].id,
-			f->config->models[i].defaults};
+			f->config->models[i].defaults,
+			(uint32_t)tokenizer_count(f->config->models[i].tokenizer)};
 	f->table = open->table;
 	f->body_limits = JSON_LIMITS_REQUEST;
 	f->body_limits.values_max = open->config->json_values_max;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "model/tokenizer.h"
 
 /* What clients know of rules.md 8. */
 static const char *finish_name(enum record_finish finish)
@@ -36,6 +37,48 @@ static void add_usage(struct buf *out, const struct openai_usage *u)
 		u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens,
 		u->cached_tokens,
 		u->reasoning_tokens);
+}
+
+/* Fields of a token, without the closing brace. Its bytes need not be whole characters. */
+static void add_logprob(struct buf *out, const struct tokenizer *tokenizer,
+	const struct chip_logprob *l)
+{
+	const struct token_text text = tokenizer_text(tokenizer, l->token);
+
+	buf_add_str(out, "{\"token\":");
+	json_add_string(out, text.size ? text.bytes : "", text.size);
+	buf_printf(out, ",\"logprob\":%.9g,\"bytes\":[", (double)l->logprob);
+	for (size_t i = 0; i < text.size; i++)
+		buf_printf(out, i ? ",%u" : "%u", (unsigned char)text.bytes[i]);
+	buf_add_char(out, ']');
+}
+
+void openai_logprob(struct buf *out, const struct tokenizer *tokenizer,
+	const struct chip_logprob *own, uint32_t top_count)
+{
+	add_logprob(out, tokenizer, own);
+	buf_add_str(out, ",\"top_logprobs\":[");
+	for (uint32_t i = 1; i <= top_count && own[i].token != CHIP_NONE; i++) {
+		buf_add_str(out, i > 1 ? "," : "");
+		add_logprob(out, tokenizer, &own[i]);
+		buf_add_char(out, '}');
+	}
+	buf_add_str(out, "]}");
+}
+
+static void add_logprobs(struct buf *out, const struct openai_logprobs *l)
+{
+	if (!l) {
+		buf_add_str(out, "null");
+		return;
+	}
+	buf_add_str(out, "{\"content\":[");
+	for (uint32_t i = l->first; i < l->end; i++) {
+		buf_add_str(out, i > l->first ? "," : "");
+		openai_logprob(out, l->tokenizer, request_logprobs(l->request, i),
+			l->request->sampling.top_logprobs);
+	}
+	buf_add_str(out, "],\"refusal\":null}");
 }
 
 static void add_head(struct buf *out, const struct openai_answer *a, const char *object)
@@ -75,12 +118,15 @@ void openai_chunk_first(struct buf *out, const struct openai_answer *a)
 }
 
 void openai_chunk_text(struct buf *out, const struct openai_answer *a, const char *text,
-	size_t size, const struct openai_usage *usage_so_far)
+	size_t size, const struct openai_logprobs *logprobs,
+	const struct openai_usage *usage_so_far)
 {
 	chunk_open(out, a);
 	buf_add_str(out, "{\"index\":0,\"delta\":{\"content\":");
 	json_add_string(out, text, size);
-	buf_add_str(out, "},\"logprobs\":null,\"finish_reason\":null}");
+	buf_add_str(out, "},\"logprobs\":");
+	add_logprobs(out, logprobs);
+	buf_add_str(out, ",\"finish_reason\":null}");
 	chunk_close(out, a, usage_so_far);
 }
 
@@ -113,13 +159,15 @@ void openai_chunk_done(struct buf *out)
 }
 
 void openai_completion(struct buf *out, const struct openai_answer *a, const char *text,
-	size_t size, enum record_finish finish, const struct openai_usage *usage)
+	size_t size, const struct openai_logprobs *logprobs, enum record_finish finish,
+	const struct openai_usage *usage)
 {
 	add_head(out, a, "chat.completion");
 	buf_add_str(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
 	json_add_string(out, text, size);
-	buf_printf(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}],\"usage\":",
-		finish_name(finish));
+	buf_add_str(out, ",\"refusal\":null},\"logprobs\":");
+	add_logprobs(out, logprobs);
+	buf_printf(out, ",\"finish_reason\":\"%s\"}],\"usage\":", finish_name(finish));
 	add_usage(out, usage);
 	buf_add_char(out, '}');
 }

@@ -2,6 +2,7 @@
 #include "server/openai_request.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/openai_messages.h"
@@ -10,6 +11,9 @@
 #define PENALTY_MAX      2.0
 #define REPETITION_MAX   10.0
 #define TOP_P_MIN        1e-6   /* 0 means the likeliest token alone, and so does this */
+#define TYPICAL_P_MIN    1e-6
+#define BIAS_MAX         100.0  /* OpenAI's bound */
+#define TOKEN_DIGITS_MAX 9
 #define TOKENS_MAX       INT32_MAX
 
 static bool invalid(struct openai_error *error, const char *param, const struct err_info *info)
@@ -60,6 +64,7 @@ static bool read_sampling(struct openai_chat *chat, struct openai_error *error)
 	if (!read_float(body, "temperature", 0, TEMPERATURE_MAX, &s->temperature, error) ||
 		!read_float(body, "top_p", 0, 1, &s->top_p, error) ||
 		!read_float(body, "min_p", 0, 1, &s->min_p, error) ||
+		!read_float(body, "typical_p", TYPICAL_P_MIN, 1, &s->typical_p, error) ||
 		!read_float(body, "presence_penalty", -PENALTY_MAX, PENALTY_MAX,
 		&s->presence_penalty, error) ||
 		!read_float(body, "frequency_penalty", -PENALTY_MAX, PENALTY_MAX,
@@ -76,6 +81,72 @@ static bool read_sampling(struct openai_chat *chat, struct openai_error *error)
 	s->seed = (uint64_t)seed;
 	chat->seed_given = json_is_number(json_object_get(body, "seed"));
 	return true;
+}
+
+/* A key of logit_bias: digits and nothing else, so that no two name one token. */
+static bool read_token(const char *key, uint32_t vocab, uint32_t *out)
+{
+	const size_t digits = strspn(key, "0123456789");
+
+	if (digits == 0 || digits > TOKEN_DIGITS_MAX || key[digits] ||
+		(key[0] == '0' && digits > 1))
+		return false;
+	*out = (uint32_t)strtoul(key, NULL, 10);
+	return *out < vocab;
+}
+
+static bool read_bias(struct openai_chat *chat, uint32_t vocab, struct openai_error *error)
+{
+	json_t *bias = json_object_get(chat->body, "logit_bias"), *value;
+	const char *key;
+	uint32_t token;
+
+	if (!bias || json_is_null(bias))
+		return true;
+	if (!json_is_object(bias) || json_object_size(bias) > CHIP_BIASES_MAX) {
+		openai_error_set(error, OPENAI_INVALID, "logit_bias",
+			"logit_bias: must be an object of at most %d tokens", CHIP_BIASES_MAX);
+		return false;
+	}
+	json_object_foreach(bias, key, value) {
+		const double number = json_number_value(value);
+
+		if (read_token(key, vocab, &token) && json_is_number(value) &&
+			number >= -BIAS_MAX && number <= BIAS_MAX)
+			continue;
+		openai_error_set(error, OPENAI_INVALID, "logit_bias", "logit_bias: %.20s: ids of "
+			"tokens are 0 to %u, biases -100 to 100", key, vocab - 1);
+		return false;
+	}
+	chat->logit_bias = json_object_size(bias) > 0 ? bias : NULL;
+	return true;
+}
+
+static bool read_logprobs(struct openai_chat *chat, struct openai_error *error)
+{
+	struct chip_sampling *s = &chat->sampling;
+	int64_t top = 0;
+
+	if (!read_bool(chat->body, "logprobs", &s->logprobs, error) ||
+		!read_int(chat->body, "top_logprobs", 0, CHIP_TOP_LOGPROBS_MAX, &top, error))
+		return false;
+	if (top > 0 && !s->logprobs) {
+		openai_error_set(error, OPENAI_INVALID, "top_logprobs",
+			"top_logprobs: only with logprobs");
+		return false;
+	}
+	s->top_logprobs = (uint32_t)top;
+	return true;
+}
+
+/* DashScope's name, and vLLM's. */
+static bool read_thinking(struct openai_chat *chat, struct openai_error *error)
+{
+	chat->thinking_budget = -1;
+	return read_int(chat->body, "thinking_token_budget", 0, TOKENS_MAX,
+		&chat->thinking_budget, error) &&
+		read_int(chat->body, "thinking_budget", 0, TOKENS_MAX, &chat->thinking_budget,
+		error);
 }
 
 static bool read_lengths(struct openai_chat *chat, struct openai_error *error)
@@ -231,10 +302,7 @@ static const struct {
 } REFUSED[] = {
 	{"n", is_one, "only 1 is supported"},
 	{"best_of", is_one, "only 1 is supported"},
-	{"logprobs", is_false, "log probabilities are not supported"},
-	{"top_logprobs", is_zero, "log probabilities are not supported"},
-	{"prompt_logprobs", is_zero, "log probabilities are not supported"},
-	{"logit_bias", is_empty, "is not supported"},
+	{"prompt_logprobs", is_zero, "of the prompt they are not supported"},
 	{"response_format", is_text, "only {\"type\":\"text\"} is supported"},
 	{"guided_json", is_empty, "is not supported"},
 	{"guided_regex", is_empty, "is not supported"},
@@ -278,7 +346,10 @@ static bool chat_read(struct openai_chat *chat, const struct openai_model *model
 		return false;
 	}
 	return read_model(chat, models, model_count, error) && openai_messages_read(chat, error) &&
-		read_sampling(chat, error) && read_lengths(chat, error) &&
+		read_sampling(chat, error) &&
+		read_bias(chat, chat->model == CORE_NONE ? UINT32_MAX : models[chat->model].vocab,
+		error) && read_logprobs(chat, error) && read_thinking(chat, error) &&
+		read_lengths(chat, error) &&
 		read_stops(chat, error) && read_streaming(chat, error) &&
 		refuse_what_cannot_be(chat->body, error);
 }
@@ -287,7 +358,7 @@ static bool chat_read(struct openai_chat *chat, const struct openai_model *model
 static void rest_drop(json_t *body)
 {
 	static const char *const kept[] = {"messages", "tools", "chat_template_kwargs", "stop",
-		"model"};
+		"logit_bias", "model"};
 	const char *key;
 	json_t *value;
 	void *next;
@@ -325,7 +396,7 @@ bool openai_chat_parse(struct openai_chat *chat, const char *body, size_t size,
 
 void openai_chat_forget(struct openai_chat *chat)
 {
-	chat->messages = chat->tools = chat->template_kwargs = NULL;
+	chat->messages = chat->tools = chat->template_kwargs = chat->logit_bias = NULL;
 	chat->model_asked = NULL;
 	chat->stop_count = 0;
 	json_decref(chat->body);

@@ -19,6 +19,7 @@
 struct openai_model {
 	const char *id;
 	struct chip_sampling defaults;  /* banned and seed are not used */
+	uint32_t vocab;                 /* ids of its tokens are below */
 };
 
 struct openai_chat {
@@ -32,11 +33,13 @@ struct openai_chat {
 	json_t *messages;               /* roles and contents are as templates want them */
 	json_t *tools;                  /* NULL: none */
 	json_t *template_kwargs;        /* NULL: none */
-	struct chip_sampling sampling;
+	struct chip_sampling sampling;  /* biases are in logit_bias */
+	json_t *logit_bias;             /* token id to bias; NULL: none */
 	bool seed_given;
 	int64_t max_tokens;             /* -1: not given */
 	int64_t min_tokens;
 	bool ignore_eos;
+	int64_t thinking_budget;        /* -1: none */
 	struct request_stop stops[REQUEST_STOPS_MAX];
 	uint32_t stop_count;
 	bool stream;

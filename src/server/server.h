@@ -32,6 +32,7 @@ struct server_model {
 	const struct tokenizer *tokenizer;
 	const struct chat_template *chat_template;
 	struct chip_sampling defaults;      /* of its generation_config.json */
+	const struct think_rule *think;     /* NULL: it never thinks */
 	uint32_t eos[REQUEST_EOS_MAX];
 	uint32_t eos_count;
 	/* Opens what runs its batches. It finds requests in table and sets wake when a batch is

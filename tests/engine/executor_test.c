@@ -15,6 +15,7 @@
 
 #define PROMPT     10
 #define ANSWER_MAX 40
+#define TOP        3       /* likeliest tokens beside each one */
 #define SPECIAL    256     /* the first token of a written model that is no byte */
 
 static char model_path[64];
@@ -26,10 +27,13 @@ struct bench {
 	struct support_model loaded;
 	struct chip_driver driver;
 	struct request request;
-	struct request *by_handle[1];
+	struct request neighbour;
+	struct request *by_handle[2];
 	struct request_table table;
 	uint32_t prompt[PROMPT];
 	uint32_t answer[ANSWER_MAX];
+	uint32_t neighbour_answer[ANSWER_MAX];
+	struct chip_logprob logprobs[ANSWER_MAX * (1 + TOP)], *logprobs_block;
 	struct batch batch[2];
 	uint64_t batch_id_next;
 	uint32_t page[4];
@@ -94,7 +98,8 @@ static void bench_open(struct bench *b, bool simulated, uint32_t fail_per_millio
 	for (uint32_t i = 0; i < 4; i++)
 		b->page[i] = i;
 	b->by_handle[0] = &b->request;
-	b->table = (struct request_table){b->by_handle, 1};
+	b->by_handle[1] = &b->neighbour;
+	b->table = (struct request_table){b->by_handle, 2};
 	if (simulated)
 		open_simulated(b, fail_per_million);
 	else
@@ -112,7 +117,7 @@ static void bench_close(struct bench *b)
 }
 
 /* Rows first_token .. first_token + row_count of the request. */
-static void rows(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count,
+static struct batch *plan(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count,
 	bool sample)
 {
 	struct batch *batch = &b->batch[at];
@@ -125,7 +130,13 @@ static void rows(struct bench *b, uint32_t at, uint32_t first_token, uint32_t ro
 	batch->items[0] = (struct batch_item){.first_token = first_token, .row_count = row_count,
 		.open = first_token == 0, .sample = sample, .page_count = 4,
 		.state_read = BATCH_NONE, .state_write = BATCH_NONE};
-	executor_submit(b->e, batch);
+	return batch;
+}
+
+static void rows(struct bench *b, uint32_t at, uint32_t first_token, uint32_t row_count,
+	bool sample)
+{
+	executor_submit(b->e, plan(b, at, first_token, row_count, sample));
 }
 
 /* The same, and the last one gives a token. */
@@ -262,6 +273,125 @@ static void an_answer_that_was_put_aside_goes_on_with_the_same_tokens(void **sta
 	bench_close(&b);
 }
 
+/* ---- what a request asks of its tokens (the chip's executor) --------------------------------- */
+
+#define BUDGET 5
+
+/* A block that the prompt opened with 'd'. */
+static const struct think_rule thinks = {
+	.open = 'd', .close = '}', .ending = {'\n', '}', '\n', '\n'}, .ending_count = 4};
+static const struct chip_bias biases[] = {{'x', 4}, {'y', 4}, {'z', -100}, {'}', -100}};
+
+_Static_assert(ANSWER_MAX <= REQUEST_LOGPROBS_BLOCK, "one block of logprobs");
+
+static void ask_for_everything(struct bench *b)
+{
+	b->request.sampling = (struct chip_sampling){.temperature = 1.2F, .top_p = 0.95F,
+		.typical_p = 0.9F, .seed = 7, .repetition_penalty = 1.1F, .presence_penalty = 0.5F,
+		.frequency_penalty = 0.2F, .biases = biases, .bias_count = 4, .logprobs = true,
+		.top_logprobs = TOP};
+	b->request.think = &thinks;
+	b->request.think_budget = BUDGET;
+	b->logprobs_block = b->logprobs;
+	b->request.logprobs = &b->logprobs_block;
+}
+
+static void a_block_that_thinks_too_long_is_ended(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b, false, 0);
+	ask_for_everything(&b);
+	answer_on(&b, 0, 0);
+	for (uint32_t i = 0; i < BUDGET; i++)
+		assert_true(b.answer[i] != 'z' && b.answer[i] != '}');
+	assert_memory_equal(b.answer + BUDGET, thinks.ending, 4 * sizeof(uint32_t));
+	b.request.think_budget = 0;
+	answer_on(&b, 0, 0);
+	assert_memory_equal(b.answer, thinks.ending, 4 * sizeof(uint32_t));
+	bench_close(&b);
+}
+
+/* The token's own, then the likeliest: in order, and the token among them the same number. */
+static void assert_logprobs(const struct bench *b, uint32_t index)
+{
+	const struct chip_logprob *own = request_logprobs(&b->request, index);
+
+	assert_int_equal(own->token, b->answer[index]);
+	for (uint32_t i = 1; i <= TOP; i++) {
+		assert_in_range(own[i].token, 0, SPECIAL + CHIP_BANNED_MAX - 1);
+		assert_true(own[i].logprob < 0 && own[i].logprob >= own[TOP].logprob);
+		if (own[i].token == own->token)
+			assert_memory_equal(&own[i], own, sizeof(*own));
+	}
+}
+
+static void wishes_are_kept_when_an_answer_was_put_aside(void **state)
+{
+	static struct bench b;
+	static struct chip_logprob logprobs[GOES_ON * (1 + TOP)];
+	uint32_t whole[GOES_ON];
+
+	(void)state;
+	bench_open(&b, false, 0);
+	ask_for_everything(&b);
+	answer_on(&b, 0, 0);
+	memcpy(whole, b.answer, sizeof(whole));
+	memcpy(logprobs, b.logprobs, sizeof(logprobs));
+	for (uint32_t i = 0; i < GOES_ON; i++)
+		assert_logprobs(&b, i);
+	for (uint32_t count = 1; count < GOES_ON; count++) {
+		memset(b.answer + count, 0, sizeof(whole) - count * sizeof(*whole));
+		memset(request_logprobs(&b.request, count), 0,
+			(GOES_ON - count) * (1 + TOP) * sizeof(*logprobs));
+		answer_on(&b, count, count % PROMPT);
+		assert_memory_equal(b.answer, whole, sizeof(whole));
+		assert_memory_equal(b.logprobs, logprobs, sizeof(logprobs));
+	}
+	bench_close(&b);
+}
+
+/* The request's next row, or its prompt, and the neighbour's in one batch. */
+static void step_together(struct bench *b)
+{
+	const uint32_t tokens = b->request.answer_tokens;
+	struct batch *batch = plan(b, 0, tokens ? PROMPT + tokens - 1 : 0, tokens ? 1 : PROMPT,
+		true);
+
+	batch->items[0].page_count = 2;
+	batch->items[1] = batch->items[0];
+	batch->items[1].request = 1;
+	batch->items[1].slot = 1;
+	batch->items[1].first_page = 2;
+	batch->item_count = 2;
+	batch->row_count *= 2;
+	executor_submit(b->e, batch);
+	finish(b);
+}
+
+static void wishes_are_kept_beside_a_neighbour_with_others(void **state)
+{
+	uint32_t alone[GOES_ON];
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b, false, 0);
+	ask_for_everything(&b);
+	b.neighbour = (struct request){.handle = 1, .prompt = b.prompt, .prompt_tokens = PROMPT,
+		.answer = b.neighbour_answer, .answer_tokens_max = ANSWER_MAX, .ignore_eos = true,
+		.think = &thinks, .think_budget = BUDGET + 1,
+		.sampling = {.temperature = 2, .top_p = 1, .repetition_penalty = 1, .seed = 1}};
+	answer_on(&b, 0, 0);
+	memcpy(alone, b.answer, sizeof(alone));
+	b.request.answer_tokens = 0;
+	while (b.request.answer_tokens < GOES_ON)
+		step_together(&b);
+	assert_memory_equal(b.answer, alone, sizeof(alone));
+	assert_memory_equal(b.neighbour_answer + BUDGET + 1, thinks.ending, 4 * sizeof(uint32_t));
+	bench_close(&b);
+}
+
 /* ---- stop strings (the chip's executor) ------------------------------------------------------ */
 
 /* An answer comes back after a preemption; what the next token is. */
@@ -306,6 +436,9 @@ int main(void)
 		cmocka_unit_test(rows_of_a_sequence_whose_batch_failed_are_dropped),
 		cmocka_unit_test(rows_of_a_sequence_that_has_ended_are_dropped),
 		cmocka_unit_test(an_answer_that_was_put_aside_goes_on_with_the_same_tokens),
+		cmocka_unit_test(a_block_that_thinks_too_long_is_ended),
+		cmocka_unit_test(wishes_are_kept_when_an_answer_was_put_aside),
+		cmocka_unit_test(wishes_are_kept_beside_a_neighbour_with_others),
 		cmocka_unit_test(a_special_token_inside_a_stop_string_is_not_part_of_the_text),
 	};
 	char dir[] = "/tmp/tongyun-executor-XXXXXX";

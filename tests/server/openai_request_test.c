@@ -9,8 +9,8 @@
 #include "server/openai_request.h"
 
 static const struct openai_model MODELS[] = {
-	{"small", {.temperature = 0.6f, .top_p = 0.95f, .top_k = 20, .repetition_penalty = 1}},
-	{"large", {.temperature = 1, .top_p = 1, .repetition_penalty = 1}},
+	{"small", {.temperature = 0.6f, .top_p = 0.95f, .top_k = 20, .repetition_penalty = 1}, 100},
+	{"large", {.temperature = 1, .top_p = 1, .repetition_penalty = 1}, 100},
 };
 
 #define HI "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -52,6 +52,9 @@ static void what_is_not_said_comes_from_the_model(void **state)
 	assert_false(chat.seed_given);
 	assert_null(chat.tools);
 	assert_null(chat.template_kwargs);
+	assert_null(chat.logit_bias);
+	assert_false(chat.sampling.logprobs);
+	assert_int_equal(chat.thinking_budget, -1);
 	openai_chat_free(&chat);
 }
 
@@ -62,7 +65,8 @@ static void what_is_said_counts(void **state)
 		"\"presence_penalty\":1.5,\"frequency_penalty\":-2,\"repetition_penalty\":1.1,\"seed\":-1,"
 		"\"max_tokens\":5,\"max_completion_tokens\":7,\"min_tokens\":2,\"ignore_eos\":true,"
 		"\"stop\":[\"a\",\"bc\"],\"stream\":true,\"stream_options\":{\"include_usage\":true},"
-		"\"chat_template_kwargs\":{\"x\":1},\"unknown\":{\"deep\":[1]},\"n\":1,\"logprobs\":null,\"tools\":[]}"));
+		"\"typical_p\":0.9,\"logit_bias\":{\"0\":-100,\"99\":1.5},\"top_logprobs\":20,\"thinking_budget\":0,"
+		"\"chat_template_kwargs\":{\"x\":1},\"unknown\":{\"deep\":[1]},\"n\":1,\"logprobs\":true,\"tools\":[]}"));
 	assert_float_equal(chat.sampling.temperature, 0, 0);
 	assert_float_equal(chat.sampling.frequency_penalty, -2, 0);
 	assert_int_equal(chat.sampling.top_k, 0);
@@ -73,6 +77,11 @@ static void what_is_said_counts(void **state)
 	assert_int_equal(chat.stop_count, 2);
 	assert_memory_equal(chat.stops[1].text, "bc", 2);
 	assert_non_null(chat.template_kwargs);
+	assert_float_equal(chat.sampling.typical_p, 0.9f, 0);
+	assert_true(chat.sampling.logprobs);
+	assert_int_equal(chat.sampling.top_logprobs, 20);
+	assert_int_equal(chat.thinking_budget, 0);
+	assert_int_equal(json_object_size(chat.logit_bias), 2);
 	openai_chat_free(&chat);
 }
 
@@ -138,9 +147,27 @@ static void the_field_at_fault_is_named(void **state)
 		{"\"stream\":\"yes\"", "stream"}, {"\"stream_options\":{\"include_usage\":true}",
 		"stream_options"},
 		{"\"stream\":true,\"stream_options\":[]", "stream_options"}, {"\"n\":2", "n"},
-		{"\"logprobs\":true", "logprobs"},
+		{"\"logprobs\":1", "logprobs"}, {"\"top_logprobs\":2", "top_logprobs"},
+		{"\"logprobs\":false,\"top_logprobs\":2", "top_logprobs"},
+		{"\"logprobs\":true,\"top_logprobs\":21", "top_logprobs"},
+		{"\"logprobs\":true,\"top_logprobs\":-1", "top_logprobs"},
+		{"\"prompt_logprobs\":1", "prompt_logprobs"},
+		{"\"typical_p\":0", "typical_p"}, {"\"typical_p\":1.5", "typical_p"},
+		{"\"typical_p\":\"1\"", "typical_p"},
+		{"\"thinking_budget\":-1", "thinking_budget"},
+		{"\"thinking_budget\":1e99", "thinking_budget"},
+		{"\"thinking_budget\":2.5", "thinking_budget"},
+		{"\"thinking_token_budget\":\"all\"", "thinking_token_budget"},
+		{"\"frequency_penalty\":-2.1", "frequency_penalty"},
 		{"\"response_format\":{\"type\":\"json_object\"}", "response_format"},
-		{"\"logit_bias\":{\"1\":1}", "logit_bias"},
+		{"\"logit_bias\":[1]", "logit_bias"}, {"\"logit_bias\":{\"x\":1}", "logit_bias"},
+		{"\"logit_bias\":{\"\":1}", "logit_bias"}, {"\"logit_bias\":{\"-1\":1}", "logit_bias"},
+		{"\"logit_bias\":{\"01\":1}", "logit_bias"}, {"\"logit_bias\":{\"1 \":1}", "logit_bias"},
+		{"\"logit_bias\":{\"100\":1}", "logit_bias"},
+		{"\"logit_bias\":{\"4294967297\":1}", "logit_bias"},
+		{"\"logit_bias\":{\"1\":100.5}", "logit_bias"},
+		{"\"logit_bias\":{\"1\":-1e99}", "logit_bias"},
+		{"\"logit_bias\":{\"1\":null}", "logit_bias"}, {"\"logit_bias\":{\"1\":\"2\"}", "logit_bias"},
 		{"\"tools\":{}", "tools"}, {"\"tools\":[{}]", "tools"},
 		{"\"tool_choice\":\"required\"", "tool_choice"},
 		{"\"chat_template_kwargs\":1", "chat_template_kwargs"},
@@ -153,6 +180,30 @@ static void the_field_at_fault_is_named(void **state)
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		snprintf(body, sizeof(body), "{\"model\":\"small\"," HI ",%s}", fields[i][0]);
 		expect_param(body, fields[i][1]);
+	}
+}
+
+static void logit_biases_are_bounded_in_number(void **state)
+{
+	static char body[32768];
+
+	(void)state;
+	for (int count = CHIP_BIASES_MAX; count <= CHIP_BIASES_MAX + 1; count++) {
+		const struct openai_model wide = {.id = "wide", .defaults = MODELS[1].defaults,
+			.vocab = 5000};
+		int size = sprintf(body, "{" HI ",\"logit_bias\":{\"4999\":1");
+
+		for (int i = 1; i < count; i++)
+			size += sprintf(body + size, ",\"%d\":1", i);
+		strcpy(body + size, "}}");
+		const bool taken = openai_chat_parse(&chat, body, strlen(body), &wide, 1, NULL,
+			NULL, &error);
+
+		assert_int_equal(taken, count == CHIP_BIASES_MAX);
+		if (taken)
+			openai_chat_free(&chat);
+		else
+			assert_string_equal(error.param, "logit_bias");
 	}
 }
 
@@ -293,6 +344,7 @@ int main(void)
 		cmocka_unit_test(messages_become_what_templates_know),
 		cmocka_unit_test(a_temperature_too_small_to_compute_with_is_greedy),
 		cmocka_unit_test(the_field_at_fault_is_named),
+		cmocka_unit_test(logit_biases_are_bounded_in_number),
 		cmocka_unit_test(messages_that_are_none_are_refused),
 		cmocka_unit_test(a_body_that_is_no_json_object_is_refused),
 		cmocka_unit_test(a_model_is_found_or_left_to_the_core_to_refuse),
