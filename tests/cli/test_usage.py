@@ -204,10 +204,11 @@ def test_show_tells_the_licence_from_the_file_or_the_card_beside_it(shared, tmp_
 
 def test_the_chips_are_one_document(shared):
     for chip in shared.json("chips"):
-        assert set(chip) == {"name", "kind", "isa", "isas", "types", "cores", "memory_bytes", "read_bytes_per_s",
-                             "int8_ops_per_s", "bf16_ops_per_s", "f32_ops_per_s"}
+        assert set(chip) == {"name", "kind", "isa", "isas", "types", "types_decoded", "cores", "memory_bytes",
+                             "read_bytes_per_s", "int8_ops_per_s", "bf16_ops_per_s", "f32_ops_per_s"}
         assert chip["read_bytes_per_s"] > 0 and chip["int8_ops_per_s"] > 0 and chip["f32_ops_per_s"] > 0
         assert chip["isa"] == chip["isas"].split()[-1], "the best is chosen"
+        assert "q4_0" in chip["types"].split() and "q4_k" in (chip["types"] + " " + chip["types_decoded"]).split()
         assert (chip["bf16_ops_per_s"] > 0) == (chip["isa"] == "avx512bf16")
 
 

@@ -17,7 +17,6 @@
 
 #include "base/math.h"
 #include "chip/check.h"
-#include "chip/format.h"
 #include "chip/cpu/cpu.h"
 
 /* of packed weights: long enough to stream, short enough to share */
@@ -167,7 +166,7 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		blocks = blocks || chip_type_block_values(w->base.type) > 1;
+		blocks = blocks || w->blocks;
 		halves = halves || w->halves;
 	}
 	if (blocks) {
@@ -185,7 +184,7 @@ static bool needs_preparing(const struct chip_op *op)
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		if (w->halves || chip_type_block_values(w->base.type) > 1)
+		if (w->halves || w->blocks)
 			return true;
 	}
 	return false;
@@ -213,28 +212,18 @@ static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t
 	const uint32_t panels = share_panels(r, w);
 	const uint32_t first = share * panels;
 	const uint32_t end = w->panel_count - first < panels ? w->panel_count : first + panels;
-	const struct cpu_matmul m = {
-		.panels = w->panels,
-		.panel_bytes = w->panel_bytes,
-		.scales_bytes = w->scales_bytes,
-		.lanes = w->lanes,
-		.pairs = w->pairs,
-		.columns = w->base.columns,
-		.outputs = w->base.rows,
-		.in = {
-			.rows = buffer(r, op->u.matmul.in),
-			.stride = w->base.columns,
-			.values = p->input_values,
-			.scales = p->input_scales,
-			.sums = p->input_sums,
-			.halves = p->input_halves,
-		},
-		.rows = rows(r, op->u.matmul.in),
-		.out = buffer(r, op->u.matmul.out[matrix]),
-		.out_stride = w->base.rows,
+	const struct cpu_input in = {
+		.rows = buffer(r, op->u.matmul.in),
+		.stride = w->base.columns,
+		.values = p->input_values,
+		.scales = p->input_scales,
+		.sums = p->input_sums,
+		.halves = p->input_halves,
 	};
 
-	r->kernels->matmul[w->base.type](&m, first, end);
+	cpu_weight_multiply(r->kernels, w, 0, &in, rows(r, op->u.matmul.in),
+		buffer(r, op->u.matmul.out[matrix]), w->base.rows, first, end,
+		p->decoded + r->worker->index * p->decoded_floats);
 }
 
 static void run_matmul(const struct run *r, const struct chip_op *op)
