@@ -7,9 +7,10 @@ import pytest
 
 from program import GOLDEN, QWEN3, TONGYUN
 
-SAMPLING = ("--temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --seed --max-tokens --stop")
+SAMPLING = ("--temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty"
+            " --logit-bias --seed --max-tokens --stop --logprobs")
 OPTIONS = {     # what cli.md promises
-    "run": f"--model --prompt --system --think --no-think {SAMPLING} --raw --stats",
+    "run": f"--model --prompt --system --think --no-think --thinking-budget {SAMPLING} --raw --stats",
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
              " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
              " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
