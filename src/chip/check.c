@@ -295,10 +295,11 @@ static void check_matmul(struct checker *c)
 
 		if (!claim(c, w, "no weight"))
 			return;
-		claim(c, w->parts == 1, "a matrix of parts");
 		claim_buffer(c, c->op->u.matmul.in, space, w->columns);
 		claim_buffer(c, c->op->u.matmul.out[i], space, w->rows);
 		claim(c, c->op->u.matmul.out[i] != c->op->u.matmul.in, "in place");
+		if (c->op->u.matmul.bias[i])
+			claim_vector(c, c->op->u.matmul.bias[i], w->rows);
 		for (uint32_t j = 0; j < i; j++)
 			claim(c, c->op->u.matmul.out[i] != c->op->u.matmul.out[j],
 				"two matrices write one buffer");
@@ -328,7 +329,8 @@ static void check_qk_rope(struct checker *c)
 	claim(c, op->u.qk_rope.k.count == c->layout->kv_heads, "key heads are not the cache's");
 	claim(c, op->u.qk_rope.v.count == c->layout->kv_heads, "value heads are not the cache's");
 	claim(c, rotary_dim <= head_dim && rotary_dim % 2 == 0, "rotary part is odd or too wide");
-	claim(c, op->u.qk_rope.theta >= 1 && op->u.qk_rope.theta <= 1e12, "theta out of range");
+	if (rotary_dim > 0)
+		claim_vector(c, op->u.qk_rope.frequencies, rotary_dim / 2);
 	claim(c, op->u.qk_rope.layer < c->layout->attention_layers, "no such layer in the cache");
 	if (op->u.qk_rope.q_norm)
 		claim_vector(c, op->u.qk_rope.q_norm, head_dim);

@@ -50,6 +50,7 @@
 #define CHIP_BIASES_MAX      1024   /* tokens whose logits a sampling changes */
 #define CHIP_TOP_LOGPROBS_MAX 20    /* likeliest tokens that are told beside the chosen one */
 #define CHIP_CANDIDATES_MAX  1024   /* top_k above this, and 0, mean the whole vocabulary */
+#define CHIP_FREQUENCY_MAX   32.0F  /* radians that a pair turns from token to token */
 #define CHIP_NONE            UINT32_MAX
 
 /* Pages that hold so many tokens of a sequence. */
@@ -101,8 +102,7 @@ struct chip_info {
 	uint32_t device;        /* which of its kind */
 	char isa[64];           /* chosen: "avx2" */
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
-	char types[128];        /* weight types that it computes with as they are */
-	char types_decoded[256]; /* those that it decodes to f32 each time they are used */
+	char types[128];        /* weight types it can run */
 	uint32_t cores;
 	int64_t memory_bytes;
 };
@@ -274,8 +274,8 @@ enum chip_op_kind {
 	CHIP_OP_EMBED,      /* out[r] = table[token of r], or the embedding row it names */
 	CHIP_OP_NORM,       /* residual += add (if any); out = residual * rsqrt(mean square
 			     * + eps) * weight */
-	CHIP_OP_MATMUL,     /* out_i = W_i in, for up to CHIP_MATRICES_MAX matrices; the input
-			     * is prepared once */
+	CHIP_OP_MATMUL,     /* out_i = W_i in + bias_i, for up to CHIP_MATRICES_MAX matrices;
+			     * the input is prepared once */
 	CHIP_OP_SWIGLU,     /* out = silu(gate) * up */
 	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go
 			     * to their pages */
@@ -315,6 +315,8 @@ struct chip_op {
 			uint32_t in;
 			uint32_t count;
 			const struct chip_weight *weight[CHIP_MATRICES_MAX];
+			/* [rows of the matrix], added to the whole sum; NULL: none */
+			const struct chip_vector *bias[CHIP_MATRICES_MAX];
 			uint32_t out[CHIP_MATRICES_MAX];
 		} matmul;
 		struct { uint32_t gate, up, out; } swiglu;
@@ -323,7 +325,10 @@ struct chip_op {
 			uint32_t head_dim;
 			uint32_t rotary_dim;        /* leading dims that rotate, in pairs
 						     * (i, i + rotary_dim / 2) */
-			double theta;
+			/* [rotary_dim / 2]: pair i turns by position * frequency i, 0 to
+			 * CHIP_FREQUENCY_MAX; NULL where rotary_dim is 0 */
+			const struct chip_vector *frequencies;
+			float factor;               /* on cosines and sines; 1: none */
 			const struct chip_vector *q_norm, *k_norm;   /* [head_dim], NULL: no norm */
 			float eps;
 			uint32_t layer;             /* of the cache's attention layers */

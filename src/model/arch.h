@@ -1,8 +1,9 @@
-/* model/arch.h - what each architecture is called and which tensors it is made of: a row in arch.c.
+/* model/arch.h - what each architecture is called and which tensors it is made of.
  *
- * A reader of files asks by the name the file uses; weights_map.c walks an architecture's rules to
- * find, check and convert every tensor. To add an architecture: a value of enum model_arch, its
- * row, its rules; what is new in the forward pass goes to the program.
+ * A family of architectures is a file, arch_NAME.c: a struct arch and its rules, most of them
+ * shared (arch_rules.h). A reader of files asks by the name the file uses; weights_map.c walks the
+ * rules to find, check and convert every tensor; the program is recorded from the config alone. To
+ * add an architecture: README.md.
  */
 #ifndef MODEL_ARCH_H
 #define MODEL_ARCH_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "model/config.h"
+#include "model/pretokenize.h"
 
 /* Every tensor that a program may ask for. Matrices are [outputs, inputs]. */
 enum weight {
@@ -24,11 +26,18 @@ enum weight {
 	WEIGHT_FFN_GATE,        /* [ffn, hidden] */
 	WEIGHT_FFN_UP,          /* [ffn, hidden] */
 	WEIGHT_FFN_DOWN,        /* [hidden, ffn] */
+	WEIGHT_FFN_GATE_BIAS,   /* [ffn] */
+	WEIGHT_FFN_UP_BIAS,     /* [ffn] */
+	WEIGHT_FFN_DOWN_BIAS,   /* [hidden] */
 	/* attention layers */
 	WEIGHT_ATTN_Q,          /* [heads * head_dim, hidden]; with q_gate twice as many rows */
 	WEIGHT_ATTN_K,          /* [kv_heads * head_dim, hidden] */
 	WEIGHT_ATTN_V,          /* [kv_heads * head_dim, hidden] */
 	WEIGHT_ATTN_OUT,        /* [hidden, heads * head_dim] */
+	WEIGHT_ATTN_Q_BIAS,     /* as many as rows of q */
+	WEIGHT_ATTN_K_BIAS,     /* [kv_heads * head_dim] */
+	WEIGHT_ATTN_V_BIAS,     /* [kv_heads * head_dim] */
+	WEIGHT_ATTN_OUT_BIAS,   /* [hidden] */
 	WEIGHT_ATTN_Q_NORM,     /* [head_dim] */
 	WEIGHT_ATTN_K_NORM,     /* [head_dim] */
 	/* delta layers */
@@ -44,7 +53,16 @@ enum weight {
 	WEIGHTS
 };
 
-enum weight_place { PLACE_ONCE, PLACE_LAYER, PLACE_ATTENTION, PLACE_DELTA };
+/* Which layers have a weight. */
+enum weight_place {
+	PLACE_ONCE,             /* none: the model has it */
+	PLACE_LAYER,
+	PLACE_ATTENTION,
+	PLACE_QKV_BIAS,         /* attention layers of a model whose projections have biases */
+	PLACE_OUT_BIAS,
+	PLACE_DELTA,
+	PLACE_FFN_BIAS,
+};
 
 /* How a stored tensor becomes what the program uses. */
 enum weight_form {
@@ -71,17 +89,38 @@ struct weight_rule {
 	const char *gguf_name;   /* in GGUF, after "blk.N." for layers */
 };
 
+/* Whether the projections of q, k and v have biases. */
+enum arch_bias {
+	ARCH_BIAS_CONFIG,       /* config.json's attention_bias says so, of the output too; in GGUF
+				 * the tensors that are there */
+	ARCH_BIAS_QKV,          /* always, and the output's never */
+};
+
+#define ARCH_TYPES_MAX   8
+#define ARCH_CLASSES_MAX 8
+
 struct arch {
 	enum model_arch arch;
 	const char *name;
-	const char *model_types[3];     /* config.json's model_type; unused ones are NULL */
-	const char *classes[5];         /* config.json's architectures */
+	const char *model_types[ARCH_TYPES_MAX];    /* config.json's model_type; unused ones are
+						     * NULL */
+	const char *classes[ARCH_CLASSES_MAX];      /* config.json's architectures */
 	const char *gguf_name;          /* general.architecture and prefix of its keys */
+	enum arch_bias bias;
+	bool ffn_bias;                  /* config.json's mlp_bias is a word here */
 	bool hybrid;                    /* attention and delta layers */
 	bool q_gate;
 	bool norm_plus_one;             /* in safetensors */
-	uint32_t head_dim;              /* where config.json leaves it out */
+	bool gguf_pairs;                /* GGUF keeps rows of q and k so that dims 2i and 2i + 1 of
+					 * a head turn together */
+	bool gguf_divisors;             /* GGUF may keep rope_freqs.weight: rotary frequencies are
+					 * divided by it */
+	bool gguf_tiled;                /* GGUF keeps delta value heads tiled */
+	bool mrope_interleaved;         /* how GGUF's rope.dimension_sections lie */
+	uint32_t head_dim;              /* where config.json leaves it out; 0: hidden / heads */
 	double partial_rotary;          /* likewise */
+	double rope_theta;              /* likewise, and in GGUF; 0: must be there */
+	enum pretokenize_rule pretokenize;  /* where vocab.json and merges.txt are all there is */
 	const struct weight_rule *rules;
 	size_t rule_count;
 };
@@ -91,8 +130,11 @@ const struct arch *arch_get(enum model_arch arch);
 const struct arch *arch_from_model_type(const char *model_type);
 const struct arch *arch_from_class(const char *class_name);
 const struct arch *arch_from_gguf(const char *name, size_t name_size);
-/* "qwen3, qwen3_5": for errors. */
-const char *arch_known_names(void);
+
+#define ARCH_KNOWN_MAX 256
+
+/* "llama, qwen2, ...": for errors; what GGUF calls them where gguf. */
+const char *arch_known_names(char out[ARCH_KNOWN_MAX], bool gguf);
 
 /* The number that an extent stands for. */
 uint64_t arch_extent(const struct model_config *c, enum weight_extent extent);

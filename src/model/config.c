@@ -30,6 +30,53 @@ static enum err check_sizes(const struct model_config *c, struct err_info *info)
 	return ERR_NONE;
 }
 
+static bool between(double value, double min, double max)
+{
+	return value >= min && value <= max; /* not NaN */
+}
+
+static enum err check_scaling(const struct model_config *c, struct err_info *info)
+{
+	const struct model_rope_scaling *s = &c->rope_scaling;
+	const bool yarn = s->kind == MODEL_ROPE_YARN, llama3 = s->kind == MODEL_ROPE_LLAMA3;
+	const struct {
+		const char *name;
+		bool good;
+	} checks[] = {
+		{"factor", between(s->factor, 1, 1e6)},
+		{"original context", !(yarn || llama3) || between(s->context, 1, MODEL_CONTEXT_MAX)},
+		{"base", !yarn || c->rope_theta >= 2},
+		{"beta_fast", !yarn || between(s->beta_fast, 1e-3, 1e6)},
+		{"beta_slow", !yarn || between(s->beta_slow, 1e-3, 1e6)},
+		{"attention factor", !yarn || between(s->attention, 0.01, 100)},
+		{"low frequency factor", !llama3 || between(s->low, 1e-3, 1e6)},
+		{"high frequency factor", !llama3 || (between(s->high, 1e-3, 1e6) && s->low < s->high)},
+	};
+
+	for (size_t i = 0; s->kind != MODEL_ROPE_PLAIN && i < sizeof(checks) / sizeof(checks[0]);
+		i++)
+		if (!checks[i].good)
+			return err_set(info, ERR_INPUT, "the %s of the rotary scaling is out of range",
+				checks[i].name);
+	return ERR_NONE;
+}
+
+static enum err check_rope(const struct model_config *c, struct err_info *info)
+{
+	const uint64_t pairs =
+		(uint64_t)c->rope_sections[0] + c->rope_sections[1] + c->rope_sections[2];
+
+	if (!between(c->rope_theta, 1, 1e12))
+		return err_set(info, ERR_INPUT,
+			"the base of the rotary positions is %g, not in 1 to 1e12", c->rope_theta);
+	if (pairs != 0 && pairs != c->rotary_dim / 2)
+		return err_set(info, ERR_INPUT,
+			"the sections of the rotary positions add up to %" PRIu64
+			" pairs, there are %" PRIu32,
+			pairs, c->rotary_dim / 2);
+	return check_scaling(c, info);
+}
+
 static enum err check_attention(const struct model_config *c, struct err_info *info)
 {
 	if (check_range("the number of heads", c->heads, 1, MODEL_HEADS_MAX, info) ||
@@ -46,17 +93,7 @@ static enum err check_attention(const struct model_config *c, struct err_info *i
 		return err_set(info, ERR_INPUT,
 			"head dimension %" PRIu32 " and rotary dimension %" PRIu32 " must be even",
 			c->head_dim, c->rotary_dim);
-	if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12))
-		return err_set(info, ERR_INPUT,
-			"the base of the rotary positions is %g, not in 1 to 1e12", c->rope_theta);
-	const uint64_t pairs =
-		(uint64_t)c->rope_sections[0] + c->rope_sections[1] + c->rope_sections[2];
-	if (pairs != 0 && pairs != c->rotary_dim / 2)
-		return err_set(info, ERR_INPUT,
-			"the sections of the rotary positions add up to %" PRIu64
-			" pairs, there are %" PRIu32,
-			pairs, c->rotary_dim / 2);
-	return ERR_NONE;
+	return check_rope(c, info);
 }
 
 static enum err check_delta(const struct model_config *c, struct err_info *info)
@@ -114,7 +151,6 @@ static enum err check_sampling(const struct chip_sampling *s, struct err_info *i
 		{"temperature", in_range(s->temperature, 0, 100)},
 		{"top_p", in_range(s->top_p, 0, 1) && s->top_p > 0},
 		{"min_p", in_range(s->min_p, 0, 1)},
-		{"typical_p", in_range(s->typical_p, 0, 1)},
 		{"repetition_penalty",
 			in_range(s->repetition_penalty, 0, 100) && s->repetition_penalty > 0},
 		{"presence_penalty", in_range(s->presence_penalty, -100, 100)},

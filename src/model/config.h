@@ -2,8 +2,8 @@
  *
  * Plain data, filled once from config.json and its companions or from GGUF metadata. After
  * model_config_check every field is in the bounds written beside it and the fields agree with each
- * other; nobody checks again. What the files say and this program would compute wrongly (a sliding
- * window in use, scaled rotary positions, biases, experts) is refused by name, never ignored.
+ * other; nobody checks again. What the files say and this program would compute wrongly is refused
+ * by name, never ignored.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -28,9 +28,13 @@
 #define MODEL_EOS_MAX      16
 #define MODEL_NO_TOKEN     UINT32_MAX
 
-/* An architecture more: a value here, a row in arch.c. */
+/* An architecture more: README.md. */
 enum model_arch {
+	MODEL_ARCH_LLAMA,
+	MODEL_ARCH_QWEN2,
+	MODEL_ARCH_QWEN2_VL,
 	MODEL_ARCH_QWEN3,
+	MODEL_ARCH_QWEN3_VL,
 	MODEL_ARCH_QWEN3_5,
 	MODEL_ARCHS
 };
@@ -38,6 +42,25 @@ enum model_arch {
 enum model_layer {
 	MODEL_LAYER_ATTENTION,   /* softmax attention over all tokens */
 	MODEL_LAYER_DELTA,       /* gated delta rule over a recurrent state */
+};
+
+/* How rotary frequencies are stretched beyond the context that a model was trained on (rope.c). */
+enum model_rope {
+	MODEL_ROPE_PLAIN,
+	MODEL_ROPE_LINEAR,
+	MODEL_ROPE_YARN,
+	MODEL_ROPE_LLAMA3,
+};
+
+/* What the files say; fields of other kinds are 0. */
+struct model_rope_scaling {
+	enum model_rope kind;
+	double factor;              /* 1 .. 1e6 */
+	uint32_t context;           /* trained on: YaRN, llama3 */
+	double beta_fast, beta_slow;    /* YaRN */
+	double attention;           /* YaRN: on cosines and sines, 0.01 .. 100 */
+	bool truncate;              /* YaRN: the ramp begins and ends at whole pairs */
+	double low, high;           /* llama3: frequency factors, low < high */
 };
 
 struct model_config {
@@ -60,9 +83,17 @@ struct model_config {
 	uint32_t head_dim;          /* even, up to MODEL_HEAD_DIM_MAX; not hidden / heads */
 	uint32_t rotary_dim;        /* even, 2 .. head_dim; pairs (i, i + rotary_dim / 2) turn */
 	double rope_theta;          /* 1 .. 1e12 */
+	struct model_rope_scaling rope_scaling;
 	uint32_t rope_sections[3];  /* pairs turned by time, height, width; all 0: by time */
 	bool rope_interleaved;      /* sections interleaved, not one after the other */
+	/* Computed from the above: what pair i turns by from token to token, [rotary_dim / 2], and
+	 * a factor on cosines and sines. */
+	float rope_frequencies[MODEL_HEAD_DIM_MAX / 2];
+	float rope_factor;
 	bool q_gate;                /* rows of q, per head: head_dim of query, head_dim of gate */
+	bool qkv_bias;
+	bool out_bias;
+	bool ffn_bias;
 
 	/* Gated DeltaNet; all 0 in models without such layers. */
 	uint32_t delta_k_heads;
@@ -88,8 +119,8 @@ struct model_config {
 	uint32_t eos_count;
 
 	/* What a request gets that asks for nothing: generation_config.json. temperature up to 100,
-	 * top_p above 0 and up to 1, min_p and typical_p 0 .. 1, repetition_penalty above 0 and up
-	 * to 100, presence_penalty -100 .. 100; the rest is 0. */
+	 * top_p above 0 and up to 1, min_p 0 .. 1, repetition_penalty above 0 and up to 100,
+	 * presence_penalty -100 .. 100; the rest is 0. */
 	struct chip_sampling sampling;
 };
 
@@ -128,7 +159,7 @@ static inline uint32_t model_config_delta_channels(const struct model_config *c)
 	return 2 * c->delta_k_heads * c->delta_k_dim + c->delta_v_heads * c->delta_v_dim;
 }
 
-/* "qwen3", "qwen3_5". */
+/* "qwen3", "qwen3_5_moe". */
 const char *model_arch_name(enum model_arch arch);
 
 #endif

@@ -9,6 +9,7 @@
 #include "chip/chip.h"
 #include "model/arch.h"
 #include "model/gguf.h"
+#include "model/rope.h"
 
 #define KEY_MAX 128
 #define TOKEN_CONTROL 3 /* token types of tokenizer.ggml.token_type */
@@ -52,9 +53,24 @@ static enum err need_u32(const struct source *s, const char *key, uint32_t max, 
 	return want_u32(s, key, 1, max, out);
 }
 
+/* A finite number of the architecture's; absent leaves *out alone. */
+static enum err want_double(const struct source *s, const char *key, double min, double max,
+	double *out)
+{
+	char name[KEY_MAX];
+
+	return gguf_get_double(s->g, arch_key(name, s, key), min, max, out, s->info);
+}
+
+static bool is_text(const struct gguf_string *s, const char *text)
+{
+	return s->size == strlen(text) && memcmp(s->data, text, s->size) == 0;
+}
+
 static enum err read_arch(struct source *s)
 {
 	struct gguf_string name = {.data = "(none named)", .size = 12};
+	char known[ARCH_KNOWN_MAX];
 
 	if (gguf_get_string(s->g, "general.architecture", &name, s->info))
 		return s->info->code;
@@ -62,36 +78,36 @@ static enum err read_arch(struct source *s)
 	if (!s->arch)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"%s: architecture %.*s is not supported; known: %s", s->g->file,
-			(int)(name.size < 64 ? name.size : 64), name.data, arch_known_names());
+			(int)(name.size < 64 ? name.size : 64), name.data,
+			arch_known_names(known, true));
 	return ERR_NONE;
 }
 
 /* What would silently give other numbers. */
 static enum err refuse_foreign(const struct source *s)
 {
-	struct gguf_string type = {0};
 	uint32_t experts = 0, window = 0;
-	double factor = 1;
+	double scale = 0;
+	bool causal = true;
 	char name[KEY_MAX];
 
 	if (want_u32(s, "expert_count", 0, UINT32_MAX, &experts) ||
 		want_u32(s, "attention.sliding_window", 0, UINT32_MAX, &window) ||
-		gguf_get_double(
-			s->g, arch_key(name, s, "rope.scaling.factor"), 0, 1e9, &factor, s->info) ||
-		gguf_get_string(s->g, arch_key(name, s, "rope.scaling.type"), &type, s->info))
+		want_double(s, "attention.scale", -1e9, 1e9, &scale) ||
+		gguf_get_bool(s->g, arch_key(name, s, "attention.causal"), &causal, s->info))
 		return s->info->code;
+	if (!causal)
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: attention that looks ahead (%s) is not supported", s->g->file, name);
+	if (scale < 0 || scale > 0)
+		return err_set(s->info, ERR_UNSUPPORTED, "%s: attention.scale is not supported",
+			s->g->file);
 	if (experts > 0)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"%s: a mixture of experts is not supported", s->g->file);
 	if (window > 0)
 		return err_set(s->info, ERR_UNSUPPORTED, "%s: a sliding window is not supported",
 			s->g->file);
-	const bool named = type.size > 0 && !(type.size == 4 && memcmp(type.data, "none", 4) == 0);
-	if (named || (type.size == 0 && factor != 0 && factor != 1))
-		return err_set(s->info, ERR_UNSUPPORTED,
-			"%s: rope scaling of type %.*s is not supported", s->g->file,
-			(int)(named ? (type.size < 32 ? type.size : 32) : 6),
-			named ? type.data : "linear");
 	return ERR_NONE;
 }
 
@@ -114,7 +130,6 @@ static enum err read_vocab(const struct source *s, struct model_config *c)
 static enum err read_sizes(const struct source *s, struct model_config *c)
 {
 	double eps = 0;
-	char name[KEY_MAX];
 
 	if (need_u32(s, "embedding_length", MODEL_HIDDEN_MAX, &c->hidden) ||
 		need_u32(s, "block_count", MODEL_LAYERS_MAX, &c->layers) ||
@@ -122,8 +137,7 @@ static enum err read_sizes(const struct source *s, struct model_config *c)
 		need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX, &c->ffn) ||
 		need_u32(s, "context_length", MODEL_CONTEXT_MAX, &c->context_max) ||
 		read_vocab(s, c) ||
-		gguf_get_double(s->g, arch_key(name, s, "attention.layer_norm_rms_epsilon"), 0, 1,
-			&eps, s->info))
+		want_double(s, "attention.layer_norm_rms_epsilon", 0, 1, &eps))
 		return s->info->code;
 	if (c->mtp_layers >= c->layers)
 		return err_set(s->info, ERR_INPUT,
@@ -157,20 +171,129 @@ static enum err read_attention(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
+/* Biases are told by the tensors of the first attention layer; all layers must agree. */
+static enum err read_biases(const struct source *s, struct model_config *c)
+{
+	uint32_t layer = 0;
+	char name[KEY_MAX];
+
+	while (layer + 1 < c->layers && c->layer_kind[layer] != MODEL_LAYER_ATTENTION)
+		layer++;
+	snprintf(name, sizeof(name), "blk.%" PRIu32 ".attn_q.bias", layer);
+	c->qkv_bias = s->arch->bias == ARCH_BIAS_QKV || stored_table_find(s->tensors, name);
+	snprintf(name, sizeof(name), "blk.%" PRIu32 ".attn_output.bias", layer);
+	c->out_bias = s->arch->bias == ARCH_BIAS_CONFIG && stored_table_find(s->tensors, name);
+	c->ffn_bias = s->arch->ffn_bias && stored_table_find(s->tensors, "blk.0.ffn_gate.bias");
+	return ERR_NONE;
+}
+
+/* Converters write transformers' attention_factor as yarn_attn_factor; attn_factor is one more. */
+static enum err read_yarn(const struct source *s, struct model_config *c)
+{
+	struct model_rope_scaling *r = &c->rope_scaling;
+	double extrapolation = 1, more = 1;
+
+	r->kind = MODEL_ROPE_YARN;
+	r->context = c->context_max;
+	r->beta_fast = 32;
+	r->beta_slow = 1;
+	r->truncate = true;
+	if (r->factor < 1)
+		return err_set(s->info, ERR_INPUT, "%s: rope.scaling.factor is missing", s->g->file);
+	r->attention = rope_yarn_attention(r->factor);
+	if (want_u32(s, "rope.scaling.original_context_length", 1, MODEL_CONTEXT_MAX,
+		    &r->context) ||
+		want_double(s, "rope.scaling.yarn_beta_fast", 1e-3, 1e6, &r->beta_fast) ||
+		want_double(s, "rope.scaling.yarn_beta_slow", 1e-3, 1e6, &r->beta_slow) ||
+		want_double(s, "rope.scaling.yarn_attn_factor", 0, 1e3, &r->attention) ||
+		want_double(s, "rope.scaling.yarn_ext_factor", -1, 1e3, &extrapolation) ||
+		want_double(s, "rope.scaling.attn_factor", 0, 1e3, &more))
+		return s->info->code;
+	if (extrapolation >= 0 && (extrapolation < 1 || extrapolation > 1))
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: rope.scaling.yarn_ext_factor %g is not supported, only 1", s->g->file,
+			extrapolation);
+	r->attention *= more;
+	const double reach = r->context * r->factor;
+
+	if (reach > c->context_max)
+		c->context_max = reach < MODEL_CONTEXT_MAX ? (uint32_t)reach : MODEL_CONTEXT_MAX;
+	return ERR_NONE;
+}
+
+/* A factor without a type is linear. */
+static enum err read_scaling(const struct source *s, struct model_config *c)
+{
+	struct model_rope_scaling *r = &c->rope_scaling;
+	struct gguf_string type = {.data = "linear", .size = 6};
+	char name[KEY_MAX];
+
+	if (want_double(s, "rope.scale_linear", 0, 1e6, &r->factor) ||
+		want_double(s, "rope.scaling.factor", 0, 1e6, &r->factor) ||
+		gguf_get_string(s->g, arch_key(name, s, "rope.scaling.type"), &type, s->info))
+		return s->info->code;
+	if (is_text(&type, "yarn"))
+		return read_yarn(s, c);
+	if (!is_text(&type, "linear") && !is_text(&type, "none"))
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: rope scaling of type %.*s is not supported; known: none, linear, yarn",
+			s->g->file, (int)(type.size < 32 ? type.size : 32), type.data);
+	if (is_text(&type, "none") || !(r->factor < 1 || r->factor > 1) || !(r->factor > 0))
+		*r = (struct model_rope_scaling){.kind = MODEL_ROPE_PLAIN};
+	else
+		r->kind = MODEL_ROPE_LINEAR;
+	return ERR_NONE;
+}
+
+/* What each frequency is divided by; NULL where the file has none. */
+static enum err find_divisors(const struct source *s, const struct model_config *c,
+	float divisors[MODEL_HEAD_DIM_MAX / 2], const float **out)
+{
+	const struct stored_tensor *t = stored_table_find(s->tensors, "rope_freqs.weight");
+
+	*out = NULL;
+	if (!t || !s->arch->gguf_divisors)
+		return ERR_NONE;
+	if (t->dim_count != 1 || t->dims[0] != c->rotary_dim / 2 ||
+		t->dtype->chip_type != CHIP_F32)
+		return err_set(s->info, ERR_INPUT,
+			"%s: tensor rope_freqs.weight is not F32 [%" PRIu32 "]", t->file,
+			c->rotary_dim / 2);
+	memcpy(divisors, t->data, t->size_bytes);
+	*out = divisors;
+	return ERR_NONE;
+}
+
+static enum err fill_rope(const struct source *s, struct model_config *c)
+{
+	float values[MODEL_HEAD_DIM_MAX / 2];
+	const float *divisors;
+
+	if (find_divisors(s, c, values, &divisors))
+		return s->info->code;
+	return rope_fill(c, divisors, s->info) ? err_prefix(s->info, "%s", s->g->file) : ERR_NONE;
+}
+
 static enum err read_rope(const struct source *s, struct model_config *c)
 {
 	struct gguf_ints sections;
 	char name[KEY_MAX];
 
 	c->rotary_dim = (uint32_t)((double)c->head_dim * s->arch->partial_rotary);
+	c->rope_theta = s->arch->rope_theta;
 	if (want_u32(s, "rope.dimension_count", 1, MODEL_HEAD_DIM_MAX, &c->rotary_dim) ||
-		gguf_get_double(s->g, arch_key(name, s, "rope.freq_base"), 1, 1e12, &c->rope_theta,
-			s->info) ||
+		want_double(s, "rope.freq_base", 1, 1e12, &c->rope_theta) ||
+		read_scaling(s, c) ||
 		gguf_get_ints(
 			s->g, arch_key(name, s, "rope.dimension_sections"), &sections, s->info))
 		return s->info->code;
 	if (c->rope_theta < 1)
 		return err_set(s->info, ERR_INPUT, "%s: rope.freq_base is missing", s->g->file);
+	if (s->arch->partial_rotary >= 1 && c->rotary_dim != c->head_dim)
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: rope.dimension_count %" PRIu32 " of %" PRIu32
+			" is not supported in %s",
+			s->g->file, c->rotary_dim, c->head_dim, s->arch->name);
 	for (uint64_t i = 0; i < sections.count; i++) {
 		const int64_t pairs = gguf_int_at(&sections, i);
 
@@ -181,8 +304,7 @@ static enum err read_rope(const struct source *s, struct model_config *c)
 		if (i < 3)
 			c->rope_sections[i] = (uint32_t)pairs;
 	}
-	c->rope_interleaved =
-		sections.count > 0; /* the only order in the architectures known here */
+	c->rope_interleaved = sections.count > 0 && s->arch->mrope_interleaved;
 	return ERR_NONE;
 }
 
@@ -232,13 +354,8 @@ static enum err read_delta(const struct source *s, struct model_config *c)
 			" value heads",
 			s->g->file, inner, c->delta_v_heads);
 	c->delta_v_dim = inner / c->delta_v_heads;
-	c->delta_tiled = true;
+	c->delta_tiled = s->arch->gguf_tiled;
 	return ERR_NONE;
-}
-
-static bool is_text(const struct gguf_string *s, const char *text)
-{
-	return s->size == strlen(text) && memcmp(s->data, text, s->size) == 0;
 }
 
 /* Tokens of type unused at the end are padding. A GGUF file names one end token only, while a chat
@@ -333,10 +450,10 @@ enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
 	c->arch = s.arch->arch;
 	c->q_gate = s.arch->q_gate;
 	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) ||
-		read_layer_kinds(&s, c) || read_delta(&s, c) || read_ends(&s, c) ||
-		read_sampling(&s, &c->sampling))
+		read_layer_kinds(&s, c) || read_biases(&s, c) || read_delta(&s, c) ||
+		read_ends(&s, c) || read_sampling(&s, &c->sampling))
 		return info->code;
 	if (model_config_check(c, info))
 		return err_prefix(info, "%s", g->file);
-	return ERR_NONE;
+	return fill_rope(&s, c);
 }

@@ -1,9 +1,9 @@
 /* model/config_json.c - struct model_config from config.json, generation_config.json and
  * tokenizer_config.json.
  *
- * Spellings differ by the age of the library that wrote the file: rotary settings in
- * rope_parameters, in rope_scaling or at the top; text fields in text_config or at the top. Unknown
- * fields are tolerated; what would change the result and is not computed here is refused. */
+ * Spellings differ by the age of the library that wrote the file: text fields in text_config or at
+ * the top. Unknown fields are tolerated; what would change the result and is not computed here is
+ * refused. */
 #include "model/config.h"
 
 #include <assert.h>
@@ -13,22 +13,16 @@
 
 #include "base/json.h"
 #include "chip/chip.h"
-#include "model/arch.h"
-
-/* One config.json: fields of the text model, and the whole for what stands beside them. */
-struct source {
-	const json_t *whole;
-	const json_t *text;
-	struct err_info *info;
-};
+#include "model/config_json.h"
+#include "model/rope.h"
 
 static enum err refuse(struct err_info *info, const char *what)
 {
 	return err_set(info, ERR_UNSUPPORTED, "%s is not supported", what);
 }
 
-/* A required whole number. */
-static enum err need_u32(const struct source *s, const char *key, uint32_t max, uint32_t *out)
+enum err config_need_u32(const struct config_source *s, const char *key, uint32_t max,
+	uint32_t *out)
 {
 	int64_t value = -1;
 
@@ -40,8 +34,8 @@ static enum err need_u32(const struct source *s, const char *key, uint32_t max, 
 	return ERR_NONE;
 }
 
-/* A whole number that has a default. */
-static enum err want_u32(const struct source *s, const char *key, uint32_t max, uint32_t *out)
+enum err config_want_u32(const struct config_source *s, const char *key, uint32_t max,
+	uint32_t *out)
 {
 	int64_t value = *out;
 
@@ -52,11 +46,12 @@ static enum err want_u32(const struct source *s, const char *key, uint32_t max, 
 }
 
 /* The class names the program that wrote the checkpoint; model_type alone is enough. */
-static enum err read_arch(struct source *s, const json_t *config, const struct arch **out)
+static enum err read_arch(struct config_source *s, const json_t *config)
 {
 	const json_t *classes = json_object_get(config, "architectures");
 	const char *class_name = json_string_value(json_array_get(classes, 0));
 	const char *type = NULL, *text_type = NULL;
+	char known[ARCH_KNOWN_MAX];
 
 	if (!json_is_object(config))
 		return err_set(s->info, ERR_INPUT, "not an object");
@@ -67,24 +62,25 @@ static enum err read_arch(struct source *s, const json_t *config, const struct a
 	if (json_get_string(s->whole, "model_type", &type, s->info) ||
 		json_get_string(s->text, "model_type", &text_type, s->info))
 		return s->info->code;
-	*out = type ? arch_from_model_type(type) : class_name ? arch_from_class(class_name) : NULL;
-	if (*out && text_type && arch_from_model_type(text_type) != *out)
-		*out = NULL;
-	if (!*out)
+	s->arch = type ? arch_from_model_type(type) : class_name ? arch_from_class(class_name)
+								 : NULL;
+	if (s->arch && text_type && arch_from_model_type(text_type) != s->arch)
+		s->arch = NULL;
+	if (!s->arch)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"architecture %.64s is not supported; known: %s",
 			type         ? type
 			: class_name ? class_name
 				     : "(none named)",
-			arch_known_names());
-	if (class_name && arch_from_class(class_name) != *out)
+			arch_known_names(known, false));
+	if (class_name && arch_from_class(class_name) != s->arch)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"class %.64s of model type %s is not supported; known: %s", class_name,
-			(*out)->name, (*out)->classes[0]);
+			s->arch->name, s->arch->classes[0]);
 	return ERR_NONE;
 }
 
-static enum err read_quantization(const struct source *s, struct model_config *c)
+static enum err read_quantization(const struct config_source *s, struct model_config *c)
 {
 	const json_t *object = json_object_get(s->whole, "quantization_config");
 
@@ -96,15 +92,15 @@ static enum err read_quantization(const struct source *s, struct model_config *c
 }
 
 /* What would silently give other numbers. */
-static enum err refuse_foreign(const struct source *s, const struct arch *arch)
+static enum err refuse_foreign(const struct config_source *s)
 {
+	const struct arch *arch = s->arch;
 	const char *activation = "silu", *gate = "swish";
-	bool bias = false, attn_gate = arch->q_gate;
+	bool attn_gate = arch->q_gate;
 	int64_t experts = 0;
 
 	if (json_get_string(s->text, "hidden_act", &activation, s->info) ||
 		json_get_string(s->text, "output_gate_type", &gate, s->info) ||
-		json_get_bool(s->text, "attention_bias", &bias, s->info) ||
 		json_get_bool(s->text, "attn_output_gate", &attn_gate, s->info) ||
 		json_get_int(s->text, "num_experts", 0, INT32_MAX, &experts, s->info))
 		return s->info->code;
@@ -114,8 +110,6 @@ static enum err refuse_foreign(const struct source *s, const struct arch *arch)
 	if (strcmp(gate, "swish") != 0 && strcmp(gate, "silu") != 0)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"output_gate_type %.32s is not supported, only swish", gate);
-	if (bias)
-		return refuse(s->info, "attention_bias");
 	if (attn_gate != arch->q_gate)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"attn_output_gate %s is not supported in %s", attn_gate ? "true" : "false",
@@ -126,7 +120,7 @@ static enum err refuse_foreign(const struct source *s, const struct arch *arch)
 }
 
 /* True if some layer would look at a window only. */
-static enum err refuse_sliding_window(const struct source *s, uint32_t layers)
+static enum err refuse_sliding_window(const struct config_source *s, uint32_t layers)
 {
 	bool used = false;
 	int64_t window = -1, first_layer = 0;
@@ -140,75 +134,13 @@ static enum err refuse_sliding_window(const struct source *s, uint32_t layers)
 	return ERR_NONE;
 }
 
-static enum err read_sections(const struct source *s, const json_t *rope, struct model_config *c)
+static enum err read_layer_types(const struct config_source *s, struct model_config *c)
 {
-	const json_t *sections = json_object_get(rope, "mrope_section");
-
-	if (!sections || json_is_null(sections))
-		return ERR_NONE;
-	if (!json_is_array(sections) || json_array_size(sections) != 3)
-		return err_set(
-			s->info, ERR_INPUT, "mrope_section is not an array of three numbers");
-	for (size_t i = 0; i < 3; i++) {
-		const json_t *item = json_array_get(sections, i);
-
-		if (!json_is_integer(item) || json_integer_value(item) < 0 ||
-			json_integer_value(item) > MODEL_HEAD_DIM_MAX)
-			return err_set(s->info, ERR_INPUT,
-				"mrope_section is not an array of three numbers");
-		c->rope_sections[i] = (uint32_t)json_integer_value(item);
-	}
-	return json_get_bool(rope, "mrope_interleaved", &c->rope_interleaved, s->info);
-}
-
-/* Kinds that leave the angles as they are; "mrope" is an early word for default. */
-static bool is_plain_rope(const char *type)
-{
-	return strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0;
-}
-
-static enum err read_rope(const struct source *s, const struct arch *arch, struct model_config *c)
-{
-	static const char *const places[] = {
-		"rope_scaling", "rope_parameters"}; /* the later one wins */
-	double theta = 0, partial = arch->partial_rotary;
-
-	if (json_get_double(s->text, "rope_theta", 1, 1e12, &theta, s->info) ||
-		json_get_double(s->text, "partial_rotary_factor", 0, 1, &partial, s->info))
-		return s->info->code;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		const json_t *rope = json_object_get(s->text, places[i]);
-		const char *type = "default";
-
-		if (!rope || json_is_null(rope))
-			continue;
-		if (!json_is_object(rope))
-			return err_set(s->info, ERR_INPUT, "%s is not an object", places[i]);
-		if (json_get_string(rope, "type", &type, s->info) ||
-			json_get_string(rope, "rope_type", &type, s->info))
-			return s->info->code;
-		if (!is_plain_rope(type))
-			return err_set(s->info, ERR_UNSUPPORTED,
-				"%s of type %.32s is not supported, only default", places[i], type);
-		if (json_get_double(rope, "rope_theta", 1, 1e12, &theta, s->info) ||
-			json_get_double(rope, "partial_rotary_factor", 0, 1, &partial, s->info) ||
-			read_sections(s, rope, c))
-			return s->info->code;
-	}
-	if (theta < 1)
-		return err_set(s->info, ERR_INPUT, "rope_theta is missing");
-	c->rope_theta = theta;
-	c->rotary_dim = (uint32_t)((double)c->head_dim * partial);
-	return ERR_NONE;
-}
-
-static enum err read_layer_types(const struct source *s, const struct arch *arch,
-	struct model_config *c)
-{
+	const struct arch *arch = s->arch;
 	const json_t *types = json_object_get(s->text, "layer_types");
 	uint32_t interval = 4;
 
-	if (want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
+	if (config_want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
 		return s->info->code;
 	if (types && !json_is_null(types) &&
 		(!json_is_array(types) || json_array_size(types) != c->layers))
@@ -234,19 +166,19 @@ static enum err read_layer_types(const struct source *s, const struct arch *arch
 	return ERR_NONE;
 }
 
-static enum err read_delta(const struct source *s, struct model_config *c)
+static enum err read_delta(const struct config_source *s, struct model_config *c)
 {
-	if (need_u32(s, "linear_num_key_heads", MODEL_HEADS_MAX, &c->delta_k_heads) ||
-		need_u32(s, "linear_num_value_heads", MODEL_HEADS_MAX, &c->delta_v_heads) ||
-		need_u32(s, "linear_key_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_k_dim) ||
-		need_u32(s, "linear_value_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_v_dim) ||
-		need_u32(s, "linear_conv_kernel_dim", MODEL_CONV_MAX, &c->delta_conv))
+	if (config_need_u32(s, "linear_num_key_heads", MODEL_HEADS_MAX, &c->delta_k_heads) ||
+		config_need_u32(s, "linear_num_value_heads", MODEL_HEADS_MAX, &c->delta_v_heads) ||
+		config_need_u32(s, "linear_key_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_k_dim) ||
+		config_need_u32(s, "linear_value_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_v_dim) ||
+		config_need_u32(s, "linear_conv_kernel_dim", MODEL_CONV_MAX, &c->delta_conv))
 		return s->info->code;
 	return ERR_NONE;
 }
 
 /* The outer object speaks for the class that is loaded, the inner one for older libraries. */
-static enum err read_tied(const struct source *s, struct model_config *c)
+static enum err read_tied(const struct config_source *s, struct model_config *c)
 {
 	bool outer = false, inner = false;
 
@@ -260,22 +192,36 @@ static enum err read_tied(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
-static enum err read_sizes(const struct source *s, const struct arch *arch, struct model_config *c)
+static enum err read_biases(const struct config_source *s, struct model_config *c)
+{
+	bool attention = false, ffn = false;
+
+	if (json_get_bool(s->text, "attention_bias", &attention, s->info) ||
+		json_get_bool(s->text, "mlp_bias", &ffn, s->info))
+		return s->info->code;
+	c->qkv_bias = attention || s->arch->bias == ARCH_BIAS_QKV;
+	c->out_bias = attention && s->arch->bias == ARCH_BIAS_CONFIG;
+	c->ffn_bias = ffn && s->arch->ffn_bias;
+	return ERR_NONE;
+}
+
+static enum err read_sizes(const struct config_source *s, struct model_config *c)
 {
 	double eps = 0;
 
-	c->head_dim = arch->head_dim;
-	if (need_u32(s, "hidden_size", MODEL_HIDDEN_MAX, &c->hidden) ||
-		need_u32(s, "num_hidden_layers", MODEL_LAYERS_MAX, &c->layers) ||
-		need_u32(s, "intermediate_size", MODEL_WIDTH_MAX, &c->ffn) ||
-		need_u32(s, "vocab_size", MODEL_VOCAB_MAX, &c->vocab) ||
-		need_u32(s, "max_position_embeddings", MODEL_CONTEXT_MAX, &c->context_max) ||
-		need_u32(s, "num_attention_heads", MODEL_HEADS_MAX, &c->heads) ||
-		want_u32(s, "head_dim", MODEL_HEAD_DIM_MAX, &c->head_dim))
+	if (config_need_u32(s, "hidden_size", MODEL_HIDDEN_MAX, &c->hidden) ||
+		config_need_u32(s, "num_hidden_layers", MODEL_LAYERS_MAX, &c->layers) ||
+		config_need_u32(s, "intermediate_size", MODEL_WIDTH_MAX, &c->ffn) ||
+		config_need_u32(s, "vocab_size", MODEL_VOCAB_MAX, &c->vocab) ||
+		config_need_u32(s, "max_position_embeddings", MODEL_CONTEXT_MAX, &c->context_max) ||
+		config_need_u32(s, "num_attention_heads", MODEL_HEADS_MAX, &c->heads))
+		return s->info->code;
+	c->head_dim = s->arch->head_dim ? s->arch->head_dim : c->hidden / c->heads;
+	if (config_want_u32(s, "head_dim", MODEL_HEAD_DIM_MAX, &c->head_dim))
 		return s->info->code;
 	c->vocab_used = c->vocab;
 	c->kv_heads = c->heads;
-	if (want_u32(s, "num_key_value_heads", MODEL_HEADS_MAX, &c->kv_heads) ||
+	if (config_want_u32(s, "num_key_value_heads", MODEL_HEADS_MAX, &c->kv_heads) ||
 		json_get_double(s->text, "rms_norm_eps", 0, 1, &eps, s->info))
 		return s->info->code;
 	if (eps <= 0)
@@ -286,18 +232,17 @@ static enum err read_sizes(const struct source *s, const struct arch *arch, stru
 
 static enum err read_config(struct model_config *c, const json_t *config, struct err_info *info)
 {
-	struct source s = {.info = info};
-	const struct arch *arch = NULL;
+	struct config_source s = {.info = info};
 
-	if (read_arch(&s, config, &arch) || refuse_foreign(&s, arch) || read_quantization(&s, c))
+	if (read_arch(&s, config) || refuse_foreign(&s) || read_quantization(&s, c))
 		return info->code;
-	c->arch = arch->arch;
-	c->q_gate = arch->q_gate;
-	c->norm_plus_one = arch->norm_plus_one;
-	if (read_sizes(&s, arch, c) || refuse_sliding_window(&s, c->layers) ||
-		read_rope(&s, arch, c) || read_layer_types(&s, arch, c) || read_tied(&s, c))
+	c->arch = s.arch->arch;
+	c->q_gate = s.arch->q_gate;
+	c->norm_plus_one = s.arch->norm_plus_one;
+	if (read_sizes(&s, c) || read_biases(&s, c) || refuse_sliding_window(&s, c->layers) ||
+		config_read_rope(&s, c) || read_layer_types(&s, c) || read_tied(&s, c))
 		return info->code;
-	return arch->hybrid ? read_delta(&s, c) : ERR_NONE;
+	return s.arch->hybrid ? read_delta(&s, c) : ERR_NONE;
 }
 
 /* A token id, a list of them, or nothing. */
@@ -338,7 +283,7 @@ static enum err read_token(const json_t *object, const char *key, uint32_t *out,
 static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 	struct err_info *info)
 {
-	double temperature = 1, top_p = 1, min_p = 0, typical_p = 1, repetition = 1, presence = 0;
+	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
 	int64_t top_k = 0;
 	bool sample = true;
 
@@ -346,7 +291,6 @@ static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 		json_get_double(generation, "temperature", 0, 100, &temperature, info) ||
 		json_get_double(generation, "top_p", 0, 1, &top_p, info) ||
 		json_get_double(generation, "min_p", 0, 1, &min_p, info) ||
-		json_get_double(generation, "typical_p", 0, 1, &typical_p, info) ||
 		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k,
 			info) || /* -1: off, as some write it */
 		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
@@ -356,7 +300,6 @@ static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 		.temperature = sample ? chip_temperature(temperature) : 0,
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,
-		.typical_p = (float)typical_p,
 		.top_k = top_k > 0 ? (uint32_t)top_k : 0,
 		.repetition_penalty = (float)repetition,
 		.presence_penalty = (float)presence,
@@ -437,7 +380,7 @@ enum err model_config_from_json(struct model_config *c, const struct model_confi
 		return err_prefix(info, "generation_config.json");
 	if (read_ends(c, texts, info))
 		return info->code;
-	if (model_config_check(c, info))
+	if (model_config_check(c, info) || rope_fill(c, NULL, info))
 		return err_prefix(info, "config.json");
 	return ERR_NONE;
 }

@@ -50,10 +50,7 @@ static void name_from_path(char out[NAME_BYTES], const char *path)
 
 static enum err tokenizer_for(struct model *m, const char *path, struct err_info *info)
 {
-	const struct model_config *config = &m->weights.config;
-	const enum pretokenize_rule rule = config->arch == MODEL_ARCH_QWEN3 ? PRETOKENIZE_QWEN2
-									    : PRETOKENIZE_QWEN35;
-
+	const enum pretokenize_rule rule = arch_get(m->weights.config.arch)->pretokenize;
 	enum err err;
 
 	if (m->weights.gguf)   /* its metadata has told the config which rows are padding */
@@ -136,6 +133,9 @@ static enum err pack_all(struct model *m, struct err_info *info)
 	}
 	if (config->tied)
 		m->packed.once[WEIGHT_HEAD] = m->packed.once[WEIGHT_EMBED];
+	if ((err = chip_vector_open(m->chip, &m->packed.rope, config->rope_frequencies,
+		     config->rotary_dim / 2, info)))
+		return err;
 	return weights_read_faults(&m->weights, info);
 }
 
@@ -175,6 +175,7 @@ static void unpack(struct model *m)
 			chip_vector_close(m->chip, m->packed.layers[layer][w].vector);
 		}
 	}
+	chip_vector_close(m->chip, m->packed.rope);
 	mem_free(m->packed.layers);
 }
 

@@ -15,6 +15,7 @@ struct recorder {
 	struct program *p;
 	const struct model_config *config;
 	bool taps;
+	const struct chip_vector *rope;
 	uint32_t x, y, d;                   /* residual, normed, addition */
 	uint32_t q, k, v, attention;
 	uint32_t qkv, z, a, b, delta, gated;
@@ -65,12 +66,15 @@ static struct chip_op *record_matmul(struct recorder *r, uint32_t in, const char
 	return op;
 }
 
-static void matmul_join(struct chip_op *op, const struct chip_weight *weight, uint32_t out)
+/* bias: NULL where there is none. */
+static void matmul_join(struct chip_op *op, const struct packed *weight, const struct packed *bias,
+	uint32_t out)
 {
 	const uint32_t at = op->u.matmul.count++;
 
-	assert(at < CHIP_MATRICES_MAX);
-	op->u.matmul.weight[at] = weight;
+	assert(at < CHIP_MATRICES_MAX && weight->matrix);
+	op->u.matmul.weight[at] = weight->matrix;
+	op->u.matmul.bias[at] = bias ? bias->vector : NULL;
 	op->u.matmul.out[at] = out;
 }
 
@@ -81,9 +85,9 @@ static void record_attention(struct recorder *r, const struct packed *w)
 	const struct chip_heads q = {r->q, 0, q_stride, c->heads};
 	struct chip_op *op = record_matmul(r, r->y, NULL);
 
-	matmul_join(op, w[WEIGHT_ATTN_Q].matrix, r->q);
-	matmul_join(op, w[WEIGHT_ATTN_K].matrix, r->k);
-	matmul_join(op, w[WEIGHT_ATTN_V].matrix, r->v);
+	matmul_join(op, &w[WEIGHT_ATTN_Q], &w[WEIGHT_ATTN_Q_BIAS], r->q);
+	matmul_join(op, &w[WEIGHT_ATTN_K], &w[WEIGHT_ATTN_K_BIAS], r->k);
+	matmul_join(op, &w[WEIGHT_ATTN_V], &w[WEIGHT_ATTN_V_BIAS], r->v);
 
 	op = op_add(r, CHIP_OP_QK_ROPE, NULL);
 	op->u.qk_rope.q = q;
@@ -91,7 +95,8 @@ static void record_attention(struct recorder *r, const struct packed *w)
 	op->u.qk_rope.v = (struct chip_heads){r->v, 0, c->head_dim, c->kv_heads};
 	op->u.qk_rope.head_dim = c->head_dim;
 	op->u.qk_rope.rotary_dim = c->rotary_dim;
-	op->u.qk_rope.theta = c->rope_theta;
+	op->u.qk_rope.frequencies = r->rope;
+	op->u.qk_rope.factor = c->rope_factor;
 	op->u.qk_rope.q_norm = w[WEIGHT_ATTN_Q_NORM].vector;
 	op->u.qk_rope.k_norm = w[WEIGHT_ATTN_K_NORM].vector;
 	op->u.qk_rope.eps = c->rms_eps;
@@ -108,7 +113,8 @@ static void record_attention(struct recorder *r, const struct packed *w)
 	op->u.attend.scale = 1.0f / math_sqrtf((float)c->head_dim);
 	op->u.attend.layer = r->attention_layer++;
 
-	matmul_join(record_matmul(r, r->attention, "attn_out"), w[WEIGHT_ATTN_OUT].matrix, r->d);
+	matmul_join(record_matmul(r, r->attention, "attn_out"), &w[WEIGHT_ATTN_OUT],
+		&w[WEIGHT_ATTN_OUT_BIAS], r->d);
 }
 
 static void record_delta(struct recorder *r, const struct packed *w)
@@ -116,10 +122,10 @@ static void record_delta(struct recorder *r, const struct packed *w)
 	const struct model_config *c = r->config;
 	struct chip_op *op = record_matmul(r, r->y, NULL);
 
-	matmul_join(op, w[WEIGHT_DELTA_QKV].matrix, r->qkv);
-	matmul_join(op, w[WEIGHT_DELTA_Z].matrix, r->z);
-	matmul_join(op, w[WEIGHT_DELTA_A].matrix, r->a);
-	matmul_join(op, w[WEIGHT_DELTA_B].matrix, r->b);
+	matmul_join(op, &w[WEIGHT_DELTA_QKV], NULL, r->qkv);
+	matmul_join(op, &w[WEIGHT_DELTA_Z], NULL, r->z);
+	matmul_join(op, &w[WEIGHT_DELTA_A], NULL, r->a);
+	matmul_join(op, &w[WEIGHT_DELTA_B], NULL, r->b);
 
 	op = op_add(r, CHIP_OP_CONV, "gdn_conv");
 	op->u.conv.data = r->qkv;
@@ -148,22 +154,23 @@ static void record_delta(struct recorder *r, const struct packed *w)
 	op->u.norm_gate.head_dim = c->delta_v_dim;
 	op->u.norm_gate.eps = c->rms_eps;
 
-	matmul_join(record_matmul(r, r->gated, "gdn_out"), w[WEIGHT_DELTA_OUT].matrix, r->d);
+	matmul_join(record_matmul(r, r->gated, "gdn_out"), &w[WEIGHT_DELTA_OUT], NULL, r->d);
 }
 
 static void record_ffn(struct recorder *r, const struct packed *w)
 {
 	struct chip_op *op = record_matmul(r, r->y, NULL);
 
-	matmul_join(op, w[WEIGHT_FFN_GATE].matrix, r->gate);
-	matmul_join(op, w[WEIGHT_FFN_UP].matrix, r->up);
+	matmul_join(op, &w[WEIGHT_FFN_GATE], &w[WEIGHT_FFN_GATE_BIAS], r->gate);
+	matmul_join(op, &w[WEIGHT_FFN_UP], &w[WEIGHT_FFN_UP_BIAS], r->up);
 
 	op = op_add(r, CHIP_OP_SWIGLU, NULL);
 	op->u.swiglu.gate = r->gate;
 	op->u.swiglu.up = r->up;
 	op->u.swiglu.out = r->act;
 
-	matmul_join(record_matmul(r, r->act, "ffn_out"), w[WEIGHT_FFN_DOWN].matrix, r->d);
+	matmul_join(record_matmul(r, r->act, "ffn_out"), &w[WEIGHT_FFN_DOWN],
+		&w[WEIGHT_FFN_DOWN_BIAS], r->d);
 }
 
 static void record_buffers(struct recorder *r)
@@ -216,7 +223,7 @@ static void record_head(struct recorder *r, const struct packed_weights *w)
 	op->u.norm.weight = w->once[WEIGHT_FINAL_NORM].vector;
 	op->u.norm.eps = c->rms_eps;
 
-	matmul_join(record_matmul(r, hidden, "logits"), w->once[WEIGHT_HEAD].matrix, logits);
+	matmul_join(record_matmul(r, hidden, "logits"), &w->once[WEIGHT_HEAD], NULL, logits);
 
 	op = op_add(r, CHIP_OP_SAMPLE, NULL);
 	op->u.sample.logits = logits;
@@ -248,7 +255,13 @@ enum err program_record(struct program *p, const struct model_config *config,
 	const struct packed_weights *weights, uint32_t rows_max, uint32_t wanted_max, bool taps,
 	struct err_info *info)
 {
-	struct recorder r = {.p = p, .config = config, .taps = taps, .layer = CHIP_NONE};
+	struct recorder r = {
+		.p = p,
+		.config = config,
+		.taps = taps,
+		.rope = weights->rope,
+		.layer = CHIP_NONE,
+	};
 	struct chip_op *op;
 
 	*p = (struct program){.op_capacity = config->layers * OPS_PER_LAYER_MAX + OPS_AROUND_MAX};

@@ -26,6 +26,7 @@ struct packed {
 };
 
 struct packed_weights {
+	struct chip_vector *rope;                /* frequencies [config->rotary_dim / 2] */
 	/* embedding, final norm, head; a tied head is the embedding */
 	struct packed once[WEIGHTS];
 	struct packed (*layers)[WEIGHTS];        /* [config->layers] */

@@ -12,6 +12,7 @@
 
 #include "base/math.h"
 #include "base/mem.h"
+#include "chip/format.h"
 #include "model/weights_private.h"
 #include "model/weights_quantized.h"
 
@@ -195,10 +196,47 @@ static enum err find_matrix(struct mapper *m, const char *name, uint32_t rows, u
 	return ERR_NONE;
 }
 
-static enum err map_matrix(struct mapper *m, struct weight_slot *slot, const char *name,
-	uint32_t rows, uint32_t columns)
+/* Whether the file keeps the halves of each head of this weight in turns. */
+static bool is_paired(const struct mapper *m, enum weight weight)
 {
-	if (find_matrix(m, name, rows, columns, &slot->matrix))
+	return !m->prefix && m->arch->gguf_pairs &&
+		(weight == WEIGHT_ATTN_Q || weight == WEIGHT_ATTN_K ||
+			weight == WEIGHT_ATTN_Q_BIAS || weight == WEIGHT_ATTN_K_BIAS);
+}
+
+/* Where a row lies in such a file: dims i and i + head_dim / 2 are 2i and 2i + 1 of their head. */
+static uint32_t paired_row(const struct model_config *c, uint32_t row)
+{
+	const uint32_t half = c->head_dim / 2, at = row % c->head_dim;
+
+	return row - at + 2 * (at % half) + at / half;
+}
+
+/* A span for each row instead of one for all. */
+static enum err unpair_rows(struct mapper *m, struct chip_matrix *matrix)
+{
+	const uint8_t *rows = matrix->spans[0].rows;
+	const size_t row_bytes = chip_row_bytes(matrix->type, matrix->group, matrix->columns);
+	struct chip_span *spans = arena_array(&m->w->side, matrix->rows, sizeof(*spans));
+
+	assert(matrix->span_count == 1);
+	if (!spans)
+		return no_memory(m);
+	for (uint32_t i = 0; i < matrix->rows; i++)
+		spans[i] = (struct chip_span){
+			.rows = rows + paired_row(&m->w->config, i) * row_bytes,
+			.row_count = 1,
+		};
+	matrix->spans = spans;
+	matrix->span_count = matrix->rows;
+	return ERR_NONE;
+}
+
+static enum err map_matrix(struct mapper *m, enum weight weight, struct weight_slot *slot,
+	const char *name, uint32_t rows, uint32_t columns)
+{
+	if (find_matrix(m, name, rows, columns, &slot->matrix) ||
+		(is_paired(m, weight) && unpair_rows(m, &slot->matrix)))
 		return m->info->code;
 	slot->present = true;
 	return ERR_NONE;
@@ -217,7 +255,7 @@ static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 	rule_name(m, name, rule, 0);
 	if (!c->tied || (has_matrix(m, name) && (!m->prefix || c->tied_unsure))) {
 		c->tied = false;
-		return map_matrix(m, slot, name, c->vocab, c->hidden);
+		return map_matrix(m, WEIGHT_HEAD, slot, name, c->vocab, c->hidden);
 	}
 	(void)take(m, name);
 	slot->matrix = embed->matrix;
@@ -300,6 +338,24 @@ static enum err map_packed(struct mapper *m, uint32_t layer)
 
 /* ---- vectors --------------------------------------------------------------------------------- */
 
+/* The floats of a tensor, in the order the program wants. */
+static enum err read_values(const struct mapper *m, enum weight weight,
+	const struct stored_tensor *t, uint32_t count, float *out)
+{
+	if (!is_paired(m, weight)) {
+		dtype_row_to_f32(t->dtype->chip_type, t->data, count, out);
+		return ERR_NONE;
+	}
+	if (t->dtype->block_elements > 1)
+		return err_set(m->info, ERR_UNSUPPORTED,
+			"%s: tensor %.*s has type %s, which a vector cannot have", t->file,
+			(int)t->name_size, t->name, t->dtype->name);
+	for (uint32_t i = 0; i < count; i++)
+		dtype_row_to_f32(t->dtype->chip_type,
+			t->data + paired_row(&m->w->config, i) * t->dtype->block_bytes, 1, out + i);
+	return ERR_NONE;
+}
+
 /* In place, from what the file means to what the program uses. */
 static bool convert(const struct mapper *m, enum weight_form form, float *values, uint32_t count)
 {
@@ -331,7 +387,8 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule,
 	values = arena_array(&m->w->side, count, sizeof(*values));
 	if (!values)
 		return no_memory(m);
-	dtype_row_to_f32(t->dtype->chip_type, t->data, count, values);
+	if (read_values(m, rule->weight, t, count, values))
+		return m->info->code;
 	if (!convert(m, rule->form, values, count))
 		return err_set(m->info, ERR_INPUT,
 			"%s: tensor %.*s holds a number that is not finite or not allowed there",
@@ -359,7 +416,7 @@ static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint3
 	if (rule->weight == WEIGHT_DELTA_QKV && m->prefix && !has_matrix(m, name))
 		return map_packed(m, layer);
 	if (rule->form == FORM_MATRIX)
-		return map_matrix(m, slot, name, rows, columns);
+		return map_matrix(m, rule->weight, slot, name, rows, columns);
 	const struct stored_tensor *t = take(m, name);
 	if (!t)
 		return missing(m, name);
@@ -417,8 +474,13 @@ static bool is_block_beyond(const struct mapper *m, const struct stored_tensor *
 	       block < m->w->config.layers + m->w->config.mtp_layers;
 }
 
-static bool is_unused(const struct stored_tensor *t)
+static bool is_unused(const struct mapper *m, const struct stored_tensor *t)
 {
+	static const char divisors[] = "rope_freqs.weight"; /* the config has them */
+
+	if (!m->prefix)
+		return m->arch->gguf_divisors && t->name_size == sizeof(divisors) - 1 &&
+			starts_with(t, divisors);
 	for (size_t i = 0; i < sizeof(UNUSED_SUFFIXES) / sizeof(UNUSED_SUFFIXES[0]); i++) {
 		const size_t size = strlen(UNUSED_SUFFIXES[i]);
 
@@ -450,7 +512,7 @@ static enum err check_left_over(struct mapper *m)
 	for (uint32_t i = 0; i < m->w->table.count; i++) {
 		const struct stored_tensor *t = &m->w->table.tensors[i];
 
-		if (m->taken[i] || (m->prefix && is_unused(t)))
+		if (m->taken[i] || is_unused(m, t))
 			continue;
 		if (is_vision(m, t))
 			vision++;

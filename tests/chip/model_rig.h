@@ -14,7 +14,7 @@ struct model_shape {
 	uint32_t hidden, ffn;
 	uint32_t heads, kv_heads, head_dim, rotary_dim;
 	uint32_t k_heads, v_heads, k_dim, v_dim;
-	bool norm, gate, tiled;
+	bool norm, gate, tiled, bias;
 	enum chip_type kv_type;
 	struct prng dice;       /* types of weights, seeds of values */
 	uint64_t seed;
@@ -34,8 +34,8 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	struct prng *p = &s.dice;
 
 	prng_init(p, seed);
-	s.hidden = PICK(p, 32, 64, 96, 160, 45, 256);
-	s.ffn = PICK(p, 32, 96, 288, 37, 768);
+	s.hidden = PICK(p, 32, 64, 96, 160, 45);
+	s.ffn = PICK(p, 32, 96, 288, 37);
 	s.kv_heads = PICK(p, 1, 2, 3);
 	s.heads = s.kv_heads * PICK(p, 1, 2, 3, 5);
 	s.head_dim = PICK(p, 8, 16, 32, 64, 48, 20);
@@ -47,6 +47,7 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	s.norm = prng_below(p, 2);
 	s.gate = prng_below(p, 2);
 	s.tiled = prng_below(p, 2);
+	s.bias = prng_below(p, 2);
 	s.kv_type = prng_below(p, 2) ? CHIP_F16 : CHIP_F32;
 	return s;
 }
@@ -55,10 +56,8 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
 	uint32_t rows, uint32_t columns)
 {
-	enum chip_type type = (enum chip_type)prng_below(&s->dice, CHIP_TYPES);
-
-	while (!chip_row_fits(type, rig_group(type), columns))
-		type = (enum chip_type)prng_below(&s->dice, CHIP_TYPES);
+	const uint32_t types = columns % 32 ? CHIP_Q8_0 : CHIP_Q4_0 + 1;
+	const enum chip_type type = (enum chip_type)prng_below(&s->dice, types);
 	const size_t count = (size_t)rows * columns;
 	float *values = malloc(count * sizeof(float));
 	const float scale = 2.0F / math_sqrtf((float)columns);
@@ -84,6 +83,9 @@ static inline void model_matmul(struct rig *r, struct model_shape *s, const char
 		op->u.matmul.out[i] = outs[i];
 		op->u.matmul.weight[i] = model_weight(r, s, r->buffers[outs[i]].columns,
 			r->buffers[in].columns);
+		if (s->bias)
+			op->u.matmul.bias[i] = rig_random_vector(r, r->buffers[outs[i]].columns,
+				20 + i);
 	}
 }
 
@@ -119,7 +121,8 @@ static inline void model_attention(struct rig *r, struct model_shape *s, uint32_
 	op->u.qk_rope.v = (struct chip_heads){kv[2], 0, d, s->kv_heads};
 	op->u.qk_rope.head_dim = d;
 	op->u.qk_rope.rotary_dim = s->rotary_dim;
-	op->u.qk_rope.theta = 1e4;
+	op->u.qk_rope.frequencies = rig_frequencies(r, s->rotary_dim / 2);
+	op->u.qk_rope.factor = 1;
 	op->u.qk_rope.q_norm = s->norm ? rig_random_vector(r, d, 6) : NULL;
 	op->u.qk_rope.k_norm = s->norm ? rig_random_vector(r, d, 7) : NULL;
 	op->u.qk_rope.eps = 1e-6F;

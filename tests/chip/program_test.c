@@ -44,7 +44,7 @@ static void run_rows(struct rig *r, uint32_t count, float *embeddings)
 
 static void embed_gives_table_rows(const struct rig_isa *isa)
 {
-	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
+	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++) {
 		struct rig r;
 		struct chip_row rows[] = {
 			{.value = 18}, {.value = 0}, {.input = CHIP_INPUT_EMBEDDING, .value = 1},
@@ -54,25 +54,25 @@ static void embed_gives_table_rows(const struct rig_isa *isa)
 			.state_read = CHIP_NONE};
 		const uint32_t answer[] = {2, 7};
 		const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
-		float embeddings[2 * 256];
+		float embeddings[2 * 64];
 		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings};
 
 		rig_open(&r, isa, 2);
-		const uint32_t table = rig_weight(&r, type, 19, 256, 5);
+		const uint32_t table = rig_weight(&r, type, 19, 64, 5);
 		struct chip_op *op = rig_op(&r, CHIP_OP_EMBED, "x");
 
-		op->u.embed.out = rig_buffer(&r, "x", CHIP_ROWS, 256);
+		op->u.embed.out = rig_buffer(&r, "x", CHIP_ROWS, 64);
 		op->u.embed.table = r.weights[table];
 		rig_start(&r);
-		rig_fill(embeddings, 512, 3);
+		rig_fill(embeddings, 128, 3);
 		chip_slot_open(r.chip, r.cache, 3, &greedy, NULL, 0, answer, 2);
 		rig_run(&r, &step, NULL);
 		const float *x = rig_tap(&r, "x");
 
-		assert_memory_equal(x, r.plain[table] + 18 * 256, 256 * sizeof(float));
-		assert_memory_equal(x + 256, r.plain[table], 256 * sizeof(float));
-		assert_memory_equal(x + 512, embeddings + 256, 256 * sizeof(float));
-		assert_memory_equal(x + 768, r.plain[table] + 7 * 256, 256 * sizeof(float));
+		assert_memory_equal(x, r.plain[table] + 18 * 64, 64 * sizeof(float));
+		assert_memory_equal(x + 64, r.plain[table], 64 * sizeof(float));
+		assert_memory_equal(x + 128, embeddings + 64, 64 * sizeof(float));
+		assert_memory_equal(x + 192, r.plain[table] + 7 * 64, 64 * sizeof(float));
 		rig_close(&r);
 	}
 }
@@ -101,12 +101,12 @@ static double matmul_tolerance(enum chip_type type, bool rounded, const float *w
 	}
 	if (type == CHIP_BF16 && rounded)
 		return products / 256;   /* inputs rounded to 8 bits of mantissa */
-	return (type == CHIP_Q8_0 || type == CHIP_Q4_0 ? steps : 0) +
+	return (chip_type_block_values(type) > 1 ? steps : 0) +
 		products * 1e-6 * sqrt((double)columns);
 }
 
 static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_t outputs,
-	uint32_t columns, uint32_t count)
+	uint32_t columns, uint32_t count, const float *bias)
 {
 	struct rig r;
 	float *embeddings = malloc((size_t)count * columns * sizeof(float));
@@ -121,6 +121,7 @@ static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_
 	op->u.matmul.count = 2;
 	op->u.matmul.weight[0] = r.weights[one];
 	op->u.matmul.weight[1] = r.weights[two];
+	op->u.matmul.bias[0] = bias ? rig_vector(&r, bias, outputs) : NULL;
 	op->u.matmul.out[0] = rig_buffer(&r, "y", CHIP_ROWS, outputs);
 	op->u.matmul.out[1] = rig_buffer(&r, "z", CHIP_ROWS, 5);
 	rig_start(&r);
@@ -129,7 +130,7 @@ static void check_matmul(const struct rig_isa *isa, enum chip_type type, uint32_
 		for (uint32_t i = 0; i < outputs; i++) {
 			const float *w = r.plain[one] + (size_t)i * columns;
 			const float *x = embeddings + (size_t)row * columns;
-			double sum = 0;
+			double sum = bias ? (double)bias[i] : 0;
 
 			for (uint32_t k = 0; k < columns; k++)
 				sum += (double)w[k] * (double)x[k];
@@ -146,14 +147,15 @@ static void matmul_multiplies(const struct rig_isa *isa)
 	static const struct {
 		uint32_t outputs, columns, rows;
 	} shapes[] = {{1, 32, 1}, {7, 96, 2}, {8, 64, 3}, {33, 160, 7}, {50, 32, 33}};
+	float bias[50];
 
-	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+	rig_fill(bias, 50, 13);
+	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
 		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-			const bool odd = chip_row_fits(type, rig_group(type), 3);
-			const bool wide = !chip_row_fits(type, rig_group(type), 32);
+			const uint32_t odd = chip_type_block_values(type) == 1 ? 3 : 0;
 
-			check_matmul(isa, type, shapes[i].outputs,
-				wide ? 256 : shapes[i].columns + (odd ? 3 : 0), shapes[i].rows);
+			check_matmul(isa, type, shapes[i].outputs, shapes[i].columns + odd,
+				shapes[i].rows, i % 2 ? bias : NULL);
 		}
 }
 
@@ -243,6 +245,7 @@ struct attention {
 	bool norm, gate;
 	enum chip_type kv_type;
 	uint32_t position;          /* of the first token */
+	float factor;               /* on cosines and sines */
 };
 
 /* The columns of the input: [per head: q, gate] [k heads] [v heads]. */
@@ -267,7 +270,8 @@ static void attention_program(struct rig *r, const struct attention *a, const fl
 	op->u.qk_rope.v = v;
 	op->u.qk_rope.head_dim = d;
 	op->u.qk_rope.rotary_dim = a->rotary_dim;
-	op->u.qk_rope.theta = 10000;
+	op->u.qk_rope.frequencies = rig_frequencies(r, a->rotary_dim / 2);
+	op->u.qk_rope.factor = a->factor;
 	op->u.qk_rope.q_norm = a->norm ? rig_vector(r, q_norm, d) : NULL;
 	op->u.qk_rope.k_norm = a->norm ? rig_vector(r, k_norm, d) : NULL;
 	op->u.qk_rope.eps = 1e-6F;
@@ -301,11 +305,12 @@ static void expected_head(const struct attention *a, const float *x, const float
 	for (uint32_t i = 0; i < a->head_dim; i++)
 		out[i] = (double)x[i] * factor * (a->norm ? (double)norm[i] : 1);
 	for (uint32_t i = 0; i < a->rotary_dim / 2; i++) {
-		const double angle = position * pow(10000, -2.0 * i / a->rotary_dim);
+		const double angle = position * (double)rig_frequency(i, a->rotary_dim / 2);
 		const double first = out[i], second = out[i + a->rotary_dim / 2];
+		const double c = cos(angle) * (double)a->factor, s = sin(angle) * (double)a->factor;
 
-		out[i] = first * cos(angle) - second * sin(angle);
-		out[i + a->rotary_dim / 2] = second * cos(angle) + first * sin(angle);
+		out[i] = first * c - second * s;
+		out[i + a->rotary_dim / 2] = second * c + first * s;
 	}
 }
 
@@ -394,14 +399,14 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 static void attention_attends(const struct rig_isa *isa)
 {
 	static const struct attention shapes[] = {
-		{1, 1, 16, 16, false, false, CHIP_F32, 0},
-		{6, 3, 64, 64, true, false, CHIP_F32, 0},
-		{6, 2, 32, 8, true, true, CHIP_F16, 0},
-		{3, 1, 20, 12, false, true, CHIP_F32, 0},
-		{20, 1, 8, 4, true, true, CHIP_F32, 0},
-		{4, 2, 12, 0, false, false, CHIP_F16, 0},
+		{1, 1, 16, 16, false, false, CHIP_F32, 0, 1},
+		{6, 3, 64, 64, true, false, CHIP_F32, 0, 1.25F},
+		{6, 2, 32, 8, true, true, CHIP_F16, 0, 1},
+		{3, 1, 20, 12, false, true, CHIP_F32, 0, 0.75F},
+		{20, 1, 8, 4, true, true, CHIP_F32, 0, 1},
+		{4, 2, 12, 0, false, false, CHIP_F16, 0, 1},
 		/* where angles of f32 are off by up to a sixteenth */
-		{2, 1, 32, 32, true, false, CHIP_F32, 1000003},
+		{2, 1, 32, 32, true, false, CHIP_F32, 1000003, 1},
 	};
 
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)

@@ -32,6 +32,13 @@ static const char MODEL_BUILDER_QWEN3_5[] =
 	"\"linear_num_key_heads\":2,\"linear_num_value_heads\":4,\"linear_key_head_dim\":8,"
 	"\"linear_value_head_dim\":8,\"linear_conv_kernel_dim\":4}";
 
+/* With every bias that there is. */
+static const char MODEL_BUILDER_LLAMA[] =
+	"{\"model_type\":\"llama\",\"hidden_size\":32,\"num_hidden_layers\":1,"
+	"\"num_attention_heads\":2,\"num_key_value_heads\":1,\"intermediate_size\":32,"
+	"\"vocab_size\":8,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,"
+	"\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":1}";
+
 /* One thing that differs from the model as it should be; a zeroed struct changes nothing. */
 struct model_builder_change {
 	const char *drop;    /* a tensor that is left out */
@@ -92,13 +99,10 @@ static inline void model_builder_walk(const struct model_config *c, bool gguf, c
 		for (size_t i = 0; i < arch->rule_count; i++) {
 			const struct weight_rule *rule = &arch->rules[i];
 			const uint32_t layer = at ? at - 1 : 0;
-			const bool delta = at && c->layer_kind[layer] == MODEL_LAYER_DELTA;
 			const char *last = gguf ? rule->gguf_name : rule->json_name;
 			char name[160];
 
-			if ((rule->place == PLACE_ONCE) != (at == 0) ||
-				(rule->place == PLACE_DELTA && !delta) ||
-				(rule->place == PLACE_ATTENTION && delta))
+			if (at ? !arch_layer_has(c, rule->place, layer) : rule->place != PLACE_ONCE)
 				continue;
 			if (at)
 				snprintf(name, sizeof(name), "%s%s.%" PRIu32 ".%s", prefix,

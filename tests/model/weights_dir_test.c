@@ -167,6 +167,8 @@ static void put_index(const char *dir, const char *first_file)
 				    : rule->place == PLACE_ONCE ? "model."
 								: "model.layers.0.";
 
+		if (rule->place != PLACE_ONCE && !arch_layer_has(&c, rule->place, 0))
+			continue;
 		buf_printf(&index, "%s\"%s%s\":\"%s\"", i ? "," : "", place, rule->json_name,
 			i ? "one" : first_file);
 	}

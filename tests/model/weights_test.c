@@ -133,10 +133,8 @@ static void check_same(const struct weights *a, const struct weights *b)
 	for (uint32_t layer = 0; layer < a->config.layers; layer++)
 		for (size_t i = 0; i < arch->rule_count; i++) {
 			const struct weight_rule *rule = &arch->rules[i];
-			const bool delta = a->config.layer_kind[layer] == MODEL_LAYER_DELTA;
 
-			if ((rule->place == PLACE_DELTA && !delta) ||
-				(rule->place == PLACE_ATTENTION && delta))
+			if (!arch_layer_has(&a->config, rule->place, layer))
 				continue;
 			if (rule->form == FORM_MATRIX)
 				check_matrices(a, b, rule->weight, layer);
@@ -551,6 +549,58 @@ static void a_byte_changed_anywhere_in_a_model_is_an_answer(void **state)
 	buf_free(&file);
 }
 
+static struct weights open_built(const char *config, bool gguf, struct buf *file)
+{
+	json_t *json = model_builder_parse(config);
+	const struct model_config_texts texts = {.config = json};
+	struct err_info info = {0};
+	struct weights w;
+
+	*file = gguf ? model_builder_gguf(config, 0, &NO_CHANGE)
+		     : model_builder_safetensors(config, "model.", &NO_CHANGE);
+	if (gguf ? weights_open_memory(&w, file->data, file->size, "test.gguf", &info)
+		 : weights_open_texts(&w, &texts, file->data, file->size, &info))
+		fail_msg("%s", info.text);
+	json_decref(json);
+	return w;
+}
+
+/* The builder writes the same values in both, row by row: dims 2i and 2i + 1 of a head in GGUF are
+ * i and i + 8 of it for the program. */
+static void llama_in_gguf_has_the_halves_of_each_head_in_turns(void **state)
+{
+	static const enum weight matrices[] = {WEIGHT_ATTN_Q, WEIGHT_ATTN_K, WEIGHT_ATTN_V};
+	struct buf files[2];
+	struct weights json = open_built(MODEL_BUILDER_LLAMA, false, &files[0]),
+		       gguf = open_built(MODEL_BUILDER_LLAMA, true, &files[1]);
+	float a[32], b[32];
+
+	(void)state;
+	assert_true(gguf.config.qkv_bias && gguf.config.out_bias && gguf.config.ffn_bias);
+	for (size_t i = 0; i < 3; i++) {
+		const struct chip_matrix *ma = weights_matrix(&json, matrices[i], 0),
+					 *mb = weights_matrix(&gguf, matrices[i], 0);
+		const struct weight_vector *va =
+			weights_vector(&json, WEIGHT_ATTN_Q_BIAS + matrices[i] - WEIGHT_ATTN_Q, 0);
+		const struct weight_vector *vb =
+			weights_vector(&gguf, WEIGHT_ATTN_Q_BIAS + matrices[i] - WEIGHT_ATTN_Q, 0);
+
+		for (uint32_t row = 0; row < mb->rows; row++) {
+			const uint32_t at = row % 16;
+			const uint32_t there = i == 2 ? row : row - at + at % 8 * 2 + at / 8;
+
+			dtype_row_to_f32(ma->type, weights_row(ma, there), 32, a);
+			dtype_row_to_f32(mb->type, weights_row(mb, row), 32, b);
+			assert_memory_equal(a, b, sizeof(a));
+			assert_true(va->values[there] == vb->values[row]);
+		}
+	}
+	weights_close(&json);
+	weights_close(&gguf);
+	buf_free(&files[0]);
+	buf_free(&files[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -568,6 +618,7 @@ int main(void)
 		cmocka_unit_test(norms_and_decays_come_out_as_the_program_uses_them),
 		cmocka_unit_test(a_tied_checkpoint_uses_its_head_only_where_the_config_says_both),
 		cmocka_unit_test(a_byte_changed_anywhere_in_a_model_is_an_answer),
+		cmocka_unit_test(llama_in_gguf_has_the_halves_of_each_head_in_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

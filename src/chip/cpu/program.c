@@ -18,6 +18,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/check.h"
+#include "chip/format.h"
 
 #define BITMAP_WORDS (CHIP_OPS_MAX / 64)
 
@@ -128,7 +129,7 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 			const size_t even = ((size_t)w->base.columns + 1) / 2 * 2;
 			const size_t count = buffer_rows(p, op->u.matmul.in) * even;
 
-			if (w->blocks)
+			if (chip_type_block_values(w->base.type) > 1)
 				values = count > values ? count : values;
 			if (w->halves)
 				halves = count > halves ? count : halves;
@@ -138,25 +139,6 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 	p->input_scales = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_scales));
 	p->input_sums = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_sums));
 	p->input_halves = carve_take(c, halves, sizeof(*p->input_halves));
-}
-
-/* The widest that a stored weight is decoded to, for each worker. */
-static void lay_out_decoded(struct cpu_program *p, struct carve *c)
-{
-	size_t floats = 0;
-
-	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
-		const struct chip_op *op = &p->base.desc.ops[i];
-
-		for (uint32_t j = 0; op->kind == CHIP_OP_MATMUL && j < op->u.matmul.count; j++) {
-			const size_t wanted = cpu_weight_scratch_floats(
-				(const struct cpu_weight *)op->u.matmul.weight[j]);
-
-			floats = wanted > floats ? wanted : floats;
-		}
-	}
-	p->decoded_floats = floats;
-	p->decoded = carve_take(c, p->threads * floats, sizeof(*p->decoded));
 }
 
 static void lay_out_delta(struct cpu_program *p, struct carve *c)
@@ -228,7 +210,6 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 	for (uint32_t i = 0; i < p->rope_count; i++) {
 		struct cpu_rope *r = &p->ropes[i];
 
-		r->frequencies = carve_take(c, r->pairs, sizeof(*r->frequencies));
 		r->cosines = carve_take(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
 		r->sines = carve_take(c, (size_t)desc->rows_max * r->pairs, sizeof(float));
 	}
@@ -237,7 +218,6 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 			p->op_taps[i] = carve_take(c, desc->ops[i].u.conv.weight->count,
 				sizeof(float));
 	lay_out_inputs(p, c);
-	lay_out_decoded(p, c);
 	lay_out_delta(p, c);
 	lay_out_samplers(p, c);
 	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
@@ -247,7 +227,7 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 
 /* ---- what is known from the description ------------------------------------------------------ */
 
-/* Operations with the same theta and width share their angles. */
+/* Operations with the same frequencies share their angles. */
 static enum err find_ropes(struct cpu_program *p, struct err_info *info)
 {
 	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
@@ -256,18 +236,21 @@ static enum err find_ropes(struct cpu_program *p, struct err_info *info)
 
 		if (op->kind != CHIP_OP_QK_ROPE)
 			continue;
-		const double theta = op->u.qk_rope.theta;
-		const uint32_t pairs = op->u.qk_rope.rotary_dim / 2;
+		const struct cpu_rope rope = {
+			.frequencies = op->u.qk_rope.frequencies,
+			.factor = op->u.qk_rope.factor,
+			.pairs = op->u.qk_rope.rotary_dim / 2,
+		};
 
-		while (j < p->rope_count && (p->ropes[j].pairs != pairs ||
-			       p->ropes[j].theta < theta || p->ropes[j].theta > theta))
+		while (j < p->rope_count && (p->ropes[j].frequencies != rope.frequencies ||
+			       p->ropes[j].pairs != rope.pairs ||
+			       math_f32_bits(p->ropes[j].factor) != math_f32_bits(rope.factor)))
 			j++;
 		if (j == CPU_ROPES_MAX)
 			return err_set(info, ERR_LIMIT, "more than %d kinds of rotation",
 				CPU_ROPES_MAX);
-		p->ropes[j].theta = theta;
-		p->ropes[j].pairs = pairs;
-		p->rope_count = j == p->rope_count ? j + 1 : p->rope_count;
+		if (j == p->rope_count)
+			p->ropes[p->rope_count++] = rope;
 		p->op_rope[i] = (uint8_t)j;
 	}
 	return ERR_NONE;
@@ -298,16 +281,11 @@ static void find_sizes(struct cpu_program *p)
 	}
 }
 
-/* Constants that are computed once: frequencies theta^(-i / pairs), taps with the
- * channels side by side. */
+/* Constants that are computed once: taps with the channels side by side. */
 static void fill_constants(struct cpu_program *p)
 {
 	const struct chip_program_desc *desc = &p->base.desc;
 
-	for (uint32_t i = 0; i < p->rope_count; i++)
-		for (uint32_t j = 0; j < p->ropes[i].pairs; j++)
-			p->ropes[i].frequencies[j] =
-				math_pow(p->ropes[i].theta, -(double)j / (double)p->ropes[i].pairs);
 	for (uint32_t i = 0; i < desc->op_count; i++) {
 		if (desc->ops[i].kind != CHIP_OP_CONV)
 			continue;

@@ -1,0 +1,30 @@
+/* model/arch_qwen3_5.c - Qwen3.5, 3.6 and 3.8: gated attention in every fourth layer, gated
+ * DeltaNet in the others; norms stored without their 1. */
+#include "model/arch_rules.h"
+
+static const struct weight_rule RULES[] = {
+	RULES_ONCE,
+	RULES_LAYER_NORMS("post_attention_norm.weight"),
+	RULES_FFN,
+	RULES_ATTENTION,
+	RULES_QK_NORM,
+	RULES_DELTA,
+};
+
+const struct arch arch_qwen3_5 = {
+	.arch = MODEL_ARCH_QWEN3_5,
+	.name = "qwen3_5",
+	.model_types = {"qwen3_5", "qwen3_5_text"},
+	.classes = {"Qwen3_5ForConditionalGeneration", "Qwen3_5ForCausalLM", "Qwen3_5Model",
+		"Qwen3_5TextModel"},
+	.gguf_name = "qwen35",
+	.hybrid = true,
+	.q_gate = true,
+	.norm_plus_one = true,
+	.gguf_tiled = true,
+	.mrope_interleaved = true,
+	.head_dim = 256,
+	.partial_rotary = 0.25,
+	.pretokenize = PRETOKENIZE_QWEN35,
+	ARCH_RULES(RULES),
+};
