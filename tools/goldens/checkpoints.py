@@ -4,6 +4,7 @@ One Layout says how: names, number format, shards, spelling of config.json, toke
 """
 import json
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +12,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import quantized_weights
-from golden_source import rope_parameters
-from small_models import keep_float32, layer_types
+from checkpoint_config import config_json, token_id
+from golden_source import pack_deltanet, stack_experts
+from small_models import keep_float32
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab, tokenizer_config
 
 DTYPE = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-TORCH_NAME = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
-# Canonical name -> stored name, by style of checkpoint.
+# Canonical name -> stored name, by style of checkpoint; "beside" has a vision tower beside it.
 PREFIXES = {
     "text": (("model.", "model."), ("lm_head.", "lm_head.")),
+    "beside": (("model.", "model."), ("lm_head.", "lm_head.")),
     "nested": (("model.", "model.language_model."), ("lm_head.", "lm_head.")),
     "older": (("model.", "language_model.model."), ("lm_head.", "language_model.lm_head.")),
+    "bare": (("model.", ""), ("lm_head.", "lm_head.")),
 }
 
 
@@ -35,131 +38,76 @@ class Layout:
     names: str = "text"           # see PREFIXES
     spelling: str = "new"         # "new": rope_parameters, dtype; "old": rope_theta, torch_dtype
     shards: tuple = ("model.safetensors",)
-    packed: bool = False          # DeltaNet projections as in qwen3_next
-    extras: bool = False          # tensors of vision and MTP, to be skipped
+    packed: bool = False          # DeltaNet projections as in qwen3_next, which always has them so
+    experts: str = "each"         # "each": a tensor per expert; "stacked": [E, 2f, h] and [E, h, f];
+                                  # "transposed": [E, h, 2f] and [E, f, h], as in Qwen3-VL-MoE
+    extras: tuple = ()            # tensors to be skipped: "vision", "mtp"
     keep_f32: bool = False        # see keep_float32()
     interval: bool = False        # full_attention_interval instead of layer_types
+    mrope: tuple = ()             # mrope_section, for text parts of models that have none else
     tokenizer: str = "json"       # "json": tokenizer.json; "files": vocab.json and merges.txt
     template: str = "config"      # "config": in tokenizer_config.json; "file": *.jinja
     quantization: quantized_weights.Quantization = None
 
 
-def stored_name(name, style):
-    for canonical, stored in PREFIXES[style]:
+def stored_name(name, layout):
+    for canonical, stored in PREFIXES[layout.names]:
         if name.startswith(canonical):
             return stored + name[len(canonical):]
     raise AssertionError(name)
 
 
-def token_id(token):
-    """The id of an added token of the tiny tokenizer."""
-    return next(i for t, i, _ in tiny_vocab()[2] if t == token)
+def is_packed(model, layout):
+    return layout.packed or model.arch == "qwen3_next"
 
 
-def pack_deltanet(weights, config):
-    """in_proj_qkv, _z, _b, _a -> in_proj_qkvz and in_proj_ba, rows grouped by k-head:
-    [q dk | k dk | v r*dv | z r*dv] and [b r | a r]."""
-    heads = config["linear_num_key_heads"]
-    keys = heads * config["linear_key_head_dim"]
-    packed = dict(weights)
-    for name in [k for k in weights if k.endswith("in_proj_qkv.weight")]:
-        stem = name[:-len("qkv.weight")]
-        qkv, z, b, a = (packed.pop(stem + part + ".weight") for part in ("qkv", "z", "b", "a"))
-
-        def grouped(x):
-            return x.reshape(heads, -1, x.shape[-1])
-        parts = [qkv[:keys], qkv[keys:2 * keys], qkv[2 * keys:], z]
-        qkvz = np.concatenate([grouped(x) for x in parts], axis=1)
-        ba = np.concatenate([grouped(b), grouped(a)], axis=1)
-        packed[stem + "qkvz.weight"] = qkvz.reshape(-1, qkv.shape[-1])
-        packed[stem + "ba.weight"] = ba.reshape(-1, b.shape[-1])
-    return packed
-
-
-def config_json(model, layout):
-    """config.json in one of the spellings that are in use."""
-    text = {k: v for k, v in model.config.items()
-            if k not in ("architectures", "rope_theta", "partial_rotary_factor", "mrope_section",
-                         "full_attention_interval")}
-    # As in the releases: Qwen3 says <|im_end|> here, Qwen3.5 only <|endoftext|>.
-    end = "<|im_end|>" if model.arch == "qwen3" else "<|endoftext|>"
-    text |= {"bos_token_id": None, "eos_token_id": token_id(end),
-             "pad_token_id": token_id("<|endoftext|>")}
-    if model.arch == "qwen3_5" and layout.interval:
-        text["full_attention_interval"] = model.config["full_attention_interval"]
-    elif model.arch == "qwen3_5" or layout.spelling == "new":
-        text["layer_types"] = layer_types(model.config)
-    if layout.spelling == "new":
-        text |= {"rope_parameters": rope_parameters(model.config),
-                 "dtype": TORCH_NAME[layout.dtype], "transformers_version": "5.24.0"}
-    else:
-        text |= {"rope_theta": model.config["rope_theta"], "rope_scaling": None,
-                 "torch_dtype": TORCH_NAME[layout.dtype], "transformers_version": "4.57.1"}
-        if model.arch == "qwen3_5":
-            text["partial_rotary_factor"] = model.config["partial_rotary_factor"]
-            text["rope_scaling"] = {"type": "default", "mrope_interleaved": True,
-                                    "mrope_section": model.config["mrope_section"]}
-    if layout.quantization:
-        kept = [stored_name(name, layout.names).removesuffix(".weight")
-                for name, w in model.weights.items()
-                if w.ndim == 2 and "embed_tokens" not in name
-                and not quantized_weights.wants(layout.quantization, name)]
-        text["quantization_config"] = quantized_weights.settings(layout.quantization, kept)
-    if layout.names == "text":
-        return {"architectures": model.config["architectures"], **text}
-    return {
-        "architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5",
-        "image_token_id": token_id("<|image_pad|>"), "video_token_id": token_id("<|video_pad|>"),
-        "vision_start_token_id": token_id("<|vision_start|>"),
-        "vision_end_token_id": token_id("<|vision_end|>"),
-        "tie_word_embeddings": text["tie_word_embeddings"],
-        "text_config": {**text, "mtp_num_hidden_layers": 1, "output_gate_type": "swish"},
-        "vision_config": {
-            "model_type": "qwen3_5", "depth": 1, "hidden_size": 16, "intermediate_size": 32,
-            "num_heads": 2, "in_channels": 3, "patch_size": 4, "spatial_merge_size": 2,
-            "temporal_patch_size": 2, "num_position_embeddings": 16,
-            "out_hidden_size": text["hidden_size"], "deepstack_visual_indexes": []},
-    }
-
-
-def extra_tensors(model):
+def extra_tensors(model, layout):
     """A few tensors of the vision tower and of the MTP head: a text loader skips them."""
     hidden = model.config["hidden_size"]
     noise = np.random.default_rng(9).standard_normal
 
     def draw(*shape):
         return torch.from_numpy(noise(shape).astype(np.float32)).to(torch.bfloat16)
-    return {
-        "model.visual.patch_embed.proj.weight": draw(16, 3, 2, 4, 4),
-        "model.visual.patch_embed.proj.bias": draw(16),
-        "model.visual.blocks.0.norm1.weight": draw(16),
-        "model.visual.merger.linear_fc2.weight": draw(hidden, 64),
+    tower = {
+        "patch_embed.proj.weight": draw(16, 3, 2, 4, 4), "patch_embed.proj.bias": draw(16),
+        "blocks.0.norm1.weight": draw(16), "merger.linear_fc2.weight": draw(hidden, 64)}
+    mtp = {
         "mtp.fc.weight": draw(hidden, 2 * hidden),
         "mtp.layers.0.input_layernorm.weight": draw(hidden),
-        "mtp.layers.0.self_attn.q_norm.weight": draw(model.config["head_dim"]),
-        "mtp.norm.weight": draw(hidden),
-    }
+        "mtp.layers.0.self_attn.q_norm.weight": draw(model.config.get("head_dim", 8)),
+        "mtp.norm.weight": draw(hidden)}
+    prefix = "visual." if layout.names == "beside" else "model.visual."
+    found = {prefix + k: t for k, t in tower.items()} if "vision" in layout.extras else {}
+    return found | (mtp if "mtp" in layout.extras else {})
+
+
+def arranged(model, layout):
+    """Weights under the names and in the shapes of the layout, still in float32."""
+    weights = dict(model.weights)
+    if is_packed(model, layout):
+        weights = pack_deltanet(weights, model.config)
+    if layout.experts != "each":
+        weights = stack_experts(weights, model.config)
+    if layout.experts == "transposed":
+        weights = {k: w.swapaxes(1, 2) if ".experts." in k else w for k, w in weights.items()}
+    return weights
 
 
 def stored_tensors(model, layout):
     """stored name -> torch tensor, exactly as it goes to the file."""
-    weights = pack_deltanet(model.weights, model.config) if layout.packed else model.weights
     tensors = {}
-    for name, w in weights.items():
+    for name, w in arranged(model, layout).items():
+        stored = stored_name(name, layout)
         if layout.quantization and quantized_weights.wants(layout.quantization, name):
-            stem = stored_name(name, layout.names).removesuffix("weight")
-            tensors |= {stem + part: t for part, t in
+            tensors |= {stored.removesuffix("weight") + part: t for part, t in
                         quantized_weights.encode(w, layout.quantization).items()}
             continue
         dtype = DTYPE[layout.dtype]
         if layout.keep_f32 and keep_float32(name):
             dtype = torch.float32
-        stored = torch.from_numpy(np.ascontiguousarray(w)).to(dtype)
-        assert np.array_equal(stored.to(torch.float32).numpy(), w), (name, "does not fit", dtype)
-        tensors[stored_name(name, layout.names)] = stored
-    if layout.extras:
-        tensors |= extra_tensors(model)
-    return tensors
+        tensors[stored] = torch.from_numpy(np.ascontiguousarray(w)).to(dtype)
+        assert np.array_equal(tensors[stored].to(torch.float32).numpy(), w), (name, dtype)
+    return tensors | extra_tensors(model, layout)
 
 
 def write_json(path, tree):
@@ -188,10 +136,14 @@ def link(folder, name, target):
     os.symlink(os.path.join("..", "..", "tokenizer", target), path)
 
 
+def tokenizer_of(arch):
+    return "tokenizer35.json" if arch.startswith("qwen3_5") else "tokenizer.json"
+
+
 def write_tokenizer(folder, layout, arch):
     _, _, added = tiny_vocab()
     if layout.tokenizer == "json":
-        link(folder, "tokenizer.json", "tokenizer.json" if arch == "qwen3" else "tokenizer35.json")
+        link(folder, "tokenizer.json", tokenizer_of(arch))
     else:
         link(folder, "vocab.json", "vocab.json")
         link(folder, "merges.txt", "merges.txt")
@@ -210,7 +162,7 @@ def write(root, model, layout):
     folder = root / layout.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder, stored_tensors(model, layout), layout.shards)
-    write_json(folder / "config.json", config_json(model, layout))
+    write_json(folder / "config.json", config_json(model, layout, stored_name))
     write_tokenizer(folder, layout, model.arch)
 
 
@@ -219,19 +171,31 @@ def read_back(root, model, layout):
     found = {}
     for shard in layout.shards:
         found |= load_file(root / layout.folder / shard)
-    weights = {}
-    for name in model.weights:
-        stored = stored_name(name, layout.names)
-        if layout.quantization and quantized_weights.wants(layout.quantization, name):
-            stem = stored.removesuffix("weight")
-            weights[name] = quantized_weights.decode(
-                {k.removeprefix(stem): t for k, t in found.items() if k.startswith(stem)},
-                layout.quantization)
-        elif layout.packed and ".in_proj_" in name:
-            weights[name] = unpack_one(found, stored, model.config)
-        else:
-            weights[name] = found[stored].to(torch.float32).numpy()
-    return weights
+    return {name: read_one(found, name, model, layout) for name in model.weights}
+
+
+def read_one(found, name, model, layout):
+    stored = stored_name(name, layout)
+    if layout.quantization and quantized_weights.wants(layout.quantization, name):
+        stem = stored.removesuffix("weight")
+        return quantized_weights.decode(
+            {k.removeprefix(stem): t for k, t in found.items() if k.startswith(stem)},
+            layout.quantization)
+    if is_packed(model, layout) and ".in_proj_" in name:
+        return unpack_one(found, stored, model.config)
+    if layout.experts != "each" and ".experts." in name:
+        return unstack_one(found, stored, model.config, layout.experts == "transposed")
+    return found[stored].to(torch.float32).numpy()
+
+
+def unstack_one(found, name, config, transposed):
+    """One projection of one expert out of a stack."""
+    stem, index, part = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)_proj\.weight", name).groups()
+    stack = found[f"{stem}.{'down_proj' if part == 'down' else 'gate_up_proj'}"]
+    w = stack[int(index)].to(torch.float32).numpy()
+    w = w.T if transposed else w
+    ffn = config["moe_intermediate_size"]
+    return {"gate": w[:ffn], "up": w[ffn:], "down": w}[part]
 
 
 def unpack_one(found, name, config):

@@ -2,8 +2,13 @@
 it back by other code.
 
 The converter's changes: zero-centred norms get their one added; A_log becomes ssm_a = -exp(A_log);
-the convolution loses its middle axis; V heads go from grouped (k*r + j) to tiled (k + nk*j).
+the convolution loses its middle axis; experts are stacked; in qwen35 and qwen35moe V heads go from
+grouped (k*r + j) to tiled (k + nk*j), in qwen3next they stay and b and a are one tensor; llama has
+the rows of q and k in pairs (2i, 2i + 1) instead of halves, and its rope scaling as factors.
+check_converter.py compares with what the converter itself makes.
 """
+import math
+import re
 from dataclasses import dataclass, field
 
 import gguf
@@ -11,10 +16,14 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
-from small_configs import VOCAB_ROWS
+from golden_source import pack_deltanet
+from small_configs import VOCAB_ROWS, ZERO_CENTRED, head_dim, rotary_dim
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab
 
-ARCH = {"qwen3": "qwen3", "qwen3_5": "qwen35"}
+ARCH = {"llama": "llama", "qwen2": "qwen2", "qwen2_moe": "qwen2moe", "qwen3": "qwen3",
+        "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "qwen3_5": "qwen35",
+        "qwen3_5_moe": "qwen35moe"}
+TILED = ("qwen3_5", "qwen3_5_moe")
 FILE_TYPE = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 
 ROUNDED = ("Q8_0", "Q4_0")    # what kernels may multiply in blocks of 8-bit integers
@@ -25,10 +34,14 @@ NAMES = {
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp", "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
+    "mlp.shared_expert.gate_proj": "ffn_gate_shexp", "mlp.shared_expert.up_proj": "ffn_up_shexp",
+    "mlp.shared_expert.down_proj": "ffn_down_shexp", "mlp.experts.gate_proj": "ffn_gate_exps",
+    "mlp.experts.up_proj": "ffn_up_exps", "mlp.experts.down_proj": "ffn_down_exps",
     "linear_attn.in_proj_qkv": "attn_qkv", "linear_attn.in_proj_z": "attn_gate",
     "linear_attn.in_proj_b": "ssm_beta", "linear_attn.in_proj_a": "ssm_alpha",
-    "linear_attn.conv1d": "ssm_conv1d", "linear_attn.norm": "ssm_norm",
-    "linear_attn.out_proj": "ssm_out",
+    "linear_attn.in_proj_ba": "ssm_ba", "linear_attn.conv1d": "ssm_conv1d",
+    "linear_attn.norm": "ssm_norm", "linear_attn.out_proj": "ssm_out",
 }
 
 
@@ -40,10 +53,11 @@ class GgufFile:
     dtype: str
     exceptions: dict = field(default_factory=dict)   # part of a GGUF name -> type
     own_head: str = ""    # a tied model that ships output.weight all the same, of this type
+    arch: str = ""        # general.architecture, where it is not the base's own: qwen3vl, ...
 
 
 def gguf_name(name, arch):
-    """Canonical name -> GGUF name."""
+    """Canonical name, of an expert without its number -> GGUF name."""
     if not name.startswith("model.layers."):
         return NAMES[name.removesuffix(".weight")] + ".weight"
     _, _, index, rest = name.split(".", 3)
@@ -52,8 +66,10 @@ def gguf_name(name, arch):
     if rest == "linear_attn.dt_bias":
         return f"blk.{index}.ssm_dt.bias"
     if rest == "post_attention_layernorm.weight":
-        return f"blk.{index}.{'ffn_norm' if arch == 'qwen3' else 'post_attention_norm'}.weight"
-    return f"blk.{index}.{NAMES[rest.removesuffix('.weight')]}.weight"
+        after = "post_attention_norm" if arch in ZERO_CENTRED else "ffn_norm"
+        return f"blk.{index}.{after}.weight"
+    module, kind = rest.rsplit(".", 1)
+    return f"blk.{index}.{NAMES[module]}.{kind}"
 
 
 def tile_v_heads(name, w, config):
@@ -72,22 +88,74 @@ def tile_v_heads(name, w, config):
     return tile(w)
 
 
-def converted(model, name):
-    """A canonical weight as llama.cpp's converter stores it, in float32."""
-    w = tile_v_heads(name, model.weights[name], model.config)
+def pair_rows(name, w, config):
+    """Rows of a llama's q and k, weights or biases, per head from halves to adjacent pairs."""
+    heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+    part = name.rsplit(".", 2)[-2]
+    if "self_attn." not in name or part not in heads:
+        return w
+    return w.reshape(config[heads[part]], 2, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def converted(model, name, w):
+    """A weight as llama.cpp's converter stores it, in float32."""
+    if model.arch in TILED:
+        w = tile_v_heads(name, w, model.config)
+    if model.arch == "llama":
+        w = pair_rows(name, w, model.config)
     if name.endswith(".A_log"):
         return -np.exp(w)
     if name.endswith("conv1d.weight"):
         return w[:, 0]
-    plain = name.endswith("linear_attn.norm.weight") or model.arch == "qwen3"
-    if name.endswith("norm.weight") and not plain:
+    if (model.arch in ZERO_CENTRED and name.endswith("norm.weight")
+            and not name.endswith("linear_attn.norm.weight")):
         return w + np.float32(1.0)
     return w
 
 
+def joined(model):
+    """Canonical weights, experts stacked, and qwen3_next's b and a in one, grouped by k-head."""
+    weights, stacks = {}, {}
+    ba = pack_deltanet(model.weights, model.config) if model.arch == "qwen3_next" else {}
+    for name, w in model.weights.items():
+        expert = re.fullmatch(r"(.*\.experts\.)\d+\.(.*)", name)
+        if expert:
+            stacks.setdefault(expert[1] + expert[2], []).append(w)
+        elif ba and ".in_proj_b." in name:
+            both = name.replace("in_proj_b.", "in_proj_ba.")
+            weights[both] = ba[both]
+        elif not (ba and ".in_proj_a." in name):
+            weights[name] = w
+    return weights | {name: np.stack(parts) for name, parts in stacks.items()}
+
+
+def rope_factors(model):
+    """rope_freqs.weight of a llama: what each pair's frequency is divided by."""
+    s = model.config.get("rope_scaling", {})
+    if model.arch != "llama" or s.get("rope_type") != "llama3":
+        return None
+    dim = head_dim(model.config)
+    freq = 1.0 / model.config["rope_theta"] ** (np.arange(0, dim, 2, dtype=np.float32) / dim)
+    turns = s["original_max_position_embeddings"] * freq.astype(np.float64) / (2 * math.pi)
+    kept = np.clip((turns - s["low_freq_factor"]) / (s["high_freq_factor"] - s["low_freq_factor"]),
+                   0, 1)
+    return (1.0 / ((1 - kept) / s["factor"] + kept)).astype(np.float32)
+
+
+def tensors(model):
+    """GGUF name -> float32"""
+    found = {gguf_name(name, model.arch): converted(model, name, w)
+             for name, w in joined(model).items()}
+    factors = rope_factors(model)
+    return found if factors is None else {"rope_freqs.weight": factors, **found}
+
+
+# What is float32 in every file, as vectors are: the convolution and what decides about experts.
+ALWAYS_F32 = ("ssm_conv1d.", "ffn_gate_inp.", "ffn_gate_inp_shexp.", "_norm.")
+
+
 def tensor_type(name, w, file):
-    """One-dimensional tensors and the convolution stay float32."""
-    if w.ndim == 1 or "ssm_conv1d" in name:
+    if w.ndim == 1 or any(part in name for part in ALWAYS_F32):
         return Type.F32
     for part, dtype in file.exceptions.items():
         if part in name:
@@ -113,22 +181,57 @@ def add_settings(writer, model, file):
     writer.add_block_count(c["num_hidden_layers"])
     writer.add_context_length(c["max_position_embeddings"])
     writer.add_embedding_length(c["hidden_size"])
-    writer.add_feed_forward_length(c["intermediate_size"])
+    if "intermediate_size" in c:
+        writer.add_feed_forward_length(c["intermediate_size"])
     writer.add_head_count(c["num_attention_heads"])
     writer.add_head_count_kv(c["num_key_value_heads"])
-    writer.add_key_length(c["head_dim"])
-    writer.add_value_length(c["head_dim"])
+    if "head_dim" in c or model.arch == "llama":
+        writer.add_key_length(head_dim(c))
+        writer.add_value_length(head_dim(c))
     writer.add_layer_norm_rms_eps(c["rms_norm_eps"])
     writer.add_rope_freq_base(c["rope_theta"])
-    if model.arch == "qwen3_5":
-        writer.add_rope_dimension_count(int(c["head_dim"] * c["partial_rotary_factor"]))
+    add_rope_scaling(writer, c.get("rope_scaling", {}))
+    if "num_experts" in c:
+        add_expert_settings(writer, c)
+    if model.arch == "llama":
+        writer.add_vocab_size(c["vocab_size"])
+        writer.add_rope_dimension_count(rotary_dim(c))
+    if "linear_num_key_heads" in c:
+        add_deltanet_settings(writer, c)
+    if "mrope_section" in c:
         writer.add_rope_dimension_sections([*c["mrope_section"], 0])
-        writer.add_ssm_conv_kernel(c["linear_conv_kernel_dim"])
-        writer.add_ssm_state_size(c["linear_key_head_dim"])
-        writer.add_ssm_group_count(c["linear_num_key_heads"])
-        writer.add_ssm_time_step_rank(c["linear_num_value_heads"])
-        writer.add_ssm_inner_size(c["linear_value_head_dim"] * c["linear_num_value_heads"])
-        writer.add_full_attention_interval(c["full_attention_interval"])
+    if file.arch:
+        half = rotary_dim(c) // 2
+        writer.add_rope_dimension_sections([half - 2 * (half // 4), half // 4, half // 4, 0])
+    if file.arch.startswith("qwen3vl"):
+        writer.add_num_deepstack_layers(0)
+
+
+def add_rope_scaling(writer, scaling):
+    kind = scaling.get("rope_type")
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
+        writer.add_rope_scaling_factor(scaling["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+
+
+def add_expert_settings(writer, c):
+    writer.add_expert_count(c["num_experts"])
+    writer.add_expert_used_count(c["num_experts_per_tok"])
+    writer.add_expert_feed_forward_length(c["moe_intermediate_size"])
+    if "shared_expert_intermediate_size" in c:
+        writer.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+
+
+def add_deltanet_settings(writer, c):
+    writer.add_rope_dimension_count(rotary_dim(c))
+    writer.add_ssm_conv_kernel(c["linear_conv_kernel_dim"])
+    writer.add_ssm_state_size(c["linear_key_head_dim"])
+    writer.add_ssm_group_count(c["linear_num_key_heads"])
+    writer.add_ssm_time_step_rank(c["linear_num_value_heads"])
+    writer.add_ssm_inner_size(c["linear_value_head_dim"] * c["linear_num_value_heads"])
+    writer.add_full_attention_interval(c["full_attention_interval"])
 
 
 def add_tokenizer(writer, arch):
@@ -143,7 +246,7 @@ def add_tokenizer(writer, arch):
         types.append(5)
     ids = {token: i for token, i, _ in added}
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2" if arch == "qwen3" else "qwen35")
+    writer.add_tokenizer_pre("qwen35" if arch in TILED else "qwen2")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([f"{a} {b}" for a, b in merges])
@@ -158,14 +261,12 @@ def write(root, model, file):
     """Writes root/file.path."""
     path = root / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(path, ARCH[model.arch])
+    writer = gguf.GGUFWriter(path, file.arch or ARCH[model.arch])
     add_settings(writer, model, file)
     add_tokenizer(writer, model.arch)
-    for name in model.weights:
-        w = converted(model, name)
-        stored = gguf_name(name, model.arch)
-        kind = tensor_type(stored, w, file)
-        writer.add_tensor(stored, encode(w, kind), raw_dtype=kind)
+    for name, w in tensors(model).items():
+        kind = tensor_type(name, w, file)
+        writer.add_tensor(name, encode(w, kind), raw_dtype=kind)
     if file.own_head:
         w = model.weights["model.embed_tokens.weight"]
         writer.add_tensor("output.weight", encode(w, Type[file.own_head]),
@@ -176,32 +277,70 @@ def write(root, model, file):
     writer.close()
 
 
-def read_back(root, model, file):
-    """Canonical float32 weights as the file holds them, dequantized; float64 where a logarithm
-    is taken. V heads are put in order index by index, not by the code that tiled them."""
-    reader = gguf.GGUFReader(root / file.path)
+def read_tensors(path):
+    """GGUF name -> float32, dequantized."""
     found = {}
-    for t in reader.tensors:
+    for t in gguf.GGUFReader(path).tensors:
         shape = [int(n) for n in reversed(t.shape)]
         if t.tensor_type == Type.BF16:
             bits = torch.from_numpy(np.array(t.data).view(np.int16).reshape(shape))
             found[t.name] = bits.view(torch.bfloat16).to(torch.float32).numpy()
         else:
             found[t.name] = gguf.dequantize(np.array(t.data), t.tensor_type).reshape(shape)
-    weights = {}
-    for name in model.weights:
-        w = ungroup(name, found[gguf_name(name, model.arch)], model.config)
-        if name.endswith(".A_log"):
-            w = np.log(-w.astype(np.float64))
-        elif name.endswith("conv1d.weight"):
-            w = w[:, None]
-        elif (model.arch == "qwen3_5" and name.endswith("norm.weight")
-              and not name.endswith("linear_attn.norm.weight")):
-            w = w.astype(np.float64) - 1.0
-        weights[name] = w
+    return found
+
+
+def read_back(root, model, file):
+    """Canonical float32 weights as the file holds them, dequantized; float64 where a logarithm
+    is taken. What is permuted or joined is put in order index by index, not by the code that did
+    it."""
+    found = read_tensors(root / file.path)
+    weights = {name: read_one(found, name, model) for name in model.weights}
     if file.own_head:
         weights["lm_head.weight"] = found["output.weight"]
     return weights
+
+
+def read_one(found, name, model):
+    c = model.config
+    expert = re.fullmatch(r"(.*\.experts\.)(\d+)\.(.*)", name)
+    if expert:
+        return found[gguf_name(expert[1] + expert[3], model.arch)][int(expert[2])]
+    if model.arch == "qwen3_next" and re.search(r"in_proj_[ba]\.", name):
+        return split_ba(found, name, c)
+    w = found[gguf_name(name, model.arch)]
+    if model.arch in TILED:
+        w = ungroup(name, w, c)
+    if model.arch == "llama":
+        w = unpair(name, w, c)
+    if name.endswith(".A_log"):
+        return np.log(-w.astype(np.float64))
+    if name.endswith("conv1d.weight"):
+        return w[:, None]
+    if (model.arch in ZERO_CENTRED and name.endswith("norm.weight")
+            and not name.endswith("linear_attn.norm.weight")):
+        return w.astype(np.float64) - 1.0
+    return w
+
+
+def split_ba(found, name, config):
+    """Rows of b or of a out of ssm_ba: per k-head r of b, then r of a."""
+    part = name.rsplit("in_proj_", 1)[1][0]
+    w = found[gguf_name(name.replace(f"in_proj_{part}.", "in_proj_ba."), "qwen3_next")]
+    heads = config["linear_num_key_heads"]
+    r = config["linear_num_value_heads"] // heads
+    first = 0 if part == "b" else r
+    return w[[2 * r * k + first + j for k in range(heads) for j in range(r)]]
+
+
+def unpair(name, w, config):
+    """Row i of the first half of a head is stored as row 2i, of the second half as row 2i + 1."""
+    if not re.search(r"self_attn\.[qk]_proj\.", name):
+        return w
+    dim = head_dim(config)
+    half = dim // 2
+    return w[[h * dim + 2 * (i % half) + i // half for h in range(len(w) // dim)
+              for i in range(dim)]]
 
 
 def ungroup(name, w, config):
@@ -224,14 +363,12 @@ def ungroup(name, w, config):
 
 def quantized(model, file):
     """Canonical names of the projections whose weights are blocks of 8 or 4 bits."""
-    names = set()
-    for name in model.weights:
-        stored = gguf_name(name, model.arch)
-        if tensor_type(stored, converted(model, name), file) in [Type[x] for x in ROUNDED]:
-            names.add(name.removesuffix(".weight"))
-    if file.own_head in ROUNDED:
-        names.add("lm_head")
-    return names
+    rounded = [Type[x] for x in ROUNDED]
+    stored = {name: tensor_type(name, w, file) for name, w in tensors(model).items()}
+    names = {name.removesuffix(".weight") for name in model.weights
+             if stored.get(gguf_name(re.sub(r"\.experts\.\d+\.", ".experts.", name),
+                                     model.arch)) in rounded}
+    return names | ({"lm_head"} if file.own_head in ROUNDED else set())
 
 
 def round_input_q8(names):

@@ -8,7 +8,7 @@ LAYOUTS = (
     Layout("checkpoints/qwen3-mini-f16", "qwen3_mini", "F16", tokenizer="files"),
     Layout("checkpoints/qwen3-mini-bf16-sharded", "qwen3_mini", "BF16", spelling="old",
            shards=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")),
-    Layout("checkpoints/qwen3_5-bf16", "qwen3_5", "BF16", names="nested", extras=True,
+    Layout("checkpoints/qwen3_5-bf16", "qwen3_5", "BF16", names="nested", extras=("vision", "mtp"),
            keep_f32=True, interval=True, template="file",
            shards=("model.safetensors-00001-of-00001.safetensors",)),
     Layout("checkpoints/qwen3_5-mini-bf16", "qwen3_5_mini", "BF16", spelling="old",
@@ -19,8 +19,6 @@ LAYOUTS = (
            template="file"),
     Layout("checkpoints/qwen3-fp8", "qwen3_tiles", "BF16",
            quantization=Quantization("fp8", scale="BF16", plain=("layers.1.mlp",))),
-    Layout("checkpoints/qwen3-fp8-f32-scales", "qwen3_tiles", "BF16", spelling="old",
-           quantization=Quantization("fp8", scale="F32")),
     Layout("checkpoints/qwen3-gptq-int4", "qwen3_groups", "F16", spelling="old",
            quantization=Quantization("gptq")),
     Layout("checkpoints/qwen3-gptq-int4-act-order", "qwen3_groups", "F16", spelling="old",
@@ -39,6 +37,40 @@ LAYOUTS = (
            quantization=Quantization("packed", bits=8, group=-1, scale="BF16")),
     Layout("checkpoints/qwen3-float8", "qwen3_groups", "BF16",
            quantization=Quantization("float8", scale="BF16")),
+    Layout("checkpoints/qwen3-moe-fp8", "qwen3_moe_tiles", "BF16", spelling="old",
+           quantization=Quantization("fp8", scale="F32")),
+    Layout("checkpoints/qwen2-gptq-int4", "qwen2_groups", "F16", spelling="old",
+           quantization=Quantization("gptq", group=64)),
+    Layout("checkpoints/llama-f32", "llama", "F32"),
+    Layout("checkpoints/llama-mini-bf16", "llama_mini", "BF16", spelling="old"),
+    Layout("checkpoints/qwen2-f32", "qwen2", "F32", spelling="old"),
+    Layout("checkpoints/qwen2-mini-f16", "qwen2_mini", "F16", tokenizer="files"),
+    Layout("checkpoints/qwen2-vl-mini-bf16", "qwen2_mini", "BF16", names="beside", spelling="old",
+           mrope=(4, 2, 2), extras=("vision",)),
+    Layout("checkpoints/qwen2-window-bf16", "qwen2_window", "BF16", spelling="old"),
+    Layout("checkpoints/qwen2-window-f16", "qwen2_window", "F16"),
+    Layout("checkpoints/qwen3-yarn-bf16", "qwen3_yarn", "BF16", spelling="old"),
+    Layout("checkpoints/qwen3-yarn-f16", "qwen3_yarn", "F16"),
+    Layout("checkpoints/qwen3-bias-f16", "qwen3_bias", "F16", names="bare"),
+    Layout("checkpoints/qwen3-vl-mini-bf16", "qwen3_mini", "BF16", names="nested", spelling="old",
+           mrope=(4, 2, 2), extras=("vision",)),
+    Layout("checkpoints/qwen2_moe-bf16-sharded", "qwen2_moe", "BF16", spelling="old",
+           shards=("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")),
+    Layout("checkpoints/qwen2_moe-mini-f32-stacked", "qwen2_moe_mini", "F32", experts="stacked"),
+    Layout("checkpoints/qwen3_moe-bf16", "qwen3_moe", "BF16", spelling="old"),
+    Layout("checkpoints/qwen3_moe-f16-stacked", "qwen3_moe", "F16", experts="stacked"),
+    Layout("checkpoints/qwen3-vl-moe-bf16", "qwen3_moe", "BF16", names="nested", spelling="old",
+           experts="transposed", mrope=(8, 4, 4), extras=("vision",)),
+    Layout("checkpoints/qwen3_moe-mini-bf16", "qwen3_moe_mini", "BF16", spelling="old"),
+    Layout("checkpoints/qwen3_next-bf16", "qwen3_next", "BF16", spelling="old", extras=("mtp",),
+           keep_f32=True, interval=True),
+    Layout("checkpoints/qwen3_next-mini-f32-stacked", "qwen3_next_mini", "F32",
+           experts="stacked"),
+    Layout("checkpoints/qwen3_5_moe-bf16", "qwen3_5_moe", "BF16", names="nested",
+           experts="stacked", extras=("vision", "mtp"), keep_f32=True, template="file"),
+    Layout("checkpoints/qwen3_5_moe-bf16-text", "qwen3_5_moe", "BF16", extras=("mtp",),
+           keep_f32=True, interval=True, template="file"),
+    Layout("checkpoints/qwen3_5_moe-mini-f16", "qwen3_5_moe_mini", "F16", experts="stacked"),
 )
 
 GGUFS = (
@@ -53,11 +85,27 @@ GGUFS = (
     GgufFile("gguf/qwen3_5-mini-f32.gguf", "qwen3_5_mini", "F32"),
     GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16"),
     GgufFile("gguf/qwen3_5-mini-bf16.gguf", "qwen3_5_mini", "BF16"),
+    GgufFile("gguf/llama-f32.gguf", "llama", "F32"),
+    GgufFile("gguf/llama-mini-bf16.gguf", "llama_mini", "BF16"),
+    GgufFile("gguf/qwen2-q8_0.gguf", "qwen2", "Q8_0"),
+    GgufFile("gguf/qwen2-mini-f16.gguf", "qwen2_mini", "F16"),
+    GgufFile("gguf/qwen2-vl-mini-f32.gguf", "qwen2_mini", "F32", arch="qwen2vl"),
+    GgufFile("gguf/qwen3-yarn-bf16.gguf", "qwen3_yarn", "BF16"),
+    GgufFile("gguf/qwen3-vl-mini-bf16.gguf", "qwen3_mini", "BF16", arch="qwen3vl"),
+    GgufFile("gguf/qwen2_moe-bf16.gguf", "qwen2_moe", "BF16"),
+    GgufFile("gguf/qwen3_moe-f16.gguf", "qwen3_moe", "F16"),
+    GgufFile("gguf/qwen3-vl-moe-bf16.gguf", "qwen3_moe", "BF16", arch="qwen3vlmoe"),
+    GgufFile("gguf/qwen3_next-bf16.gguf", "qwen3_next", "BF16"),
+    GgufFile("gguf/qwen3_5_moe-bf16.gguf", "qwen3_5_moe", "BF16"),
 )
 
-# Formats that the program does not read yet: their cases stand under "waiting" in index.json.
-WAITING = ("fp8", "gptq", "awq", "packed", "float8")
+# What the program does not read yet: such cases stand under "waiting" in index.json.
+WAITING_ARCHS = ("llama", "qwen2", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe")
+WAITING_BASES = ("qwen3_yarn", "qwen3_bias")
+WAITING_FILES = ("checkpoints/qwen3-vl-mini-bf16", "gguf/qwen3-vl-mini-bf16.gguf")
+WAITING_DTYPES = ("fp8", "gptq", "awq", "packed", "float8")
 
 
 def waits(case):
-    return case["dtype"] in WAITING
+    return (case["dtype"] in WAITING_DTYPES or case["arch"] in WAITING_ARCHS
+            or case["base"] in WAITING_BASES or case["model"] in WAITING_FILES)

@@ -1,33 +1,37 @@
 """tools/goldens/golden_source.py - the source of truth: transformers' own classes in float32.
 
-Builds Qwen3ForCausalLM or Qwen3_5ForCausalLM around given weights (eager attention, the torch
-form of DeltaNet), and listens inside it for the values that the README names as dump points.
+Builds an architecture's class around given weights (eager attention and experts, the torch form of
+DeltaNet), and listens inside it for the values that the README names as dump points.
 """
+import sys
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM
-from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
-from transformers.models.qwen3 import modeling_qwen3
-from transformers.models.qwen3_5 import modeling_qwen3_5
+import transformers
 
-from small_models import layer_types
+from small_configs import is_sparse, layer_types
 
 torch.set_grad_enabled(False)
 
+CLASS = {"llama": "Llama", "qwen2": "Qwen2", "qwen2_moe": "Qwen2Moe", "qwen3": "Qwen3",
+         "qwen3_moe": "Qwen3Moe", "qwen3_next": "Qwen3Next", "qwen3_5": "Qwen3_5",
+         "qwen3_5_moe": "Qwen3_5Moe"}
+
 # Ours alone, or spelled differently in the classes' constructors.
-NOT_FOR_CONSTRUCTOR = ("architectures", "model_type", "rope_theta", "partial_rotary_factor",
-                       "mrope_section", "full_attention_interval", "attn_output_gate",
-                       "mamba_ssm_dtype")
+NOT_FOR_CONSTRUCTOR = ("architectures", "model_type", "rope_theta", "rope_scaling",
+                       "partial_rotary_factor", "mrope_section", "full_attention_interval",
+                       "attn_output_gate", "mamba_ssm_dtype")
 
 
 def rope_parameters(config):
     """The new spelling of a flat configuration's rope fields."""
-    fields = {"rope_type": "default", "rope_theta": config["rope_theta"]}
+    fields = {"rope_type": "default", "rope_theta": config["rope_theta"],
+              **config.get("rope_scaling", {})}
+    if "partial_rotary_factor" in config:
+        fields["partial_rotary_factor"] = config["partial_rotary_factor"]
     if "mrope_section" in config:
-        fields |= {"partial_rotary_factor": config["partial_rotary_factor"],
-                   "mrope_section": config["mrope_section"], "mrope_interleaved": True}
+        fields |= {"mrope_section": config["mrope_section"], "mrope_interleaved": True}
     return fields
 
 
@@ -41,22 +45,66 @@ def build(arch, config, weights, tied=None):
     fields = constructor_fields(config)
     if tied is not None:
         fields["tie_word_embeddings"] = tied
-    if arch == "qwen3":
-        model = Qwen3ForCausalLM._from_config(Qwen3Config(**fields), attn_implementation="eager")
-    else:
-        model = Qwen3_5ForCausalLM._from_config(Qwen3_5TextConfig(**fields),
-                                                attn_implementation="eager")
-    load(model, weights)
+    kind = CLASS[arch]
+    text = "Text" if arch in ("qwen3_5", "qwen3_5_moe") else ""
+    built = getattr(transformers, f"{kind}{text}Config")(**fields)
+    how = {"experts_implementation": "eager"} if "num_experts" in config else {}
+    model = getattr(transformers, f"{kind}ForCausalLM")._from_config(
+        built, attn_implementation="eager", **how)
+    load(model, as_classes_have_them(arch, config, weights))
     return model
 
 
-def build_next(config, packed_weights):
+def build_next(config, weights):
     """Qwen3Next without experts: the owner of the packed layout, to check the packing."""
     fields = constructor_fields(config) | {"num_experts": 0}
-    model = Qwen3NextForCausalLM._from_config(Qwen3NextConfig(**fields),
-                                              attn_implementation="eager")
-    load(model, packed_weights)
+    model = transformers.Qwen3NextForCausalLM._from_config(
+        transformers.Qwen3NextConfig(**fields), attn_implementation="eager")
+    load(model, pack_deltanet(weights, config))
     return model
+
+
+def as_classes_have_them(arch, config, weights):
+    """Canonical weights under the classes' names: experts stacked, qwen3_next's DeltaNet packed."""
+    if arch == "qwen3_next":
+        weights = pack_deltanet(weights, config)
+    return stack_experts(weights, config)
+
+
+def stack_experts(weights, config):
+    """mlp.experts.N.{gate,up,down}_proj.weight -> mlp.experts.gate_up_proj [E, 2f, h], gate first,
+    and mlp.experts.down_proj [E, h, f]."""
+    stacked = dict(weights)
+    for layer in range(config["num_hidden_layers"]):
+        if not is_sparse(config, layer):
+            continue
+        prefix = f"model.layers.{layer}.mlp.experts."
+        gate, up, down = (
+            np.stack([stacked.pop(f"{prefix}{i}.{part}_proj.weight")
+                      for i in range(config["num_experts"])]) for part in ("gate", "up", "down"))
+        stacked[prefix + "gate_up_proj"] = np.concatenate([gate, up], axis=1)
+        stacked[prefix + "down_proj"] = down
+    return stacked
+
+
+def pack_deltanet(weights, config):
+    """in_proj_qkv, _z, _b, _a -> in_proj_qkvz and in_proj_ba, rows grouped by k-head:
+    [q dk | k dk | v r*dv | z r*dv] and [b r | a r]."""
+    heads = config["linear_num_key_heads"]
+    keys = heads * config["linear_key_head_dim"]
+    packed = dict(weights)
+    for name in [k for k in weights if k.endswith("in_proj_qkv.weight")]:
+        stem = name[:-len("qkv.weight")]
+        qkv, z, b, a = (packed.pop(stem + part + ".weight") for part in ("qkv", "z", "b", "a"))
+
+        def grouped(x):
+            return x.reshape(heads, -1, x.shape[-1])
+        parts = [qkv[:keys], qkv[keys:2 * keys], qkv[2 * keys:], z]
+        qkvz = np.concatenate([grouped(x) for x in parts], axis=1)
+        ba = np.concatenate([grouped(b), grouped(a)], axis=1)
+        packed[stem + "qkvz.weight"] = qkvz.reshape(-1, qkv.shape[-1])
+        packed[stem + "ba.weight"] = ba.reshape(-1, b.shape[-1])
+    return packed
 
 
 def load(model, weights):
@@ -68,10 +116,26 @@ def load(model, weights):
     assert not unexpected and set(missing) <= tied, (missing, unexpected)
 
 
+@contextmanager
+def stable_topk():
+    """Where experts tie to the last bit torch.topk takes any; here the lower index comes first."""
+    topk = torch.topk
+
+    def stable(x, k, dim=-1, **_):
+        values, indices = torch.sort(x, dim=dim, descending=True, stable=True)
+        return values.narrow(dim, 0, k).clone(), indices.narrow(dim, 0, k)
+    torch.topk = stable
+    try:
+        yield
+    finally:
+        torch.topk = topk
+
+
 def logits(model, tokens):
     """[tokens, vocab] float32."""
     ids = torch.tensor([list(tokens)])
-    return model(input_ids=ids, use_cache=False).logits[0].to(torch.float32).numpy().copy()
+    with stable_topk():
+        return model(input_ids=ids, use_cache=False).logits[0].to(torch.float32).numpy().copy()
 
 
 def greedy(model, tokens, count, vocab_real):
@@ -79,7 +143,8 @@ def greedy(model, tokens, count, vocab_real):
     decoded with transformers' cache."""
     ids, cache, out = torch.tensor([list(tokens)]), None, []
     for _ in range(count):
-        step = model(input_ids=ids, cache=cache, use_cache=True)
+        with stable_topk():
+            step = model(input_ids=ids, cache=cache, use_cache=True)
         cache = step.cache
         best = step.logits[0, -1, :vocab_real].topk(2)
         out.append((int(best.indices[0]), float(best.values[0] - best.values[1])))
@@ -113,7 +178,7 @@ class Listener:
             self.dumps["embed"] = out[0].numpy().copy()
         handles.append(inner.norm.register_forward_hook(final))
         handles.append(inner.embed_tokens.register_forward_hook(embed))
-        code = modeling_qwen3_5 if hasattr(self.config, "linear_num_key_heads") else modeling_qwen3
+        code = sys.modules[type(self.model).__module__]
         kept = self.wrap_functions(code)
         try:
             yield
@@ -144,7 +209,7 @@ class Listener:
             layer.post_attention_layernorm.register_forward_hook(after("ffn_norm")),
             layer.mlp.register_forward_hook(after("ffn_out"))]
         if hasattr(layer, "self_attn"):
-            attention, shape = layer.self_attn, (c.num_attention_heads, c.head_dim)
+            attention, shape = layer.self_attn, (c.num_attention_heads, layer.self_attn.head_dim)
             gated = attention.q_proj.out_features != attention.o_proj.in_features
             handles.append(attention.o_proj.register_forward_hook(after("attn_out")))
             handles.append(attention.o_proj.register_forward_pre_hook(
@@ -162,7 +227,8 @@ class Listener:
         self.put("attn_v", out, (out.shape[1], self.config.num_key_value_heads, -1))
 
     def after_q(self, _module, _args, out):
-        heads, dim = self.config.num_attention_heads, self.config.head_dim
+        heads, dim = self.config.num_attention_heads, out.shape[-1] // (
+            2 * self.config.num_attention_heads)
         self.put("attn_gate", out.reshape(out.shape[1], heads, 2 * dim)[..., dim:],
                  (out.shape[1], heads, dim))
 
@@ -180,7 +246,7 @@ class Listener:
             setattr(code, name, wrapped)
         wrap("apply_rotary_pos_emb", self.after_rope)
         wrap("eager_attention_forward", self.after_attention)
-        if code is modeling_qwen3_5:
+        if hasattr(self.config, "linear_num_key_heads"):
             wrap("causal_conv1d_fn", self.after_conv)
             wrap("torch_chunk_gated_delta_rule", self.after_rule)
             wrap("l2norm", self.after_l2)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from small_configs import BASES, COMMON, VOCAB_ROWS
+from small_configs import (BASES, COMMON, QK_NORM, VOCAB_ROWS, ZERO_CENTRED, has_bias, head_dim,
+                           is_sparse, layer_types)
 
 PAD_ROW_GAIN = 3.0   # padding rows are loud: unmasked they win
 QUIET_TOKEN = 7      # its embedding is so small that the epsilon of the first norm decides
@@ -20,16 +21,9 @@ QUIET_TOKEN = 7      # its embedding is so small that the epsilon of the first n
 class SmallModel:
     """A configuration in flat form, and float32 weights under canonical names."""
     name: str
-    arch: str                # "qwen3" or "qwen3_5"
+    arch: str                # a model_type of transformers, text only: see BASES
     config: dict
     weights: dict = field(default_factory=dict)
-
-
-def layer_types(config):
-    """"full_attention" or "linear_attention" for every layer."""
-    interval = config.get("full_attention_interval", 1)
-    return ["full_attention" if (i + 1) % interval == 0 else "linear_attention"
-            for i in range(config["num_hidden_layers"])]
 
 
 def round_bf16(x):
@@ -61,16 +55,50 @@ class Draw:
         return self.normal(name + ".weight", (rows, columns), gain / np.sqrt(columns))
 
 
-def draw_attention(draw, prefix, config, zero_centred, gated):
+def draw_attention(draw, prefix, config, arch):
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    dim, hidden = config["head_dim"], config["hidden_size"]
-    mean = 0.6 if zero_centred else 1.6
-    draw.linear(prefix + "q_proj", heads * dim * (2 if gated else 1), hidden, 1.3)
-    draw.linear(prefix + "k_proj", kv_heads * dim, hidden)
+    dim, hidden = head_dim(config), config["hidden_size"]
+    normed, zero_centred = arch in QK_NORM, arch in ZERO_CENTRED
+    draw.linear(prefix + "q_proj", heads * dim * (2 if zero_centred else 1), hidden,
+                1.3 if normed else 1.6)
+    draw.linear(prefix + "k_proj", kv_heads * dim, hidden, 1.0 if normed else 1.6)
     draw.linear(prefix + "v_proj", kv_heads * dim, hidden)
     draw.linear(prefix + "o_proj", hidden, heads * dim, 1.3)
-    draw.normal(prefix + "q_norm.weight", (dim,), 0.5, mean)
-    draw.normal(prefix + "k_norm.weight", (dim,), 0.5, mean)
+    if normed:
+        mean = 0.6 if zero_centred else 1.6
+        draw.normal(prefix + "q_norm.weight", (dim,), 0.5, mean)
+        draw.normal(prefix + "k_norm.weight", (dim,), 0.5, mean)
+    inputs, output = has_bias(config)
+    if inputs:
+        draw.normal(prefix + "q_proj.bias", (heads * dim,), 0.6)
+        draw.normal(prefix + "k_proj.bias", (kv_heads * dim,), 0.6)
+        draw.normal(prefix + "v_proj.bias", (kv_heads * dim,), 0.4)
+    if output:
+        draw.normal(prefix + "o_proj.bias", (hidden,), 0.4)
+
+
+def draw_swiglu(draw, prefix, hidden, ffn, biased=False):
+    draw.linear(prefix + "gate_proj", ffn, hidden, 1.5)
+    draw.linear(prefix + "up_proj", ffn, hidden, 1.5)
+    draw.linear(prefix + "down_proj", hidden, ffn, 1.0)
+    if biased:
+        draw.normal(prefix + "gate_proj.bias", (ffn,), 0.4)
+        draw.normal(prefix + "up_proj.bias", (ffn,), 0.4)
+        draw.normal(prefix + "down_proj.bias", (hidden,), 0.4)
+
+
+def draw_experts(draw, prefix, config):
+    """A mixture of experts. Two router rows are zero: those experts always tie, to the last bit,
+    and the one with the lower index comes first."""
+    hidden, experts = config["hidden_size"], config["num_experts"]
+    router = draw.linear(prefix + "gate", experts, hidden, 1.5)
+    router[[experts // 3, experts - 1]] = 0.0
+    for i in range(experts):
+        draw_swiglu(draw, f"{prefix}experts.{i}.", hidden, config["moe_intermediate_size"])
+    if "shared_expert_intermediate_size" in config:
+        draw_swiglu(draw, prefix + "shared_expert.", hidden,
+                    config["shared_expert_intermediate_size"])
+        draw.linear(prefix + "shared_expert_gate", 1, hidden, 2.0)
 
 
 def draw_deltanet(draw, prefix, config, first):
@@ -105,9 +133,8 @@ def draw_deltanet(draw, prefix, config, first):
 def draw_model(name, arch, flat, seed, vocab_real):
     """The whole model in float32."""
     config = {**COMMON, **flat}
-    hidden, ffn = config["hidden_size"], config["intermediate_size"]
-    zero_centred = arch == "qwen3_5"
-    norm_mean = 0.0 if zero_centred else 1.0
+    hidden = config["hidden_size"]
+    norm_mean = 0.0 if arch in ZERO_CENTRED else 1.0
     draw = Draw(seed)
     tied = config["tie_word_embeddings"]
     table = draw.normal("model.embed_tokens.weight", (VOCAB_ROWS, hidden),
@@ -117,15 +144,17 @@ def draw_model(name, arch, flat, seed, vocab_real):
     for i, kind in enumerate(layer_types(config)):
         prefix = f"model.layers.{i}."
         draw.normal(prefix + "input_layernorm.weight", (hidden,), 0.2, norm_mean)
-        if kind == "full_attention":
-            draw_attention(draw, prefix + "self_attn.", config, zero_centred, zero_centred)
-        else:
+        if kind == "linear_attention":
             draw_deltanet(draw, prefix + "linear_attn.", config, not delta_seen)
             delta_seen = True
+        else:
+            draw_attention(draw, prefix + "self_attn.", config, arch)
         draw.normal(prefix + "post_attention_layernorm.weight", (hidden,), 0.2, norm_mean)
-        draw.linear(prefix + "mlp.gate_proj", ffn, hidden, 1.5)
-        draw.linear(prefix + "mlp.up_proj", ffn, hidden, 1.5)
-        draw.linear(prefix + "mlp.down_proj", hidden, ffn, 1.0)
+        if is_sparse(config, i):
+            draw_experts(draw, prefix + "mlp.", config)
+        else:
+            draw_swiglu(draw, prefix + "mlp.", hidden, config["intermediate_size"],
+                        config.get("mlp_bias", False))
     draw.normal("model.norm.weight", (hidden,), 0.2, norm_mean)
     if not tied:
         table = draw.linear("lm_head", VOCAB_ROWS, hidden, 3.5)
@@ -134,7 +163,7 @@ def draw_model(name, arch, flat, seed, vocab_real):
 
 
 def keep_float32(name):
-    """Weights that a BF16 checkpoint of Qwen3.5 keeps in float32."""
+    """Weights that a BF16 checkpoint of a DeltaNet model may keep in float32."""
     return name.endswith((".A_log", "linear_attn.norm.weight"))
 
 
