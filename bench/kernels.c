@@ -91,33 +91,51 @@ static void *memory(size_t count, size_t size)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-/* Random bytes with plausible scales: blocks begin with the f16 of about 0.01. The same 64
- * rows over and over. */
+#define GROUP 128   /* of the grouped types */
+
+/* A row of random bytes with plausible scales: every half that may be one is about 0.01. */
+static void random_row(struct prng *p, enum chip_type type, uint32_t group, uint32_t columns,
+	uint8_t *out)
+{
+	const uint16_t scale = math_f16_from_f32(0.01F);
+	const size_t bytes = chip_row_bytes(type, group, columns);
+	const bool plain = !group && chip_type_block_values(type) == 1;
+	const size_t unit = group ? chip_row_bytes(type, group, group)
+		: chip_type_block_bytes(type);
+
+	for (size_t i = 0; i < bytes; i += 2) {
+		uint16_t value = (uint16_t)prng_next(p);
+
+		if (plain)   /* of either half of an f32: magnitudes around one */
+			value = (uint16_t)((value & 0x80FF) | 0x3C00);
+		memcpy(out + i, &value, i + 2 <= bytes ? 2 : 1);
+	}
+	for (size_t i = 0; !plain && i < bytes; i += unit) {
+		memcpy(out + i, &scale, 2);
+		memcpy(out + i + unit - 2, &scale, 2);
+		if (type == CHIP_F8_E4M3)
+			memcpy(out + i + 2, &scale, 2);
+	}
+}
+
+/* The same 64 rows over and over. */
 static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows,
 	uint32_t columns)
 {
-	const size_t row_blocks = columns / chip_type_block_values(type);
-	const size_t row_bytes = row_blocks * chip_type_block_bytes(type);
+	const uint32_t group = chip_type_is_grouped(type) ? GROUP : 0;
+	const size_t row_bytes = chip_row_bytes(type, group, columns);
 	uint8_t *bytes = memory(row_bytes, 64);
 	struct chip_span *spans = memory(rows / 64 + 1, sizeof(*spans));
 	struct chip_weight **w = &b->weights[b->weight_count++];
 	struct prng p;
 
 	prng_init(&p, 1);
-	for (size_t i = 0; i < row_bytes * 64; i += 2) {
-		uint16_t value = (uint16_t)prng_next(&p);
-
-		if (chip_type_block_values(type) > 1 && i % chip_type_block_bytes(type) == 0)
-			value = math_f16_from_f32(0.01F);
-		else if (chip_type_block_values(type) == 1)
-			/* of either half of an f32: magnitudes around one */
-			value = (uint16_t)((value & 0x80FF) | 0x3C00);
-		memcpy(bytes + i, &value, 2);
-	}
+	for (size_t i = 0; i < 64; i++)
+		random_row(&p, type, group, columns, bytes + i * row_bytes);
 	for (uint32_t i = 0; i < rows; i += 64)
 		spans[i / 64] = (struct chip_span){bytes, rows - i < 64 ? rows - i : 64};
 	const struct chip_matrix m = {.type = type, .rows = rows, .columns = columns,
-		.spans = spans, .span_count = (rows + 63) / 64};
+		.group = group, .spans = spans, .span_count = (rows + 63) / 64};
 
 	must(chip_weight_pack(b->chip, w, &m, &info));
 	free(bytes);
@@ -328,7 +346,7 @@ static void run(struct bench *b, const char *name, uint32_t depth, const struct 
 
 static int64_t peak_of(const struct bench *b, enum chip_type type)
 {
-	if (chip_type_block_values(type) > 1)
+	if (type == CHIP_Q8_0 || type == CHIP_Q4_0)
 		return b->rates.int8_ops_per_s;
 	if (type == CHIP_BF16 && b->rates.bf16_ops_per_s > 0)
 		return b->rates.bf16_ops_per_s;
@@ -345,7 +363,7 @@ static void set_matmul(struct chip_op *op, uint32_t in, struct chip_weight *w, u
 
 static void bench_matmul(struct bench *b, enum chip_type type)
 {
-	const uint32_t outputs = chip_type_block_values(type) > 1 ? OUTPUTS : OUTPUTS / 4;
+	const uint32_t outputs = type <= CHIP_BF16 ? OUTPUTS / 4 : OUTPUTS;
 	const uint32_t in = begin(b, WIDTH);
 	struct chip_weight *w = random_weight(b, type, outputs, WIDTH);
 	char name[64];
@@ -551,7 +569,7 @@ static bool wanted(const struct bench *b, const char *name)
 
 static void bench_all(struct bench *b)
 {
-	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		if (wanted(b, "matmul") || wanted(b, chip_type_name(type)))
 			bench_matmul(b, type);
 	if (wanted(b, "embed"))

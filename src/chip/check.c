@@ -295,6 +295,7 @@ static void check_matmul(struct checker *c)
 
 		if (!claim(c, w, "no weight"))
 			return;
+		claim(c, w->parts == 1, "a matrix of parts");
 		claim_buffer(c, c->op->u.matmul.in, space, w->columns);
 		claim_buffer(c, c->op->u.matmul.out[i], space, w->rows);
 		claim(c, c->op->u.matmul.out[i] != c->op->u.matmul.in, "in place");

@@ -102,7 +102,8 @@ struct chip_info {
 	uint32_t device;        /* which of its kind */
 	char isa[64];           /* chosen: "avx2" */
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
-	char types[128];        /* weight types it can run */
+	char types[128];        /* weight types that it computes with as they are */
+	char types_decoded[256]; /* those that it decodes to f32 each time they are used */
 	uint32_t cores;
 	int64_t memory_bytes;
 };

@@ -25,17 +25,8 @@ static int64_t mul(int64_t a, int64_t b)
 	return math_mul_i64(a, b, &product) ? math_min_i64(product, CHIP_COST_MAX) : CHIP_COST_MAX;
 }
 
-static int64_t matrix_bytes(enum chip_type type, int64_t rows, int64_t columns)
+static void add_matrix(struct chip_cost *c, enum chip_space space, int64_t bytes, int64_t ops)
 {
-	return mul(rows, columns / chip_type_block_values(type) * chip_type_block_bytes(type));
-}
-
-void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
-	uint32_t rows, uint32_t columns)
-{
-	const int64_t bytes = matrix_bytes(type, rows, columns);
-	const int64_t ops = mul(2 * (int64_t)rows, columns);
-
 	if (space == CHIP_WANTED) {
 		c->wanted_weight_bytes = add(c->wanted_weight_bytes, bytes);
 		c->weight_ops_per_wanted = add(c->weight_ops_per_wanted, ops);
@@ -43,6 +34,13 @@ void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_
 		c->weight_bytes = add(c->weight_bytes, bytes);
 		c->weight_ops_per_row = add(c->weight_ops_per_row, ops);
 	}
+}
+
+void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
+	uint32_t group, uint32_t rows, uint32_t columns)
+{
+	add_matrix(c, space, mul(rows, (int64_t)chip_row_bytes(type, group, columns)),
+		mul(2 * (int64_t)rows, columns));
 }
 
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
@@ -68,15 +66,7 @@ void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, 
 /* A matrix of a program: its packed bytes are known exactly. */
 static void add_weight(struct chip_cost *c, enum chip_space space, const struct chip_weight *w)
 {
-	chip_cost_add_matrix(c, space, w->type, w->rows, w->columns);
-	const int64_t padding = w->read_bytes - matrix_bytes(w->type, w->rows, w->columns);
-
-	if (padding <= 0)
-		return;
-	if (space == CHIP_WANTED)
-		c->wanted_weight_bytes = add(c->wanted_weight_bytes, padding);
-	else
-		c->weight_bytes = add(c->weight_bytes, padding);
+	add_matrix(c, space, w->read_bytes, mul(2 * (int64_t)w->rows, w->columns));
 }
 
 static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
@@ -86,8 +76,10 @@ static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
 		for (uint32_t i = 0; i < op->u.matmul.count; i++)
 			add_weight(c, desc->buffers[op->u.matmul.in].space, op->u.matmul.weight[i]);
 	} else if (op->kind == CHIP_OP_EMBED) {
+		const struct chip_weight *table = op->u.embed.table;
+
 		c->embed_bytes_per_row = add(c->embed_bytes_per_row,
-			matrix_bytes(op->u.embed.table->type, 1, op->u.embed.table->columns));
+			(int64_t)chip_row_bytes(table->type, table->group, table->columns));
 	} else if (op->kind == CHIP_OP_ATTEND) {
 		chip_cost_add_attention(c, layout->kv_type, op->u.attend.q.count,
 			op->u.attend.kv_heads, op->u.attend.head_dim);

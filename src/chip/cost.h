@@ -57,7 +57,7 @@ struct chip_cost_rates {
 /* Adds the cost of one more matrix, attention layer or DeltaNet layer; for who has a
  * config and no program. */
 void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
-	uint32_t rows, uint32_t columns);
+	uint32_t group, uint32_t rows, uint32_t columns);
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
 	uint32_t kv_heads, uint32_t head_dim);
 void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,

@@ -58,6 +58,8 @@ struct chip_weight {
 	enum chip_type type;
 	uint32_t rows;
 	uint32_t columns;
+	uint32_t group;        /* of a grouped type, else 0 */
+	uint32_t parts;        /* at least 1 */
 	int64_t read_bytes;    /* to use the whole matrix once */
 };
 

@@ -83,5 +83,12 @@ void chip_row_to_f32(enum chip_type type, uint32_t group, const void *row, uint3
 	float *out)
 {
 	assert(chip_row_fits(type, group, columns));
-	format_row_to_f32(type, group, row, columns, out);
+	format_part_to_f32(type, group, row, 0, columns, out);
+}
+
+void chip_row_part_to_f32(enum chip_type type, uint32_t group, const void *row, uint32_t first,
+	uint32_t count, float *out)
+{
+	assert(first % CHIP_BLOCK_MAX == 0);
+	format_part_to_f32(type, group, row, first, count, out);
 }

@@ -46,4 +46,9 @@ size_t chip_row_bytes(enum chip_type type, uint32_t group, uint32_t columns);
 void chip_row_to_f32(enum chip_type type, uint32_t group, const void *row, uint32_t columns,
 	float *out);
 
+/* out[0 .. count) from columns [first, first + count) of a row; first is a multiple of
+ * CHIP_BLOCK_MAX, and so is count, or it goes to the row's end. */
+void chip_row_part_to_f32(enum chip_type type, uint32_t group, const void *row, uint32_t first,
+	uint32_t count, float *out);
+
 #endif

@@ -301,13 +301,14 @@ FORMAT_INLINE float format_e4m3(uint8_t code)
 	return math_f32_from_bits(bits | sign);
 }
 
-FORMAT_INLINE void format_f8_e4m3(const uint8_t *restrict bytes, uint32_t count,
+/* Values [first, first + count) of one group, here as in all of them. */
+FORMAT_INLINE void format_f8_e4m3(const uint8_t *restrict bytes, uint32_t first, uint32_t count,
 	float *restrict out)
 {
 	float scale;
 
 	memcpy(&scale, bytes, sizeof(scale));
-	bytes += CHIP_F8_HEAD_BYTES;
+	bytes += CHIP_F8_HEAD_BYTES + first;
 	for (uint32_t j = 0; j < count; j++)
 		out[j] = scale * format_e4m3(bytes[j]);
 }
@@ -318,22 +319,25 @@ FORMAT_INLINE float format_int_scale(const uint8_t *bytes)
 		: format_f16(bytes);
 }
 
-FORMAT_INLINE void format_int8(const uint8_t *restrict bytes, uint32_t count, float *restrict out)
+FORMAT_INLINE void format_int8(const uint8_t *restrict bytes, uint32_t first, uint32_t count,
+	float *restrict out)
 {
 	const float scale = format_int_scale(bytes);
 	const int zero = bytes[2];
 
-	bytes += CHIP_INT_HEAD_BYTES;
+	bytes += CHIP_INT_HEAD_BYTES + first;
 	for (uint32_t j = 0; j < count; j++)
 		out[j] = scale * (float)(bytes[j] - zero);
 }
 
-FORMAT_INLINE void format_int4(const uint8_t *restrict bytes, uint32_t count, float *restrict out)
+/* first is even. */
+FORMAT_INLINE void format_int4(const uint8_t *restrict bytes, uint32_t first, uint32_t count,
+	float *restrict out)
 {
 	const float scale = format_int_scale(bytes);
 	const int zero = bytes[2];
 
-	bytes += CHIP_INT_HEAD_BYTES;
+	bytes += CHIP_INT_HEAD_BYTES + first / 2;
 	for (uint32_t j = 0; j < count / 2; j++) {
 		out[2 * j] = scale * (float)((bytes[j] & 15) - zero);
 		out[2 * j + 1] = scale * (float)((bytes[j] >> 4) - zero);
@@ -344,66 +348,72 @@ FORMAT_INLINE void format_int4(const uint8_t *restrict bytes, uint32_t count, fl
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-FORMAT_INLINE void format_blocks(const uint8_t *row, uint32_t columns, uint32_t values,
-	uint32_t bytes, void (*const decode)(const uint8_t *restrict block, float *restrict out),
-	float *out)
+FORMAT_INLINE void format_blocks(const uint8_t *row, uint32_t first, uint32_t count,
+	const uint32_t values, const uint32_t bytes,
+	void (*const decode)(const uint8_t *restrict block, float *restrict out), float *out)
 {
-	for (uint32_t i = 0; i < columns; i += values, row += bytes)
+	row += (size_t)(first / values) * bytes;
+	for (uint32_t i = 0; i < count; i += values, row += bytes)
 		decode(row, out + i);
 }
 
-FORMAT_INLINE void format_groups(const uint8_t *row, uint32_t columns, uint32_t group, size_t bytes,
-	void (*const decode)(const uint8_t *restrict bytes, uint32_t count, float *restrict out),
-	float *out)
+FORMAT_INLINE void format_groups(const uint8_t *row, uint32_t first, uint32_t count, uint32_t group,
+	size_t bytes, void (*const decode)(const uint8_t *restrict bytes, uint32_t first,
+	uint32_t count, float *restrict out), float *out)
 {
-	for (uint32_t i = 0; i < columns; row += bytes) {
-		const uint32_t count = columns - i < group ? columns - i : group;
+	row += first / group * bytes;
+	first %= group;
+	for (uint32_t i = 0; i < count; row += bytes, first = 0) {
+		const uint32_t left = count - i, there = group - first;
+		const uint32_t now = left < there ? left : there;
 
-		decode(row, count, out + i);
-		i += count;
+		decode(row, first, now, out + i);
+		i += now;
 	}
 }
 
-FORMAT_INLINE void format_row_to_f32(enum chip_type type, uint32_t group,
-	const uint8_t *restrict row, uint32_t columns, float *restrict out)
+#define FORMAT_BLOCKS(TYPE, type, values, bytes)                                            \
+	case CHIP_##TYPE:                                                                   \
+		format_blocks(row, first, count, values, bytes, format_##type, out);        \
+		return
+
+#define FORMAT_GROUPS(TYPE, type, bytes)                                                    \
+	case CHIP_##TYPE:                                                                   \
+		format_groups(row, first, count, group, bytes, format_##type, out);         \
+		return
+
+/* out[0 .. count) from values [first, first + count) of a row; both at the border of a block. */
+FORMAT_INLINE void format_part_to_f32(enum chip_type type, uint32_t group,
+	const uint8_t *restrict row, uint32_t first, uint32_t count, float *restrict out)
 {
 	switch (type) {
 	case CHIP_F32:
-		memcpy(out, row, columns * sizeof(float));
+		memcpy(out, row + (size_t)first * 4, count * sizeof(float));
 		return;
 	case CHIP_F16:
-		for (size_t i = 0; i < columns; i++)
-			out[i] = format_f16(row + 2 * i);
+		for (size_t i = 0; i < count; i++)
+			out[i] = format_f16(row + 2 * (first + i));
 		return;
 	case CHIP_BF16:
-		for (size_t i = 0; i < columns; i++)
-			out[i] = math_f32_from_bf16(format_u16(row + 2 * i));
+		for (size_t i = 0; i < count; i++)
+			out[i] = math_f32_from_bf16(format_u16(row + 2 * (first + i)));
 		return;
-	case CHIP_Q8_0: format_blocks(row, columns, 32, 34, format_q8_0, out); return;
-	case CHIP_Q4_0: format_blocks(row, columns, 32, 18, format_q4_0, out); return;
-	case CHIP_Q4_1: format_blocks(row, columns, 32, 20, format_q4_1, out); return;
-	case CHIP_Q5_0: format_blocks(row, columns, 32, 22, format_q5_0, out); return;
-	case CHIP_Q5_1: format_blocks(row, columns, 32, 24, format_q5_1, out); return;
-	case CHIP_Q2_K: format_blocks(row, columns, 256, 84, format_q2_k, out); return;
-	case CHIP_Q3_K: format_blocks(row, columns, 256, 110, format_q3_k, out); return;
-	case CHIP_Q4_K: format_blocks(row, columns, 256, 144, format_q4_k, out); return;
-	case CHIP_Q5_K: format_blocks(row, columns, 256, 176, format_q5_k, out); return;
-	case CHIP_Q6_K: format_blocks(row, columns, 256, 210, format_q6_k, out); return;
-	case CHIP_IQ4_NL: format_blocks(row, columns, 32, 18, format_iq4_nl, out); return;
-	case CHIP_IQ4_XS: format_blocks(row, columns, 256, 136, format_iq4_xs, out); return;
-	case CHIP_MXFP4: format_blocks(row, columns, 32, 17, format_mxfp4, out); return;
-	case CHIP_F8_E4M3:
-		format_groups(row, columns, group, CHIP_F8_HEAD_BYTES + (size_t)group,
-			format_f8_e4m3, out);
-		return;
-	case CHIP_INT8:
-		format_groups(row, columns, group, CHIP_INT_HEAD_BYTES + (size_t)group, format_int8,
-			out);
-		return;
-	case CHIP_INT4:
-		format_groups(row, columns, group, CHIP_INT_HEAD_BYTES + (size_t)group / 2,
-			format_int4, out);
-		return;
+	FORMAT_BLOCKS(Q8_0, q8_0, 32, 34);
+	FORMAT_BLOCKS(Q4_0, q4_0, 32, 18);
+	FORMAT_BLOCKS(Q4_1, q4_1, 32, 20);
+	FORMAT_BLOCKS(Q5_0, q5_0, 32, 22);
+	FORMAT_BLOCKS(Q5_1, q5_1, 32, 24);
+	FORMAT_BLOCKS(Q2_K, q2_k, 256, 84);
+	FORMAT_BLOCKS(Q3_K, q3_k, 256, 110);
+	FORMAT_BLOCKS(Q4_K, q4_k, 256, 144);
+	FORMAT_BLOCKS(Q5_K, q5_k, 256, 176);
+	FORMAT_BLOCKS(Q6_K, q6_k, 256, 210);
+	FORMAT_BLOCKS(IQ4_NL, iq4_nl, 32, 18);
+	FORMAT_BLOCKS(IQ4_XS, iq4_xs, 256, 136);
+	FORMAT_BLOCKS(MXFP4, mxfp4, 32, 17);
+	FORMAT_GROUPS(F8_E4M3, f8_e4m3, CHIP_F8_HEAD_BYTES + (size_t)group);
+	FORMAT_GROUPS(INT8, int8, CHIP_INT_HEAD_BYTES + (size_t)group);
+	FORMAT_GROUPS(INT4, int4, CHIP_INT_HEAD_BYTES + (size_t)group / 2);
 	case CHIP_TYPES:
 		break;
 	}

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -17,10 +18,12 @@
 #include "model/model.h"
 #include "model/template.h"
 #include "model/tokenizer.h"
+#include "server/openai_answer.h"
 
 #define SCRATCH_CHUNK     ((size_t)64 << 10)
 #define SCRATCH_BYTES_MAX ((size_t)1 << 30)
 #define ANSWER_BYTES_MAX  ((size_t)64 << 20)
+#define LOGPROB_BYTES_MAX ((size_t)256 << 20)
 /* of a prompt, between two looks at whether the answer is still wanted */
 #define PIECE_TOKENS      512
 
@@ -33,7 +36,9 @@ enum err answerer_open(struct answerer *a, struct model *model,
 	enum err err;
 
 	*a = (struct answerer){.model = model, .settings = *settings};
-	if ((err = session_open(&a->session, model, &options, info)))
+	buf_init(&a->logprobs, LOGPROB_BYTES_MAX);
+	if ((err = think_rule_find(&a->thinks, model_tokenizer(model), info)) ||
+		(err = session_open(&a->session, model, &options, info)))
 		return err;
 	a->context_max = session_context_max(a->session);
 	a->tokens = mem_alloc(a->context_max, sizeof(*a->tokens));
@@ -47,6 +52,7 @@ enum err answerer_open(struct answerer *a, struct model *model,
 void answerer_close(struct answerer *a)
 {
 	session_close(a->session);
+	buf_free(&a->logprobs);
 	mem_free(a->tokens);
 	*a = (struct answerer){0};
 }
@@ -87,6 +93,29 @@ static bool answer_unwanted(const struct answerer *a)
 	return (a->stop && *a->stop) || ferror(stdout);
 }
 
+/* Before a token is sampled: it may be one that ends the thought. */
+static void token_decide(struct answerer *a)
+{
+	const uint32_t forced = think_forced(&a->think, &a->thinks, a->settings.think_budget);
+
+	if (forced != THINK_NONE)
+		session_force(a->session, 0, forced);
+}
+
+/* A token of the answer. */
+static void token_take(struct answerer *a, uint32_t token)
+{
+	const struct chip_logprobs *l = session_logprobs(a->session);
+	struct chip_logprob list[1 + CHIP_TOP_LOGPROBS_MAX] = {{token, l->chosen}};
+
+	think_add(&a->think, &a->thinks, a->settings.think_budget, token);
+	if (!a->settings.sampling.logprobs)
+		return;
+	memcpy(list + 1, l->top, l->top_count * sizeof(*list));
+	openai_logprob(&a->logprobs, model_tokenizer(a->model), list, l->top_count);
+	buf_add_char(&a->logprobs, '\n');
+}
+
 /* From the first sampled token to the end, by the rules of a served request (rules.md 3, 7). */
 static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, struct buf *answer,
 	struct answer_stats *stats, struct err_info *info)
@@ -102,6 +131,7 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 
 	for (;;) {
 		stats->answer_tokens++;
+		token_take(a, token);
 		if (model_config_is_eos(config, token))
 			break;
 		const struct token_text piece = tokenizer_answer_text(model_tokenizer(a->model),
@@ -111,6 +141,7 @@ static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, 
 		put(&text, answer);
 		if (d.stopped || stats->answer_tokens == tokens_max || answer_unwanted(a))
 			break;
+		token_decide(a);
 		if ((err = session_next(a->session, 0, &token, info)))
 			break;
 	}
@@ -127,6 +158,9 @@ static enum err prompt_read(struct answerer *a, uint32_t count, uint32_t *token,
 {
 	*read = false;
 	session_start(a->session, 0, &a->settings.sampling, a->tokens, count);
+	think_start(&a->think, &a->thinks, a->tokens, count);
+	buf_clear(&a->logprobs);
+	token_decide(a);
 	for (uint32_t at = 0; at < count && !answer_unwanted(a); at += PIECE_TOKENS) {
 		const bool last = count - at <= PIECE_TOKENS;
 		const enum err err = session_prefill(a->session, 0, a->tokens + at,
@@ -212,11 +246,19 @@ enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
 	return prompt_check(a, err, &list, prompt_tokens, info);
 }
 
-void answer_stats_print(const struct answer_stats *s)
+void answer_tell(const struct answerer *a, const struct answer_stats *s)
 {
 	const double speed = s->answer_tokens > 1
 		? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0;
 
+	if (a->logprobs.size > 0) {
+		fflush(stdout);
+		fwrite(a->logprobs.data, 1, a->logprobs.size, stderr);
+	}
+	if (a->logprobs.failed)
+		fprintf(stderr, "(the other log probabilities had no room)\n");
+	if (!a->settings.stats)
+		return;
 	fprintf(stderr,
 		"prompt %u tokens, first token after %.0f ms; answer %u tokens, %.1f tokens/s\n",
 		s->prompt_tokens, (double)s->first_ns / 1e6, s->answer_tokens, speed);

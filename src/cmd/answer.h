@@ -12,6 +12,7 @@
 #include "chip/chip.h"
 #include "cmd/cmd.h"
 #include "engine/request.h"
+#include "engine/think.h"
 
 struct session;
 
@@ -19,6 +20,7 @@ struct session;
 struct answer_settings {
 	struct chip_sampling sampling;
 	uint32_t tokens_max;            /* 0: the rest of the context */
+	uint32_t think_budget;          /* tokens of thought, or THINK_NONE */
 	struct request_stop stops[REQUEST_STOPS_MAX];
 	uint32_t stop_count;
 	const char *system;             /* NULL: none */
@@ -39,6 +41,9 @@ struct answerer {
 	struct model *model;
 	struct session *session;
 	struct answer_settings settings;
+	struct think_rule thinks;       /* the model's */
+	struct think_state think;       /* of the answer */
+	struct buf logprobs;            /* of the answer, a JSON object a line, if asked for */
 	uint32_t *tokens;               /* [context] */
 	uint32_t context_max;
 	volatile sig_atomic_t *stop;    /* set: the answer ends at the next step; may be NULL */
@@ -62,7 +67,7 @@ enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
 enum err answerer_answer(struct answerer *a, uint32_t prompt_tokens, struct buf *answer,
 	struct answer_stats *stats, struct err_info *info) MUST_CHECK;
 
-/* For --stats: on stderr. */
-void answer_stats_print(const struct answer_stats *s);
+/* What --stats and --logprobs ask for: on stderr, after the answer. */
+void answer_tell(const struct answerer *a, const struct answer_stats *s);
 
 #endif

@@ -222,8 +222,8 @@ static enum err turn(struct chat *c, const struct buf *text, struct err_info *in
 	buf_free(&answer);
 	if (err)
 		json_array_remove(c->messages, json_array_size(c->messages) - 1);
-	else if (c->a->settings.stats)
-		answer_stats_print(&stats);
+	else
+		answer_tell(c->a, &stats);
 	return err;
 }
 

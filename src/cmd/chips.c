@@ -7,12 +7,13 @@
 
 static json_t *chip_json(const struct chip_info *chip, const struct chip_rates *rates)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}",
 		"name", chip->name,
 		"kind", chip->kind,
 		"isa", chip->isa,
 		"isas", chip->isas,
 		"types", chip->types,
+		"types_decoded", chip->types_decoded,
 		"cores", (int)chip->cores,
 		"memory_bytes", (json_int_t)chip->memory_bytes,
 		"read_bytes_per_s", (json_int_t)rates->read_bytes_per_s,
@@ -33,6 +34,7 @@ static void chip_print(const struct chip_info *chip, const struct chip_rates *ra
 		printf("  bf16       %.1f GFLOPS measured\n", (double)rates->bf16_ops_per_s / 1e9);
 	printf("  f32        %.1f GFLOPS measured\n", (double)rates->f32_ops_per_s / 1e9);
 	printf("  weights    %s\n", chip->types);
+	printf("  decoded    %s\n", chip->types_decoded);
 }
 
 static enum err measure(const struct chip_info *listed, struct chip_config config,

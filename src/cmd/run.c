@@ -1,5 +1,7 @@
 /* cmd/run.c - `tongyun run`: answers a prompt, or chats in the terminal. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 
 #define PROMPT_BYTES_MAX ((size_t)64 << 20)
 #define UNSET -1000.0
+#define BIAS_MAX 100.0
 
 struct run {
 	struct cmd_model_options load;
@@ -21,10 +24,13 @@ struct run {
 	const char *prompt;     /* NULL: chat */
 	size_t prompt_bytes;
 	struct buf piped;
-	double temperature, top_p, min_p, repetition_penalty, presence_penalty;
+	double temperature, top_p, min_p, typical_p;
+	double repetition_penalty, presence_penalty, frequency_penalty;
 	int64_t top_k, seed, tokens_max;
+	int64_t thinking_budget, logprobs;
 	int64_t context_max;
-	struct option_list stops;
+	struct option_list stops, logit_biases;
+	struct chip_bias biases[OPTIONS_LIST_MAX];
 	bool think;
 };
 
@@ -35,7 +41,7 @@ static void set_if_said(float *to, double said)
 }
 
 /* Flags over the model's generation_config. */
-static void settings_fill(struct run *r, const struct model_config *config)
+static void sampling_fill(struct run *r, const struct model_config *config)
 {
 	struct chip_sampling *s = &r->settings.sampling;
 
@@ -45,19 +51,38 @@ static void settings_fill(struct run *r, const struct model_config *config)
 	set_if_said(&s->top_p, r->top_p);
 	set_if_said(&s->min_p, r->min_p);
 	set_if_said(&s->repetition_penalty, r->repetition_penalty);
+	set_if_said(&s->typical_p, r->typical_p);
 	set_if_said(&s->presence_penalty, r->presence_penalty);
+	set_if_said(&s->frequency_penalty, r->frequency_penalty);
 	if (r->top_k >= 0)
 		s->top_k = (uint32_t)r->top_k;
 	if (r->seed >= 0)
 		s->seed = (uint64_t)r->seed;
 	else
 		prng_system(&s->seed, sizeof(s->seed));
+	s->biases = r->biases;
+	s->bias_count = r->logit_biases.count;
+	s->logprobs = r->logprobs >= 0;
+	s->top_logprobs = s->logprobs ? (uint32_t)r->logprobs : 0;
+}
+
+static enum err settings_fill(struct run *r, const struct model_config *config,
+	struct err_info *info)
+{
+	sampling_fill(r, config);
+	for (uint32_t i = 0; i < r->logit_biases.count; i++)
+		if (r->biases[i].token >= config->vocab_used)
+			return err_set(info, ERR_INPUT, "--logit-bias %s: the model has the tokens "
+				"0 to %u", r->logit_biases.values[i], config->vocab_used - 1);
 	r->settings.tokens_max = (uint32_t)r->tokens_max;
 	r->settings.context_max = (uint32_t)r->context_max;
+	r->settings.think_budget = r->thinking_budget < 0 ? THINK_NONE
+		: (uint32_t)r->thinking_budget;
 	r->settings.think = options_source(&r->think) == OPTION_UNSAID ? -1 : r->think;
 	for (uint32_t i = 0; i < r->stops.count; i++)
 		r->settings.stops[r->settings.stop_count++] = (struct request_stop){
 			r->stops.values[i], (uint32_t)strlen(r->stops.values[i])};
+	return ERR_NONE;
 }
 
 static enum err answer_once(struct answerer *a, const struct run *r, struct err_info *info)
@@ -75,9 +100,8 @@ static enum err answer_once(struct answerer *a, const struct run *r, struct err_
 			err = answerer_prompt_chat(a, messages, &prompt_tokens, info);
 		json_decref(messages);
 	}
-	if (!err && !(err = answerer_answer(a, prompt_tokens, NULL, &stats, info)) &&
-		r->settings.stats)
-		answer_stats_print(&stats);
+	if (!err && !(err = answerer_answer(a, prompt_tokens, NULL, &stats, info)))
+		answer_tell(a, &stats);
 	return err;
 }
 
@@ -113,16 +137,37 @@ static int run(struct run *r)
 
 	if (!err)
 		err = cmd_model_load(&loaded, &r->load, &info);
-	if (!err) {
-		settings_fill(r, model_config(loaded.model));
+	if (!err)
+		err = settings_fill(r, model_config(loaded.model), &info);
+	if (!err)
 		err = answerer_open(&a, loaded.model, &r->settings, &info);
-	}
 	if (!err)
 		err = r->prompt ? answer_once(&a, r, &info) : chat_run(&a, &info);
 	answerer_close(&a);
 	cmd_model_close(&loaded);
 	buf_free(&r->piped);
 	return err ? cmd_fail(&info) : CMD_DONE;
+}
+
+/* ID=BIAS; each token once. */
+static bool bias_take(struct run *r, uint32_t index)
+{
+	const char *text = r->logit_biases.values[index];
+	char *end;
+
+	errno = 0;
+	const unsigned long id = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || errno || id >= MODEL_VOCAB_MAX || *end != '=')
+		return false;
+	text = end + 1;
+	const double bias = strtod(text, &end);
+	if (end == text || *end || !(bias >= -BIAS_MAX && bias <= BIAS_MAX))
+		return false;
+	r->biases[index] = (struct chip_bias){(uint32_t)id, (float)bias};
+	for (uint32_t i = 0; i < index; i++)
+		if (r->biases[i].token == id)
+			return false;
+	return true;
 }
 
 /* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one.
@@ -152,14 +197,21 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 			options_wrong(o, "--stop needs 1 to %d bytes", REQUEST_STOP_BYTES);
 			return false;
 		}
+	for (uint32_t i = 0; i < r->logit_biases.count; i++)
+		if (!bias_take(r, i)) {
+			options_wrong(o, "--logit-bias '%.60s': ID=BIAS is needed, BIAS -100 to "
+				"100, each ID once", r->logit_biases.values[i]);
+			return false;
+		}
 	return true;
 }
 
 int cmd_run(int argc, char **argv)
 {
 	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET,
-		.min_p = UNSET, .repetition_penalty = UNSET, .presence_penalty = UNSET,
-		.top_k = -1, .seed = -1};
+		.min_p = UNSET, .typical_p = UNSET, .repetition_penalty = UNSET,
+		.presence_penalty = UNSET, .frequency_penalty = UNSET,
+		.top_k = -1, .seed = -1, .thinking_budget = -1, .logprobs = -1};
 	const struct option_row rows[] = {
 		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL",
 			"the model (also as argument)"},
@@ -168,14 +220,21 @@ int cmd_run(int argc, char **argv)
 		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
 		{"think", 0, OPTION_FLAG, &r.think, 0, 0, NULL, "think before answering"},
 		{"no-think", 0, OPTION_NO_FLAG, &r.think, 0, 0, NULL, "answer at once"},
+		{"thinking-budget", 0, OPTION_INT, &r.thinking_budget, 0, 1 << 24, "N",
+			"think at most so many tokens, then answer"},
 		{"temperature", 0, OPTION_NUMBER, &r.temperature, 0, 100, "X", "0: greedy"},
 		{"top-p", 0, OPTION_NUMBER, &r.top_p, 1e-9, 1, "X", "1: off"},
 		{"top-k", 0, OPTION_INT, &r.top_k, 0, 1 << 20, "N", "0: off"},
 		{"min-p", 0, OPTION_NUMBER, &r.min_p, 0, 1, "X", "0: off"},
+		{"typical-p", 0, OPTION_NUMBER, &r.typical_p, 1e-6, 1, "X", "1: off"},
 		{"repetition-penalty", 0, OPTION_NUMBER, &r.repetition_penalty, 0.01, 100, "X",
 			"1: off"},
 		{"presence-penalty", 0, OPTION_NUMBER, &r.presence_penalty, -100, 100, "X",
 			"0: off"},
+		{"frequency-penalty", 0, OPTION_NUMBER, &r.frequency_penalty, -100, 100, "X",
+			"0: off"},
+		{"logit-bias", 0, OPTION_LIST, &r.logit_biases, 0, 0, "ID=BIAS",
+			"adds to a token's logit, -100 to 100; may be given several times"},
 		{"seed", 0, OPTION_INT, &r.seed, 0, 9e15, "N",
 			"the same seed gives the same answer"},
 		{"max-tokens", 'n', OPTION_INT, &r.tokens_max, 0, 1 << 24, "N",
@@ -187,6 +246,8 @@ int cmd_run(int argc, char **argv)
 		{"raw", 0, OPTION_FLAG, &r.settings.raw, 0, 0, NULL, "no chat template"},
 		{"stats", 0, OPTION_FLAG, &r.settings.stats, 0, 0, NULL,
 			"time to first token and tokens/s on stderr"},
+		{"logprobs", 0, OPTION_INT, &r.logprobs, 0, CHIP_TOP_LOGPROBS_MAX, "N",
+			"how likely each token and the N likeliest were, as JSON lines on stderr"},
 		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N",
 			"worker threads (default: one per core)"},
 		{"isa", 0, OPTION_STRING, &r.load.isa, 0, 0, "NAME", "force an instruction set"},

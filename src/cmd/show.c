@@ -1,6 +1,7 @@
 /* cmd/show.c - `tongyun show`: what a model is and what it needs, without loading it. */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -78,6 +79,56 @@ static json_t *type_bytes_json(const struct weights *w)
 	return types;
 }
 
+/* What an answer is sampled with that asks for nothing: those that are on. */
+static json_t *sampling_json(const struct chip_sampling *s)
+{
+	const struct {
+		const char *name;
+		float value, off;
+	} settings[] = {
+		{"temperature", s->temperature, -1}, {"top_p", s->top_p, 1},
+		{"top_k", (float)s->top_k, 0}, {"min_p", s->min_p, 0},
+		{"typical_p", s->typical_p > 0 ? s->typical_p : 1, 1},
+		{"repetition_penalty", s->repetition_penalty, 1},
+		{"presence_penalty", s->presence_penalty, 0},
+	};
+	json_t *out = json_object();
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
+		char text[32];
+
+		if (settings[i].value == settings[i].off)
+			continue;
+		snprintf(text, sizeof(text), "%g", (double)settings[i].value);   /* 0.6, not its f32 */
+		json_object_set_new(out, settings[i].name, json_real(strtod(text, NULL)));
+	}
+	return out;
+}
+
+static json_t *ends_json(const struct model_config *c)
+{
+	json_t *out = json_array();
+
+	for (uint32_t i = 0; i < c->eos_count; i++)
+		json_array_append_new(out, json_integer(c->eos[i]));
+	return out;
+}
+
+static void sampling_print(const struct model_config *c)
+{
+	json_t *settings = sampling_json(&c->sampling);
+	const char *name, *between = "";
+	json_t *value;
+
+	printf("  sampling      ");
+	json_object_foreach(settings, name, value) {
+		printf("%s%s %g", between, name, json_real_value(value));
+		between = ", ";
+	}
+	printf(c->sampling.temperature > 0 ? "\n" : " (greedy)\n");
+	json_decref(settings);
+}
+
 static json_t *show_json(const struct model *m, const char *licence)
 {
 	const struct model_config *c = model_config(m);
@@ -86,7 +137,7 @@ static json_t *show_json(const struct model *m, const char *licence)
 
 	model_quantization_format(quantization, &c->quantization);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:b, s:i, s:s?}",
+		"s:I, s:I, s:b, s:i, s:o, s:o, s:s?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
@@ -105,6 +156,8 @@ static json_t *show_json(const struct model *m, const char *licence)
 		"state_bytes", (json_int_t)state_bytes(c),
 		"chat_template", w->chat_template != NULL,
 		"tokens", (int)tokenizer_count(model_tokenizer(m)),
+		"eos", ends_json(c),
+		"sampling", sampling_json(&c->sampling),
 		"licence", *licence ? licence : NULL);
 }
 
@@ -135,6 +188,7 @@ static void show_print(const struct model *m, const char *licence)
 	printf("  context       %u tokens at most\n", c->context_max);
 	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
 		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
+	sampling_print(c);
 	printf("  template      %s\n", w->chat_template ? "yes" : "none: raw prompts only");
 	printf("  licence       %s\n", *licence ? licence : "not said");
 	if (*w->note)

@@ -151,6 +151,7 @@ static enum err check_sampling(const struct chip_sampling *s, struct err_info *i
 		{"temperature", in_range(s->temperature, 0, 100)},
 		{"top_p", in_range(s->top_p, 0, 1) && s->top_p > 0},
 		{"min_p", in_range(s->min_p, 0, 1)},
+		{"typical_p", in_range(s->typical_p, 0, 1)},
 		{"repetition_penalty",
 			in_range(s->repetition_penalty, 0, 100) && s->repetition_penalty > 0},
 		{"presence_penalty", in_range(s->presence_penalty, -100, 100)},

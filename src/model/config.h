@@ -119,8 +119,8 @@ struct model_config {
 	uint32_t eos_count;
 
 	/* What a request gets that asks for nothing: generation_config.json. temperature up to 100,
-	 * top_p above 0 and up to 1, min_p 0 .. 1, repetition_penalty above 0 and up to 100,
-	 * presence_penalty -100 .. 100; the rest is 0. */
+	 * top_p above 0 and up to 1, min_p and typical_p 0 .. 1, repetition_penalty above 0 and up
+	 * to 100, presence_penalty -100 .. 100; the rest is 0. */
 	struct chip_sampling sampling;
 };
 

@@ -283,7 +283,7 @@ static enum err read_token(const json_t *object, const char *key, uint32_t *out,
 static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 	struct err_info *info)
 {
-	double temperature = 1, top_p = 1, min_p = 0, repetition = 1, presence = 0;
+	double temperature = 1, top_p = 1, min_p = 0, typical_p = 1, repetition = 1, presence = 0;
 	int64_t top_k = 0;
 	bool sample = true;
 
@@ -291,6 +291,7 @@ static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 		json_get_double(generation, "temperature", 0, 100, &temperature, info) ||
 		json_get_double(generation, "top_p", 0, 1, &top_p, info) ||
 		json_get_double(generation, "min_p", 0, 1, &min_p, info) ||
+		json_get_double(generation, "typical_p", 0, 1, &typical_p, info) ||
 		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k,
 			info) || /* -1: off, as some write it */
 		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
@@ -300,6 +301,7 @@ static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 		.temperature = sample ? chip_temperature(temperature) : 0,
 		.top_p = (float)top_p,
 		.min_p = (float)min_p,
+		.typical_p = (float)typical_p,
 		.top_k = top_k > 0 ? (uint32_t)top_k : 0,
 		.repetition_penalty = (float)repetition,
 		.presence_penalty = (float)presence,

@@ -10,8 +10,8 @@ static void matrices_count_two_operations_per_weight_and_row(void **state)
 	struct chip_cost_sum sum;
 
 	(void)state;
-	chip_cost_add_matrix(&c, CHIP_ROWS, CHIP_Q8_0, 100, 64);     /* 100 x 2 blocks x 34 bytes */
-	chip_cost_add_matrix(&c, CHIP_WANTED, CHIP_BF16, 1000, 64);
+	chip_cost_add_matrix(&c, CHIP_ROWS, CHIP_Q8_0, 0, 100, 64);  /* 100 x 2 x 34 bytes */
+	chip_cost_add_matrix(&c, CHIP_WANTED, CHIP_BF16, 0, 1000, 64);
 	chip_cost_shape_add(&shape, 0, 5, 0);
 	chip_cost_step(&c, &shape, &sum);
 	assert_int_equal(sum.bytes, 6800);
@@ -72,7 +72,7 @@ static void sums_that_would_overflow_stop_at_the_limit(void **state)
 	struct chip_cost_sum sum;
 
 	(void)state;
-	chip_cost_add_matrix(&c, CHIP_ROWS, CHIP_F32, CHIP_COLUMNS_MAX, CHIP_COLUMNS_MAX);
+	chip_cost_add_matrix(&c, CHIP_ROWS, CHIP_F32, 0, CHIP_COLUMNS_MAX, CHIP_COLUMNS_MAX);
 	chip_cost_step(&c, &shape, &sum);
 	assert_int_equal(sum.bytes, CHIP_COST_MAX);
 	assert_int_equal(sum.ops, CHIP_COST_MAX);
@@ -97,7 +97,7 @@ static void a_program_costs_what_its_operations_cost(void **state)
 	op->u.matmul.weight[0] = r.weights[w];
 	op->u.matmul.out[0] = rig_buffer(&r, "y", CHIP_ROWS, 7);
 	chip_cost_program(&got, &r.desc, &r.layout);
-	chip_cost_add_matrix(&expected, CHIP_ROWS, CHIP_Q4_0, 7, 64);
+	chip_cost_add_matrix(&expected, CHIP_ROWS, CHIP_Q4_0, 0, 7, 64);
 	assert_true(got.weight_bytes >= expected.weight_bytes);
 	assert_int_equal(got.weight_bytes, chip_weight_bytes(r.weights[w]));
 	assert_int_equal(got.weight_ops_per_row, expected.weight_ops_per_row);

@@ -105,6 +105,8 @@ static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t
 	static struct inputs in;
 	struct rig r;
 
+	if (!isa->kernels.matmul[type])
+		return;   /* stored rows: stored_test.c */
 	rig_open(&r, isa, 1);
 	const uint32_t index = rig_weight(&r, type, outputs, columns, outputs + columns);
 	const struct cpu_weight *w = (const struct cpu_weight *)r.weights[index];
@@ -126,11 +128,11 @@ static void any_rows_and_panels_give_what_the_reference_gives(void **state)
 
 	(void)state;
 	for (uint32_t i = 1; i < isa_count; i++)
-		for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
+		for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 			for (size_t j = 0; j < sizeof(outputs) / sizeof(outputs[0]); j++) {
 				check_shape(&isas[i], type, outputs[j], 32);
 				check_shape(&isas[i], type, outputs[j], 96);
-				if (chip_type_block_values(type) == 1)
+				if (chip_row_fits(type, 0, 45))
 					check_shape(&isas[i], type, outputs[j], 45);
 			}
 }
@@ -140,7 +142,7 @@ static void long_sums_keep_their_order(void **state)
 {
 	(void)state;
 	for (uint32_t i = 1; i < isa_count; i++)
-		for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
+		for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 			check_shape(&isas[i], type, 40, COLUMNS_MAX);
 }
 

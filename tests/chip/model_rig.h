@@ -34,8 +34,8 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	struct prng *p = &s.dice;
 
 	prng_init(p, seed);
-	s.hidden = PICK(p, 32, 64, 96, 160, 45);
-	s.ffn = PICK(p, 32, 96, 288, 37);
+	s.hidden = PICK(p, 32, 64, 96, 160, 45, 256);
+	s.ffn = PICK(p, 32, 96, 288, 37, 768);
 	s.kv_heads = PICK(p, 1, 2, 3);
 	s.heads = s.kv_heads * PICK(p, 1, 2, 3, 5);
 	s.head_dim = PICK(p, 8, 16, 32, 64, 48, 20);
@@ -56,8 +56,10 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
 	uint32_t rows, uint32_t columns)
 {
-	const uint32_t types = columns % 32 ? CHIP_Q8_0 : CHIP_Q4_0 + 1;
-	const enum chip_type type = (enum chip_type)prng_below(&s->dice, types);
+	enum chip_type type = (enum chip_type)prng_below(&s->dice, CHIP_TYPES);
+
+	while (!chip_row_fits(type, rig_group(type), columns))
+		type = (enum chip_type)prng_below(&s->dice, CHIP_TYPES);
 	const size_t count = (size_t)rows * columns;
 	float *values = malloc(count * sizeof(float));
 	const float scale = 2.0F / math_sqrtf((float)columns);

@@ -44,7 +44,7 @@ static void run_rows(struct rig *r, uint32_t count, float *embeddings)
 
 static void embed_gives_table_rows(const struct rig_isa *isa)
 {
-	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++) {
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
 		struct rig r;
 		struct chip_row rows[] = {
 			{.value = 18}, {.value = 0}, {.input = CHIP_INPUT_EMBEDDING, .value = 1},
@@ -54,25 +54,25 @@ static void embed_gives_table_rows(const struct rig_isa *isa)
 			.state_read = CHIP_NONE};
 		const uint32_t answer[] = {2, 7};
 		const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
-		float embeddings[2 * 64];
+		float embeddings[2 * 256];
 		const struct chip_step step = {rows, 4, &sequence, 1, NULL, 0, embeddings};
 
 		rig_open(&r, isa, 2);
-		const uint32_t table = rig_weight(&r, type, 19, 64, 5);
+		const uint32_t table = rig_weight(&r, type, 19, 256, 5);
 		struct chip_op *op = rig_op(&r, CHIP_OP_EMBED, "x");
 
-		op->u.embed.out = rig_buffer(&r, "x", CHIP_ROWS, 64);
+		op->u.embed.out = rig_buffer(&r, "x", CHIP_ROWS, 256);
 		op->u.embed.table = r.weights[table];
 		rig_start(&r);
-		rig_fill(embeddings, 128, 3);
+		rig_fill(embeddings, 512, 3);
 		chip_slot_open(r.chip, r.cache, 3, &greedy, NULL, 0, answer, 2);
 		rig_run(&r, &step, NULL);
 		const float *x = rig_tap(&r, "x");
 
-		assert_memory_equal(x, r.plain[table] + 18 * 64, 64 * sizeof(float));
-		assert_memory_equal(x + 64, r.plain[table], 64 * sizeof(float));
-		assert_memory_equal(x + 128, embeddings + 64, 64 * sizeof(float));
-		assert_memory_equal(x + 192, r.plain[table] + 7 * 64, 64 * sizeof(float));
+		assert_memory_equal(x, r.plain[table] + 18 * 256, 256 * sizeof(float));
+		assert_memory_equal(x + 256, r.plain[table], 256 * sizeof(float));
+		assert_memory_equal(x + 512, embeddings + 256, 256 * sizeof(float));
+		assert_memory_equal(x + 768, r.plain[table] + 7 * 256, 256 * sizeof(float));
 		rig_close(&r);
 	}
 }
@@ -101,7 +101,7 @@ static double matmul_tolerance(enum chip_type type, bool rounded, const float *w
 	}
 	if (type == CHIP_BF16 && rounded)
 		return products / 256;   /* inputs rounded to 8 bits of mantissa */
-	return (chip_type_block_values(type) > 1 ? steps : 0) +
+	return (type == CHIP_Q8_0 || type == CHIP_Q4_0 ? steps : 0) +
 		products * 1e-6 * sqrt((double)columns);
 }
 
@@ -150,12 +150,14 @@ static void matmul_multiplies(const struct rig_isa *isa)
 	float bias[50];
 
 	rig_fill(bias, 50, 13);
-	for (enum chip_type type = CHIP_F32; type <= CHIP_Q4_0; type++)
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-			const uint32_t odd = chip_type_block_values(type) == 1 ? 3 : 0;
+			const bool odd = chip_row_fits(type, rig_group(type), 3);
+			const bool wide = !chip_row_fits(type, rig_group(type), 32);
 
-			check_matmul(isa, type, shapes[i].outputs, shapes[i].columns + odd,
-				shapes[i].rows, i % 2 ? bias : NULL);
+			check_matmul(isa, type, shapes[i].outputs,
+				wide ? 256 : shapes[i].columns + (odd ? 3 : 0), shapes[i].rows,
+				i % 2 ? bias : NULL);
 		}
 }
 

@@ -182,27 +182,109 @@ static inline void rig_block(const float *values, enum chip_type type, uint8_t *
 	}
 }
 
-/* Encodes values as the file format has them; plain gets what they stand for after rounding. */
-static inline void rig_encode(enum chip_type type, const float *values, size_t count, uint8_t *out,
-	float *plain)
+#define RIG_GROUP 40   /* of grouped types: the last group of a row is mostly shorter */
+
+static inline uint32_t rig_group(enum chip_type type)
 {
-	memset(out, 0, count / chip_type_block_values(type) * chip_type_block_bytes(type));
-	for (size_t i = 0; i < count; i++) {
+	return chip_type_is_grouped(type) ? RIG_GROUP : 0;
+}
+
+/* Where halves lie in a block, and what the largest value is times the first of them. */
+static inline void rig_scale_block(enum chip_type type, uint8_t *block, float largest)
+{
+	static const struct {
+		int at[2];
+		float times;
+	} scales[CHIP_TYPES] = {
+		[CHIP_Q4_1] = {{0, 2}, 16}, [CHIP_Q5_0] = {{0, -1}, 16},
+		[CHIP_Q5_1] = {{0, 2}, 32}, [CHIP_Q2_K] = {{80, 82}, 45},
+		[CHIP_Q3_K] = {{108, -1}, 128}, [CHIP_Q4_K] = {{0, 2}, 945},
+		[CHIP_Q5_K] = {{0, 2}, 1953}, [CHIP_Q6_K] = {{208, -1}, 4096},
+		[CHIP_IQ4_NL] = {{0, -1}, 127}, [CHIP_IQ4_XS] = {{0, -1}, 4064},
+	};
+	const uint16_t half = math_f16_from_f32(largest / scales[type].times);
+
+	if (type == CHIP_MXFP4) {
+		block[0] = (uint8_t)(124 + block[0] % 2);   /* 12 steps of 1/16 or 1/8 */
+		return;
+	}
+	memcpy(block + scales[type].at[0], &half, 2);
+	if (scales[type].at[1] > 0)
+		memcpy(block + scales[type].at[1], &half, 2);
+}
+
+static inline void rig_scale_group(enum chip_type type, uint8_t *head, float largest)
+{
+	const float f8 = largest / 448.0F;
+	const uint16_t f16 = math_f16_from_f32(largest / (type == CHIP_INT4 ? 16 : 255));
+
+	if (type == CHIP_F8_E4M3) {
+		memcpy(head, &f8, 4);
+		return;
+	}
+	memcpy(head, &f16, 2);
+	head[2] = type == CHIP_INT4 ? head[2] % 17 : head[2];
+	head[3] = 0;
+}
+
+/* Random bytes of a type that values cannot be rounded to in a line: as large as the values. */
+static inline void rig_store_row(enum chip_type type, const float *values, uint32_t columns,
+	uint8_t *out)
+{
+	const uint32_t group = rig_group(type);
+	const size_t bytes = chip_row_bytes(type, group, columns);
+	float largest = 0.0F;
+	struct prng p;
+
+	prng_init(&p, math_f32_bits(values[0]) + columns);
+	for (uint32_t i = 0; i < columns; i++)
+		largest = values[i] > largest ? values[i] : largest;
+	for (size_t i = 0; i < bytes; i++) {
+		out[i] = (uint8_t)prng_next(&p);
+		if (type == CHIP_F8_E4M3 && (out[i] & 0x7F) == 0x7F)
+			out[i] = 0;
+	}
+	for (uint32_t i = 0; group && i < columns; i += group)
+		rig_scale_group(type, out + i / group * chip_row_bytes(type, group, group),
+			largest);
+	for (uint32_t i = 0; !group && i < columns; i += chip_type_block_values(type))
+		rig_scale_block(type, out + chip_row_bytes(type, 0, i), largest);
+}
+
+/* Encodes a row of values as the source format has it; plain gets what they stand for then. */
+static inline void rig_encode(enum chip_type type, const float *values, uint32_t columns,
+	uint8_t *out, float *plain)
+{
+	const uint32_t group = rig_group(type);
+
+	memset(out, 0, chip_row_bytes(type, group, columns));
+	for (uint32_t i = 0; i < columns; i++) {
 		const uint16_t half = type == CHIP_F16 ? math_f16_from_f32(values[i])
 			: math_bf16_from_f32(values[i]);
 
-		if (type == CHIP_F32) {
-			memcpy(out + 4 * i, &values[i], 4);
-			plain[i] = values[i];
-		} else if (type == CHIP_F16 || type == CHIP_BF16) {
-			memcpy(out + 2 * i, &half, 2);
-			plain[i] = type == CHIP_F16 ? math_f32_from_f16(half)
-				: math_f32_from_bf16(half);
-		} else if (i % 32 == 0) {
-			rig_block(values + i, type, out + i / 32 * chip_type_block_bytes(type),
-				plain + i);
-		}
+		if (type == CHIP_F32)
+			memcpy(out + 4 * (size_t)i, &values[i], 4);
+		else if (type == CHIP_F16 || type == CHIP_BF16)
+			memcpy(out + 2 * (size_t)i, &half, 2);
+		else if ((type == CHIP_Q8_0 || type == CHIP_Q4_0) && i % 32 == 0)
+			rig_block(values + i, type, out + chip_row_bytes(type, 0, i), plain + i);
 	}
+	if (type > CHIP_Q4_0)
+		rig_store_row(type, values, columns, out);
+	if (type != CHIP_Q8_0 && type != CHIP_Q4_0)
+		chip_row_to_f32(type, group, out, columns, plain);
+}
+
+/* Takes a weight of bytes that the caller keeps until this returns. */
+static inline uint32_t rig_pack(struct rig *r, const struct chip_matrix *m)
+{
+	const uint32_t index = r->weight_count++;
+
+	assert_in_range(index, 0, RIG_WEIGHTS_MAX - 1);
+	r->plain[index] = malloc((size_t)m->rows * m->columns * sizeof(float));
+	assert_non_null(r->plain[index]);
+	rig_ok(chip_weight_pack(r->chip, &r->weights[index], m, info));
+	return index;
 }
 
 /* A matrix of these values, handed over in two spans that swap the halves of an odd cut,
@@ -210,27 +292,28 @@ static inline void rig_encode(enum chip_type type, const float *values, size_t c
 static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_t rows,
 	uint32_t columns, const float *values)
 {
-	const uint32_t index = r->weight_count++;
-	const size_t row_blocks = columns / chip_type_block_values(type);
-	const size_t row_bytes = row_blocks * chip_type_block_bytes(type);
+	const size_t row_bytes = chip_row_bytes(type, rig_group(type), columns);
 	const uint32_t cut = rows / 3;
 	uint8_t *bytes = malloc(rows * row_bytes + 1);
+	float *plain = malloc((size_t)rows * columns * sizeof(float));
 	const struct chip_span spans[] = {
 		{bytes + 1 + (size_t)(rows - cut) * row_bytes, cut},
 		{bytes + 1, rows - cut},
 	};
 	const struct chip_matrix m = {
-		.type = type, .rows = rows, .columns = columns, .spans = spans, .span_count = 2};
+		.type = type, .rows = rows, .columns = columns, .spans = spans, .span_count = 2,
+		.group = rig_group(type)};
 
 	assert_non_null(bytes);
-	assert_in_range(index, 0, RIG_WEIGHTS_MAX - 1);
-	r->plain[index] = malloc((size_t)rows * columns * sizeof(float));
-	assert_non_null(r->plain[index]);
-	rig_encode(type, values, (size_t)cut * columns,
-		bytes + 1 + (size_t)(rows - cut) * row_bytes, r->plain[index]);
-	rig_encode(type, values + (size_t)cut * columns, (size_t)(rows - cut) * columns, bytes + 1,
-		r->plain[index] + (size_t)cut * columns);
-	rig_ok(chip_weight_pack(r->chip, &r->weights[index], &m, info));
+	assert_non_null(plain);
+	for (uint32_t i = 0; i < rows; i++)
+		rig_encode(type, values + (size_t)i * columns, columns,
+			bytes + 1 + (i < cut ? rows - cut + i : i - cut) * row_bytes,
+			plain + (size_t)i * columns);
+	const uint32_t index = rig_pack(r, &m);
+
+	memcpy(r->plain[index], plain, (size_t)rows * columns * sizeof(float));
+	free(plain);
 	free(bytes);
 	return index;
 }

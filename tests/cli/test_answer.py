@@ -1,4 +1,6 @@
 """`tongyun run` without a terminal: which argument is what, what it is told, and how the answer comes."""
+import json
+import math
 import os
 import re
 import socket
@@ -6,7 +8,7 @@ import subprocess
 
 import pytest
 
-from program import GOLDEN, QWEN3, TONGYUN
+from program import GOLDEN, QWEN3, TONGYUN, checkpoint
 
 SPRING_RAIN = "写一首五言绝句，题为春雨"
 STATS = re.compile(r"prompt (\d+) tokens, first token after \d+ ms; answer (\d+) tokens, \d+\.\d tokens/s\n")
@@ -118,6 +120,90 @@ def test_the_same_seed_gives_the_same_answer_and_another_another(shared):
     assert len({answer("--temperature", 0) for _ in range(2)}) == 1
     assert answer("--temperature", 1, "--top-k", 1, "--seed", 1) == answer("--temperature", 1, "--top-p", 1e-9, "--seed", 2)
     assert answer("--temperature", 1, "--min-p", 1, "--seed", 1) == answer("--temperature", 0)
+
+
+def test_every_way_to_choose_tokens_is_heard(shared):
+    def answer(*options):
+        return shared.ok("run", "写一首七言律诗，题为秋夜", "--temperature", 1, "--seed", 3, "--max-tokens", 60, *options)
+    plain = answer()
+    for options in (["--typical-p", 0.2], ["--frequency-penalty", 5], ["--presence-penalty", 5],
+                    ["--repetition-penalty", 3], ["--top-p", 0.3], ["--min-p", 0.3], ["--top-k", 3]):
+        assert answer(*options) != plain, options
+    for options in (["--typical-p", 1], ["--frequency-penalty", 0], ["--logit-bias", "0=0"]):
+        assert answer(*options) == plain, options
+    moon = shared.json("tokenize", stdin="月")
+    assert len(moon) == 1
+    said = shared.ok("run", *GREEDY, "--max-tokens", 5, "--logit-bias", f"{moon[0]}=100", SPRING_RAIN)
+    assert said == "月月月月月\n"
+    assert "月" not in answer("--logit-bias", f"{moon[0]}=-100", "--logit-bias", "0=1")
+
+
+@pytest.mark.parametrize("bias", ["", "5", "5=", "=5", "5=x", "5=101", "5=nan", "5=1 ", "-5=1", "x=1", "99999999999999999999=1"])
+def test_a_bias_that_is_none_is_wrong_usage(shared, bias):
+    assert "ID=BIAS" in shared.wrong("run", "hello", f"--logit-bias={bias}")
+
+
+def test_a_bias_is_for_a_token_that_there_is_and_for_each_once(shared):
+    assert "tokens 0 to 5887" in shared.fails("run", "hello", "--logit-bias", "5888=1")
+    assert "each ID once" in shared.wrong("run", "hello", "--logit-bias", "5=1", "--logit-bias", "5=2")
+
+
+def test_log_probabilities_come_after_the_answer_on_stderr(shared):
+    done = shared.run("run", *GREEDY, "--logprobs", 3, SPRING_RAIN)
+    assert done.stdout == shared.ok("run", *GREEDY, SPRING_RAIN)
+    tokens = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "".join(token["token"] for token in tokens[:-1]) == done.stdout.rstrip("\n")
+    assert tokens[-1]["token"] == "<|im_end|>"
+    for token in tokens:
+        assert bytes(token["bytes"]).decode() == token["token"]
+        assert [top["logprob"] for top in token["top_logprobs"]][0] == token["logprob"]
+        assert len(token["top_logprobs"]) == 3
+        assert sum(math.exp(top["logprob"]) for top in token["top_logprobs"]) < 1
+    assert shared.run("run", *GREEDY, "--max-tokens", 2, SPRING_RAIN).stderr == ""
+
+
+@pytest.mark.parametrize("budget", [0, 1, 5])
+def test_thought_ends_with_its_budget(shared, budget):
+    free = shared.ok("run", *GREEDY, "--raw", "--max-tokens", 40, "<think>\n")
+    done = shared.run("run", *GREEDY, "--raw", "--max-tokens", 40, "--thinking-budget", budget, "--logprobs", 0, "<think>\n")
+    tokens = [json.loads(line)["token"] for line in done.stderr.splitlines()]
+    assert "</think>" not in free
+    assert tokens[budget:budget + 4] == ["\n", "</think>", "\n", "\n"]
+    assert free.startswith("".join(tokens[:budget]))
+    assert done.stdout == "".join(tokens).removesuffix("<|im_end|>") + "\n"
+
+
+def test_what_is_not_said_comes_from_the_generation_config(shared, tmp_path):
+    def model(name, **fields):
+        return checkpoint(tmp_path / name, generation_config=fields)
+
+    def answer(model, *options):
+        return shared.run("run", "-m", model, "hello", "--max-tokens", 30, "--seed", 1, *options, binary=True).stdout
+    warm = model("warm", temperature=1.5, top_p=1.0, top_k=0)
+    greedy = model("greedy", do_sample=False, temperature=1.5)
+    assert answer(greedy) == answer(warm, *GREEDY) == answer(greedy, "--seed", 2)
+    assert answer(greedy, "--temperature", 1.5, "--top-p", 1, "--top-k", 0) == answer(warm) != answer(greedy)
+    assert answer(model("few", temperature=1.5, top_p=1.0, top_k=1)) == answer(greedy)
+    assert answer(model("typical", temperature=1.5, top_p=1.0, top_k=0, typical_p=0.3)) == answer(warm, "--typical-p", 0.3)
+    penalties = {"temperature": 0.0, "repetition_penalty": 1.5, "presence_penalty": 1.0}
+    assert answer(model("penalties", **penalties)) == answer(greedy, "--repetition-penalty", 1.5, "--presence-penalty", 1)
+    shown = shared.json("show", warm)["sampling"]
+    assert shown == {"temperature": 1.5}
+    assert shared.json("show", greedy)["sampling"] == {"temperature": 0, "top_k": 20, "top_p": 0.95}
+    assert "temperature 0, top_p 0.95, top_k 20 (greedy)" in shared.ok("show", greedy)
+
+
+def test_an_answer_ends_with_any_of_the_ends_that_the_files_name(shared, tmp_path):
+    said = shared.run("run", "-m", QWEN3, "--raw", "hello", *GREEDY, "--max-tokens", 20, "--logprobs", 0, binary=True)
+    tokens = [json.loads(line)["bytes"] for line in said.stderr.decode(errors="replace").splitlines()]
+    vocabulary = {token: shared.run("detokenize", "-m", QWEN3, stdin=str(token), binary=True).stdout.rstrip(b"\n")
+                  for token in range(280)}
+    third = next(token for token, text in vocabulary.items() if text == bytes(tokens[2]))
+    first_seen = [bytes(token) for token in tokens].index(bytes(tokens[2]))
+    ends = checkpoint(tmp_path / "ends", generation_config={"eos_token_id": [288, third]})
+    assert shared.json("show", ends)["eos"] == [288, third]
+    done = shared.run("run", "-m", ends, "--raw", "hello", *GREEDY, "--max-tokens", 20, "--stats", binary=True)
+    assert int(STATS.search(done.stderr.decode()).group(2)) == first_seen + 1
 
 
 def test_an_answer_ends_where_it_was_told_to(shared):

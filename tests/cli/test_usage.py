@@ -7,9 +7,10 @@ import pytest
 
 from program import GOLDEN, QWEN3, TONGYUN
 
-SAMPLING = ("--temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --seed --max-tokens --stop")
+SAMPLING = ("--temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty"
+            " --logit-bias --seed --max-tokens --stop --logprobs")
 OPTIONS = {     # what cli.md promises
-    "run": f"--model --prompt --system --think --no-think {SAMPLING} --raw --stats",
+    "run": f"--model --prompt --system --think --no-think --thinking-budget {SAMPLING} --raw --stats",
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
              " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
              " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
@@ -205,10 +206,11 @@ def test_show_tells_the_licence_from_the_file_or_the_card_beside_it(shared, tmp_
 
 def test_the_chips_are_one_document(shared):
     for chip in shared.json("chips"):
-        assert set(chip) == {"name", "kind", "isa", "isas", "types", "cores", "memory_bytes", "read_bytes_per_s",
-                             "int8_ops_per_s", "bf16_ops_per_s", "f32_ops_per_s"}
+        assert set(chip) == {"name", "kind", "isa", "isas", "types", "types_decoded", "cores", "memory_bytes",
+                             "read_bytes_per_s", "int8_ops_per_s", "bf16_ops_per_s", "f32_ops_per_s"}
         assert chip["read_bytes_per_s"] > 0 and chip["int8_ops_per_s"] > 0 and chip["f32_ops_per_s"] > 0
         assert chip["isa"] == chip["isas"].split()[-1], "the best is chosen"
+        assert "q4_0" in chip["types"].split() and "q4_k" in (chip["types"] + " " + chip["types_decoded"]).split()
         assert (chip["bf16_ops_per_s"] > 0) == (chip["isa"] == "avx512bf16")
 
 

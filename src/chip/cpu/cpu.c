@@ -13,9 +13,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "chip/cpu/isa.h"
+#include "chip/format.h"
 
 #define PROC_FILE_MAX (4 << 20)
-#define WEIGHT_TYPES  "f32 f16 bf16 q8_0 q4_0"
 
 /* ---- what the system says -------------------------------------------------------------------- */
 
@@ -67,17 +67,34 @@ static int64_t free_bytes(void)
 
 /* ---- list, describe -------------------------------------------------------------------------- */
 
-static void describe(struct chip_info *out, const char *isa, const char *isas, uint32_t cores,
-	int64_t memory_bytes)
+/* Names of the types with, or without, a kernel of their own. */
+static void type_names(const struct cpu_kernels *kernels, bool with, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
+		if ((kernels->matmul[type] != NULL) != with)
+			continue;
+		const int n = snprintf(out + used, size - used, "%s%s", used ? " " : "",
+			chip_type_name(type));
+
+		assert(n > 0 && (size_t)n < size - used);
+		used += (size_t)n;
+	}
+}
+
+static void describe(struct chip_info *out, const struct cpu_kernels *kernels, const char *isas,
+	uint32_t cores, int64_t memory_bytes)
 {
 	memset(out, 0, sizeof(*out));
 	if (!proc_line("/proc/cpuinfo", "model name", out->name, sizeof(out->name)) &&
 	    !proc_line("/proc/cpuinfo", "CPU implementer", out->name, sizeof(out->name)))
 		(void)snprintf(out->name, sizeof(out->name), "CPU");
 	(void)snprintf(out->kind, sizeof(out->kind), "cpu");
-	(void)snprintf(out->isa, sizeof(out->isa), "%s", isa);
+	(void)snprintf(out->isa, sizeof(out->isa), "%s", kernels->name);
 	(void)snprintf(out->isas, sizeof(out->isas), "%s", isas);
-	(void)snprintf(out->types, sizeof(out->types), "%s", WEIGHT_TYPES);
+	type_names(kernels, true, out->types, sizeof(out->types));
+	type_names(kernels, false, out->types_decoded, sizeof(out->types_decoded));
 	out->cores = cores;
 	out->memory_bytes = memory_bytes;
 }
@@ -93,7 +110,7 @@ static uint32_t cpu_list(struct chip_info *infos, uint32_t infos_max)
 
 	assert(found);
 	cpu_isa_names(isas, sizeof(isas));
-	describe(infos, best.name, isas, thread_cores_available(), meminfo_bytes("MemTotal"));
+	describe(infos, &best, isas, thread_cores_available(), meminfo_bytes("MemTotal"));
 	return 1;
 }
 
@@ -101,7 +118,7 @@ static void cpu_describe(const struct chip *chip, struct chip_info *out)
 {
 	const struct cpu_chip *cpu = (const struct cpu_chip *)chip;
 
-	describe(out, cpu->kernels.name, cpu->isas, cpu_pool_threads(cpu->pool), cpu->memory_max);
+	describe(out, &cpu->kernels, cpu->isas, cpu_pool_threads(cpu->pool), cpu->memory_max);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */

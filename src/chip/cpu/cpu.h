@@ -32,11 +32,39 @@ struct cpu_weight {
 	uint8_t *panels;            /* layout in kernels.h */
 	size_t panel_bytes;
 	size_t scales_bytes;
-	uint32_t panel_count;
+	uint32_t part_rows;
+	uint32_t part_panels;       /* of a part: its last one may have fewer rows than lanes */
+	uint32_t panel_count;       /* of all parts */
 	uint32_t lanes;
 	bool pairs;                 /* of bf16 columns */
 	bool halves;                /* takes inputs rounded to bf16 */
+	bool blocks;                /* takes inputs quantized in blocks */
+	bool stored;                /* no kernel reads the type: rows as in the source, without
+				     * padding, decoded panel by panel */
+	size_t row_bytes;           /* of the source */
+	uint32_t *column_order;     /* [columns] behind the panels, or NULL */
+	int64_t memory_bytes;
 };
+
+/* The rows of a panel: the first, and how many. */
+static inline uint32_t cpu_weight_panel_rows(const struct cpu_weight *w, uint32_t panel,
+	uint32_t *count)
+{
+	const uint32_t before = panel % w->part_panels * w->lanes;
+	const uint32_t left = w->part_rows - before;
+
+	*count = left < w->lanes ? left : w->lanes;
+	return panel / w->part_panels * w->part_rows + before;
+}
+
+static inline uint8_t *cpu_weight_panel(const struct cpu_weight *w, uint32_t panel)
+{
+	uint32_t count;
+
+	if (w->stored)
+		return w->panels + cpu_weight_panel_rows(w, panel, &count) * w->row_bytes;
+	return w->panels + panel * w->panel_bytes;
+}
 
 struct cpu_vector {
 	struct chip_vector base;
@@ -45,6 +73,21 @@ struct cpu_vector {
 
 /* One row of the packed matrix, exactly. */
 void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out);
+
+/* ---- multiply.c ------------------------------------------------------------------------------ */
+
+/* of stored rows: panels decoded together, and their columns; 128 KiB for 16 lanes */
+#define CPU_STORED_PANELS  4
+#define CPU_STORED_COLUMNS 512
+
+/* What cpu_weight_multiply wants as scratch, 0 for most. */
+size_t cpu_weight_scratch_floats(const struct cpu_weight *w);
+
+/* Outputs of panels [first, end) of one part for rows of inputs, in the form that the weight takes:
+ * out[row][panel * lanes + lane], stride from row to row. scratch is the caller's alone. */
+void cpu_weight_multiply(const struct cpu_kernels *kernels, const struct cpu_weight *w,
+	uint32_t part, const struct cpu_input *in, uint32_t rows, float *out, size_t out_stride,
+	uint32_t first, uint32_t end, float *scratch);
 
 /* ---- cache.c --------------------------------------------------------------------------------- */
 
@@ -180,6 +223,8 @@ struct cpu_program {
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
 	struct cpu_sampler *samplers;       /* [threads] */
+	float *decoded;                     /* [threads][decoded_floats] of stored weights */
+	size_t decoded_floats;
 
 	struct cpu_step steps[CHIP_STEPS_MAX];
 };

@@ -88,6 +88,7 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(quantize);
 	for (uint32_t type = 0; type < CHIP_TYPES; type++)
 		COMPLETE(matmul[type]);
+	COMPLETE(unpack);
 	COMPLETE(rms_norm);
 	COMPLETE(rms_norm_gate);
 	COMPLETE(rope);

@@ -18,6 +18,9 @@
  *   q8_0      scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]  group g, byte c: column 4g + c
  *   q4_0      scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]  low half: column 4g + c,
  *                                                                    high half: 16 + 4g + c
+ *
+ * Types without a kernel of their own stay rows as in the source. Panels of them are decoded to f32
+ * when they are used, and go through that kernel: the bits are those of the f32 matrix.
  */
 #ifndef CHIP_CPU_KERNELS_H
 #define CHIP_CPU_KERNELS_H
@@ -55,6 +58,16 @@ struct cpu_matmul {
 	uint32_t rows;
 	float *out;                 /* [rows][out_stride] */
 	size_t out_stride;
+	bool add;                   /* plain types only: sums go on from what is in out */
+};
+
+/* Rows of a matrix as the source has them, one panel of them. */
+struct cpu_stored {
+	enum chip_type type;
+	uint32_t group;             /* as in struct chip_matrix */
+	uint32_t count;             /* rows, at most lanes */
+	const uint8_t *rows;
+	size_t row_bytes;
 };
 
 /* ---- attention ------------------------------------------------------------------------------- */
@@ -144,8 +157,12 @@ struct cpu_kernels {
 	 * to nearest even. */
 	void (*quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
 		int32_t *sums);
-	/* Outputs of panels [first, end) for all rows. */
+	/* Outputs of panels [first, end) for all rows. NULL: stored rows, see above. */
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+	/* Columns [first, first + count), first a multiple of CHIP_BLOCK_MAX, of a panel of
+	 * stored rows as f32 [count][lanes], zeros in lanes without a row. */
+	void (*unpack)(const struct cpu_stored *s, uint32_t lanes, uint32_t first, uint32_t count,
+		float *panel);
 
 	/* x += add unless NULL; out = x / sqrt(mean x^2 + eps) * weight; out may be x. */
 	void (*rms_norm)(float *x, const float *add, const float *weight, float eps,

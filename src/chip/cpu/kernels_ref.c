@@ -12,6 +12,7 @@ const struct cpu_kernels cpu_kernels_ref = {
 		[CHIP_Q8_0] = ref_matmul_q8_0,
 		[CHIP_Q4_0] = ref_matmul_q4_0,
 	},
+	.unpack = ref_unpack,
 	.rms_norm = ref_rms_norm,
 	.rms_norm_gate = ref_rms_norm_gate,
 	.rope = ref_rope,

@@ -27,6 +27,9 @@ void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t 
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
+void ref_unpack(const struct cpu_stored *s, uint32_t lanes, uint32_t first, uint32_t count,
+	float *panel);
+
 void ref_rms_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
 	float *out);
 void ref_rms_norm_gate(const float *x, const float *gate, const float *weight, float eps,

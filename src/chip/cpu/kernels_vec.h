@@ -17,6 +17,9 @@ int64_t VEC_NAME(bf16_ops)(int64_t rounds);
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
+void VEC_NAME(unpack)(const struct cpu_stored *s, uint32_t lanes, uint32_t first, uint32_t count,
+	float *panel);
+
 void VEC_NAME(rms_norm)(float *x, const float *add, const float *weight, float eps,
 	uint32_t columns, float *out);
 void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
@@ -45,6 +48,7 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 			[CHIP_Q8_0] = VEC_NAME(matmul_q8_0),                            \
 			[CHIP_Q4_0] = VEC_NAME(matmul_q4_0),                            \
 		},                                                                      \
+		.unpack = VEC_NAME(unpack),                                             \
 		.rms_norm = VEC_NAME(rms_norm),                                         \
 		.rms_norm_gate = VEC_NAME(rms_norm_gate),                               \
 		.rope = VEC_NAME(rope), .swiglu = VEC_NAME(swiglu),                     \

@@ -49,9 +49,10 @@ static float *output_of(const struct cpu_matmul *m, uint32_t panel, uint32_t lan
 	return output < m->outputs ? m->out + (size_t)row * m->out_stride + output : NULL;
 }
 
-/* Calls dot for each output and row. */
+/* Calls dot for each output and row, with what its sum starts from. */
 static void each_output(const struct cpu_matmul *m, uint32_t first, uint32_t end,
-	float (*dot)(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row))
+	float (*dot)(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum))
 {
 	for (uint32_t panel = first; panel < end; panel++)
 		for (uint32_t lane = 0; lane < m->lanes; lane++)
@@ -60,37 +61,37 @@ static void each_output(const struct cpu_matmul *m, uint32_t first, uint32_t end
 
 				if (out)
 					*out = dot(m, m->panels + panel * m->panel_bytes,
-						lane, row);
+						lane, row, m->add ? *out : 0.0F);
 			}
 }
 
-static float dot_f32(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_f32(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
 {
 	const float *w = (const float *)(const void *)panel + lane;
 	const float *x = m->in.rows + row * m->in.stride;
-	float sum = 0.0F;
 
 	for (uint32_t k = 0; k < m->columns; k++)
 		sum = fmaf(w[(size_t)k * m->lanes], x[k], sum);
 	return sum;
 }
 
-static float dot_f16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_f16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
 {
 	const uint16_t *w = (const uint16_t *)(const void *)panel + lane;
 	const float *x = m->in.rows + row * m->in.stride;
-	float sum = 0.0F;
 
 	for (uint32_t k = 0; k < m->columns; k++)
 		sum = fmaf(math_f32_from_f16(w[(size_t)k * m->lanes]), x[k], sum);
 	return sum;
 }
 
-static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
 {
 	const uint16_t *w = (const uint16_t *)(const void *)panel;
 	const float *x = m->in.rows + row * m->in.stride;
-	float sum = 0.0F;
 
 	for (size_t k = 0; k < m->columns; k++) {
 		const size_t at = m->pairs ? (k / 2 * m->lanes + lane) * 2 + k % 2
@@ -103,12 +104,11 @@ static float dot_bf16(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 
 /* In pairs, of inputs that were rounded as well; the odd column first, as vdpbf16ps does. */
 static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane,
-	uint32_t row)
+	uint32_t row, float sum)
 {
 	const size_t even = ((size_t)m->columns + 1) / 2 * 2;
 	const uint16_t *w = (const uint16_t *)(const void *)panel + 2 * lane;
 	const uint16_t *x = m->in.halves + row * even;
-	float sum = 0.0F;
 
 	for (size_t k = 0; k < even; k += 2)
 		for (size_t i = 2; i-- > 0;)
@@ -142,14 +142,14 @@ static int32_t block_dot_q4_0(const uint8_t *w, uint32_t lanes, const int8_t *x)
 	return sum;
 }
 
-static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
 {
 	const uint32_t blocks = m->columns / CPU_BLOCK;
 	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
 	const int8_t *w = (const int8_t *)panel + m->scales_bytes + lane * 4;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
 	const float *x_scales = m->in.scales + (size_t)row * blocks;
-	float sum = 0.0F;
 
 	for (uint32_t b = 0; b < blocks; b++) {
 		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
@@ -162,14 +162,14 @@ static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	return sum;
 }
 
-static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row)
+static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
 {
 	const uint32_t blocks = m->columns / CPU_BLOCK;
 	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
 	const uint8_t *w = panel + m->scales_bytes + lane * 4;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
 	const float *x_scales = m->in.scales + (size_t)row * blocks;
-	float sum = 0.0F;
 
 	for (uint32_t b = 0; b < blocks; b++) {
 		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];

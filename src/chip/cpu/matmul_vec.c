@@ -64,7 +64,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, cons
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = part->first ? vec_load_outputs(m, panel + p, row + r)
+			sums[r][p] = part->first || m->add
+				? vec_load_outputs(m, panel + p, row + r)
 				: vec_set(0.0F);
 	for (; k + 2 <= part->end; k += 2) {
 		const size_t column_bytes = VEC_LANES * (type == CHIP_F32 ? 4 : 2);

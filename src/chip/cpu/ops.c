@@ -17,7 +17,6 @@
 
 #include "base/math.h"
 #include "chip/check.h"
-#include "chip/format.h"
 #include "chip/cpu/cpu.h"
 
 /* of packed weights: long enough to stream, short enough to share */
@@ -167,7 +166,7 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		blocks = blocks || chip_type_block_values(w->base.type) > 1;
+		blocks = blocks || w->blocks;
 		halves = halves || w->halves;
 	}
 	if (blocks) {
@@ -185,7 +184,7 @@ static bool needs_preparing(const struct chip_op *op)
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		if (w->halves || chip_type_block_values(w->base.type) > 1)
+		if (w->halves || w->blocks)
 			return true;
 	}
 	return false;
@@ -205,15 +204,15 @@ static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 	return panels ? panels : least ? least : 1;
 }
 
-/* To the outputs of panels [first, end). */
-static void add_bias(const struct run *r, const struct cpu_matmul *m, const float *bias,
-	uint32_t first, uint32_t end)
+/* To outputs [first, end) of all rows. */
+static void add_bias(const struct run *r, const struct chip_op *op, uint32_t matrix, uint32_t first,
+	uint32_t end)
 {
-	const uint32_t output = first * m->lanes;
-	const uint32_t count = math_min_u32(end * m->lanes, m->outputs) - output;
+	const uint32_t out = op->u.matmul.out[matrix];
+	const float *bias = values(op->u.matmul.bias[matrix]);
 
-	for (uint32_t row = 0; row < m->rows; row++)
-		r->kernels->add(m->out + row * m->out_stride + output, bias + output, count);
+	for (uint32_t row = 0; row < rows(r, out); row++)
+		r->kernels->add(row_of(r, out, row) + first, bias + first, end - first);
 }
 
 static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix,
@@ -224,30 +223,21 @@ static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t
 	const uint32_t panels = share_panels(r, w);
 	const uint32_t first = share * panels;
 	const uint32_t end = w->panel_count - first < panels ? w->panel_count : first + panels;
-	const struct cpu_matmul m = {
-		.panels = w->panels,
-		.panel_bytes = w->panel_bytes,
-		.scales_bytes = w->scales_bytes,
-		.lanes = w->lanes,
-		.pairs = w->pairs,
-		.columns = w->base.columns,
-		.outputs = w->base.rows,
-		.in = {
-			.rows = buffer(r, op->u.matmul.in),
-			.stride = w->base.columns,
-			.values = p->input_values,
-			.scales = p->input_scales,
-			.sums = p->input_sums,
-			.halves = p->input_halves,
-		},
-		.rows = rows(r, op->u.matmul.in),
-		.out = buffer(r, op->u.matmul.out[matrix]),
-		.out_stride = w->base.rows,
+	const struct cpu_input in = {
+		.rows = buffer(r, op->u.matmul.in),
+		.stride = w->base.columns,
+		.values = p->input_values,
+		.scales = p->input_scales,
+		.sums = p->input_sums,
+		.halves = p->input_halves,
 	};
 
-	r->kernels->matmul[w->base.type](&m, first, end);
+	cpu_weight_multiply(r->kernels, w, 0, &in, rows(r, op->u.matmul.in),
+		buffer(r, op->u.matmul.out[matrix]), w->base.rows, first, end,
+		p->decoded + r->worker->index * p->decoded_floats);
 	if (op->u.matmul.bias[matrix])
-		add_bias(r, &m, values(op->u.matmul.bias[matrix]), first, end);
+		add_bias(r, op, matrix, first * w->lanes,
+			math_min_u32(end * w->lanes, w->base.rows));
 }
 
 static void run_matmul(const struct run *r, const struct chip_op *op)

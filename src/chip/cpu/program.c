@@ -18,7 +18,6 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/check.h"
-#include "chip/format.h"
 
 #define BITMAP_WORDS (CHIP_OPS_MAX / 64)
 
@@ -129,7 +128,7 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 			const size_t even = ((size_t)w->base.columns + 1) / 2 * 2;
 			const size_t count = buffer_rows(p, op->u.matmul.in) * even;
 
-			if (chip_type_block_values(w->base.type) > 1)
+			if (w->blocks)
 				values = count > values ? count : values;
 			if (w->halves)
 				halves = count > halves ? count : halves;
@@ -139,6 +138,25 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 	p->input_scales = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_scales));
 	p->input_sums = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_sums));
 	p->input_halves = carve_take(c, halves, sizeof(*p->input_halves));
+}
+
+/* The widest that a stored weight is decoded to, for each worker. */
+static void lay_out_decoded(struct cpu_program *p, struct carve *c)
+{
+	size_t floats = 0;
+
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct chip_op *op = &p->base.desc.ops[i];
+
+		for (uint32_t j = 0; op->kind == CHIP_OP_MATMUL && j < op->u.matmul.count; j++) {
+			const size_t wanted = cpu_weight_scratch_floats(
+				(const struct cpu_weight *)op->u.matmul.weight[j]);
+
+			floats = wanted > floats ? wanted : floats;
+		}
+	}
+	p->decoded_floats = floats;
+	p->decoded = carve_take(c, p->threads * floats, sizeof(*p->decoded));
 }
 
 static void lay_out_delta(struct cpu_program *p, struct carve *c)
@@ -218,6 +236,7 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 			p->op_taps[i] = carve_take(c, desc->ops[i].u.conv.weight->count,
 				sizeof(float));
 	lay_out_inputs(p, c);
+	lay_out_decoded(p, c);
 	lay_out_delta(p, c);
 	lay_out_samplers(p, c);
 	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)

@@ -16,12 +16,7 @@ static size_t round_up(size_t n, size_t unit)
 	return (n + unit - 1) / unit * unit;
 }
 
-static bool is_block_type(enum chip_type type)
-{
-	return chip_type_block_values(type) > 1;
-}
-
-/* Bytes of one lane's values, without scales. */
+/* Bytes of one lane's values, without scales, in panels that a kernel reads. */
 static size_t lane_bytes(const struct cpu_weight *w)
 {
 	const size_t columns = w->base.columns;
@@ -36,21 +31,40 @@ static size_t lane_bytes(const struct cpu_weight *w)
 	return w->base.type == CHIP_Q8_0 ? columns : columns / 2;
 }
 
+static void shape_panels(struct cpu_weight *w)
+{
+	if (w->blocks) {
+		const size_t blocks = w->base.columns / CPU_BLOCK;
+
+		w->scales_bytes = round_up(blocks * w->lanes * 2, CPU_ALIGN);
+	}
+	w->panel_bytes = round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
+	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
+}
+
 static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels,
 	const struct chip_matrix *m)
 {
-	const size_t blocks = m->columns / chip_type_block_values(m->type);
-
 	w->base.type = m->type;
 	w->base.rows = m->rows;
 	w->base.columns = m->columns;
+	w->base.group = m->group;
+	w->base.parts = m->parts ? m->parts : 1;
 	w->lanes = kernels->lanes;
+	w->stored = !kernels->matmul[m->type];
 	w->pairs = m->type == CHIP_BF16 && kernels->bf16_pairs;
 	w->halves = m->type == CHIP_BF16 && kernels->bf16_inputs;
-	w->panel_count = (m->rows + w->lanes - 1) / w->lanes;
-	w->scales_bytes = is_block_type(m->type) ? round_up(blocks * w->lanes * 2, CPU_ALIGN) : 0;
-	w->panel_bytes = round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
-	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
+	w->blocks = !w->stored && chip_type_block_values(m->type) > 1;
+	w->row_bytes = chip_row_bytes(m->type, m->group, m->columns);
+	w->part_rows = m->rows / w->base.parts;
+	w->part_panels = (w->part_rows + w->lanes - 1) / w->lanes;
+	w->panel_count = w->base.parts * w->part_panels;
+	if (w->stored) {
+		w->panel_bytes = w->row_bytes * w->lanes;
+		w->base.read_bytes = (int64_t)(m->rows * w->row_bytes);
+	} else {
+		shape_panels(w);
+	}
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -59,8 +73,8 @@ struct packing {
 	struct cpu_job job;
 	const struct chip_matrix *m;
 	struct cpu_weight *w;
-	const uint32_t *span_ends;  /* rows up to and with each span */
-	size_t row_bytes;           /* of the source */
+	uint32_t *span_ends;        /* rows up to and with each span */
+	uint8_t *read_rows;         /* [threads][lanes][row_bytes], where rows are read */
 };
 
 /* A row of the source: which span it lies in, by bisection. */
@@ -79,94 +93,151 @@ static const uint8_t *source_row(const struct packing *p, uint32_t row)
 	const uint32_t before = low ? p->span_ends[low - 1] : 0;
 
 	assert(row >= before && row < p->span_ends[low]);
-	return (const uint8_t *)p->m->spans[low].rows + (size_t)(row - before) * p->row_bytes;
+	return (const uint8_t *)p->m->spans[low].rows + (size_t)(row - before) * p->w->row_bytes;
 }
 
-/* Where column k of a lane lies, in elements. */
-static size_t plain_at(const struct cpu_weight *w, uint32_t lane, size_t k)
+/* Units of one size from count rows, side by side: [units][lanes]. Lanes without a row stay zero;
+ * with all lanes there their number is a constant, for the compiler. */
+static inline __attribute__((always_inline)) void interleave(uint8_t *out,
+	const uint8_t *const *rows, uint32_t count, uint32_t lanes, size_t units, size_t unit)
 {
-	return w->pairs ? (k / 2 * w->lanes + lane) * 2 + k % 2 : k * w->lanes + lane;
+	for (size_t u = 0; u < units; u++)
+		for (uint32_t lane = 0; lane < count; lane++)
+			memcpy(out + (u * lanes + lane) * unit, rows[lane] + u * unit, unit);
 }
 
-static void pack_plain(const struct cpu_weight *w, uint8_t *panel, uint32_t lane,
-	const uint8_t *source)
+static inline __attribute__((always_inline)) void interleave_lanes(uint8_t *out,
+	const uint8_t *const *rows, uint32_t count, uint32_t lanes, size_t units, size_t unit)
 {
+	if (count == 16 && lanes == 16)
+		interleave(out, rows, 16, 16, units, unit);
+	else if (count == 8 && lanes == 8)
+		interleave(out, rows, 8, 8, units, unit);
+	else
+		interleave(out, rows, count, lanes, units, unit);
+}
+
+/* Of bf16 in pairs of columns a pair is one unit; the last may be half a one. */
+static void pack_plain(const struct cpu_weight *w, uint8_t *panel, const uint8_t *const *rows,
+	uint32_t count)
+{
+	const size_t columns = w->base.columns;
+
 	if (w->base.type == CHIP_F32) {
-		for (size_t k = 0; k < w->base.columns; k++)
-			memcpy(panel + plain_at(w, lane, k) * 4, source + k * 4, 4);
+		interleave_lanes(panel, rows, count, w->lanes, columns, 4);
+	} else if (!w->pairs) {
+		interleave_lanes(panel, rows, count, w->lanes, columns, 2);
 	} else {
-		for (size_t k = 0; k < w->base.columns; k++)
-			memcpy(panel + plain_at(w, lane, k) * 2, source + k * 2, 2);
+		interleave_lanes(panel, rows, count, w->lanes, columns / 2, 4);
+		for (uint32_t lane = 0; columns % 2 && lane < count; lane++)
+			memcpy(panel + (columns / 2 * w->lanes + lane) * 4,
+				rows[lane] + (columns - 1) * 2, 2);
 	}
 }
 
-static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, uint32_t lane,
-	const uint8_t *source)
+static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, const uint8_t *const *rows,
+	uint32_t count)
 {
 	const size_t block_bytes = chip_type_block_bytes(w->base.type);
 	const size_t groups = (block_bytes - 2) / GROUP_BYTES;
-	uint8_t *values = panel + w->scales_bytes;
+	const uint8_t *at[CPU_LANES_MAX];
 
 	for (size_t b = 0; b < w->base.columns / CPU_BLOCK; b++) {
-		const uint8_t *block = source + b * block_bytes;
-
-		memcpy(panel + (b * w->lanes + lane) * 2, block, 2);
-		for (size_t g = 0; g < groups; g++)
-			memcpy(values + ((b * groups + g) * w->lanes + lane) * GROUP_BYTES,
-				block + 2 + g * GROUP_BYTES, GROUP_BYTES);
+		for (uint32_t lane = 0; lane < count; lane++)
+			at[lane] = rows[lane] + b * block_bytes;
+		interleave_lanes(panel + b * w->lanes * 2, at, count, w->lanes, 1, 2);
+		for (uint32_t lane = 0; lane < count; lane++)
+			at[lane] += 2;
+		interleave_lanes(panel + w->scales_bytes + b * groups * w->lanes * GROUP_BYTES, at,
+			count, w->lanes, groups, GROUP_BYTES);
 	}
+}
+
+static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_rows)
+{
+	const struct cpu_weight *w = p->w;
+	uint8_t *out = cpu_weight_panel(w, panel);
+	const uint8_t *rows[CPU_LANES_MAX];
+	uint32_t count;
+	const uint32_t first = cpu_weight_panel_rows(w, panel, &count);
+
+	if (p->m->span_count == 0)
+		p->m->read(p->m->context, first, count, w->stored ? out : read_rows);
+	for (uint32_t i = 0; i < count; i++)
+		rows[i] = p->m->span_count ? source_row(p, first + i)
+			: read_rows + i * w->row_bytes;
+	if (w->blocks)
+		pack_blocks(w, out, rows, count);
+	else if (!w->stored)
+		pack_plain(w, out, rows, count);
+	else if (p->m->span_count)
+		for (uint32_t i = 0; i < count; i++)
+			memcpy(out + i * w->row_bytes, rows[i], w->row_bytes);
 }
 
 static void pack_panels(struct cpu_job *job, struct cpu_worker *worker)
 {
 	const struct packing *p = (const struct packing *)job;
-	const struct cpu_weight *w = p->w;
+	uint8_t *read_rows = p->read_rows + worker->index * p->w->lanes * p->w->row_bytes;
 	uint32_t first, end;
 
-	while (cpu_share(worker, w->panel_count, &first, &end))
-		for (uint32_t row = first * w->lanes; row < end * w->lanes && row < w->base.rows;
-			row++) {
-			uint8_t *panel = w->panels + row / w->lanes * w->panel_bytes;
+	while (cpu_share(worker, p->w->panel_count, &first, &end))
+		for (uint32_t panel = first; panel < end; panel++)
+			pack_panel(p, panel, read_rows);
+}
 
-			if (is_block_type(w->base.type))
-				pack_blocks(w, panel, row % w->lanes, source_row(p, row));
-			else
-				pack_plain(w, panel, row % w->lanes, source_row(p, row));
-		}
+static enum err packing_open(struct packing *p, const struct cpu_chip *cpu, struct err_info *info)
+{
+	const struct chip_matrix *m = p->m;
+	const bool reads = m->span_count == 0 && !p->w->stored;
+
+	p->span_ends = mem_alloc(m->span_count, sizeof(*p->span_ends));
+	p->read_rows = mem_alloc(reads ? cpu_pool_threads(cpu->pool) * p->w->lanes : 0,
+		p->w->row_bytes);
+	if (!p->span_ends || !p->read_rows)
+		return err_set(info, ERR_MEMORY, "no memory for a matrix of %u spans",
+			m->span_count);
+	for (uint32_t i = 0; i < m->span_count; i++)
+		p->span_ends[i] = (i ? p->span_ends[i - 1] : 0) + m->spans[i].row_count;
+	return ERR_NONE;
+}
+
+/* Memory of the weight: its panels, and its own copy of the order of columns. */
+static enum err weight_reserve(struct cpu_weight *w, struct cpu_chip *cpu,
+	const struct chip_matrix *m, struct err_info *info)
+{
+	const size_t order_bytes = m->column_order ? m->columns * sizeof(uint32_t) : 0;
+	const size_t panels_bytes = round_up((size_t)w->base.read_bytes, sizeof(uint32_t));
+	const enum err err = cpu_reserve(cpu, (void **)&w->panels,
+		(int64_t)(panels_bytes + order_bytes), "weights", info);
+
+	w->memory_bytes = (int64_t)(panels_bytes + order_bytes);
+	if (err || !m->column_order)
+		return err;
+	w->column_order = (uint32_t *)(void *)(w->panels + panels_bytes);
+	memcpy(w->column_order, m->column_order, order_bytes);
+	return ERR_NONE;
 }
 
 enum err cpu_weight_pack(struct chip *chip, struct chip_weight **out, const struct chip_matrix *m,
 	struct err_info *info)
 {
 	struct cpu_chip *cpu = (struct cpu_chip *)chip;
-	struct packing p = {.job.run = pack_panels, .m = m};
-
-	if (m->type > CHIP_Q4_0 || m->parts > 1 || m->span_count == 0)
-		return err_set(info, ERR_UNSUPPORTED, "a matrix of %s", chip_type_name(m->type));
 	struct cpu_weight *w = mem_alloc(1, sizeof(*w));
-	uint32_t *span_ends = mem_alloc(m->span_count, sizeof(*span_ends));
-	enum err err = ERR_NONE;
+	struct packing p = {.job.run = pack_panels, .m = m, .w = w};
+	enum err err;
 
-	if (!w || !span_ends) {
-		err = err_set(info, ERR_MEMORY, "no memory for a matrix of %u spans",
-			m->span_count);
-		goto done;
-	}
+	if (!w)
+		return err_set(info, ERR_MEMORY, "no memory for a matrix");
 	weight_shape(w, &cpu->kernels, m);
-	err = cpu_reserve(cpu, (void **)&w->panels, w->base.read_bytes, "weights", info);
-	if (err)
+	if ((err = packing_open(&p, cpu, info)) || (err = weight_reserve(w, cpu, m, info)))
 		goto done;
-	for (uint32_t i = 0; i < m->span_count; i++)
-		span_ends[i] = (i ? span_ends[i - 1] : 0) + m->spans[i].row_count;
-	p.w = w;
-	p.span_ends = span_ends;
-	p.row_bytes = (size_t)m->columns / chip_type_block_values(m->type) *
-		chip_type_block_bytes(m->type);
 	cpu_pool_run(cpu->pool, &p.job);
 	*out = &w->base;
 	w = NULL;
 done:
-	mem_free(span_ends);
+	mem_free(p.read_rows);
+	mem_free(p.span_ends);
 	mem_free(w);
 	return err;
 }
@@ -175,11 +246,17 @@ void cpu_weight_close(struct chip *chip, struct chip_weight *weight)
 {
 	struct cpu_weight *w = (struct cpu_weight *)weight;
 
-	cpu_release((struct cpu_chip *)chip, w->panels, w->base.read_bytes);
+	cpu_release((struct cpu_chip *)chip, w->panels, w->memory_bytes);
 	mem_free(w);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Where column k of a lane lies, in elements. */
+static size_t plain_at(const struct cpu_weight *w, uint32_t lane, size_t k)
+{
+	return w->pairs ? (k / 2 * w->lanes + lane) * 2 + k % 2 : k * w->lanes + lane;
+}
 
 static float plain_value(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane, size_t k)
 {
@@ -214,19 +291,38 @@ static void block_values(const struct cpu_weight *w, const uint8_t *panel, uint3
 		}
 }
 
+static void stored_row(const struct cpu_weight *w, const uint8_t *row, float *out)
+{
+	float part[CHIP_BLOCK_MAX];
+
+	if (!w->column_order) {
+		chip_row_to_f32(w->base.type, w->base.group, row, w->base.columns, out);
+		return;
+	}
+	for (uint32_t at = 0; at < w->base.columns; at += CHIP_BLOCK_MAX) {
+		const uint32_t count = math_min_u32(w->base.columns - at, CHIP_BLOCK_MAX);
+
+		chip_row_part_to_f32(w->base.type, w->base.group, row, at, count, part);
+		for (uint32_t j = 0; j < count; j++)
+			out[w->column_order[at + j]] = part[j];
+	}
+}
+
 void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out)
 {
 	assert(row < w->base.rows);
-	const uint8_t *panel = w->panels + row / w->lanes * w->panel_bytes;
-	const uint32_t lane = row % w->lanes;
+	const uint32_t in_part = row % w->part_rows, lane = in_part % w->lanes;
+	const uint32_t panel = row / w->part_rows * w->part_panels + in_part / w->lanes;
+	const uint8_t *bytes = cpu_weight_panel(w, panel);
 
-	if (is_block_type(w->base.type)) {
+	if (w->stored)
+		stored_row(w, bytes + lane * w->row_bytes, out);
+	else if (w->blocks)
 		for (size_t b = 0; b < w->base.columns / CPU_BLOCK; b++)
-			block_values(w, panel, lane, b, out + b * CPU_BLOCK);
-	} else {
+			block_values(w, bytes, lane, b, out + b * CPU_BLOCK);
+	else
 		for (size_t k = 0; k < w->base.columns; k++)
-			out[k] = plain_value(w, panel, lane, k);
-	}
+			out[k] = plain_value(w, bytes, lane, k);
 }
 
 /* ---- vectors --------------------------------------------------------------------------------- */
