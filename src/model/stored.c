@@ -33,9 +33,13 @@ enum err stored_table_sort(struct stored_table *t, struct err_info *info)
 	for (uint32_t i = 1; i < t->count; i++) {
 		const struct stored_tensor *a = &t->tensors[i - 1], *b = &t->tensors[i];
 
-		if (compare_tensors(a, b) == 0)
+		if (compare_tensors(a, b) != 0)
+			continue;
+		if (strcmp(a->file, b->file) == 0)
 			return err_set(info, ERR_INPUT, "%s: tensor %.*s is there twice", b->file,
 				(int)b->name_size, b->name);
+		return err_set(info, ERR_INPUT, "tensor %.*s is in %s and in %s",
+			(int)b->name_size, b->name, a->file, b->file);
 	}
 	return ERR_NONE;
 }

@@ -65,37 +65,53 @@ static enum err take_gguf_template(struct weights *w, struct err_info *info)
 	return text.size > 0 ? weights_take_template(w, text.data, text.size, info) : ERR_NONE;
 }
 
-/* One table over the tensors of all shards. */
-static enum err join_tables(struct weights *w, struct err_info *info)
+enum err weights_join_tables(struct weights *w, const struct stored_table *const *tables,
+	uint32_t table_count, struct err_info *info)
 {
 	size_t count = 0;
 
-	for (uint32_t i = 0; i < w->gguf_count; i++)
-		count += w->ggufs[i].tensors.count;
+	for (uint32_t i = 0; i < table_count; i++)
+		count += tables[i]->count;
 	if (count == 0 || count > STORED_TENSORS_MAX)
-		return err_set(info, count ? ERR_LIMIT : ERR_INPUT, "%s: %zu tensors",
-			w->gguf->file, count);
+		return err_set(info, count ? ERR_LIMIT : ERR_INPUT,
+			"the files hold %zu tensors, 1 to %d are allowed", count,
+			STORED_TENSORS_MAX);
 	w->table.tensors = mem_alloc(count, sizeof(*w->table.tensors));
 	if (!w->table.tensors)
-		return err_set(
-			info, ERR_MEMORY, "%s: no memory for %zu tensors", w->gguf->file, count);
-	for (uint32_t i = 0; i < w->gguf_count; i++) {
-		const struct stored_table *from = &w->ggufs[i].tensors;
-
-		if (from->count == 0)
+		return err_set(info, ERR_MEMORY, "no memory for %zu tensors", count);
+	for (uint32_t i = 0; i < table_count; i++) {
+		if (tables[i]->count == 0)
 			continue;
-		memcpy(w->table.tensors + w->table.count, from->tensors,
-			from->count * sizeof(*from->tensors));
-		w->table.count += from->count;
+		memcpy(w->table.tensors + w->table.count, tables[i]->tensors,
+			tables[i]->count * sizeof(*tables[i]->tensors));
+		w->table.count += tables[i]->count;
 	}
 	return stored_table_sort(&w->table, info);
+}
+
+static enum err join_splits(struct weights *w, struct err_info *info)
+{
+	const struct stored_table *tables[WEIGHTS_FILES_MAX];
+	int64_t stated = -1;
+
+	for (uint32_t i = 0; i < w->gguf_count; i++)
+		tables[i] = &w->ggufs[i].tensors;
+	if (gguf_get_int(w->gguf, "split.tensors.count", 0, INT32_MAX, &stated, info))
+		return info->code;
+	if (weights_join_tables(w, tables, w->gguf_count, info))
+		return err_prefix(info, "%s", w->gguf->file);
+	if (w->gguf_count > 1 && stated >= 0 && stated != w->table.count)
+		return err_set(info, ERR_INPUT,
+			"%s: its shards hold %" PRIu32 " tensors, split.tensors.count says %" PRId64,
+			w->gguf->file, w->table.count, stated);
+	return ERR_NONE;
 }
 
 /* All shards are open: from here one file or many makes no difference. */
 static enum err finish_gguf(struct weights *w, struct err_info *info)
 {
 	w->gguf = &w->ggufs[0];
-	if (join_tables(w, info) || model_config_from_gguf(&w->config, w->gguf, &w->table, info) ||
+	if (join_splits(w, info) || model_config_from_gguf(&w->config, w->gguf, &w->table, info) ||
 		take_gguf_template(w, info))
 		return info->code;
 	return weights_map(w, true, info);
@@ -141,6 +157,27 @@ static void split_tail(char out[SPLIT_TAIL_SIZE + 1], int64_t number, int64_t co
 	memcpy(out, text, SPLIT_TAIL_SIZE + 1);
 }
 
+/* Most tools write metadata into the first shard only; what is repeated must be the same. */
+static enum err same_model(const struct gguf *first, const struct gguf *shard,
+	struct err_info *info)
+{
+	static const char *const keys[] = {"general.architecture", "general.name"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct gguf_string a = {0}, b = {0};
+
+		if (gguf_get_string(first, keys[i], &a, info) ||
+			gguf_get_string(shard, keys[i], &b, info))
+			return info->code;
+		if (b.data && (a.size != b.size || memcmp(a.data, b.data, a.size) != 0))
+			return err_set(info, ERR_INPUT,
+				"%s: a shard of another model: its %s is %.*s, not %.*s",
+				shard->file, keys[i], (int)(b.size < 64 ? b.size : 64), b.data,
+				(int)(a.size < 64 ? a.size : 64), a.data ? a.data : "");
+	}
+	return ERR_NONE;
+}
+
 /* Opens shards 2 .. count, whose names differ from the first one's in the number. */
 static enum err open_splits(struct weights *w, const char *path, int64_t count,
 	struct err_info *info)
@@ -160,8 +197,12 @@ static enum err open_splits(struct weights *w, const char *path, int64_t count,
 		int64_t count_there, number;
 
 		split_tail(next + stem, i + 1, count);
-		if (open_gguf_file(w, next, info) ||
-			split_count(&w->ggufs[w->gguf_count - 1], &count_there, &number, info))
+		if (open_gguf_file(w, next, info))
+			return err_prefix(info, "shard %" PRId64 " of %" PRId64, i + 1, count);
+		const struct gguf *shard = &w->ggufs[w->gguf_count - 1];
+
+		if (split_count(shard, &count_there, &number, info) ||
+			same_model(&w->ggufs[0], shard, info))
 			return info->code;
 		if (count_there != count || number != i)
 			return err_set(info, ERR_INPUT,

@@ -110,8 +110,8 @@ static enum err read_texts(struct weights *w, const char *dir, struct err_info *
 		(code = read_json(&tokenizer, dir, "tokenizer_config.json", &TEXT_LIMITS, info)))
 		goto done;
 	if (!config) {
-		code = err_set(
-			info, ERR_NOT_FOUND, "%s: no config.json; not a model directory", dir);
+		code = err_set(info, ERR_NOT_FOUND,
+			"%s: no config.json; name a model directory, or a .gguf file itself", dir);
 		goto done;
 	}
 	const struct model_config_texts texts = {config, generation, tokenizer};
@@ -205,30 +205,33 @@ static enum err open_shards(struct weights *w, const char *dir, json_t *map, jso
 	return ERR_NONE;
 }
 
-/* The index decides which file a tensor is taken from. */
-static enum err take_indexed(struct weights *w, const char *dir, json_t *map, const json_t *files,
-	struct err_info *info)
+/* Each tensor of the index is in the file that it says. */
+static enum err check_index(const struct weights *w, const char *dir, json_t *map,
+	const json_t *files, struct err_info *info)
 {
 	const char *tensor;
 	json_t *value;
 
-	w->table.tensors = mem_alloc(json_object_size(map), sizeof(*w->table.tensors));
-	if (!w->table.tensors)
-		return err_set(info, ERR_MEMORY, "%s: no memory for the index", dir);
 	json_object_foreach(map, tensor, value)
 	{
 		const json_int_t number =
 			json_integer_value(json_object_get(files, json_string_value(value)));
-		const struct stored_tensor *at =
-			stored_table_find(&w->safetensors[number].tensors, tensor);
 
-		if (!at)
+		if (!stored_table_find(&w->safetensors[number].tensors, tensor))
 			return err_set(info, ERR_INPUT,
 				"%s: tensor %.128s is not in %s, where the index puts it", dir,
 				tensor, json_string_value(value));
-		w->table.tensors[w->table.count++] = *at;
 	}
-	return stored_table_sort(&w->table, info);
+	return ERR_NONE;
+}
+
+static enum err join_shards(struct weights *w, struct err_info *info)
+{
+	const struct stored_table *tables[WEIGHTS_FILES_MAX];
+
+	for (uint32_t i = 0; i < w->safetensors_count; i++)
+		tables[i] = &w->safetensors[i].tensors;
+	return weights_join_tables(w, tables, w->safetensors_count, info);
 }
 
 static enum err read_indexed(struct weights *w, const char *dir, const json_t *index,
@@ -251,7 +254,9 @@ static enum err read_indexed(struct weights *w, const char *dir, const json_t *i
 	if (!code)
 		code = open_shards(w, dir, map, files, info);
 	if (!code)
-		code = take_indexed(w, dir, map, files, info);
+		code = check_index(w, dir, map, files, info);
+	if (!code)
+		code = join_shards(w, info);
 	json_decref(files);
 	return code;
 }

@@ -33,6 +33,10 @@ struct weights_piece {
 enum err weights_join(struct weights *w, const struct weights_piece *pieces, uint32_t count,
 	const char *what, struct chip_matrix *out, struct err_info *info) MUST_CHECK;
 
+/* One table over the tensors of all shards. ERR_INPUT names one that is in two of them. */
+enum err weights_join_tables(struct weights *w, const struct stored_table *const *tables,
+	uint32_t table_count, struct err_info *info) MUST_CHECK;
+
 /* Reads config, template and tensors of a directory into an initialised w; does not map. */
 enum err weights_read_dir(struct weights *w, const char *dir, struct err_info *info) MUST_CHECK;
 

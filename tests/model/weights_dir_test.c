@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/builtin.h"
@@ -152,7 +153,7 @@ static void the_template_comes_from_jinja_then_tokenizer_config_then_the_early_f
 	drop_dir(dir);
 }
 
-/* All tensors into file "one", none to "two". */
+/* The embedding into the file of that name, all others into "one". */
 static void put_index(const char *dir, const char *first_file)
 {
 	const struct model_config c = model_builder_config(MODEL_BUILDER_QWEN3);
@@ -177,32 +178,85 @@ static void put_index(const char *dir, const char *first_file)
 	buf_free(&index);
 }
 
-static void the_index_decides_where_a_tensor_is_taken_from(void **state)
+/* Two shards: "one" without the embedding, "two" with nothing else. */
+static void put_shards(const char *dir)
+{
+	const char *name = "model.embed_tokens.weight";
+	struct buf most = model_builder_safetensors(MODEL_BUILDER_QWEN3, "model.",
+		&(struct model_builder_change){.drop = name});
+	const uint16_t values[8 * 32] = {0x3f80};
+	struct safetensors_builder b;
+
+	safetensors_builder_init(&b);
+	safetensors_add(&b, name, "BF16", "[8,32]", values, sizeof(values));
+	struct buf embed = safetensors_builder_finish(&b);
+
+	put_text(dir, "config.json", MODEL_BUILDER_QWEN3);
+	put(dir, "one", most.data, most.size);
+	put(dir, "two", embed.data, embed.size);
+	put_index(dir, "two");
+	buf_free(&most);
+	buf_free(&embed);
+}
+
+static void tensors_are_taken_from_all_shards_each_once(void **state)
 {
 	char *dir = make_dir();
 	struct buf whole = model_builder_safetensors(MODEL_BUILDER_QWEN3, "model.", &NO_CHANGE);
-	struct buf poisoned = model_builder_safetensors(MODEL_BUILDER_QWEN3, "model.",
-		&(struct model_builder_change){.poison = "model.embed_tokens.weight", .value = 7});
 	struct err_info info = {0};
 	struct weights w;
 	float row[32];
 
 	(void)state;
-	put_text(dir, "config.json", MODEL_BUILDER_QWEN3);
+	put_shards(dir);
+	assert_int_equal(weights_open(&w, dir, &info), ERR_NONE);
+	dtype_row_to_f32(CHIP_BF16, weights_row(weights_matrix(&w, WEIGHT_EMBED, 0), 0), 32, row);
+	assert_true(row[0] == 1 && row[1] == 0);
+	weights_close(&w);
 	put(dir, "one", whole.data, whole.size);
-	put(dir, "two", poisoned.data, poisoned.size);
-	put_index(dir, "two");
-	assert_int_equal(weights_open(&w, dir, &info), ERR_NONE);
-	dtype_row_to_f32(CHIP_BF16, weights_row(weights_matrix(&w, WEIGHT_EMBED, 0), 7), 32, row);
-	assert_true(row[31] == 7);
-	weights_close(&w);
-	put_index(dir, "one");
-	assert_int_equal(weights_open(&w, dir, &info), ERR_NONE);
-	dtype_row_to_f32(CHIP_BF16, weights_row(weights_matrix(&w, WEIGHT_EMBED, 0), 7), 32, row);
-	assert_true(row[31] != 7);
-	weights_close(&w);
+	check(dir, ERR_INPUT, "tensor model.embed_tokens.weight is in ");
 	buf_free(&whole);
-	buf_free(&poisoned);
+	drop_dir(dir);
+}
+
+static void a_shard_with_more_than_the_index_names_is_read_whole(void **state)
+{
+	char *dir = make_dir();
+	const float eight[8] = {0};
+	struct safetensors_builder b;
+
+	(void)state;
+	put_shards(dir);
+	safetensors_builder_init(&b);
+	safetensors_add(&b, "model.embed_tokens.weight", "BF16", "[8,32]", (uint16_t[256]){0}, 512);
+	safetensors_add(&b, "model.layers.7.extra", "F32", "[8]", eight, sizeof(eight));
+	struct buf more = safetensors_builder_finish(&b);
+
+	put(dir, "two", more.data, more.size);
+	check(dir, ERR_INPUT, "two: tensor model.layers.7.extra has no place");
+	buf_free(&more);
+	drop_dir(dir);
+}
+
+static void a_shard_that_is_no_file_or_cut_is_named(void **state)
+{
+	char *dir = make_dir();
+	char path[512];
+
+	(void)state;
+	put_shards(dir);
+	snprintf(path, sizeof(path), "%s/two", dir);
+	assert_int_equal(truncate(path, 100), 0);
+	check(dir, ERR_INPUT, "/two: ");
+	drop(dir, "two");
+	assert_int_equal(mkdir(path, 0700), 0);
+	check(dir, ERR_INPUT, "/two: not a regular file");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	check(dir, ERR_INPUT, "/two: not a regular file");
+	drop(dir, "two");
+	assert_int_equal(symlink("two", path), 0);
+	check(dir, ERR_IO, "/two: ");
 	drop_dir(dir);
 }
 
@@ -269,26 +323,40 @@ static void more_files_than_the_limit_are_refused(void **state)
 /* split GGUF. */
 
 /* Metadata in the first shard, all tensors in the second. */
-static void put_split(const char *dir, uint16_t second_number, uint16_t second_count)
+struct split {
+	uint16_t number, count;       /* of the second */
+	int32_t tensors;              /* what the first says there are; below 0: nothing */
+	const char *architecture;     /* what the second says; NULL: nothing */
+	bool doubled;                 /* the first has a tensor of the second's */
+};
+
+static void put_split(const char *dir, const struct split *s)
 {
 	const struct model_config c = model_builder_config(MODEL_BUILDER_QWEN3);
 	struct model_builder_sink sink = {.change = &NO_CHANGE};
 	struct gguf_builder first;
 	const uint16_t zero = 0, two = 2;
+	const float norm[32] = {0};
 
 	gguf_builder_init(&first);
 	model_builder_gguf_keys(&first, &c);
 	buf_add(gguf_add_key(&first, "split.no", GGUF_U16), &zero, sizeof(zero));
 	buf_add(gguf_add_key(&first, "split.count", GGUF_U16), &two, sizeof(two));
+	if (s->tensors >= 0)
+		buf_add(gguf_add_key(&first, "split.tensors.count", GGUF_I32), &s->tensors,
+			sizeof(s->tensors));
+	if (s->doubled)
+		gguf_add_tensor(&first, "output_norm.weight", 0, 1, (uint64_t[]){32}, norm,
+			sizeof(norm));
 	struct buf file = gguf_builder_finish(&first);
 	put(dir, "m-00001-of-00002.gguf", file.data, file.size);
 	put(dir, "other.gguf", file.data, file.size);
 	buf_free(&file);
 	gguf_builder_init(&sink.gguf);
-	buf_add(gguf_add_key(&sink.gguf, "split.no", GGUF_U16), &second_number,
-		sizeof(second_number));
-	buf_add(gguf_add_key(&sink.gguf, "split.count", GGUF_U16), &second_count,
-		sizeof(second_count));
+	buf_add(gguf_add_key(&sink.gguf, "split.no", GGUF_U16), &s->number, sizeof(s->number));
+	buf_add(gguf_add_key(&sink.gguf, "split.count", GGUF_U16), &s->count, sizeof(s->count));
+	if (s->architecture)
+		gguf_add_string(&sink.gguf, "general.architecture", s->architecture);
 	model_builder_walk(&c, true, "", &NO_CHANGE, model_builder_to_gguf, &sink);
 	file = gguf_builder_finish(&sink.gguf);
 	put(dir, "m-00002-of-00002.gguf", file.data, file.size);
@@ -304,16 +372,39 @@ static void a_split_file_is_opened_by_its_first_shard(void **state)
 	snprintf(first, sizeof(first), "%s/m-00001-of-00002.gguf", dir);
 	snprintf(second, sizeof(second), "%s/m-00002-of-00002.gguf", dir);
 	snprintf(other, sizeof(other), "%s/other.gguf", dir);
-	put_split(dir, 1, 2);
+	put_split(dir, &(struct split){1, 2, 14, "qwen3", false});
+	check(first, ERR_NONE, "");
+	put_split(dir, &(struct split){1, 2, -1, NULL, false});
 	check(first, ERR_NONE, "");
 	check(second, ERR_INPUT, "shard 2 of 2; name the first one");
 	check(other, ERR_INPUT, "not called ...-00001-of-00002.gguf");
-	put_split(dir, 0, 2);
-	check(first, ERR_INPUT, "says it is shard 1 of 2");
-	put_split(dir, 1, 3);
-	check(first, ERR_INPUT, "says it is shard 2 of 3");
+	drop_dir(dir);
+}
+
+static void shards_that_do_not_belong_together_are_refused(void **state)
+{
+	static const struct {
+		struct split split;
+		const char *reason;
+	} cases[] = {
+		{{0, 2, -1, NULL, false}, "says it is shard 1 of 2"},
+		{{1, 3, -1, NULL, false}, "says it is shard 2 of 3"},
+		{{1, 0, -1, NULL, false}, "says it is shard 2 of 1"},
+		{{1, 2, 15, NULL, false}, "hold 14 tensors, split.tensors.count says 15"},
+		{{1, 2, -1, "llama", false}, "another model: its general.architecture is llama"},
+		{{1, 2, -1, NULL, true}, "tensor output_norm.weight is in "},
+	};
+	char *dir = make_dir();
+	char first[512];
+
+	(void)state;
+	snprintf(first, sizeof(first), "%s/m-00001-of-00002.gguf", dir);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		put_split(dir, &cases[i].split);
+		check(first, ERR_INPUT, cases[i].reason);
+	}
 	drop(dir, "m-00002-of-00002.gguf");
-	check(first, ERR_NOT_FOUND, "m-00002-of-00002.gguf");
+	check(first, ERR_NOT_FOUND, "shard 2 of 2: ");
 	drop_dir(dir);
 }
 
@@ -348,10 +439,13 @@ int main(void)
 		cmocka_unit_test(a_config_cut_anywhere_is_refused),
 		cmocka_unit_test(
 			the_template_comes_from_jinja_then_tokenizer_config_then_the_early_file),
-		cmocka_unit_test(the_index_decides_where_a_tensor_is_taken_from),
+		cmocka_unit_test(tensors_are_taken_from_all_shards_each_once),
+		cmocka_unit_test(a_shard_with_more_than_the_index_names_is_read_whole),
+		cmocka_unit_test(a_shard_that_is_no_file_or_cut_is_named),
 		cmocka_unit_test(an_index_cannot_lead_out_of_the_directory_or_to_what_is_not_there),
 		cmocka_unit_test(more_files_than_the_limit_are_refused),
 		cmocka_unit_test(a_split_file_is_opened_by_its_first_shard),
+		cmocka_unit_test(shards_that_do_not_belong_together_are_refused),
 		cmocka_unit_test(the_model_inside_opens_or_says_that_there_is_none),
 	};
 
