@@ -12,7 +12,8 @@
 #include "model/weights_quantized.h"
 
 #define WORD_BYTES    4
-#define ROWS_PER_WORD 8   /* of AWQ */
+#define ROWS_PER_WORD 8    /* of AWQ */
+#define ROWS_AT_ONCE  16   /* a panel of most instruction sets */
 
 /* Where output k of a word of AWQ stands among its eight. */
 static const uint8_t AWQ_ORDER[ROWS_PER_WORD] = {0, 2, 4, 6, 1, 3, 5, 7};
@@ -239,50 +240,94 @@ static void read_by_column(const struct run *r)
 	}
 }
 
-/* The same where columns were quantized in another order: value by value. */
-static void read_reordered(const struct run *r)
+/* Where a word with a column of the first row of the run lies, and how far the next row's is. */
+static size_t word_of(const struct run *r, uint32_t column, size_t *step)
 {
 	const struct quantized_source *s = r->s;
 	const uint32_t fields = 32 / r->bits;
 
-	for (uint32_t column = 0; column < s->columns; column++) {
-		const uint32_t from = s->column_order[column];
-		const size_t word = s->layout == QUANTIZED_PACKED
-			? (size_t)r->first * (s->columns / fields) + from / fields
-			: (size_t)(from / fields) * s->rows + r->first;
-		const size_t step = s->layout == QUANTIZED_PACKED ? s->columns / fields : 1;
-		const uint32_t shift = r->bits == 4 && column % 2 ? 4 : 0;
-		uint8_t *out = r->out + column_at(r, column);
+	if (s->layout == QUANTIZED_PACKED) {
+		*step = s->columns / fields;
+		return r->first * *step + column / fields;
+	}
+	*step = 1;
+	return (size_t)(column / fields) * s->rows + r->first;
+}
 
-		for (uint32_t i = 0; i < r->count; i++) {
-			const uint8_t value = field_of(
-				r, word_at(s->values->data, word + i * step), from % fields);
+/* Puts one field of each row's word into another place of words. The common case stands alone,
+ * with a count that a compiler can see. */
+static void put_fields(uint32_t words[ROWS_AT_ONCE], const uint8_t *values, size_t step,
+	uint32_t count, uint32_t mask, uint32_t from, uint32_t to)
+{
+	uint32_t taken[ROWS_AT_ONCE];
 
-			if (shift == 0)
-				out[i * r->row_bytes] = value;
-			else
-				out[i * r->row_bytes] |= (uint8_t)(value << shift);
-		}
+	if (step == 1 && count == ROWS_AT_ONCE) {
+		memcpy(taken, values, sizeof(taken));
+		for (uint32_t i = 0; i < ROWS_AT_ONCE; i++)
+			words[i] |= (taken[i] >> from & mask) << to;
+	} else {
+		for (uint32_t i = 0; i < count; i++)
+			words[i] |= (word_at(values, i * step) >> from & mask) << to;
 	}
 }
 
-/* Field k of word c and field c of word k change places: halves, quarters, eighths. */
-static void transpose(uint32_t words[8])
+/* The same where columns were quantized in another order: a word of the output has a field from
+ * each of several words. */
+static void read_reordered(const struct run *r)
 {
-	static const uint32_t masks[] = {0x0000ffff, 0x00ff00ff, 0x0f0f0f0f};
+	const struct quantized_source *s = r->s;
+	const uint32_t fields = 32 / r->bits, mask = (1U << r->bits) - 1;
 
-	for (uint32_t level = 0, step = 4; step > 0; level++, step /= 2)
-		for (uint32_t i = 0; i < 8; i++)
-			if ((i & step) == 0) {
-				const uint32_t moved =
-					(words[i] >> (4 * step) ^ words[i + step]) & masks[level];
+	for (uint32_t column = 0; column < s->columns; column += fields)
+		for (uint32_t done = 0; done < r->count; done += ROWS_AT_ONCE) {
+			const uint32_t count = math_min_u32(r->count - done, ROWS_AT_ONCE);
+			uint8_t *out = r->out + done * r->row_bytes + column_at(r, column);
+			uint32_t words[ROWS_AT_ONCE] = {0};
 
-				words[i + step] ^= moved;
-				words[i] ^= moved << (4 * step);
+			for (uint32_t f = 0; f < fields; f++) {
+				const uint32_t from = s->column_order[column + f];
+				size_t step;
+				const size_t at = word_of(r, from, &step) + done * step;
+
+				put_fields(words, s->values->data + at * WORD_BYTES, step, count,
+					mask, from % fields * r->bits, f * r->bits);
 			}
+			for (uint32_t i = 0; i < count; i++)
+				memcpy(out + i * r->row_bytes, &words[i], WORD_BYTES);
+		}
 }
 
-/* Eight columns of eight rows at a time. */
+/* The upper half of each of a's parts of 2 * shift bits, and the lower half of each of b's, change
+ * places. */
+static inline void swap_halves(uint64_t *a, uint64_t *b, uint32_t shift, uint64_t mask)
+{
+	const uint64_t moved = (*a >> shift ^ *b) & mask;
+
+	*b ^= moved;
+	*a ^= moved << shift;
+}
+
+/* Field k of word c and field c of word k change places, in both halves of each. */
+static void transpose(uint64_t w[8])
+{
+	static const uint64_t four = 0x0000ffff0000ffff, two = 0x00ff00ff00ff00ff,
+			      one = 0x0f0f0f0f0f0f0f0f;
+
+	swap_halves(&w[0], &w[4], 16, four);
+	swap_halves(&w[1], &w[5], 16, four);
+	swap_halves(&w[2], &w[6], 16, four);
+	swap_halves(&w[3], &w[7], 16, four);
+	swap_halves(&w[0], &w[2], 8, two);
+	swap_halves(&w[1], &w[3], 8, two);
+	swap_halves(&w[4], &w[6], 8, two);
+	swap_halves(&w[5], &w[7], 8, two);
+	swap_halves(&w[0], &w[1], 4, one);
+	swap_halves(&w[2], &w[3], 4, one);
+	swap_halves(&w[4], &w[5], 4, one);
+	swap_halves(&w[6], &w[7], 4, one);
+}
+
+/* Eight columns of sixteen rows at a time; the second eight may not be there. */
 static void read_by_row(const struct run *r)
 {
 	const struct quantized_source *s = r->s;
@@ -290,19 +335,24 @@ static void read_by_row(const struct run *r)
 	const uint32_t end = r->first + r->count;
 
 	for (uint32_t column = 0; column < s->columns; column += 8)
-		for (uint32_t base = r->first / 8 * 8; base < end; base += ROWS_PER_WORD) {
+		for (uint32_t base = r->first / 8 * 8; base < end; base += 16) {
+			const uint8_t *values = s->values->data +
+				(column * stride + base / ROWS_PER_WORD) * WORD_BYTES;
+			const bool both = base + 8 < s->rows;
 			uint8_t *out = r->out + column_at(r, column);
-			uint32_t words[8];
+			uint64_t words[8];
 
 			for (uint32_t c = 0; c < 8; c++)
-				words[c] = word_at(s->values->data,
-					(column + c) * stride + base / ROWS_PER_WORD);
+				words[c] = word_at(values, c * stride) |
+					(both ? (uint64_t)word_at(values, c * stride + 1) << 32
+						: 0);
 			transpose(words);
-			for (uint32_t k = 0; k < ROWS_PER_WORD; k++) {
-				const uint32_t row = base + AWQ_ORDER[k];
+			for (uint32_t k = 0; k < 16; k++) {
+				const uint32_t row = base + AWQ_ORDER[k % 8] + k / 8 * 8;
+				const uint32_t word = (uint32_t)(words[k % 8] >> (k / 8 * 32));
 
 				if (row >= r->first && row < end)
-					memcpy(out + (row - r->first) * r->row_bytes, &words[k],
+					memcpy(out + (row - r->first) * r->row_bytes, &word,
 						WORD_BYTES);
 			}
 		}
