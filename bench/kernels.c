@@ -229,7 +229,7 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 		.state_read = b->layout.states ? 0 : CHIP_NONE,
 	};
 	const struct chip_step s = {table, rows, &sequence, 1, pages, b->layout.pages,
-		b->embeddings, false};
+		b->embeddings};
 	struct chip_output output = {.tokens = &token};
 	uint64_t ticket;
 
