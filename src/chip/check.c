@@ -21,7 +21,8 @@ static const char *const op_names[] = {
 	[CHIP_OP_QK_ROPE] = "qk_rope",     [CHIP_OP_ATTEND] = "attend",
 	[CHIP_OP_CONV] = "conv",           [CHIP_OP_DELTA] = "delta",
 	[CHIP_OP_NORM_GATE] = "norm_gate", [CHIP_OP_ADD] = "add",
-	[CHIP_OP_GATHER] = "gather",       [CHIP_OP_SAMPLE] = "sample",
+	[CHIP_OP_GATHER] = "gather",       [CHIP_OP_ROUTE] = "route",
+	[CHIP_OP_COMBINE] = "combine",     [CHIP_OP_SAMPLE] = "sample",
 };
 
 #define OP_KINDS (sizeof(op_names) / sizeof(op_names[0]))
@@ -185,6 +186,17 @@ void chip_op_buffers(const struct chip_op *op, struct chip_op_buffers *b)
 		touch(b, op->u.gather.in, READS);
 		touch(b, op->u.gather.out, WRITES);
 		break;
+	case CHIP_OP_ROUTE:
+		touch(b, op->u.route.logits, READS);
+		touch(b, op->u.route.weights, WRITES);
+		break;
+	case CHIP_OP_COMBINE:
+		touch(b, op->u.combine.in, READS);
+		touch(b, op->u.combine.weights, READS);
+		touch(b, op->u.combine.shared, READS);
+		touch(b, op->u.combine.gate, READS);
+		touch(b, op->u.combine.out, WRITES);
+		break;
 	case CHIP_OP_SAMPLE:
 		touch(b, op->u.sample.logits, READS);
 		break;
@@ -213,6 +225,7 @@ struct checker {
 	const struct chip_op *op;
 	uint32_t op_index;
 	uint64_t written;       /* buffers that an earlier operation wrote, a bit each */
+	uint32_t experts, used; /* of all routes; 0: none yet */
 	struct err_info *info;
 	enum err err;
 };
@@ -295,10 +308,12 @@ static void check_matmul(struct checker *c)
 
 		if (!claim(c, w, "no weight"))
 			return;
-		claim(c, w->parts == 1, "a matrix of parts");
+		claim(c, w->parts == (space == CHIP_ROUTED ? c->experts : 1),
+			"as many parts as experts");
 		claim_buffer(c, c->op->u.matmul.in, space, w->columns);
-		claim_buffer(c, c->op->u.matmul.out[i], space, w->rows);
+		claim_buffer(c, c->op->u.matmul.out[i], space, w->rows / w->parts);
 		claim(c, c->op->u.matmul.out[i] != c->op->u.matmul.in, "in place");
+		claim(c, !c->op->u.matmul.bias[i] || space != CHIP_ROUTED, "a bias of experts");
 		if (c->op->u.matmul.bias[i])
 			claim_vector(c, c->op->u.matmul.bias[i], w->rows);
 		for (uint32_t j = 0; j < i; j++)
@@ -418,8 +433,49 @@ static void check_gather(struct checker *c)
 {
 	const uint32_t columns = columns_of(c, c->op->u.gather.in);
 
+	const enum chip_space space = space_of(c, c->op->u.gather.out);
+
 	claim_buffer(c, c->op->u.gather.in, CHIP_ROWS, columns);
-	claim_buffer(c, c->op->u.gather.out, CHIP_WANTED, columns);
+	claim_buffer(c, c->op->u.gather.out, space == CHIP_ROUTED ? CHIP_ROUTED : CHIP_WANTED,
+		columns);
+}
+
+static void check_route(struct checker *c)
+{
+	const uint32_t experts = c->op->u.route.experts, used = c->op->u.route.used;
+
+	claim(c, experts > 0 && experts <= CHIP_PARTS_MAX, "no experts, or too many");
+	claim(c, used > 0 && used <= experts && used <= CHIP_ROUTES_MAX,
+		"a row uses no experts, or too many");
+	claim_buffer(c, c->op->u.route.logits, CHIP_ROWS, experts);
+	claim_buffer(c, c->op->u.route.weights, CHIP_ROWS, used);
+	claim(c, c->op->u.route.logits != c->op->u.route.weights, "in place");
+	claim(c, c->used == 0 || (c->experts == experts && c->used == used),
+		"not as many experts as before");
+	c->experts = experts;
+	c->used = used;
+	for (uint32_t i = 0; i < c->desc->buffer_count; i++)
+		if (c->desc->buffers[i].space == CHIP_ROUTED)
+			c->written &= ~((uint64_t)1 << i);   /* rows of another routing */
+}
+
+static void check_combine(struct checker *c)
+{
+	const struct chip_op *op = c->op;
+	const uint32_t columns = columns_of(c, op->u.combine.out);
+	const bool shared = op->u.combine.shared != CHIP_NONE;
+
+	claim_buffer(c, op->u.combine.out, CHIP_ROWS, columns);
+	claim_buffer(c, op->u.combine.in, CHIP_ROUTED, columns);
+	claim_buffer(c, op->u.combine.weights, CHIP_ROWS, c->used);
+	claim(c, shared == (op->u.combine.gate != CHIP_NONE), "a gate for what is shared");
+	if (shared) {
+		claim_buffer(c, op->u.combine.shared, CHIP_ROWS, columns);
+		claim_buffer(c, op->u.combine.gate, CHIP_ROWS, 1);
+		claim(c, op->u.combine.out != op->u.combine.shared &&
+			op->u.combine.out != op->u.combine.gate, "in place");
+	}
+	claim(c, op->u.combine.out != op->u.combine.weights, "in place");
 }
 
 static void check_sample(struct checker *c)
@@ -444,6 +500,8 @@ static void check_order(struct checker *c)
 			return;
 		if (b.read >> i & 1)
 			claim(c, c->written >> b.buffer[i] & 1, "reads what nothing has written");
+		claim(c, c->used > 0 || c->desc->buffers[b.buffer[i]].space != CHIP_ROUTED,
+			"routed rows before a route");
 	}
 	for (uint32_t i = 0; i < b.count; i++)
 		if (b.written >> i & 1)
@@ -464,6 +522,8 @@ static void check_op(struct checker *c)
 	case CHIP_OP_NORM_GATE: check_norm_gate(c); break;
 	case CHIP_OP_ADD: check_add(c); break;
 	case CHIP_OP_GATHER: check_gather(c); break;
+	case CHIP_OP_ROUTE: check_route(c); break;
+	case CHIP_OP_COMBINE: check_combine(c); break;
 	case CHIP_OP_SAMPLE: check_sample(c); break;
 	}
 	if (!c->err)
@@ -476,7 +536,8 @@ static enum err check_buffers(const struct chip_program_desc *d, struct err_info
 		const struct chip_buffer *b = &d->buffers[i];
 
 		if (b->columns == 0 || b->columns > CHIP_COLUMNS_MAX ||
-		    (b->space != CHIP_ROWS && b->space != CHIP_WANTED))
+		    (b->space != CHIP_ROWS && b->space != CHIP_WANTED &&
+			    b->space != CHIP_ROUTED))
 			return err_set(info, ERR_LIMIT, "buffer %u (%s) of %u columns", i,
 				b->name ? b->name : "?", b->columns);
 	}

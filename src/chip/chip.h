@@ -44,7 +44,8 @@
 #define CHIP_HEAD_DIM_MAX    512
 #define CHIP_CONV_WIDTH_MAX  8
 #define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
-#define CHIP_PARTS_MAX       4096   /* parts of a matrix */
+#define CHIP_PARTS_MAX       4096   /* parts of a matrix, experts */
+#define CHIP_ROUTES_MAX      64     /* experts that a row uses */
 #define CHIP_MATRICES_MAX    4      /* matrices that share the input of one CHIP_OP_MATMUL */
 #define CHIP_BANNED_MAX      16     /* tokens that a sampling can ban until a position */
 #define CHIP_BIASES_MAX      1024   /* tokens whose logits a sampling changes */
@@ -262,8 +263,10 @@ void chip_slot_open(struct chip *chip, struct chip_cache *cache, uint32_t slot,
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
-/* Rows of a buffer: one per row of the step, or one per row that wants something. */
-enum chip_space { CHIP_ROWS, CHIP_WANTED };
+/* Rows of a buffer: one per row of the step, one per row that wants something, or one for each
+ * expert that each row of the step uses. The last CHIP_OP_ROUTE says which those are; they lie
+ * grouped by expert, so that an expert's part of a matrix is read once for all its rows. */
+enum chip_space { CHIP_ROWS, CHIP_WANTED, CHIP_ROUTED };
 
 struct chip_buffer {
 	const char *name;       /* "x", "qkv": for dumps and errors; static storage */
@@ -276,7 +279,8 @@ enum chip_op_kind {
 	CHIP_OP_NORM,       /* residual += add (if any); out = residual * rsqrt(mean square
 			     * + eps) * weight */
 	CHIP_OP_MATMUL,     /* out_i = W_i in + bias_i, for up to CHIP_MATRICES_MAX matrices;
-			     * the input is prepared once */
+			     * the input is prepared once; in CHIP_ROUTED each row by the part of
+			     * W_i that is its expert's */
 	CHIP_OP_SWIGLU,     /* out = silu(gate) * up */
 	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go
 			     * to their pages */
@@ -286,7 +290,13 @@ enum chip_op_kind {
 	CHIP_OP_DELTA,      /* the gated delta rule with its state, spec qwen.md 2.7 steps 3 to 5 */
 	CHIP_OP_NORM_GATE,  /* per head: out = norm(in) * weight * silu(gate) */
 	CHIP_OP_ADD,        /* out += in */
-	CHIP_OP_GATHER,     /* rows that want something, in order: CHIP_ROWS to CHIP_WANTED */
+	CHIP_OP_GATHER,     /* rows that want something, in order: CHIP_ROWS to CHIP_WANTED; or
+			     * each row for each of its experts: CHIP_ROWS to CHIP_ROUTED */
+	CHIP_OP_ROUTE,      /* softmax of the logits over all experts; the largest are the row's
+			     * experts, ties to the lower one, and weights[r] their shares, best
+			     * first */
+	CHIP_OP_COMBINE,    /* out[r] = the sum of its experts' rows times their weights, best
+			     * first, + sigmoid(gate[r]) * shared[r] if there is one */
 	CHIP_OP_SAMPLE,     /* logits to tokens by the slots' samplings; the token becomes
 			     * its slot's last */
 };
@@ -367,6 +377,18 @@ struct chip_op {
 		} norm_gate;
 		struct { uint32_t out, in; } add;
 		struct { uint32_t in, out; } gather;
+		struct {
+			uint32_t logits;            /* [experts] */
+			uint32_t weights;           /* [used] */
+			uint32_t experts, used;     /* the same in all of a program */
+			bool normalise;             /* shares over their sum */
+			float scale;                /* of each then; 1: none */
+		} route;
+		struct {
+			uint32_t in, weights, out;
+			uint32_t shared;            /* CHIP_NONE: none */
+			uint32_t gate;              /* [1]; CHIP_NONE where shared is */
+		} combine;
 		struct {
 			uint32_t logits;
 			uint32_t vocab;             /* real tokens; rows above are padding */

@@ -43,6 +43,24 @@ void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_
 		mul(2 * (int64_t)rows, columns));
 }
 
+static void add_experts(struct chip_cost *c, uint32_t experts, uint32_t used, int64_t bytes,
+	int64_t ops)
+{
+	assert(used > 0 && used <= experts);
+	assert(c->experts == 0 || (c->experts == experts && c->experts_used == used));
+	c->experts = experts;
+	c->experts_used = used;
+	c->expert_bytes = add(c->expert_bytes, bytes);
+	c->weight_ops_per_row = add(c->weight_ops_per_row, mul(used, ops));
+}
+
+void chip_cost_add_experts(struct chip_cost *c, enum chip_type type, uint32_t group,
+	uint32_t experts, uint32_t used, uint32_t rows, uint32_t columns)
+{
+	add_experts(c, experts, used, mul(rows, (int64_t)chip_row_bytes(type, group, columns)),
+		mul(2 * (int64_t)rows, columns));
+}
+
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
 	uint32_t kv_heads, uint32_t head_dim)
 {
@@ -66,7 +84,11 @@ void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, 
 /* A matrix of a program: its packed bytes are known exactly. */
 static void add_weight(struct chip_cost *c, enum chip_space space, const struct chip_weight *w)
 {
-	add_matrix(c, space, w->read_bytes, mul(2 * (int64_t)w->rows, w->columns));
+	if (space == CHIP_ROUTED)
+		add_experts(c, w->parts, (uint32_t)c->experts_used, w->read_bytes / w->parts,
+			mul(2 * (int64_t)(w->rows / w->parts), w->columns));
+	else
+		add_matrix(c, space, w->read_bytes, mul(2 * (int64_t)w->rows, w->columns));
 }
 
 static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
@@ -75,6 +97,9 @@ static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
 	if (op->kind == CHIP_OP_MATMUL) {
 		for (uint32_t i = 0; i < op->u.matmul.count; i++)
 			add_weight(c, desc->buffers[op->u.matmul.in].space, op->u.matmul.weight[i]);
+	} else if (op->kind == CHIP_OP_ROUTE) {
+		c->experts = op->u.route.experts;
+		c->experts_used = op->u.route.used;
 	} else if (op->kind == CHIP_OP_EMBED) {
 		const struct chip_weight *table = op->u.embed.table;
 
@@ -109,12 +134,34 @@ void chip_cost_shape_add(struct chip_cost_shape *shape, int64_t cached_tokens, i
 	shape->keys += rows * cached_tokens + rows * (rows + 1) / 2;
 }
 
+/* Bytes of the experts that some row uses: 1 - (1 - used / experts)^rows of them, in 2^-30. */
+static int64_t experts_bytes(const struct chip_cost *c, int64_t rows)
+{
+	const uint64_t one = (uint64_t)1 << 30;
+	uint64_t unused = one;
+
+	if (c->experts == 0)
+		return 0;
+	uint64_t power = (uint64_t)(c->experts - c->experts_used) * one / (uint64_t)c->experts;
+
+	for (uint64_t n = (uint64_t)rows; n > 0; n >>= 1) {
+		if (n & 1)
+			unused = unused * power >> 30;
+		power = power * power >> 30;
+	}
+	const math_u128 bytes = (math_u128)(uint64_t)mul(c->experts, c->expert_bytes) *
+		(one - unused) >> 30;
+
+	return bytes < CHIP_COST_MAX ? (int64_t)bytes : CHIP_COST_MAX;
+}
+
 void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *s,
 	struct chip_cost_sum *out)
 {
 	int64_t bytes = s->rows ? c->weight_bytes : 0;
 	int64_t ops = mul(c->weight_ops_per_row, s->rows);
 
+	bytes = add(bytes, experts_bytes(c, s->rows));
 	if (s->wanted)
 		bytes = add(bytes, c->wanted_weight_bytes);
 	bytes = add(bytes, mul(c->embed_bytes_per_row, s->rows));

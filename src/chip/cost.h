@@ -9,9 +9,10 @@
  *	ns = chip_cost_ns(&sum, &rates);
  *
  * Bytes are those that must come from memory once per step: packed weights, keys and values,
- * states; activations stay in caches. Operations are multiplications and additions: 2 per weight
- * and row, 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head and row of
- * DeltaNet. What takes longer, bytes or operations, is the step's time, plus a fixed part.
+ * states; activations stay in caches. Of experts those that some row of the step is expected to
+ * use, each row as likely to use one as another. Operations are multiplications and additions: 2
+ * per weight and row, 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head
+ * and row of DeltaNet. What takes longer, bytes or operations, is the step's time, plus a fixed part.
  */
 #ifndef CHIP_COST_H
 #define CHIP_COST_H
@@ -30,6 +31,9 @@ struct chip_cost {
 	int64_t embed_bytes_per_row;
 	int64_t kv_bytes_per_token;   /* keys and values of one token, all layers */
 	int64_t attend_ops_per_key;   /* of one row with one key, all layers and heads */
+	int64_t experts;              /* of each layer that routes; 0: none does */
+	int64_t experts_used;         /* by a row */
+	int64_t expert_bytes;         /* matrices of one expert, all layers */
 	int64_t state_bytes;          /* of one sequence, read and written */
 	int64_t delta_ops_per_row;
 };
@@ -58,6 +62,10 @@ struct chip_cost_rates {
  * config and no program. */
 void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_type type,
 	uint32_t group, uint32_t rows, uint32_t columns);
+/* One more matrix in parts, one for each expert, of which a row uses used: the same two numbers in
+ * all layers. */
+void chip_cost_add_experts(struct chip_cost *c, enum chip_type type, uint32_t group,
+	uint32_t experts, uint32_t used, uint32_t rows, uint32_t columns);
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
 	uint32_t kv_heads, uint32_t head_dim);
 void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,

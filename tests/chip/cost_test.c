@@ -106,6 +106,27 @@ static void a_program_costs_what_its_operations_cost(void **state)
 	rig_close(&r);
 }
 
+/* A row reads its own experts; many rows, nearly all there are. */
+static void experts_are_read_as_far_as_rows_are_expected_to_use_them(void **state)
+{
+	struct chip_cost c = {0};
+	struct chip_cost_sum sum;
+
+	(void)state;
+	chip_cost_add_experts(&c, CHIP_F32, 0, 8, 2, 10, 5);    /* 200 bytes, 100 operations each */
+	chip_cost_add_experts(&c, CHIP_F32, 0, 8, 2, 10, 5);
+	chip_cost_step(&c, &(struct chip_cost_shape){.rows = 1}, &sum);
+	assert_int_equal(sum.bytes, 2 * 400);
+	assert_int_equal(sum.ops, 2 * 2 * 100);
+	chip_cost_step(&c, &(struct chip_cost_shape){.rows = 2}, &sum);
+	assert_int_equal(sum.bytes, 8 * 400 * 7 / 16);          /* 1 - (3/4)^2 of them */
+	chip_cost_step(&c, &(struct chip_cost_shape){.rows = 1000}, &sum);
+	assert_in_range(sum.bytes, 8 * 400 - 1, 8 * 400);
+	assert_int_equal(sum.ops, 1000 * 2 * 2 * 100);
+	chip_cost_step(&c, &(struct chip_cost_shape){0}, &sum);
+	assert_int_equal(sum.bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +136,7 @@ int main(void)
 		cmocka_unit_test(the_slower_of_bytes_and_operations_is_the_time),
 		cmocka_unit_test(sums_that_would_overflow_stop_at_the_limit),
 		cmocka_unit_test(a_program_costs_what_its_operations_cost),
+		cmocka_unit_test(experts_are_read_as_far_as_rows_are_expected_to_use_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,8 @@ struct model_shape {
 	uint32_t heads, kv_heads, head_dim, rotary_dim;
 	uint32_t k_heads, v_heads, k_dim, v_dim;
 	bool norm, gate, tiled, bias;
+	uint32_t experts, used; /* 0: a dense feed-forward part */
+	bool shared;
 	enum chip_type kv_type;
 	struct prng dice;       /* types of weights, seeds of values */
 	uint64_t seed;
@@ -48,13 +50,16 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	s.gate = prng_below(p, 2);
 	s.tiled = prng_below(p, 2);
 	s.bias = prng_below(p, 2);
+	s.experts = PICK(p, 0, 1, 5, 16);
+	s.used = s.experts < 3 ? s.experts : PICK(p, 1, 2, 3);
+	s.shared = prng_below(p, 2);
 	s.kv_type = prng_below(p, 2) ? CHIP_F16 : CHIP_F32;
 	return s;
 }
 
 /* A weight of a random type that fits the columns, scaled so that values stay near one. */
-static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
-	uint32_t rows, uint32_t columns)
+static inline const struct chip_weight *model_parts(struct rig *r, struct model_shape *s,
+	uint32_t parts, uint32_t rows, uint32_t columns)
 {
 	enum chip_type type = (enum chip_type)prng_below(&s->dice, CHIP_TYPES);
 
@@ -68,10 +73,16 @@ static inline const struct chip_weight *model_weight(struct rig *r, struct model
 	rig_fill(values, count, prng_next(&s->dice));
 	for (size_t i = 0; i < count; i++)
 		values[i] *= scale;
-	const uint32_t index = rig_weight_of(r, type, rows, columns, values);
+	const uint32_t index = rig_parts_of(r, type, parts, rows, columns, values);
 
 	free(values);
 	return r->weights[index];
+}
+
+static inline const struct chip_weight *model_weight(struct rig *r, struct model_shape *s,
+	uint32_t rows, uint32_t columns)
+{
+	return model_parts(r, s, 1, rows, columns);
 }
 
 static inline void model_matmul(struct rig *r, struct model_shape *s, const char *tap, uint32_t in,
@@ -83,9 +94,12 @@ static inline void model_matmul(struct rig *r, struct model_shape *s, const char
 	op->u.matmul.count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		op->u.matmul.out[i] = outs[i];
-		op->u.matmul.weight[i] = model_weight(r, s, r->buffers[outs[i]].columns,
-			r->buffers[in].columns);
-		if (s->bias)
+		const bool routed = r->buffers[in].space == CHIP_ROUTED;
+		const uint32_t parts = routed ? s->experts : 1;
+
+		op->u.matmul.weight[i] = model_parts(r, s, parts,
+			parts * r->buffers[outs[i]].columns, r->buffers[in].columns);
+		if (s->bias && !routed)
 			op->u.matmul.bias[i] = rig_random_vector(r, r->buffers[outs[i]].columns,
 				20 + i);
 	}
@@ -182,18 +196,65 @@ static inline void model_delta(struct rig *r, struct model_shape *s, uint32_t h,
 	r->layout.conv_channels = channels;
 }
 
-static inline void model_ffn(struct rig *r, struct model_shape *s, uint32_t x, uint32_t h)
+/* gate, up, silu, down: of all rows, or of routed ones by their experts. */
+static inline uint32_t model_swiglu(struct rig *r, struct model_shape *s, enum chip_space space,
+	uint32_t in)
 {
 	const uint32_t parts[] = {
-		rig_buffer(r, "gate", CHIP_ROWS, s->ffn), rig_buffer(r, "up", CHIP_ROWS, s->ffn)};
-	const uint32_t down = rig_buffer(r, "down", CHIP_ROWS, s->hidden);
-	struct chip_op *op;
+		rig_buffer(r, "gate", space, s->ffn), rig_buffer(r, "up", space, s->ffn)};
+	const uint32_t down = rig_buffer(r, "down", space, s->hidden);
 
-	model_matmul(r, s, "gate", h, 2, parts);
-	op = rig_op(r, CHIP_OP_SWIGLU, "swiglu");
+	model_matmul(r, s, "gate", in, 2, parts);
+	struct chip_op *op = rig_op(r, CHIP_OP_SWIGLU, "swiglu");
+
 	op->u.swiglu.gate = op->u.swiglu.out = parts[0];
 	op->u.swiglu.up = parts[1];
 	model_matmul(r, s, "down", parts[0], 1, &down);
+	return down;
+}
+
+static inline uint32_t model_experts(struct rig *r, struct model_shape *s, uint32_t h)
+{
+	const uint32_t logits = rig_buffer(r, "router", CHIP_ROWS, s->experts);
+	const uint32_t weights = rig_buffer(r, "weights", CHIP_ROWS, s->used);
+	const uint32_t spread = rig_buffer(r, "spread", CHIP_ROUTED, s->hidden);
+	const uint32_t gate = rig_buffer(r, "shared_gate", CHIP_ROWS, 1);
+	const uint32_t out = rig_buffer(r, "combined", CHIP_ROWS, s->hidden);
+
+	model_matmul(r, s, "router", h, 1, &logits);
+	struct chip_op *op = rig_op(r, CHIP_OP_ROUTE, "route");
+
+	op->u.route.logits = logits;
+	op->u.route.weights = weights;
+	op->u.route.experts = s->experts;
+	op->u.route.used = s->used;
+	op->u.route.normalise = s->norm;
+	op->u.route.scale = 1;
+	op = rig_op(r, CHIP_OP_GATHER, "spread");
+	op->u.gather.in = h;
+	op->u.gather.out = spread;
+	const uint32_t routed = model_swiglu(r, s, CHIP_ROUTED, spread);
+	uint32_t shared = CHIP_NONE;
+
+	if (s->shared) {
+		shared = model_swiglu(r, s, CHIP_ROWS, h);
+		model_matmul(r, s, "shared_gate", h, 1, &gate);
+	}
+	op = rig_op(r, CHIP_OP_COMBINE, "combined");
+	op->u.combine.in = routed;
+	op->u.combine.weights = weights;
+	op->u.combine.out = out;
+	op->u.combine.shared = shared;
+	op->u.combine.gate = s->shared ? gate : CHIP_NONE;
+	return out;
+}
+
+static inline void model_ffn(struct rig *r, struct model_shape *s, uint32_t x, uint32_t h)
+{
+	const uint32_t down = s->experts ? model_experts(r, s, h)
+		: model_swiglu(r, s, CHIP_ROWS, h);
+	struct chip_op *op;
+
 	op = rig_op(r, CHIP_OP_ADD, "x");
 	op->u.add.out = x;
 	op->u.add.in = down;

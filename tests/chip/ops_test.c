@@ -152,6 +152,10 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 	k->swiglu(x, y, two, count);
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("swiglu", two[i], one[i]);
+	ref->add_scaled(one, y, 0.7F, count);
+	k->add_scaled(two, y, 0.7F, count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_same_number("add_scaled", two[i], one[i]);
 	ref->f16_from_f32(x, halves[0], count);
 	k->f16_from_f32(x, halves[1], count);
 	for (uint32_t i = 0; i < count; i++)

@@ -287,10 +287,10 @@ static inline uint32_t rig_pack(struct rig *r, const struct chip_matrix *m)
 	return index;
 }
 
-/* A matrix of these values, handed over in two spans that swap the halves of an odd cut,
- * at odd addresses. */
-static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_t rows,
-	uint32_t columns, const float *values)
+/* A matrix of these values in so many parts, handed over in two spans that swap the halves of an
+ * odd cut, at odd addresses. */
+static inline uint32_t rig_parts_of(struct rig *r, enum chip_type type, uint32_t parts,
+	uint32_t rows, uint32_t columns, const float *values)
 {
 	const size_t row_bytes = chip_row_bytes(type, rig_group(type), columns);
 	const uint32_t cut = rows / 3;
@@ -302,7 +302,7 @@ static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_
 	};
 	const struct chip_matrix m = {
 		.type = type, .rows = rows, .columns = columns, .spans = spans, .span_count = 2,
-		.group = rig_group(type)};
+		.group = rig_group(type), .parts = parts};
 
 	assert_non_null(bytes);
 	assert_non_null(plain);
@@ -318,17 +318,29 @@ static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_
 	return index;
 }
 
-static inline uint32_t rig_weight(struct rig *r, enum chip_type type, uint32_t rows,
+static inline uint32_t rig_weight_of(struct rig *r, enum chip_type type, uint32_t rows,
+	uint32_t columns, const float *values)
+{
+	return rig_parts_of(r, type, 1, rows, columns, values);
+}
+
+static inline uint32_t rig_parts(struct rig *r, enum chip_type type, uint32_t parts, uint32_t rows,
 	uint32_t columns, uint64_t seed)
 {
 	float *values = malloc((size_t)rows * columns * sizeof(float));
 
 	assert_non_null(values);
 	rig_fill(values, (size_t)rows * columns, seed);
-	const uint32_t index = rig_weight_of(r, type, rows, columns, values);
+	const uint32_t index = rig_parts_of(r, type, parts, rows, columns, values);
 
 	free(values);
 	return index;
+}
+
+static inline uint32_t rig_weight(struct rig *r, enum chip_type type, uint32_t rows,
+	uint32_t columns, uint64_t seed)
+{
+	return rig_parts(r, type, 1, rows, columns, seed);
 }
 
 static inline const struct chip_vector *rig_vector(struct rig *r, const float *values, size_t count)

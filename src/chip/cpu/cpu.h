@@ -189,6 +189,23 @@ struct cpu_rope {
 
 #define CPU_ROPES_MAX 4
 
+/* What the last CHIP_OP_ROUTE chose. A place is a row of CHIP_ROUTED.
+ *
+ *	experts  row 0: 5 2   row 1: 2 7        places  row 0: 2 0   row 1: 1 3
+ *	rows     0 1 0 1      of places that belong to experts 2 2 5 7
+ */
+struct cpu_route {
+	uint32_t used;              /* by a row */
+	uint32_t expert_count;
+	uint32_t *experts;          /* [rows_max][used]: best first */
+	uint32_t *places;           /* [rows_max][used] */
+	uint32_t *rows;             /* [rows_max * used] */
+	uint32_t *first;            /* [experts + 1]: first place of each expert */
+	uint32_t *active;           /* [experts]: those that have a row, ascending */
+	uint32_t active_count;
+	float *shares;              /* [threads][experts]: of one row */
+};
+
 /* What sampling one row needs, a set for each worker. */
 struct cpu_sampler {
 	float *scores;              /* [vocab] */
@@ -213,6 +230,7 @@ struct cpu_program {
 	float **op_taps;                    /* [ops]: convolution weights as [width][channels] */
 	struct cpu_rope ropes[CPU_ROPES_MAX];
 	uint32_t rope_count;
+	struct cpu_route route;
 	float *buffers[CHIP_BUFFERS_MAX];   /* NULL: the step's own */
 
 	/* Prepared inputs and intermediate results of one operation. */

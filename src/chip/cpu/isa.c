@@ -94,6 +94,7 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(rope);
 	COMPLETE(swiglu);
 	COMPLETE(add);
+	COMPLETE(add_scaled);
 	COMPLETE(attend);
 	COMPLETE(conv);
 	COMPLETE(delta);

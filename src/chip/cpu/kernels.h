@@ -174,6 +174,8 @@ struct cpu_kernels {
 	void (*rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
 	void (*swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 	void (*add)(float *out, const float *in, uint32_t count);
+	/* out += in * factor, fused. */
+	void (*add_scaled)(float *out, const float *in, float factor, uint32_t count);
 
 	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
 	void (*attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);

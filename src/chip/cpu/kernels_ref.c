@@ -18,6 +18,7 @@ const struct cpu_kernels cpu_kernels_ref = {
 	.rope = ref_rope,
 	.swiglu = ref_swiglu,
 	.add = ref_add,
+	.add_scaled = ref_add_scaled,
 	.attend = ref_attend,
 	.conv = ref_conv,
 	.delta = ref_delta,

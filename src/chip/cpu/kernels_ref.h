@@ -39,6 +39,7 @@ void ref_rope(float *x, const float *cosines, const float *sines, uint32_t pairs
 
 void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count);
 void ref_add(float *out, const float *in, uint32_t count);
+void ref_add_scaled(float *out, const float *in, float factor, uint32_t count);
 void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count);
 
 void ref_attend(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);

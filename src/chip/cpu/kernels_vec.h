@@ -28,6 +28,7 @@ void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, f
 void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
 void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 void VEC_NAME(add)(float *out, const float *in, uint32_t count);
+void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t count);
 void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
 void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
 void VEC_NAME(conv)(const struct cpu_conv *c);
@@ -52,7 +53,8 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 		.rms_norm = VEC_NAME(rms_norm),                                         \
 		.rms_norm_gate = VEC_NAME(rms_norm_gate),                               \
 		.rope = VEC_NAME(rope), .swiglu = VEC_NAME(swiglu),                     \
-		.add = VEC_NAME(add), .attend = VEC_NAME(attend),                       \
+		.add = VEC_NAME(add), .add_scaled = VEC_NAME(add_scaled),               \
+		.attend = VEC_NAME(attend),                                             \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
 		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
 		.largest = VEC_NAME(largest), .exponentials = VEC_NAME(exponentials),   \

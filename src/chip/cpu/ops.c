@@ -3,8 +3,9 @@
  *
  * What is split, operation by operation, so that no share depends on another:
  *
- *	rows                  embed norm norm_gate add gather, preparing inputs, angles
- *	panels of outputs     matmul: a share does its panels for all rows
+ *	rows                  embed norm norm_gate add gather route combine, preparing inputs,
+ *	                      angles
+ *	panels of outputs     matmul: a share does its panels for all rows, or all of an expert
  *	rows x column parts   swiglu
  *	rows x key heads      qk_rope
  *	tiles x key heads     attend
@@ -17,60 +18,13 @@
 
 #include "base/math.h"
 #include "chip/check.h"
-#include "chip/cpu/cpu.h"
+#include "chip/cpu/ops.h"
 
 /* of packed weights: long enough to stream, short enough to share */
 #define MATMUL_SHARE_BYTES  65536
 /* that kernels take together, to hide the latency of one sum behind others */
 #define MATMUL_SHARE_PANELS 4
 #define UNIT_EPS            1e-6F   /* added to the sum of squares of q and k */
-
-/* What every operation needs to know; one per worker. */
-struct run {
-	const struct cpu_kernels *kernels;
-	struct cpu_program *program;
-	struct cpu_step *step;
-	struct cpu_cache *cache;
-	struct cpu_worker *worker;
-};
-
-static float *buffer(const struct run *r, uint32_t index)
-{
-	if (r->program->buffers[index])
-		return r->program->buffers[index];
-	return index == r->program->base.desc.logits ? r->step->logits : r->step->hidden;
-}
-
-static uint32_t columns(const struct run *r, uint32_t index)
-{
-	return r->program->base.desc.buffers[index].columns;
-}
-
-static uint32_t rows(const struct run *r, uint32_t index)
-{
-	return r->program->base.desc.buffers[index].space == CHIP_ROWS ? r->step->row_count
-		: r->step->wanted_count;
-}
-
-static float *row_of(const struct run *r, uint32_t index, uint32_t row)
-{
-	return buffer(r, index) + (size_t)row * columns(r, index);
-}
-
-static const float *values(const struct chip_vector *v)
-{
-	return v ? ((const struct cpu_vector *)v)->values : NULL;
-}
-
-static float *head_of(const struct run *r, const struct chip_heads *h, uint32_t row, uint32_t head)
-{
-	return row_of(r, h->buffer, row) + h->first + (size_t)head * h->stride;
-}
-
-static uint32_t divide_up(uint32_t n, uint32_t by)
-{
-	return (n + by - 1) / by;
-}
 
 /* ---- row by row ------------------------------------------------------------------------------ */
 
@@ -195,18 +149,39 @@ static bool needs_preparing(const struct chip_op *op)
 static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 {
 	const uint32_t by_size = (uint32_t)(MATMUL_SHARE_BYTES / w->panel_bytes);
-	const uint32_t by_threads = w->panel_count / (r->program->threads * 4);
+	const uint32_t by_threads = w->part_panels / (r->program->threads * 4);
 	const uint32_t panels =
 		math_min_u32(by_size, by_threads) / MATMUL_SHARE_PANELS * MATMUL_SHARE_PANELS;
-	const uint32_t least = math_min_u32(w->panel_count / (r->program->threads * 2),
+	const uint32_t least = math_min_u32(w->part_panels / (r->program->threads * 2),
 		MATMUL_SHARE_PANELS);
 
 	return panels ? panels : least ? least : 1;
 }
 
+/* Rows that one part of a matrix multiplies: all there are, or those of an expert. */
+struct portion {
+	uint32_t part, first_row, row_count;
+};
+
+static bool is_routed(const struct run *r, const struct chip_op *op)
+{
+	return r->program->base.desc.buffers[op->u.matmul.in].space == CHIP_ROUTED;
+}
+
+static struct portion portion_of(const struct run *r, const struct chip_op *op, uint32_t index)
+{
+	const struct cpu_route *route = &r->program->route;
+
+	if (!is_routed(r, op))
+		return (struct portion){.row_count = rows(r, op->u.matmul.in)};
+	const uint32_t expert = route->active[index], first = route->first[expert];
+
+	return (struct portion){expert, first, route->first[expert + 1] - first};
+}
+
 /* To outputs [first, end) of all rows. */
-static void add_bias(const struct run *r, const struct chip_op *op, uint32_t matrix, uint32_t first,
-	uint32_t end)
+static void add_bias(const struct run *r, const struct chip_op *op, uint32_t matrix,
+	uint32_t first, uint32_t end)
 {
 	const uint32_t out = op->u.matmul.out[matrix];
 	const float *bias = values(op->u.matmul.bias[matrix]);
@@ -216,32 +191,35 @@ static void add_bias(const struct run *r, const struct chip_op *op, uint32_t mat
 }
 
 static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix,
-	uint32_t share)
+	struct portion portion, uint32_t share)
 {
 	const struct cpu_program *p = r->program;
 	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
-	const uint32_t panels = share_panels(r, w);
+	const uint32_t panels = share_panels(r, w), width = w->base.columns;
 	const uint32_t first = share * panels;
-	const uint32_t end = w->panel_count - first < panels ? w->panel_count : first + panels;
+	const uint32_t end = w->part_panels - first < panels ? w->part_panels : first + panels;
+	const size_t row = portion.first_row, block = row * (width / CPU_BLOCK);
 	const struct cpu_input in = {
-		.rows = buffer(r, op->u.matmul.in),
-		.stride = w->base.columns,
-		.values = p->input_values,
-		.scales = p->input_scales,
-		.sums = p->input_sums,
-		.halves = p->input_halves,
+		.rows = row_of(r, op->u.matmul.in, portion.first_row),
+		.stride = width,
+		.values = p->input_values + row * width,
+		.scales = p->input_scales + block,
+		.sums = p->input_sums + block,
+		.halves = p->input_halves + row * (((size_t)width + 1) / 2 * 2),
 	};
 
-	cpu_weight_multiply(r->kernels, w, 0, &in, rows(r, op->u.matmul.in),
-		buffer(r, op->u.matmul.out[matrix]), w->base.rows, first, end,
+	cpu_weight_multiply(r->kernels, w, portion.part, &in, portion.row_count,
+		row_of(r, op->u.matmul.out[matrix], portion.first_row), w->part_rows, first, end,
 		p->decoded + r->worker->index * p->decoded_floats);
 	if (op->u.matmul.bias[matrix])
 		add_bias(r, op, matrix, first * w->lanes,
-			math_min_u32(end * w->lanes, w->base.rows));
+			math_min_u32(end * w->lanes, w->part_rows));
 }
 
+/* Shares of a matrix are [portions][shares of a part]. */
 static void run_matmul(const struct run *r, const struct chip_op *op)
 {
+	const uint32_t portions = is_routed(r, op) ? r->program->route.active_count : 1;
 	uint32_t shares[CHIP_MATRICES_MAX];
 	uint32_t total = 0, first, end;
 
@@ -252,16 +230,17 @@ static void run_matmul(const struct run *r, const struct chip_op *op)
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 
-		shares[i] = divide_up(w->panel_count, share_panels(r, w));
-		total += shares[i];
+		shares[i] = divide_up(w->part_panels, share_panels(r, w));
+		total += portions * shares[i];
 	}
 	while (cpu_share(r->worker, total, &first, &end))
 		for (uint32_t item = first; item < end; item++) {
 			uint32_t matrix = 0, share = item;
 
-			while (share >= shares[matrix])
-				share -= shares[matrix++];
-			matmul_share(r, op, matrix, share);
+			while (share >= portions * shares[matrix])
+				share -= portions * shares[matrix++];
+			matmul_share(r, op, matrix, portion_of(r, op, share / shares[matrix]),
+				share % shares[matrix]);
 		}
 }
 
@@ -596,7 +575,16 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 		each_row(r, op, rows(r, op->u.add.out), add_row);
 		break;
 	case CHIP_OP_GATHER:
-		each_row(r, op, r->step->wanted_count, gather_row);
+		if (r->program->base.desc.buffers[op->u.gather.out].space == CHIP_ROUTED)
+			cpu_run_spread(r, op);
+		else
+			each_row(r, op, r->step->wanted_count, gather_row);
+		break;
+	case CHIP_OP_ROUTE:
+		cpu_run_route(r, op);
+		break;
+	case CHIP_OP_COMBINE:
+		cpu_run_combine(r, op);
 		break;
 	case CHIP_OP_SAMPLE:
 		run_sample(r, op);

@@ -60,8 +60,11 @@ static bool live_together(const struct liveness *l, uint32_t a, uint32_t b)
 static size_t buffer_rows(const struct cpu_program *p, uint32_t buffer)
 {
 	const struct chip_program_desc *desc = &p->base.desc;
+	const enum chip_space space = desc->buffers[buffer].space;
 
-	return desc->buffers[buffer].space == CHIP_ROWS ? desc->rows_max : desc->wanted_max;
+	if (space == CHIP_ROUTED)
+		return (size_t)desc->rows_max * p->route.used;
+	return space == CHIP_ROWS ? desc->rows_max : desc->wanted_max;
 }
 
 static size_t buffer_bytes(const struct cpu_program *p, uint32_t buffer)
@@ -179,6 +182,19 @@ static void lay_out_delta(struct cpu_program *p, struct carve *c)
 	p->delta_beta = carve_take(c, p->base.desc.rows_max * heads, sizeof(float));
 }
 
+static void lay_out_route(struct cpu_program *p, struct carve *c)
+{
+	struct cpu_route *r = &p->route;
+	const size_t routed = (size_t)p->base.desc.rows_max * r->used;
+
+	r->experts = carve_take(c, routed, sizeof(*r->experts));
+	r->places = carve_take(c, routed, sizeof(*r->places));
+	r->rows = carve_take(c, routed, sizeof(*r->rows));
+	r->first = carve_take(c, r->used ? r->expert_count + 1 : 0, sizeof(*r->first));
+	r->active = carve_take(c, r->expert_count, sizeof(*r->active));
+	r->shares = carve_take(c, (size_t)p->threads * r->expert_count, sizeof(*r->shares));
+}
+
 static void lay_out_samplers(struct cpu_program *p, struct carve *c)
 {
 	const struct chip_op *last = &p->base.desc.ops[p->base.desc.op_count - 1];
@@ -238,6 +254,7 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 	lay_out_inputs(p, c);
 	lay_out_decoded(p, c);
 	lay_out_delta(p, c);
+	lay_out_route(p, c);
 	lay_out_samplers(p, c);
 	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
 		lay_out_step(p, &p->steps[i], c);
@@ -290,6 +307,10 @@ static void find_sizes(struct cpu_program *p)
 			p->embedding_columns = op->u.embed.table->columns;
 		if (op->kind == CHIP_OP_SAMPLE)
 			p->mask_words = (op->u.sample.vocab + 31) / 32;
+		if (op->kind == CHIP_OP_ROUTE) {
+			p->route.used = op->u.route.used;
+			p->route.expert_count = op->u.route.experts;
+		}
 		if (op->kind == CHIP_OP_ATTEND) {
 			const uint32_t shared = op->u.attend.q.count / op->u.attend.kv_heads;
 			const uint32_t rows = shared < CPU_ATTEND_QUERIES

@@ -2,6 +2,8 @@
  * sums, conversion. */
 #include "chip/cpu/kernels_ref.h"
 
+#include <math.h>
+
 #include "base/math.h"
 
 void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count)
@@ -14,6 +16,12 @@ void ref_add(float *out, const float *in, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		out[i] += in[i];
+}
+
+void ref_add_scaled(float *out, const float *in, float factor, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = fmaf(factor, in[i], out[i]);
 }
 
 void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count)

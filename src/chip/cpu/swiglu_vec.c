@@ -20,6 +20,16 @@ void VEC_NAME(add)(float *out, const float *in, uint32_t count)
 	}
 }
 
+void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += VEC_LANES) {
+		const uint32_t n = vec_lanes_at(i, count);
+
+		vec_store_n(out + i, vec_fma(vec_set(factor), vec_load_n(in + i, n),
+			vec_load_n(out + i, n)), n);
+	}
+}
+
 void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count)
 {
 	uint32_t i = 0;

@@ -1,0 +1,136 @@
+/* chip/cpu/route.c - which experts a row uses, its way to them and back.
+ *
+ *	route     each row by itself; then one worker counts, to lay the rows of an expert together
+ *	spread    a row to each of its places
+ *	combine   a row from its places, best expert first
+ *
+ * Nothing of a row's own numbers depends on the rows beside it: only where it lies does.
+ */
+#include <string.h>
+
+#include "base/math.h"
+#include "chip/cpu/ops.h"
+
+/* The largest of shares that is not taken yet, the first of equals; taken are marked with -1. NaN
+ * is never larger: then the first that is left. */
+static uint32_t take_best(float *shares, uint32_t experts, float *share)
+{
+	uint32_t best = CHIP_NONE;
+
+	for (uint32_t i = 0; i < experts; i++)
+		if (!(shares[i] < 0) && (best == CHIP_NONE || shares[i] > shares[best]))
+			best = i;
+	*share = shares[best];
+	shares[best] = -1.0F;
+	return best;
+}
+
+static void normalise(float *weights, uint32_t used)
+{
+	float sum = 0.0F;
+
+	for (uint32_t i = 0; i < used; i++)
+		sum += weights[i];
+	for (uint32_t i = 0; i < used; i++)
+		weights[i] /= sum;
+}
+
+static void route_row(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	const struct cpu_route *route = &r->program->route;
+	const uint32_t experts = op->u.route.experts, used = op->u.route.used;
+	const float *logits = row_of(r, op->u.route.logits, row);
+	float *shares = route->shares + (size_t)r->worker->index * experts;
+	float *weights = row_of(r, op->u.route.weights, row);
+	float largest;
+
+	(void)r->kernels->largest(logits, experts, &largest);
+	const float sum = (float)r->kernels->exponentials(logits, largest, experts, shares);
+
+	for (uint32_t i = 0; i < experts; i++)
+		shares[i] /= sum;
+	for (uint32_t i = 0; i < used; i++)
+		route->experts[(size_t)row * used + i] = take_best(shares, experts, &weights[i]);
+	if (op->u.route.normalise)
+		normalise(weights, used);
+	for (uint32_t i = 0; i < used; i++)
+		weights[i] *= op->u.route.scale;
+}
+
+/* Counting sort by expert; rows of one expert stay in order. */
+static void group_rows(struct cpu_route *route, uint32_t experts, uint32_t count)
+{
+	uint32_t place = 0;
+
+	memset(route->first, 0, (experts + 1) * sizeof(*route->first));
+	for (uint32_t i = 0; i < count; i++)
+		route->first[route->experts[i]]++;
+	route->active_count = 0;
+	for (uint32_t e = 0; e < experts; e++) {
+		const uint32_t of_expert = route->first[e];
+
+		if (of_expert > 0)
+			route->active[route->active_count++] = e;
+		route->first[e] = place;
+		place += of_expert;
+	}
+	route->first[experts] = place;
+	for (uint32_t i = 0; i < count; i++) {
+		route->places[i] = route->first[route->experts[i]]++;
+		route->rows[route->places[i]] = i / route->used;
+	}
+	for (uint32_t e = experts; e > 0; e--)   /* each stands where the next one begins */
+		route->first[e] = route->first[e - 1];
+	route->first[0] = 0;
+}
+
+void cpu_run_route(const struct run *r, const struct chip_op *op)
+{
+	struct cpu_route *route = &r->program->route;
+	uint32_t first, end;
+
+	while (cpu_share(r->worker, r->step->row_count, &first, &end))
+		for (uint32_t row = first; row < end; row++)
+			route_row(r, op, row);
+	cpu_barrier(r->worker);
+	if (r->worker->index == 0)
+		group_rows(route, op->u.route.experts, r->step->row_count * route->used);
+}
+
+void cpu_run_spread(const struct run *r, const struct chip_op *op)
+{
+	const size_t bytes = columns(r, op->u.gather.in) * sizeof(float);
+	uint32_t first, end;
+
+	while (cpu_share(r->worker, rows(r, op->u.gather.out), &first, &end))
+		for (uint32_t place = first; place < end; place++)
+			memcpy(row_of(r, op->u.gather.out, place),
+				row_of(r, op->u.gather.in, r->program->route.rows[place]), bytes);
+}
+
+static void combine_row(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	const struct cpu_route *route = &r->program->route;
+	const uint32_t width = columns(r, op->u.combine.out);
+	const float *weights = row_of(r, op->u.combine.weights, row);
+	float *out = row_of(r, op->u.combine.out, row);
+
+	memset(out, 0, width * sizeof(float));
+	for (uint32_t i = 0; i < route->used; i++)
+		r->kernels->add_scaled(out,
+			row_of(r, op->u.combine.in, route->places[(size_t)row * route->used + i]),
+			weights[i], width);
+	if (op->u.combine.shared == CHIP_NONE)
+		return;
+	r->kernels->add_scaled(out, row_of(r, op->u.combine.shared, row),
+		math_sigmoidf(*row_of(r, op->u.combine.gate, row)), width);
+}
+
+void cpu_run_combine(const struct run *r, const struct chip_op *op)
+{
+	uint32_t first, end;
+
+	while (cpu_share(r->worker, r->step->row_count, &first, &end))
+		for (uint32_t row = first; row < end; row++)
+			combine_row(r, op, row);
+}
