@@ -171,6 +171,30 @@ static void write_types(const char *name, uint32_t first)
 	buf_free(&file);
 }
 
+/* ---- architectures in both formats ----------------------------------------------------------- */
+
+/* Small: what is read is names and shapes. */
+static void write_architecture(const char *name, const char *base, const char *type)
+{
+	static const struct model_builder_change none;
+	json_t *small = json_pack("{s:s, s:i, s:i, s:i}", "model_type", type, "hidden_size", 8,
+		"intermediate_size", 8, "head_dim", 4);
+	json_t *config = model_builder_parse(base);
+
+	if (!small || json_object_update(config, small))
+		abort();
+	char *text = json_dumps(config, JSON_COMPACT);
+	struct buf file = model_builder_safetensors(text, "model.", &none);
+
+	write_safetensors(name, text, &file);
+	file = model_builder_gguf(text, 0, &none);
+	write_seed("gguf", name, &file);
+	buf_free(&file);
+	free(text);
+	json_decref(config);
+	json_decref(small);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -178,6 +202,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	corpus = argv[1];
+	write_architecture("llama", MODEL_BUILDER_LLAMA, "llama");
+	write_architecture("qwen2", MODEL_BUILDER_QWEN3, "qwen2");
 	write_releases();
 	write_types("types", 0);
 	write_types("types_more", 2);

@@ -332,6 +332,89 @@ static void floats_are_read_with_scales_of_any_kind(void **state)
 	}
 }
 
+/* ---- packed projections ---------------------------------------------------------------------- */
+
+#define QKVZ_ROWS 96    /* of 2 key heads: q 8, k 8, v 2 x 8, z 2 x 8 each */
+
+static void add_but_projections(void *context, const char *name, const struct weight_rule *rule,
+	uint64_t rows, uint64_t columns, const float *values)
+{
+	if (!strstr(name, ".in_proj_"))
+		model_builder_to_safetensors(context, name, rule, rows, columns, values);
+}
+
+static struct buf packed_model(uint8_t codes[QKVZ_ROWS][SIDE], uint16_t scales[6])
+{
+	static const struct model_builder_change none;
+	const struct model_config c = model_builder_config(MODEL_BUILDER_QWEN3_5);
+	struct model_builder_sink sink = {.change = &none};
+	const uint16_t ba[8 * SIDE] = {0};
+
+	safetensors_builder_init(&sink.st);
+	model_builder_walk(&c, false, "model.", &none, add_but_projections, &sink);
+	safetensors_add(&sink.st, "model.layers.0.linear_attn.in_proj_qkvz.weight", "F8_E4M3",
+		"[96,32]", codes, (size_t)QKVZ_ROWS * SIDE);
+	safetensors_add(&sink.st, "model.layers.0.linear_attn.in_proj_qkvz.weight_scale_inv",
+		"BF16", "[6,1]", scales, 6 * sizeof(scales[0]));
+	safetensors_add(&sink.st, "model.layers.0.linear_attn.in_proj_ba.weight", "BF16", "[8,32]",
+		ba, sizeof(ba));
+	return safetensors_builder_finish(&sink.st);
+}
+
+/* Rows of a matrix are rows [first, first + count) of each half of the packed one. */
+static void check_cut(const struct weights *w, enum weight weight, uint32_t at, uint32_t first,
+	uint32_t count, float wanted[QKVZ_ROWS][SIDE])
+{
+	const struct chip_matrix *m = weights_matrix(w, weight, 0);
+	uint8_t rows[QKVZ_ROWS * 64];
+	float row[SIDE];
+
+	assert_true(m->read && m->type == CHIP_F8_E4M3);
+	weights_read_rows(m, at, 2 * count, rows);
+	for (uint32_t i = 0; i < 2 * count; i++) {
+		chip_row_to_f32(m->type, m->group,
+			rows + i * chip_row_bytes(m->type, m->group, SIDE), SIDE, row);
+		assert_memory_equal(
+			row, wanted[i / count * 48 + first + i % count], sizeof(row));
+	}
+}
+
+static void packed_projections_of_a_release_are_cut_by_rows(void **state)
+{
+	uint8_t codes[QKVZ_ROWS][SIDE];
+	float wanted[QKVZ_ROWS][SIDE];
+	uint16_t scales[6];
+	struct err_info info = {0};
+	struct weights w;
+
+	(void)state;
+	for (uint32_t i = 0; i < 6; i++)
+		scales[i] = math_bf16_from_f32(some_scale(i));
+	for (uint32_t r = 0; r < QKVZ_ROWS; r++)
+		for (uint32_t c = 0; c < SIDE; c++) {
+			codes[r][c] = some_code(r, c);
+			wanted[r][c] = some_scale(r / 16) * e4m3(codes[r][c]);
+		}
+	struct buf file = packed_model(codes, scales);
+	json_t *config = model_builder_parse(MODEL_BUILDER_QWEN3_5);
+
+	json_object_set_new(config, "quantization_config",
+		model_builder_parse("{\"quant_method\":\"fp8\",\"weight_block_size\":[16,32]}"));
+	const struct model_config_texts texts = {.config = config};
+
+	if (weights_open_texts(&w, &texts, file.data, file.size, &info))
+		fail_msg("%s", info.text);
+	check_cut(&w, WEIGHT_DELTA_QKV, 0, 0, 8, wanted);
+	check_cut(&w, WEIGHT_DELTA_QKV, 16, 8, 8, wanted);
+	check_cut(&w, WEIGHT_DELTA_QKV, 32, 16, 16, wanted);
+	check_cut(&w, WEIGHT_DELTA_Z, 0, 32, 16, wanted);
+	assert_int_equal(weights_matrix(&w, WEIGHT_DELTA_A, 0)->type, CHIP_BF16);
+	assert_int_equal(weights_matrix(&w, WEIGHT_DELTA_A, 0)->span_count, 2);
+	weights_close(&w);
+	json_decref(config);
+	buf_free(&file);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void expect_refusal(struct quantized_builder *b, const char *quantization,
@@ -532,6 +615,7 @@ int main(void)
 		cmocka_unit_test(awq_is_read),
 		cmocka_unit_test(packed_numbers_are_read_with_and_without_zero_points),
 		cmocka_unit_test(floats_are_read_with_scales_of_any_kind),
+		cmocka_unit_test(packed_projections_of_a_release_are_cut_by_rows),
 		cmocka_unit_test(tensors_that_do_not_fit_each_other_are_refused),
 		cmocka_unit_test(shapes_that_contradict_are_refused),
 		cmocka_unit_test(a_column_of_no_group_is_refused),
