@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "base/mem.h"
 #include "model/weights_private.h"
 
 #define NAME_BYTES   256
@@ -269,20 +270,34 @@ static enum err bad_order(const struct finder *f, const struct stored_tensor *t,
 		t->name, what);
 }
 
-/* Which group each column of the input belongs to: counted, then columns sorted by it. */
-static enum err sort_columns(struct finder *f, const struct stored_tensor *t, uint32_t *order)
+static int32_t group_of(const struct stored_tensor *t, uint32_t column)
+{
+	int32_t group;
+
+	memcpy(&group, t->data + (size_t)column * sizeof(group), sizeof(group));
+	return group;
+}
+
+/* Whether columns come group by group as they are: so in most releases, which need no order. */
+static bool is_sorted(const struct quantized_source *s, const struct stored_tensor *t)
+{
+	for (uint32_t column = 0; column < s->columns; column++)
+		if (group_of(t, column) != (int64_t)(column / s->group))
+			return false;
+	return true;
+}
+
+/* Columns sorted by the group that they belong to; next[g] is where the next one of g goes. */
+static enum err sort_columns(const struct finder *f, const struct stored_tensor *t, uint32_t *next,
+	uint32_t *order)
 {
 	const struct quantized_source *s = &f->s;
-	uint32_t *next = arena_array(&f->w->side, s->group_count, sizeof(*next));
 
-	if (!next)
-		return err_set(f->info, ERR_MEMORY, "%s: no memory for its small weights", t->file);
 	for (uint32_t g = 0; g < s->group_count; g++)
 		next[g] = g * s->group;
 	for (uint32_t column = 0; column < s->columns; column++) {
-		int32_t group;
+		const int32_t group = group_of(t, column);
 
-		memcpy(&group, t->data + (size_t)column * sizeof(group), sizeof(group));
 		if (group < 0 || (uint32_t)group >= s->group_count)
 			return bad_order(f, t, "a column belongs to a group that is not there");
 		const uint64_t end = ((uint64_t)group + 1) * s->group;
@@ -293,31 +308,28 @@ static enum err sort_columns(struct finder *f, const struct stored_tensor *t, ui
 	return ERR_NONE;
 }
 
-static bool is_sorted(const uint32_t *order, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		if (order[i] != i)
-			return false;
-	return true;
-}
-
 /* Columns in another order than the model's, if a tensor says so. */
 static enum err find_order(struct finder *f, const char *suffix)
 {
 	const struct stored_tensor *t = keep(f, find(f->w, f->name, suffix));
-	uint32_t *order;
+	struct quantized_source *s = &f->s;
+	uint32_t *order, *next;
+	enum err code;
 
 	if (!t)
 		return ERR_NONE;
-	if (need_i32(f, t) || need_shape(f, t, (const uint64_t[]){f->s.columns}, 1))
+	if (need_i32(f, t) || need_shape(f, t, (const uint64_t[]){s->columns}, 1))
 		return f->info->code;
-	order = arena_array(&f->w->side, f->s.columns, sizeof(*order));
-	if (!order)
-		return err_set(f->info, ERR_MEMORY, "%s: no memory for its small weights", t->file);
-	if (sort_columns(f, t, order))
-		return f->info->code;
-	f->s.column_order = is_sorted(order, f->s.columns) ? NULL : order;
-	return ERR_NONE;
+	if (is_sorted(s, t))
+		return ERR_NONE;
+	order = arena_array(&f->w->side, s->columns, sizeof(*order));
+	next = mem_alloc(s->group_count, sizeof(*next));
+	code = order && next
+		? sort_columns(f, t, next, order)
+		: err_set(f->info, ERR_MEMORY, "%s: no memory for an order of columns", t->file);
+	mem_free(next);
+	s->column_order = order;
+	return code;
 }
 
 static enum err no_method(const struct finder *f, const struct stored_tensor *t)

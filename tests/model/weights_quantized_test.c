@@ -10,6 +10,7 @@
 #include "chip/format.h"
 #include "model/quantized_builder.h"
 #include "model/weights.h"
+#include "model/weights_quantized.h"
 
 #define SIDE QUANTIZED_SIDE
 
@@ -332,6 +333,54 @@ static void floats_are_read_with_scales_of_any_kind(void **state)
 	}
 }
 
+/* Experts in one tensor: [2, 16, 32] with blocks of 12 rows and 20 columns, so that the last block
+ * of an expert is smaller than the others and the next expert begins a new one. */
+static void a_stack_of_experts_has_the_blocks_of_each(void **state)
+{
+	uint8_t codes[SIDE][SIDE];
+	uint16_t scales[2 * 2 * 2];
+	struct safetensors_builder b;
+	struct err_info info = {0};
+	struct quantized_matrix found;
+	struct weights w = {.config.quantization = {
+				    .method = QUANTIZATION_FP8,
+				    .scheme_count = 1,
+				    .schemes = {{true, true, 8, 20, 12}},
+			    }};
+	struct safetensors file;
+	float got[SIDE][SIDE], wanted[SIDE][SIDE];
+
+	(void)state;
+	for (uint32_t i = 0; i < 8; i++)
+		scales[i] = math_bf16_from_f32(some_scale(i));
+	for (uint32_t r = 0; r < SIDE; r++)
+		for (uint32_t c = 0; c < SIDE; c++) {
+			const uint32_t block = (r / 16 * 2 + r % 16 / 12) * 2 + c / 20;
+
+			codes[r][c] = some_code(r, c);
+			wanted[r][c] = some_scale(block) * e4m3(codes[r][c]);
+		}
+	safetensors_builder_init(&b);
+	safetensors_add(&b, "experts.gate_up_proj", "F8_E4M3", "[2,16,32]", codes, sizeof(codes));
+	safetensors_add(&b, "experts.gate_up_proj_scale_inv", "BF16", "[2,2,2]", scales,
+		sizeof(scales));
+	struct buf bytes = safetensors_builder_finish(&b);
+
+	arena_init(&w.side, 4096, 1 << 20);
+	assert_int_equal(safetensors_open(&file, bytes.data, bytes.size, "f", &info), ERR_NONE);
+	w.table = file.tensors;
+	assert_true(weights_is_quantized(&w, "experts.gate_up_proj"));
+	if (weights_find_quantized(&w, "experts.gate_up_proj", SIDE, SIDE, 2, &found, &info))
+		fail_msg("%s", info.text);
+	assert_int_equal(found.matrix.parts, 2);
+	assert_int_equal(found.tensor_count, 2);
+	read_all(&found.matrix, 5, got);
+	assert_memory_equal(got, wanted, sizeof(got));
+	arena_reset(&w.side);
+	safetensors_close(&file);
+	buf_free(&bytes);
+}
+
 /* ---- packed projections ---------------------------------------------------------------------- */
 
 #define QKVZ_ROWS 96    /* of 2 key heads: q 8, k 8, v 2 x 8, z 2 x 8 each */
@@ -615,6 +664,7 @@ int main(void)
 		cmocka_unit_test(awq_is_read),
 		cmocka_unit_test(packed_numbers_are_read_with_and_without_zero_points),
 		cmocka_unit_test(floats_are_read_with_scales_of_any_kind),
+		cmocka_unit_test(a_stack_of_experts_has_the_blocks_of_each),
 		cmocka_unit_test(packed_projections_of_a_release_are_cut_by_rows),
 		cmocka_unit_test(tensors_that_do_not_fit_each_other_are_refused),
 		cmocka_unit_test(shapes_that_contradict_are_refused),
