@@ -136,6 +136,12 @@ void file_map_close(struct file_map *map)
 	*map = (struct file_map){0};
 }
 
+void file_map_release(const struct file_map *map)
+{
+	if (map->data)   /* refused, they stay: no matter */
+		(void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
+}
+
 /* Only what a signal handler may do. */
 static void map_fault(int signal_number)
 {

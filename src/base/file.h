@@ -20,6 +20,10 @@ struct file_map {
 enum err file_map_open(struct file_map *map, const char *path, struct err_info *info) MUST_CHECK;
 void file_map_close(struct file_map *map);
 
+/* Gives the memory of the file's pages back; they are read again when they are touched. Any number
+ * of threads may read meanwhile. */
+void file_map_release(const struct file_map *map);
+
 /* From now on a mapped file that became shorter or cannot be read ends the program with exit code 1
  * and a line that says so, where it would end by SIGBUS. Once, by main. */
 void file_map_guard(void);

@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
 	{"rm", "remove a model from the store", cmd_rm},
 	{"cp", "copy a model of the store", cmd_cp},
 	{"show", "what a model is and needs", cmd_show},
+	{"quantize", "write a model as GGUF, in a smaller type", cmd_quantize},
 	{"tokenize", "text on stdin to token ids", cmd_tokenize},
 	{"detokenize", "token ids on stdin to text", cmd_detokenize},
 	{"template", "render a chat template", cmd_template},

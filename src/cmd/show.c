@@ -1,20 +1,15 @@
 /* cmd/show.c - `tongyun show`: what a model is and what it needs, without loading it. */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/file.h"
 #include "cmd/cmd.h"
 #include "model/config.h"
 #include "model/dtype.h"
+#include "model/licence.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
-
-#define LICENCE_BYTES  128
-#define CARD_BYTES_MAX ((size_t)4 << 20)
 
 /* Bytes of keys and values a token leaves behind, in the 16-bit cache that serving uses. */
 static int64_t kv_bytes_per_token(const struct model_config *c)
@@ -29,42 +24,6 @@ static int64_t state_bytes(const struct model_config *c)
 	const int64_t conv = (int64_t)model_config_delta_channels(c) * kept * 4;
 
 	return c->delta_layers * (recurrent + conv);
-}
-
-/* The line `license: ...` in what opens a model card: metadata between two lines of dashes. */
-static void licence_of_card(const char *card, char out[LICENCE_BYTES])
-{
-	static const char field[] = "\nlicense:";
-	const char *end = strncmp(card, "---", 3) == 0 ? strstr(card + 3, "\n---") : NULL;
-	const char *at = end ? strstr(card, field) : NULL;
-
-	if (!at || at > end)
-		return;
-	at += sizeof(field) - 1;
-	at += strspn(at, " \t\"'");
-	snprintf(out, LICENCE_BYTES, "%.*s", (int)strcspn(at, "\r\n\"' "), at);
-}
-
-/* As the GGUF file or the model card beside the weights says; "" when nothing does. */
-static void licence_find(const struct model *m, const char *path, char out[LICENCE_BYTES])
-{
-	const struct gguf *gguf = model_weights(m)->gguf;
-	struct gguf_string said = {0};
-	struct err_info info = {0};
-	char card_path[PATH_MAX];
-	struct buf card;
-
-	out[0] = '\0';
-	if (gguf && !gguf_get_string(gguf, "general.license", &said, &info) && said.size > 0)
-		snprintf(out, LICENCE_BYTES, "%.*s",
-			(int)(said.size < LICENCE_BYTES ? said.size : LICENCE_BYTES), said.data);
-	if (gguf || !path || file_join(card_path, sizeof(card_path), path, "README.md") ||
-		!file_exists(card_path))
-		return;
-	buf_init(&card, CARD_BYTES_MAX);
-	if (!file_read(&card, card_path, &info) && card.data)
-		licence_of_card(card.data, out);
-	buf_free(&card);
 }
 
 /* {"BF16": bytes, ...} */
@@ -217,7 +176,7 @@ int cmd_show(int argc, char **argv)
 		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
-	licence_find(m.model, *m.path ? m.path : NULL, licence);
+	licence_find(model_weights(m.model), *m.path ? m.path : NULL, licence);
 	if (as_json)
 		exit_code = cmd_print_json(show_json(m.model, licence));
 	else

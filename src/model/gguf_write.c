@@ -91,6 +91,12 @@ void gguf_write_i32s(struct gguf_writer *w, const char *key, const int32_t *valu
 	buf_add(&w->meta, values, count * sizeof(*values));
 }
 
+void gguf_write_bools(struct gguf_writer *w, const char *key, const uint8_t *values, size_t count)
+{
+	begin_array(w, key, GGUF_BOOL, count);
+	buf_add(&w->meta, values, count);
+}
+
 void gguf_write_strings(struct gguf_writer *w, const char *key, uint64_t count)
 {
 	begin_array(w, key, GGUF_STRING, count);

@@ -55,6 +55,8 @@ void gguf_write_f32(struct gguf_writer *w, const char *key, float value);
 void gguf_write_bool(struct gguf_writer *w, const char *key, bool value);
 void gguf_write_i32s(struct gguf_writer *w, const char *key, const int32_t *values, size_t count);
 
+void gguf_write_bools(struct gguf_writer *w, const char *key, const uint8_t *values, size_t count);
+
 /* The key of another file as it is. */
 void gguf_write_key(struct gguf_writer *w, const struct gguf_key *key);
 

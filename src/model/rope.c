@@ -99,6 +99,27 @@ static float frequency_of(const struct model_config *c, struct ramp ramp, uint32
 	return plain;
 }
 
+/* Of the quotient and its two neighbours the one that leads back, if one does. */
+static float divisor_of(float plain, float frequency)
+{
+	const float quotient = plain / frequency;
+
+	for (int i = -1; i <= 1; i++) {
+		const float near = math_f32_from_bits(math_f32_bits(quotient) + (uint32_t)i);
+
+		if (!(plain / near < frequency) && !(plain / near > frequency))
+			return near;
+	}
+	return quotient;
+}
+
+void rope_divisors(const struct model_config *c, float *out)
+{
+	assert(c->rope_scaling.kind == MODEL_ROPE_LLAMA3);
+	for (uint32_t i = 0; i < c->rotary_dim / 2; i++)
+		out[i] = divisor_of(1.0F / period(c, i), c->rope_frequencies[i]);
+}
+
 double rope_yarn_attention(double factor)
 {
 	return factor <= 1 ? 1 : 0.1 * math_log(factor) + 1;

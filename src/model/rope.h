@@ -14,6 +14,9 @@
  * a frequency that no chip takes. */
 enum err rope_fill(struct model_config *c, const float *divisors, struct err_info *info) MUST_CHECK;
 
+/* Of a config that llama3 scales: what GGUF divides the plain frequencies by, [rotary_dim / 2]. */
+void rope_divisors(const struct model_config *c, float *out);
+
 /* What YaRN multiplies cosines and sines with where the files do not say. */
 double rope_yarn_attention(double factor);
 

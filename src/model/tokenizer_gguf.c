@@ -67,6 +67,29 @@ static const struct pre *find_pre(const struct gguf_string *name)
 	return NULL;
 }
 
+static bool is_pre_of(const struct pre *pre, const struct tokenizer_source *source)
+{
+	const struct pretokenizer *p = &source->pretokenizer;
+
+	if (p->step_count != pre->rule_count || source->ignore_merges != pre->ignore_merges)
+		return false;
+	for (size_t i = 0; i < pre->rule_count; i++)
+		if (p->steps[i].rule != pre->rules[i])
+			return false;
+	return true;
+}
+
+bool tokenizer_gguf_pre(const struct tokenizer_source *source, char out[TOKENIZER_PRE_MAX])
+{
+	for (size_t i = 0; i < sizeof(PRES) / sizeof(*PRES); i++)
+		if (is_pre_of(&PRES[i], source)) {
+			snprintf(out, TOKENIZER_PRE_MAX, "%.*s", (int)strcspn(PRES[i].names, " "),
+				PRES[i].names);
+			return true;
+		}
+	return false;
+}
+
 static enum err refuse_pre(struct reader *r, const struct gguf_string *name)
 {
 	char known[ERR_TEXT_MAX];

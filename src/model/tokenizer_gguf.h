@@ -11,4 +11,11 @@
 enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struct err_info *info)
 	MUST_CHECK;
 
+#define TOKENIZER_PRE_MAX 32
+
+/* What tokenizer.ggml.pre calls the way in which this tokenizer cuts text; false when it has no
+ * name. */
+bool tokenizer_gguf_pre(const struct tokenizer_source *source, char out[TOKENIZER_PRE_MAX])
+	MUST_CHECK;
+
 #endif

@@ -27,6 +27,26 @@ static enum err weights_end(struct weights *w, enum err code)
 	return code;
 }
 
+void weights_release_pages(const struct weights *w)
+{
+	for (uint32_t i = 0; i < w->map_count; i++)
+		file_map_release(&w->maps[i]);
+}
+
+bool weights_are_in(const struct weights *w, const char *path)
+{
+	const char *file = NULL;
+
+	for (uint32_t i = 0; i < w->table.count; i++) {
+		if (w->table.tensors[i].file == file)   /* many tensors, few files */
+			continue;
+		file = w->table.tensors[i].file;
+		if (file_is_same(file, path))
+			return true;
+	}
+	return false;
+}
+
 void weights_close(struct weights *w)
 {
 	if (!w)

@@ -55,6 +55,7 @@ struct weights {
 					  * matrices with their scales and zero points */
 	enum chip_type type;             /* of most of the bytes */
 	char note[WEIGHTS_NOTE_MAX];     /* what was left out, for a log line; "" if nothing */
+	struct stored_table table;       /* all files' tensors, those that are not used too */
 
 	/* private to weights.c */
 	struct file_map *maps;
@@ -63,7 +64,6 @@ struct weights {
 	uint32_t map_count;
 	uint32_t gguf_count;
 	uint32_t safetensors_count;
-	struct stored_table table;       /* all files' tensors */
 	struct arena side;
 	struct weight_slot *slots;       /* [layers + 1, WEIGHTS]; slot 0 for what is there once */
 	_Atomic uint64_t *read_fault;    /* what weights_read_faults tells; NULL: no readers */
@@ -98,6 +98,12 @@ const void *weights_row(const struct chip_matrix *m, uint32_t row);
 /* Rows [first, first + count) one after the other, of a matrix with spans or with a reader. */
 void weights_read_rows(const struct chip_matrix *m, uint32_t first, uint32_t count,
 	uint8_t *rows_out);
+
+/* Gives the memory of all mapped pages back; they are read again when they are touched. */
+void weights_release_pages(const struct weights *w);
+
+/* Whether path is one of the files that the weights lie in, under whatever name. */
+bool weights_are_in(const struct weights *w, const char *path);
 
 /* ERR_INPUT when rows that were read so far held a number that is none, in a tensor that is stored
  * quantized: for who has read all rows, before they are used. */

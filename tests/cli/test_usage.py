@@ -17,6 +17,7 @@ OPTIONS = {     # what cli.md promises
     "list": "--json",
     "cp": "--force",
     "show": "--model --json",
+    "quantize": "--type --threads --force --json",
     "tokenize": "--model --json --special",
     "detokenize": "--model",
     "template": "--messages --no-generation-prompt",

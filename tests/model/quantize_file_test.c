@@ -1,0 +1,349 @@
+/* tests/model/quantize_file_test.c - a model as one GGUF file: what llama.cpp's converter makes of
+ * a directory, what was there of another file, and nothing when it does not come to its end. */
+#include "scratch.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/quantize_file.h"
+#include "model/weights.h"
+#include "test_data.h"
+
+static const char *out_path(const char *name)
+{
+	static char path[2][512];
+	static unsigned turn;
+	char *out = path[turn++ % 2];
+
+	assert_int_equal(file_join(out, sizeof(path[0]), scratch, name), ERR_NONE);
+	return out;
+}
+
+static enum err write_model(const char *source, const char *out, const char *type,
+	struct err_info *info)
+{
+	const struct quantize_job job = {
+		.path = source, .out = out, .mix = quantize_mix_find(type), .threads = 2,
+		.force = true};
+	struct quantize_report report;
+
+	assert_non_null(job.mix);
+	return quantize_file(&job, &report, info);
+}
+
+static void must_write(const char *source, const char *out, const char *type)
+{
+	struct err_info info = {0};
+
+	if (write_model(source, out, type, &info))
+		fail_msg("%s", info.text);
+}
+
+struct opened {
+	struct file_map map;
+	struct gguf gguf;
+};
+
+static struct opened open_file(const char *path)
+{
+	struct err_info info = {0};
+	struct opened o = {0};
+
+	if (file_map_open(&o.map, path, &info) ||
+		gguf_open(&o.gguf, o.map.data, o.map.size, path, &info))
+		fail_msg("%s", info.text);
+	return o;
+}
+
+static void close_file(struct opened *o)
+{
+	gguf_close(&o->gguf);
+	file_map_close(&o->map);
+}
+
+static bool ends(const struct stored_tensor *t, const char *name)
+{
+	const size_t size = strlen(name);
+
+	return t->name_size >= size && memcmp(t->name + t->name_size - size, name, size) == 0;
+}
+
+/* Equal; what another library computed, an exp or a quotient, in all but the last bits. */
+static void assert_same_tensor(const struct stored_tensor *a, const struct stored_tensor *b)
+{
+	const bool computed = ends(a, "ssm_a") || ends(a, "rope_freqs.weight");
+
+	assert_ptr_equal(a->dtype, b->dtype);
+	assert_int_equal(a->size_bytes, b->size_bytes);
+	assert_memory_equal(a->dims, b->dims, a->dim_count * sizeof(a->dims[0]));
+	if (!computed) {
+		assert_memory_equal(a->data, b->data, a->size_bytes);
+		return;
+	}
+	for (size_t i = 0; i < a->size_bytes; i += sizeof(float)) {
+		float x, y;
+
+		memcpy(&x, a->data + i, sizeof(x));
+		memcpy(&y, b->data + i, sizeof(y));
+		assert_true(fabsf(x - y) <= fabsf(x) * 3e-7F);
+	}
+}
+
+static void assert_same_tensors(const struct gguf *a, const struct gguf *b)
+{
+	assert_int_equal(a->tensors.count, b->tensors.count);
+	for (uint32_t i = 0; i < a->tensors.count; i++) {
+		const struct stored_tensor *t = &a->tensors.tensors[i], *u = &b->tensors.tensors[i];
+
+		assert_int_equal(t->name_size, u->name_size);
+		assert_memory_equal(t->name, u->name, t->name_size);
+		assert_same_tensor(t, u);
+	}
+}
+
+static bool is_key(const struct gguf_key *key, const char *name)
+{
+	return key->name_size == strlen(name) && memcmp(key->name, name, key->name_size) == 0;
+}
+
+/* Every key of b that a has too is the same; returns how many are. */
+static uint32_t count_same_keys(const struct gguf *a, const struct gguf *b)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < b->key_count; i++) {
+		const struct gguf_key *key = &b->keys[i];
+		char name[GGUF_KEY_BYTES_MAX + 1];
+
+		snprintf(name, sizeof(name), "%.*s", (int)key->name_size, key->name);
+		const struct gguf_key *other = gguf_find(a, name);
+		if (!other || is_key(key, "general.name"))
+			continue;
+		if (other->type != key->type || other->size_bytes != key->size_bytes ||
+			memcmp(other->data, key->data, key->size_bytes) != 0)
+			fail_msg("%s differs", name);
+		count++;
+	}
+	return count;
+}
+
+/* The files of tests/golden/gguf were made by the rules of llama.cpp's converter, from the weights
+ * of these directories. */
+static void a_directory_becomes_what_the_converter_makes_of_it(void **state)
+{
+	static const char *const cases[][3] = {
+		{"checkpoints/qwen3-mini-f16", "gguf/qwen3-mini-f16.gguf", "f16"},
+		{"checkpoints/qwen3-mini-bf16-sharded", "gguf/qwen3-mini-bf16.gguf", "bf16"},
+		{"checkpoints/qwen3_5-mini-bf16", "gguf/qwen3_5-mini-bf16.gguf", "bf16"},
+		{"checkpoints/qwen3_5-mini-packed-bf16", "gguf/qwen3_5-mini-f32.gguf", "f32"},
+		{"checkpoints/qwen3_5-mini-older-f16", "gguf/qwen3_5-mini-f16.gguf", "f16"},
+		{"checkpoints/llama-mini-bf16", "gguf/llama-mini-bf16.gguf", "bf16"},
+		{"checkpoints/qwen2-mini-f16", "gguf/qwen2-mini-f16.gguf", "f16"},
+		{"checkpoints/qwen2-vl-mini-bf16", "gguf/qwen2-vl-mini-f32.gguf", "f32"},
+		{"checkpoints/llama-f32", "gguf/llama-f32.gguf", "f32"},
+		{"checkpoints/qwen3-yarn-bf16", "gguf/qwen3-yarn-bf16.gguf", "bf16"},
+		{"checkpoints/qwen3-vl-mini-bf16", "gguf/qwen3-vl-mini-bf16.gguf", "bf16"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char source[256], golden[256];
+
+		snprintf(source, sizeof(source), "golden/%s", cases[i][0]);
+		snprintf(golden, sizeof(golden), "golden/%s", cases[i][1]);
+		must_write(test_path(source), out_path("made.gguf"), cases[i][2]);
+		struct opened made = open_file(out_path("made.gguf"));
+		struct opened wanted = open_file(test_path(golden));
+		assert_same_tensors(&made.gguf, &wanted.gguf);
+		assert_true(count_same_keys(&made.gguf, &wanted.gguf) >= 18);
+		close_file(&wanted);
+		close_file(&made);
+	}
+}
+
+static void a_file_is_carried_over_with_all_its_keys(void **state)
+{
+	(void)state;
+	must_write(test_path("golden/gguf/qwen3_5-q8_0.gguf"), out_path("same.gguf"), "q8_0");
+	struct opened wanted = open_file(test_path("golden/gguf/qwen3_5-q8_0.gguf"));
+	struct opened made = open_file(out_path("same.gguf"));
+	int64_t file_type = 0;
+
+	assert_same_tensors(&made.gguf, &wanted.gguf);
+	assert_int_equal(count_same_keys(&made.gguf, &wanted.gguf) + 1,
+		wanted.gguf.key_count); /* and general.name */
+	assert_int_equal(gguf_get_int(&made.gguf, "general.file_type", 0, 100, &file_type,
+		UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_type, 7);
+	close_file(&made);
+	close_file(&wanted);
+}
+
+static void every_mix_can_be_opened_again(void **state)
+{
+	static const char *const types[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0",
+		"q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "mxfp4"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct err_info info = {0};
+		struct weights w;
+
+		must_write(test_path("golden/checkpoints/qwen3_5-bf16"), out_path("m.gguf"),
+			types[i]);
+		if (weights_open(&w, out_path("m.gguf"), &info))
+			fail_msg("%s: %s", types[i], info.text);
+		weights_close(&w);
+	}
+}
+
+static void assert_same_bytes(const char *a, const char *b)
+{
+	struct err_info info = {0};
+	struct file_map x, y;
+
+	assert_int_equal(file_map_open(&x, a, &info), ERR_NONE);
+	assert_int_equal(file_map_open(&y, b, &info), ERR_NONE);
+	assert_int_equal(x.size, y.size);
+	assert_memory_equal(x.data, y.data, x.size);
+	file_map_close(&x);
+	file_map_close(&y);
+}
+
+static void the_number_of_threads_does_not_show(void **state)
+{
+	struct quantize_job job = {.path = test_path("golden/checkpoints/qwen3-f32"),
+		.mix = quantize_mix_find("q4_k")};
+	struct quantize_report report;
+	struct err_info info = {0};
+
+	(void)state;
+	job.out = out_path("one.gguf");
+	job.threads = 1;
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
+	job.out = out_path("five.gguf");
+	job.threads = 5;
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
+	assert_same_bytes(out_path("one.gguf"), out_path("five.gguf"));
+	assert_true(report.narrow_tensors > 0 && report.values == 221792);
+}
+
+static size_t entries_in_scratch(void)
+{
+	DIR *d = opendir(scratch);
+	size_t count = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		count++;
+	closedir(d);
+	return count;
+}
+
+struct patience {
+	uint64_t calls_left;
+	uint64_t done;
+	uint64_t total;
+};
+
+static bool wait_patiently(void *context, uint64_t done, uint64_t total)
+{
+	struct patience *p = context;
+
+	assert_true(done >= p->done && done <= total);
+	p->done = done;
+	p->total = total;
+	return p->calls_left-- > 1;
+}
+
+static void who_gives_up_finds_nothing_half_done(void **state)
+{
+	struct patience patience = {.calls_left = 5};
+	const struct quantize_job job = {.path = test_path("golden/checkpoints/qwen3-f32"),
+		.out = out_path("never.gguf"), .mix = quantize_mix_find("q8_0"),
+		.progress = wait_patiently, .context = &patience};
+	const size_t entries = entries_in_scratch();
+	struct quantize_report report;
+	struct err_info info = {0};
+
+	(void)state;
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_CANCELLED);
+	assert_int_equal(entries_in_scratch(), entries);
+	patience = (struct patience){.calls_left = UINT64_MAX};
+	info = (struct err_info){0};
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
+	assert_true(patience.done == patience.total && patience.total == report.values);
+}
+
+static void what_is_there_is_kept_unless_it_is_said(void **state)
+{
+	struct quantize_job job = {.path = test_path("golden/gguf/qwen3-q8_0.gguf"),
+		.out = out_path("there.gguf"), .mix = quantize_mix_find("q8_0")};
+	struct quantize_report report;
+	struct err_info info = {0};
+
+	(void)state;
+	assert_int_equal(file_write_atomic(job.out, "x", 1, 0600, &info), ERR_NONE);
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_EXISTS);
+	assert_non_null(strstr(info.text, "--force"));
+	job.force = true;
+	info = (struct err_info){0};
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
+	job.path = job.out;
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "is what is read"));
+	job.out = scratch;
+	info = (struct err_info){0};
+	assert_int_equal(quantize_file(&job, &report, &info), ERR_EXISTS);
+}
+
+static void whatever_fails_nothing_is_left(void **state)
+{
+	const char *source = test_path("golden/gguf/qwen3-mini-f16.gguf");
+	const size_t entries = entries_in_scratch();
+	int64_t n;
+
+	(void)state;
+	for (n = 1; n < 1000; n++) {
+		struct err_info info = {0};
+
+		file_fail_after(n, 0);
+		const enum err code = write_model(source, out_path("w.gguf"), "q8_0", &info);
+		file_fail_after(0, 0);
+		if (!code)
+			break;
+		(void)remove(out_path("w.gguf")); /* whole, but its directory not synced */
+		assert_int_equal(entries_in_scratch(), entries);
+	}
+	assert_true(n > 20 && n < 1000);
+	(void)remove(out_path("w.gguf"));
+	for (n = 1; n < 1000; n++) {
+		struct err_info info = {0};
+
+		mem_fail_after(n, 0);
+		const enum err code = write_model(source, out_path("w.gguf"), "q8_0", &info);
+		mem_fail_after(0, 0);
+		if (!code)
+			break;
+		assert_int_equal(entries_in_scratch(), entries);
+	}
+	assert_true(n > 10 && n < 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_directory_becomes_what_the_converter_makes_of_it),
+		cmocka_unit_test(a_file_is_carried_over_with_all_its_keys),
+		cmocka_unit_test(every_mix_can_be_opened_again),
+		cmocka_unit_test(the_number_of_threads_does_not_show),
+		cmocka_unit_test(who_gives_up_finds_nothing_half_done),
+		cmocka_unit_test(what_is_there_is_kept_unless_it_is_said),
+		cmocka_unit_test(whatever_fails_nothing_is_left),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_open, scratch_close);
+}
