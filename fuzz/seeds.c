@@ -117,6 +117,39 @@ static void write_releases(void)
 		"\"strategy\":\"group\",\"group_size\":16,\"symmetric\":false}}}");
 }
 
+static void add_but_projections(void *context, const char *name, const struct weight_rule *rule,
+	uint64_t rows, uint64_t columns, const float *values)
+{
+	if (!strstr(name, ".in_proj_"))
+		model_builder_to_safetensors(context, name, rule, rows, columns, values);
+}
+
+/* The older layout of delta layers: projections in one piece, here in floats. */
+static void write_packed_floats(void)
+{
+	static const struct model_builder_change none;
+	static const char fields[] = ",\"quantization_config\":{\"quant_method\":\"fp8\","
+				     "\"weight_block_size\":[16,32]}}";
+	const char *prefix = "model.layers.0.linear_attn.", *base = MODEL_BUILDER_QWEN3_5;
+	const struct model_config c = model_builder_config(base);
+	struct model_builder_sink sink = {.change = &none};
+	const uint8_t codes[96 * 32] = {0x38}, scales[12] = {0x80, 0x3f}, ba[8 * 32 * 2] = {0};
+	char name[96], config[1024];
+
+	safetensors_builder_init(&sink.st);
+	model_builder_walk(&c, false, "model.", &none, add_but_projections, &sink);
+	snprintf(name, sizeof(name), "%sin_proj_qkvz.weight", prefix);
+	safetensors_add(&sink.st, name, "F8_E4M3", "[96,32]", codes, sizeof(codes));
+	snprintf(name, sizeof(name), "%sin_proj_qkvz.weight_scale_inv", prefix);
+	safetensors_add(&sink.st, name, "BF16", "[6,1]", scales, sizeof(scales));
+	snprintf(name, sizeof(name), "%sin_proj_ba.weight", prefix);
+	safetensors_add(&sink.st, name, "BF16", "[8,32]", ba, sizeof(ba));
+	struct buf file = safetensors_builder_finish(&sink.st);
+
+	snprintf(config, sizeof(config), "%.*s%s", (int)strlen(base) - 1, base, fields);
+	write_safetensors("fp8_packed", config, &file);
+}
+
 /* ---- GGUF: models whose matrices have all types among them ----------------------------------- */
 
 /* Numbers of ggml; those for rows of 256, and those for rows of 32. */
@@ -173,8 +206,9 @@ static void write_types(const char *name, uint32_t first)
 
 /* ---- architectures in both formats ----------------------------------------------------------- */
 
-/* Small: what is read is names and shapes. */
-static void write_architecture(const char *name, const char *base, const char *type)
+/* Small: what is read is names and shapes. rope is the text of a rope_scaling, or NULL. */
+static void write_architecture(const char *name, const char *base, const char *type,
+	const char *rope)
 {
 	static const struct model_builder_change none;
 	json_t *small = json_pack("{s:s, s:i, s:i, s:i}", "model_type", type, "hidden_size", 8,
@@ -183,6 +217,8 @@ static void write_architecture(const char *name, const char *base, const char *t
 
 	if (!small || json_object_update(config, small))
 		abort();
+	if (rope)
+		json_object_set_new(config, "rope_scaling", model_builder_parse(rope));
 	char *text = json_dumps(config, JSON_COMPACT);
 	struct buf file = model_builder_safetensors(text, "model.", &none);
 
@@ -202,9 +238,14 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	corpus = argv[1];
-	write_architecture("llama", MODEL_BUILDER_LLAMA, "llama");
-	write_architecture("qwen2", MODEL_BUILDER_QWEN3, "qwen2");
+	write_architecture("llama", MODEL_BUILDER_LLAMA, "llama",
+		"{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,"
+		"\"high_freq_factor\":4,\"original_max_position_embeddings\":32}");
+	write_architecture("qwen2", MODEL_BUILDER_QWEN3, "qwen2", NULL);
+	write_architecture("yarn", MODEL_BUILDER_QWEN3, "qwen3",
+		"{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":16}");
 	write_releases();
+	write_packed_floats();
 	write_types("types", 0);
 	write_types("types_more", 2);
 	return 0;

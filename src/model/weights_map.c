@@ -488,7 +488,7 @@ static bool is_unused(const struct mapper *m, const struct stored_tensor *t)
 			memcmp(t->name + t->name_size - size, UNUSED_SUFFIXES[i], size) == 0)
 			return true;
 	}
-	return false;
+	return weights_is_zero_bias(m->w, t);
 }
 
 static bool is_vision(const struct mapper *m, const struct stored_tensor *t)

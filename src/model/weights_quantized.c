@@ -508,6 +508,21 @@ enum err weights_find_quantized(struct weights *w, const char *name, uint32_t ro
 	return ERR_NONE;
 }
 
+bool weights_is_zero_bias(const struct weights *w, const struct stored_tensor *t)
+{
+	static const char last[] = ".bias";
+	const enum quantization_method method = w->config.quantization.method;
+	const size_t size = sizeof(last) - 1;
+
+	if ((method != QUANTIZATION_GPTQ && method != QUANTIZATION_AWQ) || t->name_size <= size ||
+		memcmp(t->name + t->name_size - size, last, size) != 0)
+		return false;
+	for (size_t i = 0; i < t->size_bytes; i++)
+		if (t->data[i] != 0)
+			return false;
+	return true;
+}
+
 enum err weights_read_faults(const struct weights *w, struct err_info *info)
 {
 	const uint64_t place = w->read_fault ? atomic_load(w->read_fault) : 0;

@@ -70,6 +70,10 @@ enum err weights_find_quantized(struct weights *w, const char *name, uint32_t ro
 	uint32_t columns, uint32_t parts, struct quantized_matrix *out,
 	struct err_info *info) MUST_CHECK;
 
+/* Whether a tensor is a bias of zeros in a release whose library writes one for each matrix, also
+ * where the model has none. */
+bool weights_is_zero_bias(const struct weights *w, const struct stored_tensor *t);
+
 /* The reader of struct chip_matrix; context is a struct quantized_source. */
 void quantized_read(const void *context, uint32_t first, uint32_t count, uint8_t *rows_out);
 

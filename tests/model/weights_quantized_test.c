@@ -558,6 +558,33 @@ static void shapes_that_contradict_are_refused(void **state)
 	}
 }
 
+static void a_bias_that_the_model_has_not_is_left_out_if_it_is_zero(void **state)
+{
+	const struct quantized_ints n = make_ints(4, 16, false);
+	uint16_t bias[SIDE] = {0};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct err_info info = {0};
+		struct quantized_builder b;
+		struct weights w;
+
+		quantized_builder_init(&b);
+		quantized_add_gptq(&b, &n, true, false);
+		quantized_add(&b, "bias", "F16", "[32]", bias, sizeof(bias));
+		if (i > 0) {
+			expect_refusal(&b, GPTQ, "up_proj.bias has no place");
+			continue;
+		}
+		struct buf file = quantized_builder_finish(&b);
+		if (open_model(&w, &file, GPTQ, &info))
+			fail_msg("%s", info.text);
+		weights_close(&w);
+		buf_free(&file);
+		bias[7] = 0x3c00;
+	}
+}
+
 static void a_column_of_no_group_is_refused(void **state)
 {
 	struct quantized_ints n = make_ints(4, 16, false);
@@ -668,6 +695,7 @@ int main(void)
 		cmocka_unit_test(packed_projections_of_a_release_are_cut_by_rows),
 		cmocka_unit_test(tensors_that_do_not_fit_each_other_are_refused),
 		cmocka_unit_test(shapes_that_contradict_are_refused),
+		cmocka_unit_test(a_bias_that_the_model_has_not_is_left_out_if_it_is_zero),
 		cmocka_unit_test(a_column_of_no_group_is_refused),
 		cmocka_unit_test(a_stated_shape_that_is_another_is_refused),
 		cmocka_unit_test(a_code_or_scale_that_is_no_number_is_told_when_it_is_read),
