@@ -51,9 +51,19 @@ static enum err need_absent(const json_t *object, const char *field, struct err_
 	return err_set(info, ERR_UNSUPPORTED, "%s is not supported", field);
 }
 
+static bool same_scheme(const struct quantization_scheme *a, const struct quantization_scheme *b)
+{
+	return a->is_float == b->is_float && a->symmetric == b->symmetric && a->bits == b->bits &&
+	       a->group == b->group && a->group_rows == b->group_rows;
+}
+
+/* Configs repeat themselves for one module after the other. */
 static enum err add_scheme(struct model_quantization *q, const struct quantization_scheme *scheme,
 	struct err_info *info)
 {
+	for (uint32_t i = 0; i < q->scheme_count; i++)
+		if (same_scheme(&q->schemes[i], scheme))
+			return ERR_NONE;
 	if (q->scheme_count == QUANTIZATION_SCHEMES_MAX)
 		return err_set(info, ERR_LIMIT, "more than %d ways to quantize",
 			QUANTIZATION_SCHEMES_MAX);

@@ -189,23 +189,36 @@ static void what_cannot_be_followed_is_refused_by_name(void **state)
 	}
 }
 
-static void the_number_of_schemes_is_limited(void **state)
+/* So many modules, each with a group size of its own, or all with the same. */
+static enum err read_dynamic(struct model_quantization *q, int count, int step)
 {
-	struct model_quantization q;
 	struct err_info info = {0};
 	json_t *object = json_object(), *dynamic = json_object();
 
-	(void)state;
-	for (int i = 0; i < QUANTIZATION_SCHEMES_MAX; i++) {
+	for (int i = 0; i < count; i++) {
 		char pattern[16];
 
 		snprintf(pattern, sizeof(pattern), "p%d", i);
-		json_object_set_new(dynamic, pattern, json_object());
+		json_object_set_new(
+			dynamic, pattern, json_pack("{s:i}", "group_size", 4 + i * step));
 	}
 	json_object_set_new(object, "quant_method", json_string("gptq"));
 	json_object_set_new(object, "dynamic", dynamic);
-	assert_int_equal(model_quantization_from_json(&q, object, &info), ERR_LIMIT);
+	const enum err code = model_quantization_from_json(q, object, &info);
+
 	json_decref(object);
+	return code;
+}
+
+static void schemes_are_limited_in_number_but_may_be_repeated(void **state)
+{
+	struct model_quantization q;
+
+	(void)state;
+	assert_int_equal(read_dynamic(&q, QUANTIZATION_SCHEMES_MAX - 1, 8), ERR_NONE);
+	assert_int_equal(read_dynamic(&q, QUANTIZATION_SCHEMES_MAX, 8), ERR_LIMIT);
+	assert_int_equal(read_dynamic(&q, 1000, 0), ERR_NONE);
+	assert_int_equal(q.scheme_count, 2);
 }
 
 int main(void)
@@ -214,7 +227,7 @@ int main(void)
 		cmocka_unit_test(every_method_is_understood),
 		cmocka_unit_test(gptq_says_whether_zero_points_are_stored_less_one),
 		cmocka_unit_test(what_cannot_be_followed_is_refused_by_name),
-		cmocka_unit_test(the_number_of_schemes_is_limited),
+		cmocka_unit_test(schemes_are_limited_in_number_but_may_be_repeated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
