@@ -28,6 +28,7 @@
 #define STEP_NS_MAX 1500000000   /* a step that would take longer is left out */
 #define WIDTH       1024
 #define OUTPUTS     49152        /* 53 MB of q8_0 */
+#define PACK_BYTES  ((size_t)256 << 20)
 #define VOCAB       151936
 #define DEPTH       4096
 #define ROWS_MAX    512
@@ -228,8 +229,9 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 		.page_count = b->layout.pages,
 		.state_read = b->layout.states ? 0 : CHIP_NONE,
 	};
-	const struct chip_step s = {table, rows, &sequence, 1, pages, b->layout.pages,
-		b->embeddings};
+	const struct chip_step s = {.rows = table, .row_count = rows, .sequences = &sequence,
+		.sequence_count = 1, .pages = pages, .page_count = b->layout.pages,
+		.embeddings = b->embeddings};
 	struct chip_output output = {.tokens = &token};
 	uint64_t ticket;
 
@@ -373,6 +375,35 @@ static void bench_matmul(struct bench *b, enum chip_type type)
 	run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w),
 		.ops_per_row = 2.0 * outputs * WIDTH,
 		.peak = peak_of(b, type)});
+}
+
+/* A matrix of random bytes into its packed form, and the packed form's pages for the first time. */
+static void bench_pack(struct bench *b, enum chip_type type)
+{
+	const uint32_t group = chip_type_is_grouped(type) ? GROUP : 0;
+	const size_t row_bytes = chip_row_bytes(type, group, WIDTH);
+	const uint32_t rows = (uint32_t)(PACK_BYTES / row_bytes);
+	uint8_t *bytes = memory(rows, row_bytes);
+	const struct chip_span span = {bytes, rows};
+	const struct chip_matrix m = {.type = type, .rows = rows, .columns = WIDTH, .group = group,
+		.spans = &span, .span_count = 1};
+	const struct work work = {.bytes = (double)(rows * row_bytes)};
+	double samples[REPEATS];
+	char name[64];
+
+	memset(bytes, 1, rows * row_bytes);
+	for (uint32_t i = 0; i < REPEATS; i++) {
+		const int64_t start_ns = now_ns(b);
+		struct chip_weight *w;
+
+		must(chip_weight_pack(b->chip, &w, &m, &info));
+		samples[i] = (double)(now_ns(b) - start_ns);
+		chip_weight_close(b->chip, w);
+	}
+	qsort(samples, REPEATS, sizeof(samples[0]), by_size);
+	(void)snprintf(name, sizeof(name), "pack %s", chip_type_name(type));
+	print_row(b, name, 0, samples[REPEATS / 2], &work);
+	free(bytes);
 }
 
 /* Rows out of a q8_0 table, for each row of the step another. */
@@ -572,6 +603,9 @@ static void bench_all(struct bench *b)
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		if (wanted(b, "matmul") || wanted(b, chip_type_name(type)))
 			bench_matmul(b, type);
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (wanted(b, "pack"))
+			bench_pack(b, type);
 	if (wanted(b, "embed"))
 		bench_embed(b);
 	if (wanted(b, "qk_rope"))
