@@ -12,7 +12,8 @@
  * states; activations stay in caches. Of experts those that some row of the step is expected to
  * use, each row as likely to use one as another. Operations are multiplications and additions: 2
  * per weight and row, 4 x head_dim per query head, row and key, 8 x k_dim x v_dim per value head
- * and row of DeltaNet. What takes longer, bytes or operations, is the step's time, plus a fixed part.
+ * and row of DeltaNet. What takes longer, bytes or operations, is the step's time, plus a fixed
+ * part.
  */
 #ifndef CHIP_COST_H
 #define CHIP_COST_H

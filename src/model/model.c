@@ -16,7 +16,8 @@
 #include "model/tokenizer_gguf.h"
 #include "model/weights.h"
 
-#define NAME_BYTES 256
+#define NAME_BYTES    256
+#define RELEASE_PARTS 64
 
 struct model {
 	char name[NAME_BYTES];
@@ -28,6 +29,7 @@ struct model {
 	struct packed_weights packed;
 	struct program program;
 	struct chip_program *chip_program;
+	uint64_t unreleased;            /* bytes packed since the file's pages were given back */
 };
 
 /* The base name without .gguf and without a trailing slash (rules.md 17). */
@@ -98,44 +100,67 @@ enum err model_open(struct model **out, const char *path, struct err_info *info)
 	return ERR_NONE;
 }
 
+/* What is packed is not needed in the file's pages as well: they are given back whenever a
+ * RELEASE_PARTS-th of the file has been packed. */
+static void release(struct model *m, int64_t packed_bytes)
+{
+	m->unreleased += (uint64_t)packed_bytes;
+	if (m->unreleased < m->weights.size_bytes / RELEASE_PARTS)
+		return;
+	weights_release(&m->weights);
+	m->unreleased = 0;
+}
+
 static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t layer,
 	struct packed *out, struct err_info *info)
 {
-	if (rule->form == FORM_MATRIX)
-		return chip_weight_pack(m->chip, &out->matrix,
-			weights_matrix(&m->weights, rule->weight, layer), info);
+	if (rule->form == FORM_MATRIX) {
+		const struct chip_matrix *matrix = weights_matrix(&m->weights, rule->weight, layer);
+		const enum err err = chip_weight_pack(m->chip, &out->matrix, matrix, info);
+
+		if (!err)
+			release(m, chip_weight_bytes(out->matrix));
+		return err;
+	}
 	const struct weight_vector *v = weights_vector(&m->weights, rule->weight, layer);
 
 	return chip_vector_open(m->chip, &out->vector, v->values, v->count, info);
 }
 
-/* Every weight by the rules of its architecture; a tied head shares the embedding's packed form. */
-static enum err pack_all(struct model *m, struct err_info *info)
+static enum err pack_once(struct model *m, const struct arch *arch, struct err_info *info)
 {
-	const struct model_config *config = &m->weights.config;
-	const struct arch *arch = arch_get(config->arch);
+	const bool tied = m->weights.config.tied;
 	enum err err;
 
 	for (size_t r = 0; r < arch->rule_count; r++) {
 		const struct weight_rule *rule = &arch->rules[r];
 
-		if (rule->place == PLACE_ONCE) {
-			if (rule->weight == WEIGHT_HEAD && config->tied)
-				continue;
-			if ((err = pack(m, rule, 0, &m->packed.once[rule->weight], info)))
-				return err;
-		}
-		for (uint32_t layer = 0; layer < config->layers; layer++)
-			if (arch_layer_has(config, rule->place, layer) &&
-				(err = pack(m, rule, layer, &m->packed.layers[layer][rule->weight],
-					 info)))
-				return err;
+		if (rule->place == PLACE_ONCE && !(rule->weight == WEIGHT_HEAD && tied) &&
+			(err = pack(m, rule, 0, &m->packed.once[rule->weight], info)))
+			return err;
 	}
-	if (config->tied)
+	if (tied)
 		m->packed.once[WEIGHT_HEAD] = m->packed.once[WEIGHT_EMBED];
-	if ((err = chip_vector_open(m->chip, &m->packed.rope, config->rope_frequencies,
-		     config->rotary_dim / 2, info)))
+	return chip_vector_open(m->chip, &m->packed.rope, m->weights.config.rope_frequencies,
+		m->weights.config.rotary_dim / 2, info);
+}
+
+/* Every weight by the rules of its architecture; a tied head shares the embedding's packed form.
+ * First what is there once: of these largest matrices file and packed form are both in memory. */
+static enum err pack_all(struct model *m, struct err_info *info)
+{
+	const struct model_config *config = &m->weights.config;
+	const struct arch *arch = arch_get(config->arch);
+	enum err err = pack_once(m, arch, info);
+
+	for (size_t r = 0; !err && r < arch->rule_count; r++)
+		for (uint32_t layer = 0; !err && layer < config->layers; layer++)
+			if (arch_layer_has(config, arch->rules[r].place, layer))
+				err = pack(m, &arch->rules[r], layer,
+					&m->packed.layers[layer][arch->rules[r].weight], info);
+	if (err)
 		return err;
+	weights_release(&m->weights);
 	return weights_read_faults(&m->weights, info);
 }
 

@@ -62,6 +62,12 @@ void weights_close(struct weights *w)
 	*w = (struct weights){0};
 }
 
+void weights_release(const struct weights *w)
+{
+	for (uint32_t i = 0; i < w->map_count; i++)
+		file_map_release(&w->maps[i]);
+}
+
 enum err weights_take_template(struct weights *w, const char *text, size_t size,
 	struct err_info *info)
 {

@@ -86,6 +86,9 @@ enum err weights_open_texts(struct weights *w, const struct model_config_texts *
 /* A zeroed struct may be closed. */
 void weights_close(struct weights *w);
 
+/* Gives back the memory of the files' pages; what is used afterwards is read again. */
+void weights_release(const struct weights *w);
+
 /* layer is ignored for what is there once. The weight must be one of the layer's kind: asserted. */
 const struct chip_matrix *weights_matrix(const struct weights *w, enum weight weight,
 	uint32_t layer);
