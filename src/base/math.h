@@ -57,16 +57,17 @@ static inline float math_f32_from_bf16(uint16_t half)
 	return math_f32_from_bits((uint32_t)half << 16);
 }
 
-/* Without a branch: a loop of it becomes vectors. */
+/* Masks instead of branches: a loop of it becomes vectors. */
 static inline float math_f32_from_f16(uint16_t half)
 {
 	const uint32_t sign = (uint32_t)(half & 0x8000U) << 16, magnitude = half & 0x7FFFU;
-	const uint32_t subnormal = math_f32_bits((float)magnitude * 0x1p-24F);
-	uint32_t bits = (magnitude << 13) + (112U << 23);
+	const uint32_t subnormal = math_f32_bits((float)(int32_t)magnitude * 0x1p-24F);
+	const uint32_t normal = (magnitude << 13) + (112U << 23);
+	const uint32_t small = 0U - (uint32_t)(magnitude < 0x400);
+	const uint32_t special = 0U - (uint32_t)(magnitude >= 0x7C00);
 
-	bits = magnitude < 0x400 ? subnormal : bits;
-	bits = magnitude >= 0x7C00 ? bits + (112U << 23) : bits;
-	return math_f32_from_bits(bits | sign);
+	return math_f32_from_bits((subnormal & small) |
+		(normal & ~small) | (special & 0x7F800000U) | sign);
 }
 
 /* Round to nearest even; NaN stays NaN. */

@@ -1,7 +1,6 @@
-/* chip/format_decode.h - the decoders of format.h, inline: each instruction set compiles them for
- * itself, and none may contract, so that all give the same bits.
+/* chip/format_decode.h - the decoders of format.h, inline: an instruction set compiles them for
+ * itself, or does the same with its own instructions. None contracts: all give the same bits.
  *
- * Loops run over a constant number of values without a branch, for the compiler to vectorise.
  * Source of the blocks: ggml's structures (ggml-common.h); the order of operations is that of its
  * dequantize_row functions.
  */
@@ -128,14 +127,17 @@ FORMAT_INLINE void format_iq4_nl(const uint8_t *restrict block, float *restrict 
 	format_look_up(format_iq4_values, format_f16(block), block + 2, out);
 }
 
-/* Exponent e of E8M0, 16 bytes of indices. The scale is 2^(e - 128), half of E8M0's, as values are
- * doubled: for e below 2 a subnormal. */
+/* Half of what the exponent of E8M0 says, 2^(e - 128), for values that are doubled: for e below 2 a
+ * subnormal. */
+FORMAT_INLINE float format_e8m0_half(uint32_t e)
+{
+	return math_f32_from_bits(e < 2 ? 0x00200000U << e : (e - 1) << 23);
+}
+
+/* Exponent of E8M0, 16 bytes of indices. */
 FORMAT_INLINE void format_mxfp4(const uint8_t *restrict block, float *restrict out)
 {
-	const uint32_t e = block[0];
-	const float scale = math_f32_from_bits(e < 2 ? 0x00200000U << e : (e - 1) << 23);
-
-	format_look_up(format_e2m1_values, scale, block + 1, out);
+	format_look_up(format_e2m1_values, format_e8m0_half(block[0]), block + 1, out);
 }
 
 /* ---- blocks of 256 --------------------------------------------------------------------------- */
@@ -272,20 +274,22 @@ FORMAT_INLINE void format_q6_k(const uint8_t *restrict block, float *restrict ou
 	}
 }
 
-/* f16 scale, high two bits of the scales of each 32 values (16 bits), low four [4], 128 bytes of
- * indices as in iq4_nl. */
+/* Six bits: low four in nibbles of byte 4 onwards, high two in the 16 bits at 2. */
+FORMAT_INLINE int format_iq4_xs_scale(const uint8_t *block, int part)
+{
+	const int low = block[4 + part / 2] >> part % 2 * 4 & 15;
+
+	return (low | (format_u16(block + 2) >> 2 * part & 3) << 4) - 32;
+}
+
+/* f16 scale, scales of each 32 values [6], 128 bytes of indices as in iq4_nl. */
 FORMAT_INLINE void format_iq4_xs(const uint8_t *restrict block, float *restrict out)
 {
 	const float scale = format_f16(block);
-	const uint16_t high = format_u16(block + 2);
 
-	for (int part = 0; part < 8; part++) {
-		const int low = block[4 + part / 2] >> part % 2 * 4 & 15;
-		const int six = low | (high >> 2 * part & 3) << 4;
-
-		format_look_up(format_iq4_values, scale * (float)(six - 32), block + 8 + 16 * part,
-			out + 32 * part);
-	}
+	for (int part = 0; part < 8; part++)
+		format_look_up(format_iq4_values, scale * (float)format_iq4_xs_scale(block, part),
+			block + 8 + 16 * part, out + 32 * part);
 }
 
 /* ---- groups ---------------------------------------------------------------------------------- */
@@ -293,12 +297,14 @@ FORMAT_INLINE void format_iq4_xs(const uint8_t *restrict block, float *restrict 
 FORMAT_INLINE float format_e4m3(uint8_t code)
 {
 	const uint32_t magnitude = code & 0x7FU, sign = (code & 0x80U) << 24;
-	const float subnormal = (float)magnitude * 0x1p-9F;
-	uint32_t bits = (magnitude << 20) + (120U << 23);
+	const uint32_t subnormal = math_f32_bits((float)(int32_t)magnitude * 0x1p-9F);
+	const uint32_t normal = (magnitude << 20) + (120U << 23);
+	/* masks, that no compiler makes into branches */
+	const uint32_t small = 0U - (uint32_t)(magnitude < 8);
+	const uint32_t nan = 0U - (uint32_t)(magnitude == 0x7F);
 
-	bits = magnitude < 8 ? math_f32_bits(subnormal) : bits;
-	bits = magnitude == 0x7F ? 0x7FC00000U : bits;
-	return math_f32_from_bits(bits | sign);
+	return math_f32_from_bits((subnormal & small) | (normal & ~small) | (nan & 0x7FC00000U) |
+		sign);
 }
 
 /* Values [first, first + count) of one group, here as in all of them. */

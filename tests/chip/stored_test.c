@@ -85,6 +85,54 @@ static void products_are_those_of_the_dequantized_matrix_in_f32(void **state)
 		}
 }
 
+/* Any bytes at all: scales that are infinite, negative, subnormal. */
+static void check_unpack(const struct rig_isa *isa, enum chip_type type, uint32_t columns,
+	uint32_t first, uint32_t count)
+{
+	static float panel[CPU_LANES_MAX * COLUMNS_MAX], row[COLUMNS_MAX];
+	const struct cpu_kernels *k = &isa->kernels;
+	const size_t row_bytes = chip_row_bytes(type, rig_group(type), columns);
+	uint8_t *bytes = malloc(row_bytes * k->lanes);
+	struct prng p;
+
+	assert_non_null(bytes);
+	prng_init(&p, columns + (uint32_t)type);
+	for (size_t i = 0; i < row_bytes * k->lanes; i++)
+		bytes[i] = (uint8_t)prng_next(&p);
+	for (uint32_t rows = 1; rows <= k->lanes; rows += k->lanes - 1 ? k->lanes - 1 : 1) {
+		const struct cpu_stored s = {type, rig_group(type), rows, bytes, row_bytes};
+
+		k->unpack(&s, k->lanes, first, count, panel);
+		for (uint32_t lane = 0; lane < k->lanes; lane++) {
+			chip_row_part_to_f32(type, rig_group(type), bytes + lane * row_bytes, first,
+				count, row);
+			for (uint32_t j = 0; j < count; j++) {
+				const float got = panel[j * k->lanes + lane];
+				const float expected = lane < rows ? row[j] : 0;
+
+				if (math_f32_bits(got) != math_f32_bits(expected) &&
+					!(got != got && expected != expected))
+					fail_msg("%s, %s: row %u, column %u is %a instead of %a",
+						isa->name, chip_type_name(type), lane, first + j,
+						(double)got, (double)expected);
+			}
+		}
+	}
+	free(bytes);
+}
+
+static void any_bytes_decode_to_the_same_bits(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < isa_count; i++)
+		for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
+			check_unpack(&isas[i], type, 512, 0, 512);
+			check_unpack(&isas[i], type, 1024, 256, 512);
+			if (chip_row_fits(type, rig_group(type), 307))
+				check_unpack(&isas[i], type, 307, 256, 51);
+		}
+}
+
 /* ---- readers --------------------------------------------------------------------------------- */
 
 struct source {
@@ -356,6 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(products_are_those_of_the_dequantized_matrix_in_f32),
+		cmocka_unit_test(any_bytes_decode_to_the_same_bits),
 		cmocka_unit_test(a_reader_gives_what_spans_give),
 		cmocka_unit_test(a_part_alone_gives_what_it_would_as_a_matrix),
 		cmocka_unit_test(stored_columns_go_to_the_inputs_that_the_order_names),

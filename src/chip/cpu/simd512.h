@@ -87,6 +87,12 @@ EMULATED __m512i emulated_cvtepu16_epi32(__m256i v)
 		_mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
 }
 
+EMULATED __m512i emulated_cvtepi8_epi32(__m128i v)
+{
+	return emulated_join_epi32(_mm256_cvtepi8_epi32(v),
+		_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)));
+}
+
 EMULATED __m512i emulated_cvtps_epi32(__m512 v)
 {
 	const __m512i bits = _mm512_castps_si512(v);
@@ -161,6 +167,8 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sums, __m512i a, __m512i b)
 #define _mm512_cvtps_ph(v, rounding) emulated_cvtps_ph(v)
 #undef _mm512_cvtepu16_epi32
 #define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
+#undef _mm512_cvtepi8_epi32
+#define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
 #undef _mm512_cvtps_epi32
 #define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
 #undef _mm512_cvtepi32_ps

@@ -108,6 +108,13 @@ VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
 	return vec_mul(vec_mul(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
 }
 
+/* Small integers, exactly. */
+VEC_INLINE vec vec_load_i8(const int8_t *p)
+{
+	return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+		_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
 VEC_INLINE vec vec_load_f16(const uint16_t *p)
 {
 	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));

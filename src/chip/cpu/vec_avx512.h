@@ -102,6 +102,13 @@ VEC_INLINE vec vec_scale_by_power(vec p, vec shifted, vec magic)
 	return _mm512_scalef_ps(p, vec_sub(shifted, magic));
 }
 
+/* Small integers, exactly. */
+VEC_INLINE vec vec_load_i8(const int8_t *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
+		_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
 VEC_INLINE vec vec_load_f16(const uint16_t *p)
 {
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
