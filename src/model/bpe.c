@@ -62,6 +62,7 @@ enum err bpe_open(struct bpe *b, const uint32_t byte_ids[256], const struct bpe_
 	enum err code;
 
 	memset(b, 0, sizeof(*b));
+	b->unk_id = BPE_ID_NONE;
 	if (merge_count > BPE_MERGES_MAX)
 		return err_set(
 			info, ERR_LIMIT, "%zu merges, at most %zu", merge_count, BPE_MERGES_MAX);
@@ -224,10 +225,15 @@ static size_t symbols_init(const struct bpe *b, struct bpe_work *work, const cha
 	size_t size)
 {
 	size_t count = 0;
+	bool was_unknown = false;
 
 	for (size_t i = 0; i < size; i++) {
-		const uint32_t id = b->byte_ids[(unsigned char)piece[i]];
+		uint32_t id = b->byte_ids[(unsigned char)piece[i]];
+		const bool unknown = id == BPE_ID_NONE;
 
+		if (unknown)
+			id = was_unknown && b->fuse_unk ? BPE_ID_NONE : b->unk_id;
+		was_unknown = unknown;
 		if (id == BPE_ID_NONE)
 			continue;
 		work->ids[count] = id;

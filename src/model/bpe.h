@@ -12,6 +12,7 @@
 #ifndef MODEL_BPE_H
 #define MODEL_BPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ struct bpe_slot;
 
 struct bpe {
 	uint32_t byte_ids[256];    /* the token of each single byte, or BPE_ID_NONE */
+	uint32_t unk_id;           /* of a byte without a token, or BPE_ID_NONE; set after open */
+	bool fuse_unk;             /* one for neighbours without a token */
 	struct bpe_slot *slots;    /* open addressing: pair to rank */
 	size_t slot_mask;
 	uint32_t *merged_ids;      /* [merge_count] by rank */
@@ -66,7 +69,8 @@ enum err bpe_work_reserve(struct bpe_work *work, struct arena *arena, size_t siz
 	struct err_info *info) MUST_CHECK;
 
 /* Encodes piece[0 .. size), size > 0 and reserved; returns how many ids now stand in work->ids, at
- * most size. A byte without a token is left out, and its neighbours become neighbours. */
+ * most size. A byte without a token, where there is no unk_id, is left out, and its neighbours
+ * become neighbours. */
 size_t bpe_encode(const struct bpe *b, struct bpe_work *work, const char *piece, size_t size);
 
 #endif

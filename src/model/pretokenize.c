@@ -16,24 +16,28 @@ struct cursor {
 
 const char *pretokenize_regex(enum pretokenize_rule rule)
 {
-	static const char *const regexes[PRETOKENIZE_RULES] = {
-		[PRETOKENIZE_QWEN2] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-				      "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
-				      "\\s+(?!\\S)|\\s+",
-		[PRETOKENIZE_QWEN35] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
-				       "[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
-				       "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
-				       "\\s+(?!\\S)|\\s+",
-		[PRETOKENIZE_LLAMA3] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-				       "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
-				       "\\s+(?!\\S)|\\s+",
-		[PRETOKENIZE_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
-				     "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-		[PRETOKENIZE_DIGITS] = "\\p{N}",
-	};
-
-	assert(rule < PRETOKENIZE_RULES);
-	return regexes[rule];
+	switch (rule) {
+	case PRETOKENIZE_QWEN2:
+		return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+		       "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+	case PRETOKENIZE_QWEN35:
+		return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|"
+		       "\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+		       "\\s+(?!\\S)|\\s+";
+	case PRETOKENIZE_LLAMA3:
+		return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+		       "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+		       "\\s+(?!\\S)|\\s+";
+	case PRETOKENIZE_GPT2:
+		return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+		       "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+	case PRETOKENIZE_DIGITS:
+		return "\\p{N}";
+	case PRETOKENIZE_RULES:
+		break;
+	}
+	assert(false);
+	return "";
 }
 
 /* Class of the character at offset at, as the rule sees it; *length is its size in bytes. */

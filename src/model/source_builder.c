@@ -10,6 +10,7 @@ void source_builder_init(struct source_builder *b)
 {
 	memset(b, 0, sizeof(*b));
 	b->source.bos_id = b->source.eos_id = b->source.pad_id = TOKENIZER_ID_NONE;
+	b->source.unk_id = TOKENIZER_ID_NONE;
 }
 
 void source_builder_close(struct source_builder *b)
@@ -78,22 +79,20 @@ enum err source_builder_merge(struct source_builder *b, struct tokenizer_merge m
 	return code;
 }
 
-static enum err added_flags(const json_t *entry, const char *content, bool *special,
+/* One that does not say is looked for as it is when it is special. */
+static enum err added_flags(const json_t *entry, struct tokenizer_added *added,
 	struct err_info *info)
 {
-	static const char *const unsupported[] = {"lstrip", "rstrip", "single_word"};
 	enum err code;
 
-	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
-		bool set = false;
-
-		if ((code = json_get_bool(entry, unsupported[i], &set, info)))
-			return code;
-		if (set)
-			return err_set(info, ERR_UNSUPPORTED, "added token \"%.64s\": %s", content,
-				unsupported[i]);
-	}
-	return json_get_bool(entry, "special", special, info);
+	if ((code = json_get_bool(entry, "special", &added->special, info)))
+		return code;
+	added->normalized = !added->special;
+	if ((code = json_get_bool(entry, "lstrip", &added->lstrip, info)) ||
+		(code = json_get_bool(entry, "rstrip", &added->rstrip, info)) ||
+		(code = json_get_bool(entry, "single_word", &added->single_word, info)))
+		return code;
+	return json_get_bool(entry, "normalized", &added->normalized, info);
 }
 
 enum err source_builder_added(struct source_builder *b, const json_t *entry, int64_t id,
@@ -113,7 +112,7 @@ enum err source_builder_added(struct source_builder *b, const json_t *entry, int
 		return code;
 	if (!content || !content[0])
 		return err_set(info, ERR_INPUT, "added token %lld has no content", (long long)id);
-	if ((code = added_flags(entry, content, &added.special, info)))
+	if ((code = added_flags(entry, &added, info)))
 		return code;
 	added.id = (uint32_t)id;
 	added.text = source_text(json_object_get(entry, "content"));
@@ -145,16 +144,19 @@ enum err source_builder_vocab(struct source_builder *b, const json_t *vocab, str
 	return code;
 }
 
-/* The id of an added token's text, else of an ordinary token's. */
-static uint32_t find_text(const struct source_builder *b, struct token_text text)
+uint32_t source_builder_find(const struct source_builder *b, const json_t *text)
 {
+	const struct token_text wanted = source_text(text);
+
+	if (!json_is_string(text))
+		return TOKENIZER_ID_NONE;
 	for (size_t i = 0; i < b->source.added_count; i++)
-		if (b->added[i].text.size == text.size &&
-			memcmp(b->added[i].text.bytes, text.bytes, text.size) == 0)
+		if (b->added[i].text.size == wanted.size &&
+			memcmp(b->added[i].text.bytes, wanted.bytes, wanted.size) == 0)
 			return b->added[i].id;
 	for (size_t id = 0; id < b->source.token_count; id++)
-		if (b->tokens[id].bytes && b->tokens[id].size == text.size &&
-			memcmp(b->tokens[id].bytes, text.bytes, text.size) == 0)
+		if (b->tokens[id].bytes && b->tokens[id].size == wanted.size &&
+			memcmp(b->tokens[id].bytes, wanted.bytes, wanted.size) == 0)
 			return (uint32_t)id;
 	return TOKENIZER_ID_NONE;
 }
@@ -164,9 +166,19 @@ static uint32_t config_token(const struct source_builder *b, const json_t *confi
 {
 	const json_t *value = json_object_get(config, key);
 
-	if (json_is_object(value))
-		value = json_object_get(value, "content");
-	return json_is_string(value) ? find_text(b, source_text(value)) : TOKENIZER_ID_NONE;
+	return source_builder_find(
+		b, json_is_object(value) ? json_object_get(value, "content") : value);
+}
+
+/* A token that is not named stays what the tokenizer.json says. */
+static void config_bos(struct source_builder *b, const json_t *config)
+{
+	const uint32_t bos = config_token(b, config, "bos_token");
+
+	if (bos != TOKENIZER_ID_NONE)
+		b->source.bos_id = bos;
+	if (json_is_true(json_object_get(config, "add_bos_token")))
+		b->source.adds_bos = true;
 }
 
 /* A decimal number of up to seven digits and nothing else; -1 if it is something else. */
@@ -197,7 +209,7 @@ enum err source_builder_config(struct source_builder *b, const json_t *config,
 			b, json_object_iter_value(at), parse_id(json_object_iter_key(at)), info);
 	if (code)
 		return code;
-	b->source.bos_id = config_token(b, config, "bos_token");
+	config_bos(b, config);
 	b->source.eos_id = config_token(b, config, "eos_token");
 	b->source.pad_id = config_token(b, config, "pad_token");
 	return ERR_NONE;
@@ -215,15 +227,4 @@ enum err source_open_tokenizer(void *context, const struct tokenizer_source *sou
 	struct err_info *info)
 {
 	return tokenizer_open(context, source, info);
-}
-
-bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule)
-{
-	for (int i = 0; i < PRETOKENIZE_RULES; i++) {
-		if (strcmp(regex, pretokenize_regex((enum pretokenize_rule)i)) == 0) {
-			*rule = (enum pretokenize_rule)i;
-			return true;
-		}
-	}
-	return false;
 }

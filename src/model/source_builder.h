@@ -49,8 +49,8 @@ enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *mer
 /* The use that opens a tokenizer; context is the struct tokenizer ** that gets it. */
 tokenizer_use source_open_tokenizer;
 
-/* Finds the rule whose expression this is; false when nothing here knows it. */
-bool source_rule_of_regex(const char *regex, enum pretokenize_rule *rule);
+/* The id of a JSON text: of an added token, else of an ordinary one; else TOKENIZER_ID_NONE. */
+uint32_t source_builder_find(const struct source_builder *b, const json_t *text);
 
 static inline struct token_text source_text(const json_t *string)
 {

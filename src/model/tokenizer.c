@@ -1,25 +1,13 @@
-/* model/tokenizer.c - see tokenizer.h: what is built from a source, and the way of a
- * text through it. */
+/* model/tokenizer.c - see tokenizer.h: what is built from a source, and what tokens are. */
 #include "model/tokenizer.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/added_index.h"
-#include "model/bpe.h"
-#include "model/token_table.h"
-#include "model/unicode.h"
+#include "model/tokenizer_private.h"
 
-struct tokenizer {
-	struct token_table table;
-	struct added_index added;
-	struct bpe bpe;
-	struct pretokenizer pretokenizer;
-	bool nfc;
-	bool adds_bos;
-	uint32_t bos_id, eos_id, pad_id;
-};
+#define ADDED_SCRATCH_BYTES_MAX ((size_t)256 << 20)
 
 bool tokenizer_merge_split(struct token_text line, struct tokenizer_merge *out)
 {
@@ -104,6 +92,12 @@ static enum err open_bpe(struct tokenizer *t, const struct tokenizer_source *sou
 		code = merge_resolve(&t->table, &source->merges[rank], rank, &merges[rank], info);
 	if (!code)
 		code = bpe_open(&t->bpe, byte_ids, merges, source->merge_count, info);
+	if (!code && source->unk_id < t->table.count &&
+		t->table.kinds[source->unk_id] != TOKEN_NONE &&
+		t->table.kinds[source->unk_id] != TOKEN_SPECIAL) {
+		t->bpe.unk_id = source->unk_id;
+		t->bpe.fuse_unk = source->fuse_unk;
+	}
 	mem_free(merges);
 	return code;
 }
@@ -133,6 +127,92 @@ static enum err mark_unreached(struct tokenizer *t, struct err_info *info)
 	return code;
 }
 
+/* ---- open: added tokens ---------------------------------------------------------------------- */
+
+/* By id; what a source says of a token later holds. */
+static void collect_flags(const struct tokenizer_source *source, unsigned *flags)
+{
+	for (size_t i = 0; i < source->added_count; i++) {
+		const struct tokenizer_added *added = &source->added[i];
+
+		flags[added->id] = (added->lstrip ? ADDED_LSTRIP : 0u) |
+				   (added->rstrip ? ADDED_RSTRIP : 0u) |
+				   (added->single_word ? ADDED_SINGLE_WORD : 0u) |
+				   (added->normalized ? ADDED_NORMALIZED : 0u);
+	}
+}
+
+/* Added tokens of which ADDED_NORMALIZED is as wanted; returns how many. */
+static size_t collect_added(const struct token_table *table, const unsigned *flags, bool normalized,
+	struct added_item *items)
+{
+	size_t count = 0;
+
+	for (uint32_t id = 0; id < table->count; id++) {
+		if (table->kinds[id] != TOKEN_ADDED && table->kinds[id] != TOKEN_SPECIAL)
+			continue;
+		if (((flags[id] & ADDED_NORMALIZED) != 0) == normalized)
+			items[count++] = (struct added_item){.text = token_table_text(table, id),
+				.id = id, .flags = flags[id]};
+	}
+	return count;
+}
+
+/* What is looked for in normalised text is itself normalised. */
+static enum err normalize_items(const struct tokenizer *t, struct added_item *items, size_t count,
+	struct arena *scratch, struct err_info *info)
+{
+	struct regex_work *regex = NULL;
+	struct normalizer_work work = {.form = {.arena = scratch}, .regex = &regex};
+
+	for (size_t i = 0; i < count; i++) {
+		struct normalizer_text text = {
+			.bytes = items[i].text.bytes, .size = items[i].text.size};
+
+		if (normalizer_apply(&t->normalizer, &work, &text, info))
+			return err_prefix(info, "added token %u", items[i].id);
+		items[i].text = (struct token_text){.bytes = text.bytes, .size = text.size};
+	}
+	return ERR_NONE;
+}
+
+static size_t count_added(const struct token_table *table)
+{
+	size_t count = 0;
+
+	for (size_t id = 0; id < table->count; id++)
+		count += table->kinds[id] == TOKEN_ADDED || table->kinds[id] == TOKEN_SPECIAL;
+	return count;
+}
+
+static enum err open_added(struct tokenizer *t, const struct tokenizer_source *source,
+	struct err_info *info)
+{
+	unsigned *flags = mem_alloc(t->table.count + 1, sizeof(*flags));
+	struct added_item *items = mem_alloc(count_added(&t->table) + 1, sizeof(*items));
+	struct arena scratch;
+	size_t count;
+	enum err code;
+
+	arena_init(&scratch, 4096, ADDED_SCRATCH_BYTES_MAX);
+	if (!flags || !items) {
+		code = err_set(info, ERR_MEMORY, "no memory for the added tokens");
+		goto done;
+	}
+	collect_flags(source, flags);
+	count = collect_added(&t->table, flags, false, items);
+	if ((code = added_index_open(&t->added, items, count, info)))
+		goto done;
+	count = collect_added(&t->table, flags, true, items);
+	if (!(code = normalize_items(t, items, count, &scratch, info)))
+		code = added_index_open(&t->added_normalized, items, count, info);
+done:
+	arena_reset(&scratch);
+	mem_free(items);
+	mem_free(flags);
+	return code;
+}
+
 enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *source,
 	struct err_info *info)
 {
@@ -144,12 +224,12 @@ enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *s
 		return err_set(info, ERR_MEMORY, "no memory for a tokenizer");
 	if ((code = token_table_open(&t->table, source, info)) ||
 		(code = open_bpe(t, source, info)) ||
-		(code = added_index_open(&t->added, &t->table, info)))
+		(code = normalizer_open(&t->normalizer, &source->normalizer, info)) ||
+		(code = pretokenizer_open(&t->pretokenizer, &source->pretokenizer, info)) ||
+		(code = open_added(t, source, info)))
 		goto failed;
 	if (!source->ignore_merges && (code = mark_unreached(t, info)))
 		goto failed;
-	t->pretokenizer = source->pretokenizer;
-	t->nfc = source->nfc;
 	t->adds_bos = source->adds_bos && source->bos_id != TOKENIZER_ID_NONE;
 	t->bos_id = source->bos_id;
 	t->eos_id = source->eos_id;
@@ -166,128 +246,12 @@ void tokenizer_close(struct tokenizer *t)
 	if (!t)
 		return;
 	added_index_close(&t->added);
+	added_index_close(&t->added_normalized);
+	normalizer_close(&t->normalizer);
+	pretokenizer_close(&t->pretokenizer);
 	bpe_close(&t->bpe);
 	token_table_close(&t->table);
 	mem_free(t);
-}
-
-/* ---- encode ---------------------------------------------------------------------------------- */
-
-struct encoder {
-	const struct tokenizer *t;
-	struct arena *scratch;
-	struct bpe_work work;
-	struct token_list *out;
-	struct err_info *info;
-};
-
-static enum err emit(struct encoder *e, const uint32_t *ids, size_t count)
-{
-	const size_t room = e->out->count_max - e->out->count;
-	const size_t taken = count < room ? count : room;
-
-	memcpy(e->out->ids + e->out->count, ids, taken * sizeof(*ids));
-	e->out->count += taken;
-	if (taken < count)
-		return err_set(e->info, ERR_LIMIT, "the text has more than %zu tokens",
-			e->out->count_max);
-	return ERR_NONE;
-}
-
-static enum err encode_piece(struct encoder *e, const char *piece, size_t size)
-{
-	const uint32_t whole = token_table_find(&e->t->table, piece, size);
-	enum err code;
-
-	if (whole != TOKENIZER_ID_NONE && e->t->table.kinds[whole] == TOKEN_NORMAL)
-		return emit(e, &whole, 1);
-	if ((code = bpe_work_reserve(&e->work, e->scratch, size, e->info)))
-		return code;
-	return emit(e, e->work.ids, bpe_encode(&e->t->bpe, &e->work, piece, size));
-}
-
-/* Cuts a piece that is too long before the character that would cross the limit. */
-static size_t piece_cut(const char *text, size_t size)
-{
-	size_t cut = BPE_PIECE_BYTES_MAX;
-
-	if (size <= cut)
-		return size;
-	while (cut > BPE_PIECE_BYTES_MAX - 4 && ((unsigned char)text[cut] & 0xC0) == 0x80)
-		cut--;
-	return cut;
-}
-
-static enum err take_piece(void *context, const char *piece, size_t size)
-{
-	enum err code = ERR_NONE;
-
-	for (size_t at = 0, part; at < size && !code; at += part) {
-		part = piece_cut(piece + at, size - at);
-		code = encode_piece(context, piece + at, part);
-	}
-	return code;
-}
-
-static enum err encode_pieces(struct encoder *e, const char *text, size_t size)
-{
-	return pretokenizer_cut(&e->t->pretokenizer, text, size, take_piece, e);
-}
-
-/* Text between added tokens. */
-static enum err encode_ordinary(struct encoder *e, const char *text, size_t size)
-{
-	size_t nfc_size;
-	char *nfc;
-
-	if (!e->t->nfc || unicode_is_nfc(text, size))
-		return encode_pieces(e, text, size);
-	nfc_size = unicode_nfc(text, size, NULL);
-	nfc = arena_alloc(e->scratch, nfc_size);
-	if (!nfc)
-		return err_set(e->info, ERR_LIMIT, "no room to normalise %zu bytes of text", size);
-	unicode_nfc(text, size, nfc);
-	return encode_pieces(e, nfc, nfc_size);
-}
-
-enum err tokenizer_encode_spans(const struct tokenizer *t, const char *text, size_t size,
-	const struct text_span *trusted, size_t trusted_count, struct arena *scratch,
-	struct token_list *out, struct err_info *info)
-{
-	struct encoder e = {.t = t, .scratch = scratch, .out = out, .info = info};
-	size_t ordinary = 0;  /* where the text begins that is not encoded yet */
-	enum err code;
-
-	assert(out->count <= out->count_max);
-	for (size_t i = 0; i < trusted_count; i++) {
-		const size_t end = trusted[i].end;
-
-		assert(trusted[i].begin <= end && end <= size &&
-			(i == 0 || trusted[i - 1].end <= trusted[i].begin));
-		for (size_t at = trusted[i].begin; at < end;) {
-			uint32_t id;
-			const size_t match = added_index_match(&t->added, text + at, end - at, &id);
-
-			if (match == 0) {
-				at++;
-				continue;
-			}
-			if ((code = encode_ordinary(&e, text + ordinary, at - ordinary)) ||
-				(code = emit(&e, &id, 1)))
-				return code;
-			at += match;
-			ordinary = at;
-		}
-	}
-	return encode_ordinary(&e, text + ordinary, size - ordinary);
-}
-
-enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special,
-	struct arena *scratch, struct token_list *out, struct err_info *info)
-{
-	const struct text_span all = {.begin = 0, .end = size};
-
-	return tokenizer_encode_spans(t, text, size, &all, special ? 1 : 0, scratch, out, info);
 }
 
 /* ---- what tokens are ------------------------------------------------------------------------- */

@@ -7,10 +7,11 @@
  *	struct token_text piece = tokenizer_text(t, list.ids[0]);
  *	tokenizer_close(t);
  *
- * Text goes: split at special tokens, where the caller trusts it -> NFC, if the model wants it ->
- * pieces (pretokenizer.h) -> byte pairs (bpe.h). Nothing is added at either end. Decoding is
- * concatenation of bytes; a token may hold a part of a character. A byte that the vocabulary has no
- * token for is left out.
+ * Text goes: split at added tokens, where the caller trusts it -> normalised, if the model wants it
+ * (normalizer.h), and split at those that are looked for in normalised text -> pieces
+ * (pretokenizer.h) -> byte pairs (bpe.h). Nothing is added at either end. Decoding is concatenation
+ * of bytes; a token may hold a part of a character. A byte that the vocabulary has no token for is
+ * left out.
  *
  * What a user wrote never becomes a special token: only text in a trusted span is searched for
  * them, and no merge can lead to one. Immutable after open; any number of threads may use it.
@@ -24,6 +25,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "model/normalizer.h"
 #include "model/pretokenizer.h"
 #include "model/text_span.h"
 
@@ -40,12 +42,16 @@ struct token_text {
 	size_t size;
 };
 
-/* A token that is found in text verbatim and never merged. */
+/* A token that is found in text verbatim and never merged. The flags are tokenizer.json's. */
 struct tokenizer_added {
 	uint32_t id;
 	struct token_text text;
-	bool special; /* control, such as <|im_end|>; else text with an id of its own, such as
-			 <think> */
+	bool special;       /* control, such as <|im_end|>; else text with an id of its own, such
+			     * as <think> */
+	bool lstrip;        /* takes the white space before it along */
+	bool rstrip;        /* and that behind it */
+	bool single_word;   /* not within a word */
+	bool normalized;    /* looked for in the normalised text, after the others */
 };
 
 /* Left and right as the vocabulary spells them. */
@@ -75,9 +81,11 @@ struct tokenizer_source {
 	const struct tokenizer_added
 		*added; /* [added_count]; may repeat tokens, may lie beyond them */
 	size_t added_count;
-	struct pretokenizer pretokenizer;
-	bool nfc;
+	struct normalizer_steps normalizer;
+	struct pretokenizer_steps pretokenizer;
 	bool ignore_merges; /* a piece that is a token is taken even if no merges lead there */
+	uint32_t unk_id;    /* of a byte without a token, unless it is special; or _ID_NONE */
+	bool fuse_unk;      /* one of it for several such bytes */
 	uint32_t bos_id, eos_id, pad_id;         /* or TOKENIZER_ID_NONE */
 	bool adds_bos;                           /* every text begins with bos_id */
 };

@@ -41,16 +41,18 @@ static enum err read_merges(struct source_builder *b, const char *text, size_t s
 	return ERR_NONE;
 }
 
-/* tokenizer_config.json may name the expression that the two files do not. */
-static enum err read_config_rule(const json_t *config, enum pretokenize_rule *rule,
-	struct err_info *info)
+/* The files do not tell how to cut: tokenizer_config.json may, else the rule is the caller's. */
+static enum err add_pretokenizer(struct source_builder *b, const json_t *config,
+	enum pretokenize_rule rule, struct err_info *info)
 {
-	const char *regex = json_string_value(json_object_get(config, "pretokenize_regex"));
+	const json_t *regex = json_object_get(config, "pretokenize_regex");
+	const struct pretokenizer_step step = {.kind = PRETOKENIZER_REGEX,
+		.pattern = json_string_value(regex), .pattern_size = json_string_length(regex)};
 
-	if (regex && !source_rule_of_regex(regex, rule))
-		return err_set(info, ERR_UNSUPPORTED, "pretokenize_regex: unknown regex \"%.200s\"",
-			regex);
-	return ERR_NONE;
+	if (json_is_string(regex))
+		return pretokenizer_add_regex(&b->source.pretokenizer, step, info);
+	return pretokenizer_add(
+		&b->source.pretokenizer, (struct pretokenizer_step){.rule = rule}, info);
 }
 
 enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *merges,
@@ -62,18 +64,17 @@ enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *mer
 	enum err code;
 
 	source_builder_init(&b);
-	b.source.nfc = true;
 	if ((code = json_parse(&vocab_root, vocab, vocab_size, &JSON_LIMITS_FILE, true, info)) ||
 		(code = source_builder_vocab(&b, vocab_root, info)) ||
 		(code = read_merges(&b, merges, merges_size, info)))
 		goto done;
 	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
 				false, info)) ||
-			      (code = source_builder_config(&b, config_root, info)) ||
-			      (code = read_config_rule(config_root, &rule, info))))
+			      (code = source_builder_config(&b, config_root, info))))
 		goto done;
-	if ((code = pretokenizer_add(&b.source.pretokenizer,
-		     (struct pretokenizer_step){.rule = rule}, info)))
+	if ((code = normalizer_add(&b.source.normalizer,
+		     (struct normalizer_step){.form = NORMAL_FORM_C}, info)) ||
+		(code = add_pretokenizer(&b, config_root, rule, info)))
 		goto done;
 	code = use(context, source_builder_finish(&b), info);
 done:

@@ -69,12 +69,12 @@ static const struct pre *find_pre(const struct gguf_string *name)
 
 static bool is_pre_of(const struct pre *pre, const struct tokenizer_source *source)
 {
-	const struct pretokenizer *p = &source->pretokenizer;
+	const struct pretokenizer_steps *p = &source->pretokenizer;
 
-	if (p->step_count != pre->rule_count || source->ignore_merges != pre->ignore_merges)
+	if (p->count != pre->rule_count || source->ignore_merges != pre->ignore_merges)
 		return false;
 	for (size_t i = 0; i < pre->rule_count; i++)
-		if (p->steps[i].rule != pre->rules[i])
+		if (p->steps[i].kind != PRETOKENIZER_RULE || p->steps[i].rule != pre->rules[i])
 			return false;
 	return true;
 }
@@ -237,7 +237,7 @@ static enum err read_id(struct reader *r, const char *key, uint32_t *out)
 
 enum err tokenizer_open_gguf(struct tokenizer **out, const struct gguf *g, struct err_info *info)
 {
-	struct reader r = {.g = g, .info = info};
+	struct reader r = {.g = g, .source = {.unk_id = TOKENIZER_ID_NONE}, .info = info};
 	enum err code;
 
 	*out = NULL;

@@ -1,8 +1,9 @@
-/* model/tokenizer_json.c - a tokenizer from tokenizer.json: accepts exactly the pipelines that
- * tokenizer.c implements and names what it cannot do in any other. */
+/* model/tokenizer_json.c - a tokenizer from tokenizer.json: a vocabulary of byte pairs and what
+ * pipeline_json.c makes of the rest. */
 #include <string.h>
 
 #include "base/json.h"
+#include "model/pipeline_json.h"
 #include "model/source_builder.h"
 #include "model/tokenizer.h"
 
@@ -16,56 +17,6 @@ static bool type_is(const json_t *object, const char *type)
 static bool is_true(const json_t *object, const char *key)
 {
 	return json_is_true(json_object_get(object, key));
-}
-
-/* normalizer: null, NFC, or a Sequence of these. */
-static enum err read_normalizer(const json_t *normalizer, bool *nfc, struct err_info *info)
-{
-	const json_t *list;
-
-	if (!normalizer || json_is_null(normalizer))
-		return ERR_NONE;
-	if (type_is(normalizer, "NFC")) {
-		*nfc = true;
-		return ERR_NONE;
-	}
-	list = json_object_get(normalizer, "normalizers");
-	if (!type_is(normalizer, "Sequence") || json_array_size(list) > 1)
-		return err_set(info, ERR_UNSUPPORTED, "normalizer: only NFC or none");
-	if (json_array_size(list) == 0)
-		return ERR_NONE;
-	if (!type_is(json_array_get(list, 0), "NFC"))
-		return err_set(info, ERR_UNSUPPORTED, "normalizer: only NFC or none");
-	*nfc = true;
-	return ERR_NONE;
-}
-
-/* pre_tokenizer: a Split by one of Qwen's expressions, then ByteLevel without one of its own. */
-static enum err read_pre_tokenizer(const json_t *pre_tokenizer, struct pretokenizer *out,
-	struct err_info *info)
-{
-	struct pretokenizer_step step;
-	const json_t *list = json_object_get(pre_tokenizer, "pretokenizers");
-	const json_t *split = json_array_get(list, 0), *byte_level = json_array_get(list, 1);
-	const char *behavior = json_string_value(json_object_get(split, "behavior"));
-	const char *regex =
-		json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
-
-	if (!type_is(pre_tokenizer, "Sequence") || json_array_size(list) != 2 ||
-		!type_is(split, "Split") || !type_is(byte_level, "ByteLevel"))
-		return err_set(info, ERR_UNSUPPORTED,
-			"pre_tokenizer: only a Split followed by a ByteLevel");
-	if (!behavior || strcmp(behavior, "Isolated") != 0 || is_true(split, "invert"))
-		return err_set(
-			info, ERR_UNSUPPORTED, "pre_tokenizer: only isolated, not inverted splits");
-	if (is_true(byte_level, "add_prefix_space") ||
-		!json_is_false(json_object_get(byte_level, "use_regex")))
-		return err_set(info, ERR_UNSUPPORTED,
-			"pre_tokenizer: ByteLevel with a prefix space or its own regex");
-	if (!regex || !source_rule_of_regex(regex, &step.rule))
-		return err_set(info, ERR_UNSUPPORTED, "pre_tokenizer: unknown regex \"%.200s\"",
-			regex ? regex : "");
-	return pretokenizer_add(out, step, info);
 }
 
 static bool is_absent_or_empty(const json_t *value)
@@ -84,6 +35,8 @@ static enum err check_model(const json_t *model, struct err_info *info)
 		return err_set(info, ERR_UNSUPPORTED, "model: only BPE");
 	if (is_true(model, "byte_fallback"))
 		return err_set(info, ERR_UNSUPPORTED, "model: byte_fallback");
+	if (json_number_value(json_object_get(model, "dropout")) > 0)
+		return err_set(info, ERR_UNSUPPORTED, "model: dropout");
 	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
 		if (!is_absent_or_empty(json_object_get(model, unsupported[i])))
 			return err_set(info, ERR_UNSUPPORTED, "model: %s", unsupported[i]);
@@ -125,6 +78,8 @@ static enum err read_model(struct source_builder *b, const json_t *model, struct
 			return code;
 	}
 	b->source.ignore_merges = is_true(model, "ignore_merges");
+	b->source.fuse_unk = is_true(model, "fuse_unk");
+	b->source.unk_id = source_builder_find(b, json_object_get(model, "unk_token"));
 	return ERR_NONE;
 }
 
@@ -149,12 +104,18 @@ static enum err read_tokenizer(struct source_builder *b, const json_t *root, str
 
 	if (!json_is_object(root))
 		return err_set(info, ERR_INPUT, "not an object");
-	if ((code = read_normalizer(json_object_get(root, "normalizer"), &b->source.nfc, info)) ||
-		(code = read_pre_tokenizer(
-			 json_object_get(root, "pre_tokenizer"), &b->source.pretokenizer, info)) ||
-		(code = read_model(b, json_object_get(root, "model"), info)))
+	if ((code = pipeline_normalizer(
+		     json_object_get(root, "normalizer"), &b->source.normalizer, info)) ||
+		(code = pipeline_pre_tokenizer(json_object_get(root, "pre_tokenizer"),
+			 &b->source.pretokenizer, info)) ||
+		(code = pipeline_decoder(json_object_get(root, "decoder"), info)) ||
+		(code = read_model(b, json_object_get(root, "model"), info)) ||
+		(code = read_added(b, json_object_get(root, "added_tokens"), info)))
 		return code;
-	return read_added(b, json_object_get(root, "added_tokens"), info);
+	b->source.bos_id = source_builder_find(
+		b, pipeline_first_token(json_object_get(root, "post_processor")));
+	b->source.adds_bos = b->source.bos_id != TOKENIZER_ID_NONE;
+	return ERR_NONE;
 }
 
 enum err source_read_json(const char *text, size_t size, const char *config, size_t config_size,

@@ -13,10 +13,6 @@
 
 #define UNICODE_BROKEN 0xFFFFFFFFu
 
-/* NFC looks at this many characters in a row that it may change; longer runs are worked off in
- * portions. Unicode's own stream-safe format allows 30 marks on one letter. */
-#define UNICODE_NFC_RUN_MAX 128
-
 enum unicode_class {
 	UNICODE_OTHER,
 	UNICODE_LETTER,   /* \p{L} */
@@ -47,14 +43,24 @@ extern const uint8_t unicode_byte_class[256];
 bool unicode_is_python_space(uint32_t code_point);
 bool unicode_is_printable(uint32_t code_point);
 
+/* White_Space of the Unicode character database. */
+bool unicode_is_white_space(uint32_t code_point);
+
+/* How many bytes of White_Space text[0 .. size) begins and ends with. */
+size_t unicode_space_before(const char *text, size_t size);
+size_t unicode_space_after(const char *text, size_t size);
+
+/* The last character of text[0 .. size), size > 0, as unicode_decode tells the first. */
+size_t unicode_decode_last(const char *text, size_t size, uint32_t *code_point);
+
+/* \p{M}. */
+bool unicode_is_mark(uint32_t code_point);
+
+/* What \w matches in Rust's regex: Alphabetic, marks, decimal numbers, connectors, joiners. */
+bool unicode_is_word(uint32_t code_point);
+
 /* Simple case mappings: one character to one. */
 uint32_t unicode_lower(uint32_t code_point);
 uint32_t unicode_upper(uint32_t code_point);
-
-/* True when NFC would certainly leave the text as it is: the fast and usual case. */
-bool unicode_is_nfc(const char *text, size_t size);
-
-/* Writes the NFC of text to out (NULL: only counts) and returns its size, at most 3 * size. */
-size_t unicode_nfc(const char *text, size_t size, char *out);
 
 #endif

@@ -157,7 +157,7 @@ static void find_rule(struct think_rule *out, const struct tokenizer_added *adde
 static void a_models_tokens_are_found_in_its_tokenizer(void **state)
 {
 	static const struct tokenizer_added both[] = {
-		{256, {"<think>", 7}, false}, {257, {"</think>", 8}, false}};
+		{.id = 256, .text = {"<think>", 7}}, {.id = 257, .text = {"</think>", 8}}};
 	static const uint32_t ending[] = {'\n', 257, '\n', '\n'};
 	struct think_rule found;
 

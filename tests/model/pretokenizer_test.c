@@ -29,9 +29,26 @@ static enum err join(void *context, const char *piece, size_t size)
 static void assert_cut(const struct pretokenizer *p, const char *text, const char *expected)
 {
 	struct joined j = {.size = 0};
+	struct err_info info = {0};
+	struct arena arena;
+	struct pretokenizer_work work = {.arena = &arena};
 
-	assert_int_equal(pretokenizer_cut(p, text, strlen(text), join, &j), ERR_NONE);
+	arena_init(&arena, 4096, (size_t)1 << 20);
+	if (pretokenizer_cut(p, &work, text, strlen(text), join, &j, &info))
+		fail_msg("%s", info.text);
 	assert_string_equal(j.text, expected);
+	arena_reset(&arena);
+}
+
+static void open_steps(struct pretokenizer *p, const struct pretokenizer_step *steps, size_t count)
+{
+	struct pretokenizer_steps list = {.count = 0};
+	struct err_info info = {0};
+
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(pretokenizer_add(&list, steps[i], &info), ERR_NONE);
+	if (pretokenizer_open(p, &list, &info))
+		fail_msg("%s", info.text);
 }
 
 /* Expected by the expressions in Hugging Face tokenizers. */
@@ -78,44 +95,117 @@ static void each_rule_is_its_expression(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		for (int rule = 0; rule < PRETOKENIZE_RULES; rule++) {
-			const struct pretokenizer p = {
-				.steps = {{.rule = (enum pretokenize_rule)rule}}, .step_count = 1};
+			const struct pretokenizer_step step = {.rule = (enum pretokenize_rule)rule};
+			struct pretokenizer p;
 
+			open_steps(&p, &step, 1);
 			assert_cut(&p, cases[i].text, cases[i].cut[rule]);
+			pretokenizer_close(&p);
 		}
 	}
 }
 
 static void a_step_sees_a_piece_of_the_step_before_alone(void **state)
 {
-	const struct pretokenizer p = {
-		.steps = {{.rule = PRETOKENIZE_DIGITS}, {.rule = PRETOKENIZE_GPT2}},
-		.step_count = 2};
+	const struct pretokenizer_step steps[] = {
+		{.rule = PRETOKENIZE_DIGITS}, {.rule = PRETOKENIZE_GPT2}};
+	struct pretokenizer p;
 
 	(void)state;
+	open_steps(&p, steps, 2);
 	assert_cut(&p, "in 1984  it", "in| |1|9|8|4| | it");
 	assert_cut(&p, "a  1", "a|  |1");  /* the spaces end their piece */
+	pretokenizer_close(&p);
 }
 
 static void without_steps_a_text_is_one_piece(void **state)
 {
-	const struct pretokenizer p = {.step_count = 0};
+	struct pretokenizer p;
 
 	(void)state;
+	open_steps(&p, NULL, 0);
 	assert_cut(&p, "in 1984", "in 1984");
 	assert_cut(&p, "", "");
+	pretokenizer_close(&p);
+}
+
+/* Expected by Hugging Face tokenizers, whose names these are. */
+static void a_split_does_with_its_matches_as_its_behavior_says(void **state)
+{
+	static const struct {
+		enum pretokenizer_behavior behavior;
+		bool invert;
+		const char *cut;   /* of "the-final--countdown" by "-" */
+	} cases[] = {
+		{PRETOKENIZER_ISOLATED, false, "the|-|final|-|-|countdown"},
+		{PRETOKENIZER_REMOVED, false, "the|final|countdown"},
+		{PRETOKENIZER_MERGED_WITH_PREVIOUS, false, "the-|final-|-|countdown"},
+		{PRETOKENIZER_MERGED_WITH_NEXT, false, "the|-final|-|-countdown"},
+		{PRETOKENIZER_CONTIGUOUS, false, "the|-|final|--|countdown"},
+		{PRETOKENIZER_ISOLATED, true, "the|-|final|-|-|countdown"},
+		{PRETOKENIZER_REMOVED, true, "-|-|-"},
+		{PRETOKENIZER_MERGED_WITH_PREVIOUS, true, "the|-final|-|-countdown"},
+		{PRETOKENIZER_MERGED_WITH_NEXT, true, "the-|final-|-|countdown"},
+		{PRETOKENIZER_CONTIGUOUS, true, "the|-|final|--|countdown"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct pretokenizer_step step = {.kind = PRETOKENIZER_REGEX, .pattern = "-",
+			.pattern_size = 1, .literal = i % 2, .behavior = cases[i].behavior,
+			.invert = cases[i].invert};
+		struct pretokenizer p;
+
+		open_steps(&p, &step, 1);
+		assert_cut(&p, "the-final--countdown", cases[i].cut);
+		pretokenizer_close(&p);
+	}
+}
+
+static void a_space_goes_before_each_piece_without_one(void **state)
+{
+	const struct pretokenizer_step steps[] = {
+		{.kind = PRETOKENIZER_REGEX, .pattern = "\\s", .pattern_size = 2,
+			.behavior = PRETOKENIZER_MERGED_WITH_NEXT},
+		{.kind = PRETOKENIZER_PREFIX_SPACE}, {.rule = PRETOKENIZE_GPT2}};
+	struct pretokenizer p;
+
+	(void)state;
+	open_steps(&p, steps, 3);
+	assert_cut(&p, "in 19\tx", " in| 19| |\t|x");
+	pretokenizer_close(&p);
+}
+
+static void a_known_expression_is_its_rule(void **state)
+{
+	struct pretokenizer_steps steps = {.count = 0};
+
+	(void)state;
+	for (int rule = 0; rule < PRETOKENIZE_RULES; rule++) {
+		const char *regex = pretokenize_regex((enum pretokenize_rule)rule);
+		struct pretokenizer_step step = {.pattern = regex, .pattern_size = strlen(regex)};
+
+		assert_int_equal(pretokenizer_add_regex(&steps, step, UNIT_IGNORED), ERR_NONE);
+		assert_int_equal(steps.steps[steps.count - 1].kind, PRETOKENIZER_RULE);
+		assert_int_equal(steps.steps[steps.count - 1].rule, rule);
+		step.behavior = PRETOKENIZER_REMOVED;
+		step.invert = true;
+		assert_int_equal(pretokenizer_add_regex(&steps, step, UNIT_IGNORED), ERR_NONE);
+		assert_int_equal(steps.steps[steps.count - 1].kind,
+			rule == PRETOKENIZE_DIGITS ? PRETOKENIZER_REGEX : PRETOKENIZER_RULE);
+	}
 }
 
 static void steps_beyond_the_limit_are_refused(void **state)
 {
-	struct pretokenizer p = {.step_count = 0};
+	struct pretokenizer_steps steps = {.count = 0};
 	const struct pretokenizer_step step = {.rule = PRETOKENIZE_GPT2};
 	struct err_info info = {0};
 
 	(void)state;
 	for (size_t i = 0; i < PRETOKENIZER_STEPS_MAX; i++)
-		assert_int_equal(pretokenizer_add(&p, step, &info), ERR_NONE);
-	assert_int_equal(pretokenizer_add(&p, step, &info), ERR_LIMIT);
+		assert_int_equal(pretokenizer_add(&steps, step, &info), ERR_NONE);
+	assert_int_equal(pretokenizer_add(&steps, step, &info), ERR_LIMIT);
 	assert_string_equal(info.text, "pre_tokenizer: more than 16 steps");
 }
 
@@ -127,20 +217,27 @@ static enum err fail_at_second(void *context, const char *piece, size_t size)
 
 static void a_taker_that_fails_is_asked_no_more(void **state)
 {
-	const struct pretokenizer p = {
-		.steps = {{.rule = PRETOKENIZE_DIGITS}, {.rule = PRETOKENIZE_GPT2}},
-		.step_count = 2};
+	const struct pretokenizer_step steps[] = {
+		{.rule = PRETOKENIZE_DIGITS}, {.rule = PRETOKENIZE_GPT2}};
+	struct pretokenizer_work work = {.arena = NULL};
+	struct pretokenizer p;
 	int calls = 0;
 
 	(void)state;
-	assert_int_equal(pretokenizer_cut(&p, "a b c", 5, fail_at_second, &calls), ERR_LIMIT);
+	open_steps(&p, steps, 2);
+	assert_int_equal(pretokenizer_cut(&p, &work, "a b c", 5, fail_at_second, &calls,
+				 UNIT_IGNORED), ERR_LIMIT);
 	assert_int_equal(calls, 2);
+	pretokenizer_close(&p);
 }
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(each_rule_is_its_expression),
 	cmocka_unit_test(a_step_sees_a_piece_of_the_step_before_alone),
 	cmocka_unit_test(without_steps_a_text_is_one_piece),
+	cmocka_unit_test(a_split_does_with_its_matches_as_its_behavior_says),
+	cmocka_unit_test(a_space_goes_before_each_piece_without_one),
+	cmocka_unit_test(a_known_expression_is_its_rule),
 	cmocka_unit_test(steps_beyond_the_limit_are_refused),
 	cmocka_unit_test(a_taker_that_fails_is_asked_no_more),
 };

@@ -199,7 +199,7 @@ static void the_ways_of_cutting_have_llama_cpps_names(void **state)
 		uint32_t ids[IDS_MAX];
 		struct token_list list = {.ids = ids, .count_max = IDS_MAX};
 		struct err_info info = {0};
-		struct tokenizer *t;
+		struct tokenizer *t = NULL;
 		struct gguf g;
 
 		if (gguf_open(&g, file.data, file.size, "test.gguf", &info) ||

@@ -126,7 +126,8 @@ static struct tokenizer *open_as_gguf(enum pretokenize_rule rule)
 	struct tokenizer_source source = {.tokens = tokens,
 		.types = types,
 		.merges = merges,
-		.pretokenizer = {.steps = {{.rule = rule}}, .step_count = 1},
+		.pretokenizer = {.steps = {{.rule = rule}}, .count = 1},
+		.unk_id = TOKENIZER_ID_NONE,
 		.token_count = count + added_count + 1,
 		.eos_id = QWEN3_ADDED_FIRST};
 	struct err_info info = {0};

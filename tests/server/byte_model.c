@@ -42,7 +42,8 @@ static struct tokenizer *tokenizer_of_bytes(void)
 	static char spelling[BYTE_MODEL_TOKENS][4];
 	struct token_text tokens[BYTE_MODEL_TOKENS];
 	const struct tokenizer_added added[] = {
-		{IM_START, {"<|im_start|>", 12}, true}, {IM_END, {"<|im_end|>", 10}, true},
+		{.id = IM_START, .text = {"<|im_start|>", 12}, .special = true},
+		{.id = IM_END, .text = {"<|im_end|>", 10}, .special = true},
 	};
 	struct tokenizer *tokenizer = NULL;
 	struct err_info info = {0};
@@ -51,7 +52,8 @@ static struct tokenizer *tokenizer_of_bytes(void)
 		tokens[i] = (struct token_text){spelling[i], byte_spelling(i, spelling[i])};
 	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_MODEL_TOKENS,
 		.added = added,
-		.added_count = 2, .bos_id = TOKENIZER_ID_NONE, .eos_id = IM_END,
+		.added_count = 2, .unk_id = TOKENIZER_ID_NONE, .bos_id = TOKENIZER_ID_NONE,
+		.eos_id = IM_END,
 		.pad_id = TOKENIZER_ID_NONE};
 	if (tokenizer_open(&tokenizer, &source, &info))
 		give_up(&info);
