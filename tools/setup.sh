@@ -60,7 +60,8 @@ make_venv() {
 	rm -rf "$build/venv"
 	mkdir -p "$build"
 	"$python" -m venv "$build/venv"
-	"$build/venv/bin/pip" install --quiet --disable-pip-version-check --no-input -r tests/requirements.txt
+	"$build/venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-deps \
+		-r tests/requirements.txt
 	touch "$stamp"
 }
 

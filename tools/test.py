@@ -2,7 +2,7 @@
 """Runs the tests of a build folder and counts their cases.
 
 What Meson registered with test() runs two at a time: cmocka programs are counted case by case (they print TAP),
-others as one case each. Then pytest runs tests/api, tests/cli and tests/tools in build/venv. Closes with one line:
+others as one case each. Then pytest runs tests/api, tests/cli, tests/model and tests/tools in build/venv. Closes with one line:
 N passed, N failed, N skipped; the exit code is 1 when anything failed or nothing ran.
 
     tools/test.py --build build/release            everything
@@ -24,7 +24,7 @@ import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ALL_SECONDS = 600           # of everything together
-PYTEST_FOLDERS = ["tests/api", "tests/cli", "tests/tools"]
+PYTEST_FOLDERS = ["tests/api", "tests/cli", "tests/model", "tests/tools"]
 OUTPUT_LINES_MAX = 200      # of one failing program
 TAP_LINE = re.compile(r"^(not )?ok \d+ (# SKIP)?(?:- )?(.*)$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)$")
