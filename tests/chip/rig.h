@@ -20,6 +20,7 @@
 #include "chip/chip.h"
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
+#include "format_rows.h"
 #include "isa_note.h"
 
 /* ---- instruction sets ------------------------------------------------------------------------ */
@@ -189,66 +190,13 @@ static inline uint32_t rig_group(enum chip_type type)
 	return chip_type_is_grouped(type) ? RIG_GROUP : 0;
 }
 
-/* Where halves lie in a block, and what the largest value is times the first of them. */
-static inline void rig_scale_block(enum chip_type type, uint8_t *block, float largest)
+static inline float rig_largest(const float *values, uint32_t count)
 {
-	static const struct {
-		int at[2];
-		float times;
-	} scales[CHIP_TYPES] = {
-		[CHIP_Q4_1] = {{0, 2}, 16}, [CHIP_Q5_0] = {{0, -1}, 16},
-		[CHIP_Q5_1] = {{0, 2}, 32}, [CHIP_Q2_K] = {{80, 82}, 45},
-		[CHIP_Q3_K] = {{108, -1}, 128}, [CHIP_Q4_K] = {{0, 2}, 945},
-		[CHIP_Q5_K] = {{0, 2}, 1953}, [CHIP_Q6_K] = {{208, -1}, 4096},
-		[CHIP_IQ4_NL] = {{0, -1}, 127}, [CHIP_IQ4_XS] = {{0, -1}, 4064},
-	};
-	const uint16_t half = math_f16_from_f32(largest / scales[type].times);
-
-	if (type == CHIP_MXFP4) {
-		block[0] = (uint8_t)(124 + block[0] % 2);   /* 12 steps of 1/16 or 1/8 */
-		return;
-	}
-	memcpy(block + scales[type].at[0], &half, 2);
-	if (scales[type].at[1] > 0)
-		memcpy(block + scales[type].at[1], &half, 2);
-}
-
-static inline void rig_scale_group(enum chip_type type, uint8_t *head, float largest)
-{
-	const float f8 = largest / 448.0F;
-	const uint16_t f16 = math_f16_from_f32(largest / (type == CHIP_INT4 ? 16 : 255));
-
-	if (type == CHIP_F8_E4M3) {
-		memcpy(head, &f8, 4);
-		return;
-	}
-	memcpy(head, &f16, 2);
-	head[2] = type == CHIP_INT4 ? head[2] % 17 : head[2];
-	head[3] = 0;
-}
-
-/* Random bytes of a type that values cannot be rounded to in a line: as large as the values. */
-static inline void rig_store_row(enum chip_type type, const float *values, uint32_t columns,
-	uint8_t *out)
-{
-	const uint32_t group = rig_group(type);
-	const size_t bytes = chip_row_bytes(type, group, columns);
 	float largest = 0.0F;
-	struct prng p;
 
-	prng_init(&p, math_f32_bits(values[0]) + columns);
-	for (uint32_t i = 0; i < columns; i++)
+	for (uint32_t i = 0; i < count; i++)
 		largest = values[i] > largest ? values[i] : largest;
-	for (size_t i = 0; i < bytes; i++) {
-		out[i] = (uint8_t)prng_next(&p);
-		if (type == CHIP_F8_E4M3 && (out[i] & 0x7F) == 0x7F)
-			out[i] = 0;
-	}
-	for (uint32_t i = 0; group && i < columns; i += group)
-		rig_scale_group(type, out + i / group * chip_row_bytes(type, group, group),
-			largest);
-	for (uint32_t i = 0; !group && i < columns; i += chip_type_block_values(type))
-		rig_scale_block(type, out + chip_row_bytes(type, 0, i), largest);
+	return largest;
 }
 
 /* Encodes a row of values as the source format has it; plain gets what they stand for then. */
@@ -270,7 +218,8 @@ static inline void rig_encode(enum chip_type type, const float *values, uint32_t
 			rig_block(values + i, type, out + chip_row_bytes(type, 0, i), plain + i);
 	}
 	if (type > CHIP_Q4_0)
-		rig_store_row(type, values, columns, out);
+		format_rows_random(type, group, math_f32_bits(values[0]) + columns,
+			rig_largest(values, columns), columns, out);
 	if (type != CHIP_Q8_0 && type != CHIP_Q4_0)
 		chip_row_to_f32(type, group, out, columns, plain);
 }

@@ -15,8 +15,11 @@
 #include "base/prng.h"
 #include "chip/cpu/cpu.h"
 #include "chip/cpu/isa.h"
+#include "chip/format.h"
+#include "format_rows.h"
 #include "isa_note.h"
 #include "model/config.h"
+#include "model/dtype.h"
 #include "model/tokenizer.h"
 
 #define GGUF_BYTES_MAX ((size_t)512 << 20)
@@ -123,7 +126,7 @@ static void open_chip(struct chip **out, const struct chip_config *config)
 	struct err_info info = {0};
 	struct cpu_kernels kernels;
 
-	if (support_isa_emulated(config->isa)) {
+	if (config->isa && support_isa_emulated(config->isa)) {
 		find_kernels(&kernels, config->isa);
 		must(cpu_open_kernels(out, &kernels, config, &info), &info);
 		return;
@@ -190,6 +193,7 @@ float *support_logits(struct support_model *m, const struct session_options *opt
 struct writer {
 	struct buf keys, infos, data;
 	uint64_t key_count, tensor_count;
+	uint32_t next_type;
 	struct prng prng;
 };
 
@@ -287,9 +291,28 @@ static float unit(struct writer *w)
 	return (float)(prng_unit(&w->prng) * 2 - 1);
 }
 
+static void add_rows(struct writer *w, enum chip_type type, uint64_t rows, uint64_t columns,
+	float spread)
+{
+	const size_t row_bytes = chip_row_bytes(type, 0, (uint32_t)columns);
+	uint8_t *row = mem_alloc(1, row_bytes);
+
+	assert_non_null(row);
+	for (uint64_t i = 0; i < rows; i++) {
+		format_rows_random(type, 0, prng_next(&w->prng), spread, (uint32_t)columns, row);
+		buf_add(&w->data, row, row_bytes);
+	}
+	mem_free(row);
+}
+
 static void add_values(struct writer *w, enum chip_type type, uint64_t rows, uint64_t columns)
 {
 	const float spread = 1.5f / sqrtf((float)columns);
+
+	if (type > CHIP_Q4_0) {
+		add_rows(w, type, rows, columns, spread);
+		return;
+	}
 	const uint16_t scale8 = math_f16_from_f32(spread / 127),
 		scale4 = math_f16_from_f32(spread / 8);
 
@@ -333,18 +356,38 @@ static void tensor_begin(struct writer *w, const char *name, uint64_t rows, uint
 	w->tensor_count++;
 }
 
+static uint32_t type_number(enum chip_type type)
+{
+	uint32_t number = 0;
+
+	while (!dtype_from_gguf(number) || dtype_from_gguf(number)->chip_type != type)
+		assert_true(++number < 64);
+	return number;
+}
+
+/* Of a file that mixes types each tensor has another one, in turn. */
+static enum chip_type next_type(struct writer *w, uint32_t columns)
+{
+	enum chip_type type = CHIP_F32;
+
+	do
+		type = (enum chip_type)(w->next_type++ % CHIP_F8_E4M3);
+	while (!chip_row_fits(type, 0, columns));
+	return type;
+}
+
 static void matrix(struct writer *w, uint32_t layer, const char *name, uint64_t rows,
 	uint64_t columns, enum chip_type type)
 {
-	static const uint32_t numbers[CHIP_TYPES] = {
-		[CHIP_F32] = 0, [CHIP_F16] = 1, [CHIP_BF16] = 30, [CHIP_Q8_0] = 8, [CHIP_Q4_0] = 2};
 	char full[96];
 
 	if (layer == CHIP_NONE)
 		snprintf(full, sizeof(full), "%s", name);
 	else
 		snprintf(full, sizeof(full), "blk.%u.%s", layer, name);
-	tensor_begin(w, full, rows, columns, numbers[type]);
+	if (type == CHIP_TYPES)
+		type = next_type(w, (uint32_t)columns);
+	tensor_begin(w, full, rows, columns, type_number(type));
 	add_values(w, type, rows, columns);
 }
 

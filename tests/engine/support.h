@@ -47,7 +47,8 @@ struct support_shape {
 	uint32_t heads, kv_heads, head_dim, rotary_dim;
 	uint32_t delta_k_heads, delta_v_heads, delta_dim;   /* 0 for qwen3 */
 	uint32_t interval;      /* every n-th layer is attention */
-	enum chip_type type;
+	enum chip_type type;    /* of all matrices; CHIP_TYPES: each of another one, of all that
+				 * GGUF has */
 };
 void support_write_model(const char *path, const struct support_shape *shape, uint64_t seed);
 
