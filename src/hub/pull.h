@@ -1,0 +1,34 @@
+/* hub/pull.h - a model from a hub into the store: listed, chosen, fetched, checked, and only then
+ * there. A second one at the same time waits for the first, and finds what it did. */
+#ifndef HUB_PULL_H
+#define HUB_PULL_H
+
+#include "hub/download.h"
+#include "hub/store.h"
+
+#define PULL_ENDPOINT_HF          "https://huggingface.co"
+#define PULL_ENDPOINT_MODELSCOPE  "https://modelscope.cn"
+
+struct pull_config {
+	enum hub_kind hub;
+	struct client_config client;
+	uint32_t connections;
+	uint64_t part_bytes;
+	void (*progress)(void *context, const struct download_progress *p);   /* or NULL */
+	void *context;
+};
+
+struct pull_result {
+	struct hub_name name;      /* what is in the store now, with its type */
+	bool changed;              /* false: it was there, as the hub has it */
+	bool asked;                /* false: the type asked for is still to be made of it */
+	char source[MANIFEST_TEXT_BYTES];
+	char revision[MANIFEST_TEXT_BYTES];
+	uint32_t files;
+	uint64_t size_bytes, received_bytes;
+};
+
+enum err pull(const struct store *s, const struct hub_name *name, const struct pull_config *config,
+	struct pull_result *out, struct err_info *info) MUST_CHECK;
+
+#endif
