@@ -33,6 +33,7 @@ int cmd_detokenize(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_perplexity(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_quantize(int argc, char **argv);
 int cmd_run(int argc, char **argv);
@@ -74,6 +75,11 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 
 /* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
 bool cmd_looks_like_model(const char *text);
+
+#define CMD_SIZE_BYTES 16
+
+/* "1.5 GB", in steps of a thousand as the hubs say it; returns out. */
+const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES]);
 
 /* The local time, for chat templates that ask the date; returns out. */
 const struct tm *cmd_now(struct tm *out);

@@ -74,6 +74,20 @@ int cmd_dispatch(int argc, char **argv, const char *about, const struct cmd_subv
 	return help ? CMD_DONE : CMD_WRONG;
 }
 
+const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES])
+{
+	static const char *const units[] = {"kB", "MB", "GB", "TB", "PB"};
+	double value = (double)bytes / 1000;
+	size_t unit = 0;
+
+	while (value >= 999.95 && unit + 1 < sizeof(units) / sizeof(*units)) {
+		value /= 1000;
+		unit++;
+	}
+	snprintf(out, CMD_SIZE_BYTES, "%.1f %s", value, units[unit]);
+	return out;
+}
+
 const struct tm *cmd_now(struct tm *out)
 {
 	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);

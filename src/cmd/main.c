@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
 	{"price", "what tokens cost", cmd_price},
 	{"usage", "what requests used", cmd_usage},
 	{"ledger", "the double-entry ledger", cmd_ledger},
+	{"pull", "fetch a model from a hub into the store", cmd_pull},
 	{"list", "the models of the store", cmd_list},
 	{"rm", "remove a model from the store", cmd_rm},
 	{"cp", "copy a model of the store", cmd_cp},

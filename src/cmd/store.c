@@ -4,23 +4,6 @@
 
 #include "cmd/cmd.h"
 
-#define SIZE_BYTES 16
-
-/* "1.5 GB", in steps of a thousand as the hubs say it; returns out. */
-static const char *size_print(uint64_t bytes, char out[SIZE_BYTES])
-{
-	static const char *const units[] = {"kB", "MB", "GB", "TB", "PB"};
-	double value = (double)bytes / 1000;
-	size_t unit = 0;
-
-	while (value >= 999.95 && unit + 1 < sizeof(units) / sizeof(*units)) {
-		value /= 1000;
-		unit++;
-	}
-	snprintf(out, SIZE_BYTES, "%.1f %s", value, units[unit]);
-	return out;
-}
-
 static const char *or_null(const char *text)
 {
 	return *text ? text : NULL;
@@ -63,11 +46,11 @@ static void list_print(const struct store_list *list)
 	for (uint32_t i = 0; i < list->count; i++) {
 		const struct manifest *m = &list->models[i];
 		struct hub_name name = m->name;
-		char text[HUB_NAME_BYTES], size[SIZE_BYTES];
+		char text[HUB_NAME_BYTES], size[CMD_SIZE_BYTES];
 
 		name.type[0] = '\0';
 		printf("%-*s  %-10s %9s  %s\n", width, hub_name_print(&name, text), m->name.type,
-			size_print(manifest_size(m), size), m->created);
+			cmd_size(manifest_size(m), size), m->created);
 	}
 }
 

@@ -20,6 +20,7 @@ NOT_RUN = {
     "build/bench-venv/bin/python": "needs that venv",
     "build/tongyun chips": "measures for seconds; test_usage runs it",
     "build/tongyun bench": "measures for a minute; test_usage runs it on the model inside",
+    "build/tongyun pull": "downloads a model; test_pull runs it",
     "build/tongyun logits": "dumps every layer; tests/tools/test_compare_layers.py runs it, and what compares",
     "build/venv/bin/python tools/goldens/compare_layers.py": "the same",
     "build/golden-venv/bin/python": "needs PyTorch",

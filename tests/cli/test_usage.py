@@ -14,6 +14,7 @@ OPTIONS = {     # what cli.md promises
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
              " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
              " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
+    "pull": "--from --endpoint --token --connections --part-mib --stall-timeout --retries --json",
     "list": "--json",
     "cp": "--force",
     "show": "--model --json",
@@ -119,6 +120,9 @@ def test_who_wants_tls_is_told_that_it_is_a_proxys(shared, option):
     ("logits", ["--tokens", "x"], "--tokens and --out are needed"),
     ("bench", ["-r", "0"], "--repetitions: '0' is not a whole number from 1 to 1000"),
     ("fleet simulate", ["--seed", "x"], "--seed: 'x'"),
+    ("pull", [], "which NAME?"),
+    ("pull", ["a/b", "--from", "here"], "--from is hf, modelscope or an address, not 'here'"),
+    ("pull", ["a/b", "--connections", "0"], "--connections: '0' is not a whole number from 1 to 32"),
     ("rm", [], "which NAME?"),
     ("cp", ["a/b"], "SRC and DST are needed"),
     ("tenant create", [], "which NAME?"),

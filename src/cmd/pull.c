@@ -1,0 +1,258 @@
+/* cmd/pull.c - `tongyun pull`: a model from a hub into the store, with a bar to look at. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "cmd/cmd.h"
+#include "hub/pull.h"
+
+#define SPEED_NS       (5 * NS_PER_S)   /* over which speed is measured */
+#define COLUMNS        80               /* of a terminal that does not say */
+#define BAR_COLUMNS    30
+#define ENDPOINT_BYTES 2048
+
+struct fetching {
+	const char *from, *endpoint, *token;
+	int64_t connections, part_mib, stall_s, tries_max;
+	bool as_json;
+	char endpoint_text[ENDPOINT_BYTES];
+
+	/* the bar */
+	bool terminal, bar;        /* standard error is one; a bar stands there now */
+	int64_t measured_ns;       /* when speed was looked at, and how much had come */
+	uint64_t measured_bytes;
+	double bytes_per_s;        /* 0: not known yet */
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* The first one lets the download keep what it has; a second one of its kind ends the program. */
+static void signals_take(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, old;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			(void)sigaction(signals[i], &action, NULL);
+}
+
+/* ---- what is seen meanwhile ------------------------------------------------------------------ */
+
+static void bar_clear(struct fetching *f)
+{
+	if (f->bar)
+		fputs("\r\x1B[K", stderr);
+	f->bar = false;
+}
+
+static void on_note(void *context, const char *text)
+{
+	bar_clear(context);
+	fprintf(stderr, "tongyun: %s\n", text);
+}
+
+static void speed_measure(struct fetching *f, uint64_t received)
+{
+	const int64_t now = clock_monotonic_ns(), passed = now - f->measured_ns;
+
+	if (f->measured_ns == 0 || passed > SPEED_NS) {
+		if (f->measured_ns)
+			f->bytes_per_s = (double)(received - f->measured_bytes) /
+				((double)passed / (double)NS_PER_S);
+		f->measured_ns = now;
+		f->measured_bytes = received;
+	} else if (f->bytes_per_s == 0 && passed > NS_PER_S) {   /* something, at first */
+		f->bytes_per_s = (double)(received - f->measured_bytes) /
+			((double)passed / (double)NS_PER_S);
+	}
+}
+
+static int terminal_columns(void)
+{
+	struct winsize size;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
+		: COLUMNS;
+}
+
+/* "  12.3 MB/s  0:42 left", or nothing while speed is not known. */
+static void speed_print(const struct fetching *f, uint64_t left_bytes, char out[64])
+{
+	char speed[CMD_SIZE_BYTES];
+
+	out[0] = '\0';
+	if (f->bytes_per_s < 1)
+		return;
+	const double seconds = (double)left_bytes / f->bytes_per_s;
+	const long long s = seconds < 1e9 ? (long long)seconds : 999999999;
+
+	if (s < 3600)
+		snprintf(out, 64, "  %s/s  %lld:%02lld left", cmd_size((uint64_t)f->bytes_per_s,
+			speed), s / 60, s % 60);
+	else
+		snprintf(out, 64, "  %s/s  %lld h %lld min left",
+			cmd_size((uint64_t)f->bytes_per_s, speed), s / 3600, s / 60 % 60);
+}
+
+static void on_progress(void *context, const struct download_progress *p)
+{
+	struct fetching *f = context;
+	char there[CMD_SIZE_BYTES], size[CMD_SIZE_BYTES], speed[64], line[256];
+	char bar[BAR_COLUMNS + 1];
+
+	if (!f->terminal)
+		return;
+	speed_measure(f, p->received_bytes);
+	speed_print(f, p->size_bytes - p->there_bytes, speed);
+	const double share = p->size_bytes ? (double)p->there_bytes / (double)p->size_bytes : 1;
+
+	for (int i = 0; i < BAR_COLUMNS; i++)
+		bar[i] = i < (int)(share * BAR_COLUMNS) ? '#' : '.';
+	bar[BAR_COLUMNS] = '\0';
+	snprintf(line, sizeof(line), "[%s] %3d%%  %s of %s  %u of %u files%s", bar,
+		(int)(share * 100), cmd_size(p->there_bytes, there), cmd_size(p->size_bytes, size),
+		p->files_whole, p->files, speed);
+	fprintf(stderr, "\r%.*s\x1B[K", terminal_columns() - 1, line);
+	f->bar = true;
+}
+
+/* ---- what was asked for ---------------------------------------------------------------------- */
+
+/* A setting of another program's that is empty is none. */
+static const char *environment(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? text : NULL;
+}
+
+/* Which hub, where it is, and the token that belongs to it. False: --from cannot be one. */
+static bool hub_choose(struct fetching *f, struct pull_config *c)
+{
+	const bool url = f->from && strstr(f->from, "://");
+	const char *endpoint = f->endpoint ? f->endpoint : url ? f->from : NULL;
+
+	c->hub = f->from && strcmp(f->from, "modelscope") == 0 ? HUB_MODELSCOPE : HUB_HF;
+	if (f->from && !url && c->hub == HUB_HF && strcmp(f->from, "hf") != 0)
+		return false;
+	if (!endpoint && c->hub == HUB_HF)
+		endpoint = environment("HF_ENDPOINT");
+	if (!endpoint)
+		endpoint = c->hub == HUB_HF ? PULL_ENDPOINT_HF : PULL_ENDPOINT_MODELSCOPE;
+	snprintf(f->endpoint_text, sizeof(f->endpoint_text), "%s", endpoint);
+	for (size_t size = strlen(f->endpoint_text); size > 0 &&
+		f->endpoint_text[size - 1] == '/'; size--)
+		f->endpoint_text[size - 1] = '\0';
+	c->client.endpoint = f->endpoint_text;
+	c->client.token = f->token ? f->token
+		: environment(c->hub == HUB_HF ? "HF_TOKEN" : "MODELSCOPE_API_TOKEN");
+	return true;
+}
+
+static json_t *result_json(const struct pull_result *r)
+{
+	struct hub_name name = r->name;
+	char text[HUB_NAME_BYTES];
+
+	name.type[0] = '\0';
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I}",
+		"name", hub_name_print(&name, text),
+		"type", r->name.type,
+		"changed", r->changed,
+		"source", r->source,
+		"revision", r->revision,
+		"files", (int)r->files,
+		"size_bytes", (json_int_t)r->size_bytes,
+		"received_bytes", (json_int_t)r->received_bytes);
+}
+
+static void result_print(const struct pull_result *r)
+{
+	char text[HUB_NAME_BYTES], size[CMD_SIZE_BYTES];
+
+	printf("%s: %u files, %s, revision %.12s%s\n", hub_name_print(&r->name, text), r->files,
+		cmd_size(r->size_bytes, size), r->revision, r->changed ? "" : "; was there");
+}
+
+static int pull_run(struct fetching *f, const struct pull_config *c, const char *said)
+{
+	struct err_info info = {0};
+	struct pull_result result;
+	struct hub_name name;
+	struct store store;
+
+	signals_take();
+	f->terminal = isatty(STDERR_FILENO);
+	if (!hub_name_parse(&name, said, true, &info) &&
+		!hub_endpoint_check(c->client.endpoint, &info) && !cmd_store_open(&store, &info))
+		(void)!pull(&store, &name, c, &result, &info);
+	bar_clear(f);
+	if (info.code == ERR_CANCELLED)
+		err_set(&info, ERR_CANCELLED, "interrupted; the same command goes on where it "
+			"stopped");
+	if (info.code)
+		return cmd_fail(&info);
+	if (f->as_json)
+		return cmd_print_json(result_json(&result));
+	result_print(&result);
+	return CMD_DONE;
+}
+
+int cmd_pull(int argc, char **argv)
+{
+	static struct fetching f = {.connections = DOWNLOAD_CONNECTIONS,
+		.part_mib = DOWNLOAD_PART_BYTES >> 20, .stall_s = 30,
+		.tries_max = CLIENT_TRIES_DEFAULT};
+	const struct option_row rows[] = {
+		{"from", 0, OPTION_STRING, &f.from, 0, 0, "hf|modelscope|URL",
+			"the hub: Hugging Face (hf), ModelScope, or a mirror of hf"},
+		{"endpoint", 0, OPTION_STRING, &f.endpoint, 0, 0, "URL",
+			"where the hub is; of hf also HF_ENDPOINT"},
+		{"token", 0, OPTION_STRING, &f.token, 0, 0, "TOKEN",
+			"for gated and private models; better HF_TOKEN or MODELSCOPE_API_TOKEN"},
+		{"connections", 0, OPTION_INT, &f.connections, 1, DOWNLOAD_CONNECTIONS_MAX, "N",
+			"at the same time (8)"},
+		{"part-mib", 0, OPTION_INT, &f.part_mib, 1, 1024, "N", "of one request (32)"},
+		{"stall-timeout", 0, OPTION_INT, &f.stall_s, 1, 3600, "SECONDS",
+			"that a connection may bring nothing (30)"},
+		{"retries", 0, OPTION_INT, &f.tries_max, 0, 100, "N",
+			"in a row that bring nothing (5)"},
+		{"json", 0, OPTION_FLAG, &f.as_json, 0, 0, NULL, "one JSON document"},
+	};
+	const struct options o = {"pull", "OWNER/NAME[@REV][:TYPE]",
+		"Fetches a model into the store, checked by size and hash; what was interrupted "
+		"goes on. Of a repository of GGUF files TYPE picks one (q4_k unless said).", rows,
+		sizeof(rows) / sizeof(*rows), 1};
+	struct pull_config config = {0};
+	const char *said;
+	int exit_code;
+
+	if (!cmd_parse_one(&o, argc, argv, &said, "which NAME?", &exit_code))
+		return exit_code;
+	if (!hub_choose(&f, &config))
+		return options_wrong(&o, "--from is hf, modelscope or an address, not '%s'",
+			f.from);
+	config.client.agent = "tongyun";
+	config.client.stall_s = f.stall_s;
+	config.client.tries_max = (uint32_t)f.tries_max;
+	config.client.stop = &interrupted;
+	config.client.note = on_note;
+	config.client.context = &f;
+	config.connections = (uint32_t)f.connections;
+	config.part_bytes = (uint64_t)f.part_mib << 20;
+	config.progress = on_progress;
+	config.context = &f;
+	return pull_run(&f, &config, said);
+}
