@@ -14,7 +14,7 @@ NINJA = ninja -j$(JOBS) --quiet -C
 # $(call setup,FLAVOUR,OPTIONS): a build folder, silent unless it fails.
 setup = mkdir -p $(BUILD) && $(3) meson setup $(BUILD)/$(1) $(2) >$(BUILD)/$(1).log 2>&1 || { cat $(BUILD)/$(1).log; exit 1; }
 
-.PHONY: all run test unit clang bench fuzz ci clean help
+.PHONY: all run test test-real unit clang bench fuzz ci clean help
 
 all: $(BUILD)/release/build.ninja
 	@$(NINJA) $(BUILD)/release $(PROGRAM)
@@ -29,6 +29,10 @@ test: all
 	@touch $(BUILD)/release/.tests
 	@$(NINJA) $(BUILD)/release
 	@tools/test.py --build $(BUILD)/release
+
+test-real: all
+	@BUILD=$(BUILD) tools/setup.sh test
+	@TONGYUN_BUILD=$(BUILD)/release $(BUILD)/venv/bin/python -m pytest -q -rs tests/real
 
 unit: $(BUILD)/debug/build.ninja $(BUILD)/tsan/build.ninja
 	@$(NINJA) $(BUILD)/debug
@@ -61,6 +65,7 @@ help:
 	@echo "make         the release program, $(BUILD)/tongyun; missing Debian packages are installed"
 	@echo "make run     serves the model inside, sends one paid request, shows the answer and the money"
 	@echo "make test    all tests; closes with N passed, N failed, N skipped"
+	@echo "make test-real  a real small model, if it can be had, against transformers and llama.cpp"
 	@echo "make unit    unit tests under ASan and UBSan, the threaded ones under TSan (clang)"
 	@echo "make clang   everything once more with clang, for its warnings"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) (clang)"
