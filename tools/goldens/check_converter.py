@@ -39,7 +39,7 @@ ARCH_WITH_VISION = {"qwen2": "qwen2vl", "qwen3": "qwen3vl", "qwen3_moe": "qwen3v
 NOT_TAKEN = ("qwen3_5-mini-packed", "qwen2_moe-mini", "qwen3_moe-mini", "qwen3_next-mini")
 # What says nothing about the architecture.
 OTHER_KEYS = ("general.", "tokenizer.", "GGUF.", "split.")
-# It reads this from config.json and not from layer_types, and then takes 4.
+# It reads config.json through transformers, which makes layer_types of this; then it takes 4.
 INTERVAL = "full_attention_interval"
 
 
@@ -53,11 +53,11 @@ def convert(llama_cpp, folder, out, layout, arch):
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
 
 
-def settings(path, layout):
+def settings(path):
     """key -> value, of the architecture."""
     fields = gguf.GGUFReader(path).fields
-    return {k: f.contents() for k, f in fields.items() if not k.startswith(OTHER_KEYS)
-            and (layout.interval or not k.endswith(INTERVAL))}
+    return {k: f.contents() for k, f in fields.items()
+            if not k.startswith(OTHER_KEYS) and not k.endswith(INTERVAL)}
 
 
 def compare(theirs, ours, layout):
@@ -75,7 +75,7 @@ def compare(theirs, ours, layout):
             found.append(f"{name}: shape {x.shape} and {y.shape}")
         elif not np.allclose(x, y, rtol=near, atol=0):
             found.append(f"{name}: values")
-    a, b = settings(theirs, layout), settings(ours, layout)
+    a, b = settings(theirs), settings(ours)
     return found + [f"{k}: {a.get(k)} and {b.get(k)}" for k in sorted(a.keys() | b.keys())
                     if a.get(k) != b.get(k)]
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
+import gguf_blocks
 from golden_source import pack_deltanet
 from small_configs import VOCAB_ROWS, ZERO_CENTRED, head_dim, rotary_dim
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab
@@ -24,7 +25,9 @@ ARCH = {"llama": "llama", "qwen2": "qwen2", "qwen2_moe": "qwen2moe", "qwen3": "q
         "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next", "qwen3_5": "qwen35",
         "qwen3_5_moe": "qwen35moe"}
 TILED = ("qwen3_5", "qwen3_5_moe")
-FILE_TYPE = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
+FILE_TYPE = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9,
+             "Q2_K": 10, "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25,
+             "IQ4_XS": 30, "BF16": 32, "MXFP4": 38}
 
 ROUNDED = ("Q8_0", "Q4_0")    # what kernels may multiply in blocks of 8-bit integers
 
@@ -53,6 +56,7 @@ class GgufFile:
     dtype: str
     exceptions: dict = field(default_factory=dict)   # part of a GGUF name -> type
     own_head: str = ""    # a tied model that ships output.weight all the same, of this type
+    files: int = 1        # of a split one
     arch: str = ""        # general.architecture, where it is not the base's own: qwen3vl, ...
 
 
@@ -169,6 +173,8 @@ def encode(w, kind):
     if kind == Type.BF16:
         bits = torch.from_numpy(w).to(torch.bfloat16).view(torch.int16).numpy()
         return bits.view(np.uint8)
+    if kind in gguf_blocks.ENCODE:
+        return gguf_blocks.encode(w, kind)
     return gguf.quantize(w, kind)
 
 
@@ -261,10 +267,12 @@ def write(root, model, file):
     """Writes root/file.path."""
     path = root / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(path, file.arch or ARCH[model.arch])
+    stored = tensors(model)
+    share = -(-len(stored) // file.files) if file.files > 1 else 0
+    writer = gguf.GGUFWriter(path, file.arch or ARCH[model.arch], split_max_tensors=share)
     add_settings(writer, model, file)
     add_tokenizer(writer, model.arch)
-    for name, w in tensors(model).items():
+    for name, w in stored.items():
         kind = tensor_type(name, w, file)
         writer.add_tensor(name, encode(w, kind), raw_dtype=kind)
     if file.own_head:
@@ -277,10 +285,17 @@ def write(root, model, file):
     writer.close()
 
 
-def read_tensors(path):
+def parts(path, count):
+    """The files of a split one: the path without its number, and with it."""
+    return [path] if count == 1 else [
+        path.parent / gguf.SHARD_NAME_FORMAT.format(path.stem, i + 1, count)
+        for i in range(count)]
+
+
+def read_tensors(path, count=1):
     """GGUF name -> float32, dequantized."""
     found = {}
-    for t in gguf.GGUFReader(path).tensors:
+    for t in (t for part in parts(path, count) for t in gguf.GGUFReader(part).tensors):
         shape = [int(n) for n in reversed(t.shape)]
         if t.tensor_type == Type.BF16:
             bits = torch.from_numpy(np.array(t.data).view(np.int16).reshape(shape))
@@ -294,7 +309,7 @@ def read_back(root, model, file):
     """Canonical float32 weights as the file holds them, dequantized; float64 where a logarithm
     is taken. What is permuted or joined is put in order index by index, not by the code that did
     it."""
-    found = read_tensors(root / file.path)
+    found = read_tensors(root / file.path, file.files)
     weights = {name: read_one(found, name, model) for name in model.weights}
     if file.own_head:
         weights["lm_head.weight"] = found["output.weight"]

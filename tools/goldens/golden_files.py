@@ -18,7 +18,7 @@ LAYOUTS = (
     Layout("checkpoints/qwen3_5-mini-packed-bf16", "qwen3_5_mini", "BF16", packed=True,
            template="file"),
     Layout("checkpoints/qwen3-fp8", "qwen3_tiles", "BF16",
-           quantization=Quantization("fp8", scale="BF16", plain=("layers.1.mlp",))),
+           quantization=Quantization("fp8", scale="BF16", plain=("layers.1.self_attn", "lm_head"))),
     Layout("checkpoints/qwen3-gptq-int4", "qwen3_groups", "F16", spelling="old",
            quantization=Quantization("gptq")),
     Layout("checkpoints/qwen3-gptq-int4-act-order", "qwen3_groups", "F16", spelling="old",
@@ -68,9 +68,8 @@ LAYOUTS = (
            experts="stacked"),
     Layout("checkpoints/qwen3_5_moe-bf16", "qwen3_5_moe", "BF16", names="nested",
            experts="stacked", extras=("vision", "mtp"), keep_f32=True, template="file"),
-    Layout("checkpoints/qwen3_5_moe-bf16-text", "qwen3_5_moe", "BF16", extras=("mtp",),
-           keep_f32=True, interval=True, template="file"),
-    Layout("checkpoints/qwen3_5_moe-mini-f16", "qwen3_5_moe_mini", "F16", experts="stacked"),
+    Layout("checkpoints/qwen3_5_moe-mini-f16-text", "qwen3_5_moe_mini", "F16", extras=("mtp",),
+           interval=True, template="file"),
 )
 
 GGUFS = (
@@ -97,14 +96,27 @@ GGUFS = (
     GgufFile("gguf/qwen3-vl-moe-bf16.gguf", "qwen3_moe", "BF16", arch="qwen3vlmoe"),
     GgufFile("gguf/qwen3_next-bf16.gguf", "qwen3_next", "BF16"),
     GgufFile("gguf/qwen3_5_moe-bf16.gguf", "qwen3_5_moe", "BF16"),
+    GgufFile("gguf/qwen2-mini-f16-split.gguf", "qwen2_mini", "F16", files=3),
+    GgufFile("gguf/qwen3-q4_1.gguf", "qwen3", "Q4_1"),
+    GgufFile("gguf/qwen3-q5_0.gguf", "qwen3", "Q5_0"),
+    GgufFile("gguf/qwen3-q5_1.gguf", "qwen3", "Q5_1"),
+    GgufFile("gguf/qwen3-iq4_nl.gguf", "qwen3", "IQ4_NL"),
+    GgufFile("gguf/qwen3-mxfp4.gguf", "qwen3", "MXFP4"),
+    GgufFile("gguf/qwen3-q2_k.gguf", "qwen3_blocks", "Q2_K"),
+    GgufFile("gguf/qwen3-q3_k.gguf", "qwen3_blocks", "Q3_K"),
+    GgufFile("gguf/qwen3-q4_k.gguf", "qwen3_blocks", "Q4_K", {"attn_v": "Q6_K",
+                                                              "ffn_down": "Q6_K"}),
+    GgufFile("gguf/qwen3-q5_k.gguf", "qwen3_blocks", "Q5_K"),
+    GgufFile("gguf/qwen3-q6_k.gguf", "qwen3_blocks", "Q6_K"),
+    GgufFile("gguf/qwen3-iq4_xs.gguf", "qwen3_blocks", "IQ4_XS"),
+    GgufFile("gguf/qwen3_moe-q4_k.gguf", "qwen3_moe_blocks", "Q4_K", {
+        "token_embd": "Q6_K", "attn_v": "Q6_K", "ffn_down_exps": "Q6_K"}),
 )
 
 # What the program does not read yet: such cases stand under "waiting" in index.json.
 WAITING_ARCHS = ("qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe")
 WAITING_BASES = ("qwen2_window",)
-WAITING_DTYPES = ("fp8", "gptq", "awq", "packed", "float8")
 
 
 def waits(case):
-    return (case["dtype"] in WAITING_DTYPES or case["arch"] in WAITING_ARCHS
-            or case["base"] in WAITING_BASES)
+    return case["arch"] in WAITING_ARCHS or case["base"] in WAITING_BASES

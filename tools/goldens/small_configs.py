@@ -130,24 +130,25 @@ QWEN3_BIAS = {
 }
 QWEN3_NEXT = {
     "architectures": ["Qwen3NextForCausalLM"], "model_type": "qwen3_next",
-    "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
     "tie_word_embeddings": False, "rope_theta": 10000000.0, "partial_rotary_factor": 0.25,
-    "full_attention_interval": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "full_attention_interval": 3, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4,
     "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 32, "norm_topk_prob": True, "decoder_sparse_step": 1,
     "mlp_only_layers": [], "router_aux_loss_coef": 0.001,
 }
 QWEN3_NEXT_MINI = {
-    **QWEN3_NEXT, "hidden_size": 32, "num_hidden_layers": 3, "full_attention_interval": 3,
+    **QWEN3_NEXT, "hidden_size": 32, "num_hidden_layers": 2, "full_attention_interval": 2,
     "num_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 48, "rms_norm_eps": 1e-5,
     "mlp_only_layers": [0],
 }
 QWEN3_5_MOE = {
     **{k: v for k, v in QWEN3_5.items() if k != "intermediate_size"},
     "architectures": ["Qwen3_5MoeForCausalLM"], "model_type": "qwen3_5_moe_text",
-    "tie_word_embeddings": False, "linear_num_value_heads": 4, "num_experts": 8,
+    "tie_word_embeddings": False, "num_hidden_layers": 3, "full_attention_interval": 3,
+    "linear_num_value_heads": 4, "num_experts": 8,
     "num_experts_per_tok": 3, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 32,
     "router_aux_loss_coef": 0.001,
 }
@@ -169,8 +170,19 @@ QWEN3_TILES = {
 }
 
 QWEN3_MOE_TILES = {
-    **QWEN3_MOE, "hidden_size": 160, "num_experts": 4, "num_experts_per_tok": 2,
+    **QWEN3_MOE, "hidden_size": 160, "num_hidden_layers": 1, "num_experts": 4, "num_experts_per_tok": 2,
     "moe_intermediate_size": 96,
+}
+# GGUF's larger blocks have 256 values.
+QWEN3_BLOCKS = {
+    **QWEN3, "hidden_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 1, "head_dim": 64, "intermediate_size": 256,
+}
+QWEN3_MOE_BLOCKS = {
+    **QWEN3_MOE, **{k: QWEN3_BLOCKS[k] for k in (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+        "head_dim", "tie_word_embeddings")},
+    "num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 256,
 }
 QWEN2_GROUPS = {
     **QWEN2, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256,
@@ -184,6 +196,7 @@ BASES = {
     "qwen3_bias": Base("qwen3", QWEN3_BIAS, 3004, "16"),
     "qwen3_groups": Base("qwen3", QWEN3_GROUPS, 3011, "16"),
     "qwen3_tiles": Base("qwen3", QWEN3_TILES, 3012, "16"),
+    "qwen3_blocks": Base("qwen3", QWEN3_BLOCKS, 3013, "blocks"),
     "qwen3_5": Base("qwen3_5", QWEN3_5, 3501, "bf16"),
     "qwen3_5_mini": Base("qwen3_5", QWEN3_5_MINI, 3502, "16"),
     "llama": Base("llama", LLAMA, 2001, "f32"),
@@ -197,6 +210,7 @@ BASES = {
     "qwen3_moe": Base("qwen3_moe", QWEN3_MOE, 3101, "16"),
     "qwen3_moe_mini": Base("qwen3_moe", QWEN3_MOE_MINI, 3102, "16"),
     "qwen3_moe_tiles": Base("qwen3_moe", QWEN3_MOE_TILES, 3112, "16"),
+    "qwen3_moe_blocks": Base("qwen3_moe", QWEN3_MOE_BLOCKS, 3113, "blocks"),
     "qwen3_next": Base("qwen3_next", QWEN3_NEXT, 3201, "bf16"),
     "qwen3_next_mini": Base("qwen3_next", QWEN3_NEXT_MINI, 3202, "f32"),
     "qwen3_5_moe": Base("qwen3_5_moe", QWEN3_5_MOE, 3603, "bf16"),
