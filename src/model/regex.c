@@ -2,6 +2,7 @@
 #include "model/regex.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -14,7 +15,7 @@
 
 struct regex {
 	pcre2_code *code;
-	char pattern[64];    /* its beginning, for errors */
+	char pattern[128];   /* its beginning, for errors */
 };
 
 struct regex_work {
@@ -77,8 +78,7 @@ enum err regex_open(struct regex **out, const char *pattern, size_t size, struct
 		code = err_set(info, ERR_MEMORY, "no memory for a regex of %zu bytes", size);
 		goto done;
 	}
-	for (size_t i = 0; i < size && i + 1 < sizeof(r->pattern); i++)
-		r->pattern[i] = pattern[i];
+	memcpy(r->pattern, pattern, regex_shown(pattern, size));
 	if ((code = regex_translate(pattern, size, &translated, info)) ||
 		(code = compile(r, &translated, context, info)))
 		goto done;

@@ -9,7 +9,8 @@
 #include "base/utf8.h"
 #include "model/unicode.h"
 
-#define DEPTH_MAX 64
+#define DEPTH_MAX       64
+#define SHOWN_BYTES_MAX 96
 
 /* Oniguruma's sets. Outside of classes its \w has the superscript and vulgar numbers of Latin-1 as
  * well. */
@@ -17,6 +18,15 @@
 #define WORD_IN_CLASS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 #define WORD          WORD_IN_CLASS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define HEX           "0-9A-Fa-f"
+
+size_t regex_shown(const char *pattern, size_t size)
+{
+	size_t shown = size < SHOWN_BYTES_MAX ? size : SHOWN_BYTES_MAX;
+
+	while (shown > 0 && shown < size && ((unsigned char)pattern[shown] & 0xC0) == 0x80)
+		shown--;
+	return shown;
+}
 
 struct translator {
 	const char *pattern;
@@ -31,7 +41,7 @@ struct translator {
 
 static enum err refuse(const struct translator *t, size_t at, const char *what)
 {
-	const size_t shown = t->size < 100 ? t->size : 100;
+	const size_t shown = regex_shown(t->pattern, t->size);
 
 	return err_set(t->info, ERR_UNSUPPORTED, "regex \"%.*s\": %s at byte %zu is not supported",
 		(int)shown, t->pattern, what, at);

@@ -21,4 +21,7 @@
 enum err regex_translate(const char *pattern, size_t size, struct buf *out, struct err_info *info)
 	MUST_CHECK;
 
+/* How many bytes of a pattern an error shows: whole characters. */
+size_t regex_shown(const char *pattern, size_t size);
+
 #endif

@@ -3,10 +3,10 @@
 #include "model/tokenizer_gguf.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/tokenizer_gguf_pre.h"
 
 struct reader {
 	const struct gguf *g;
@@ -22,106 +22,6 @@ static bool is_text(const struct gguf_string *s, const char *text)
 	return s->size == strlen(text) && memcmp(s->data, text, s->size) == 0;
 }
 
-/* What tokenizer.ggml.pre names, as llama.cpp knows the names: several are one way of cutting. */
-struct pre {
-	const char *names;    /* separated by blanks */
-	enum pretokenize_rule rules[2];
-	size_t rule_count;
-	bool ignore_merges;
-	bool adds_bos;        /* where the file does not say */
-};
-
-static const struct pre PRES[] = {
-	{.names = "qwen2 deepseek-r1-qwen megrez stablelm2 hunyuan solar-open grok-2",
-		.rules = {PRETOKENIZE_QWEN2}, .rule_count = 1},
-	{.names = "qwen35", .rules = {PRETOKENIZE_QWEN35}, .rule_count = 1},
-	{.names = "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2",
-		.rules = {PRETOKENIZE_LLAMA3}, .rule_count = 1, .ignore_merges = true,
-		.adds_bos = true},
-	{.names = "dbrx smaug-bpe glm4 chatglm-bpe", .rules = {PRETOKENIZE_LLAMA3},
-		.rule_count = 1},
-	{.names = "gpt-2 phi-2 gigachat a.x-4.0 mellum modern-bert mpt olmo jais trillion "
-		  "granite-docling exaone4", .rules = {PRETOKENIZE_GPT2}, .rule_count = 1},
-	{.names = "smollm starcoder refact command-r codeshell exaone minerva-7b mellum2",
-		.rules = {PRETOKENIZE_DIGITS, PRETOKENIZE_GPT2}, .rule_count = 2},
-};
-
-/* Whether name is one of names. */
-static bool is_among(const struct gguf_string *name, const char *names)
-{
-	for (const char *at = names; *at; at += strspn(at, " ")) {
-		const size_t size = strcspn(at, " ");
-
-		if (size == name->size && memcmp(at, name->data, size) == 0)
-			return true;
-		at += size;
-	}
-	return false;
-}
-
-static const struct pre *find_pre(const struct gguf_string *name)
-{
-	for (size_t i = 0; i < sizeof(PRES) / sizeof(*PRES); i++)
-		if (is_among(name, PRES[i].names))
-			return &PRES[i];
-	return NULL;
-}
-
-static bool is_pre_of(const struct pre *pre, const struct tokenizer_source *source)
-{
-	const struct pretokenizer_steps *p = &source->pretokenizer;
-
-	if (p->count != pre->rule_count || source->ignore_merges != pre->ignore_merges)
-		return false;
-	for (size_t i = 0; i < pre->rule_count; i++)
-		if (p->steps[i].kind != PRETOKENIZER_RULE || p->steps[i].rule != pre->rules[i])
-			return false;
-	return true;
-}
-
-bool tokenizer_gguf_pre(const struct tokenizer_source *source, char out[TOKENIZER_PRE_MAX])
-{
-	for (size_t i = 0; i < sizeof(PRES) / sizeof(*PRES); i++)
-		if (is_pre_of(&PRES[i], source)) {
-			snprintf(out, TOKENIZER_PRE_MAX, "%.*s", (int)strcspn(PRES[i].names, " "),
-				PRES[i].names);
-			return true;
-		}
-	return false;
-}
-
-static enum err refuse_pre(struct reader *r, const struct gguf_string *name)
-{
-	char known[ERR_TEXT_MAX];
-	size_t size = 0;
-
-	for (size_t i = 0; i < sizeof(PRES) / sizeof(*PRES) && size < sizeof(known); i++)
-		size += (size_t)snprintf(known + size, sizeof(known) - size, "%s%s", i ? " " : "",
-			PRES[i].names);
-	return err_set(r->info, ERR_UNSUPPORTED,
-		"%s: tokenizer.ggml.pre \"%.*s\" is not known, only %s", r->g->file,
-		(int)(name->size < 32 ? name->size : 32), name->data, known);
-}
-
-/* Files of before there were names are Qwen's; of others nobody knows. */
-static enum err read_pre(struct reader *r)
-{
-	struct gguf_string name = {.data = "qwen2", .size = 5};
-	const struct pre *pre;
-	enum err code = ERR_NONE;
-
-	if (gguf_get_string(r->g, "tokenizer.ggml.pre", &name, r->info))
-		return r->info->code;
-	if (!(pre = find_pre(&name)))
-		return refuse_pre(r, &name);
-	for (size_t i = 0; i < pre->rule_count && !code; i++)
-		code = pretokenizer_add(&r->source.pretokenizer,
-			(struct pretokenizer_step){.rule = pre->rules[i]}, r->info);
-	r->source.ignore_merges = pre->ignore_merges;
-	r->source.adds_bos = pre->adds_bos;
-	return code;
-}
-
 /* No normalizer: llama.cpp has none, and what it makes of a text these files promise. */
 static enum err read_kind(struct reader *r)
 {
@@ -133,7 +33,7 @@ static enum err read_kind(struct reader *r)
 		return err_set(r->info, ERR_UNSUPPORTED,
 			"%s: tokenizer model %.*s is not supported, only gpt2", r->g->file,
 			(int)(model.size < 32 ? model.size : 32), model.size ? model.data : "");
-	if (read_pre(r))
+	if (gguf_pre_read(r->g, &r->source, r->info))
 		return r->info->code;
 	return gguf_get_bool(r->g, "tokenizer.ggml.add_bos_token", &r->source.adds_bos, r->info);
 }

@@ -112,7 +112,9 @@ static struct buf make_file_of(const char *pre, const char *wrong)
 		gguf_add_i32s(&b, "tokenizer.ggml.token_type", 260, types);
 	gguf_add_strings(&b, "tokenizer.ggml.merges", 3,
 		strcmp(wrong, "merges") == 0 ? &tokens[256] : merges);
-	gguf_add_string(&b, "tokenizer.ggml.pre", pre);
+	gguf_add_string(&b, "general.architecture", wrong[0] ? wrong : "qwen3");
+	if (pre)
+		gguf_add_string(&b, "tokenizer.ggml.pre", pre);
 	gguf_add_u32(&b, "tokenizer.ggml.bos_token_id", 257);
 	gguf_add_u32(&b, "tokenizer.ggml.eos_token_id", strcmp(wrong, "eos") == 0 ? 260 : 257);
 	return gguf_builder_finish(&b);
@@ -214,6 +216,59 @@ static void the_ways_of_cutting_have_llama_cpps_names(void **state)
 	}
 }
 
+/* Each name's expressions are known to the translator and to PCRE2. */
+static void every_name_opens(void **state)
+{
+	static const char *const names[] = {"qwen2", "deepseek-r1-qwen", "qwen35", "llama-bpe",
+		"smaug-bpe", "gpt-2", "smollm", "tekken", "gpt-4o", "llama4", "deepseek-llm",
+		"deepseek-coder", "deepseek-v3", "falcon", "bloom", "viking", "bailingmoe",
+		"seed-coder", "superbpe", "minicpm5", "default"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		struct err_info info = {0};
+		struct tokenizer *t = NULL;
+		struct buf file = make_file_of(names[i], "");
+		uint32_t ids[IDS_MAX];
+		struct token_list list = {.ids = ids, .count_max = IDS_MAX};
+		struct gguf g;
+
+		assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", &info), ERR_NONE);
+		if (tokenizer_open_gguf(&t, &g, &info))
+			fail_msg("%s: %s", names[i], info.text);
+		encode(t, "Hello, \u4e16\u754c! 12345\n\n x", &list);
+		assert_true(list.count == 24 || list.count == 23);  /* with 12 in one piece */
+		tokenizer_close(t);
+		gguf_close(&g);
+		buf_free(&file);
+	}
+}
+
+/* Qwen's files of before there were names, and other people's. */
+static void a_file_without_a_name_is_cut_by_its_architecture(void **state)
+{
+	static const char *const cases[][2] = {{"qwen2", "ab| |1|2|y|\xCC|\x81"},
+		{"qwen2moe", "ab| |1|2|y|\xCC|\x81"}, {"llama", "ab| |12|y|\xCC|\x81"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct err_info info = {0};
+		struct tokenizer *t = NULL;
+		struct buf file = make_file_of(NULL, cases[i][0]);
+		uint32_t ids[IDS_MAX];
+		struct token_list list = {.ids = ids, .count_max = IDS_MAX};
+		struct gguf g;
+
+		assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", &info), ERR_NONE);
+		assert_int_equal(tokenizer_open_gguf(&t, &g, &info), ERR_NONE);
+		encode(t, "ab 12y\u0301", &list);
+		assert_string_equal(joined(t, &list), cases[i][1]);
+		tokenizer_close(t);
+		gguf_close(&g);
+		buf_free(&file);
+	}
+}
+
 static void running_out_of_memory_is_an_error_and_leaks_nothing(void **state)
 {
 	struct buf file = make_file("");
@@ -241,6 +296,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_golden_files_tokenize_like_their_checkpoints),
 		cmocka_unit_test(the_ways_of_cutting_have_llama_cpps_names),
+		cmocka_unit_test(every_name_opens),
+		cmocka_unit_test(a_file_without_a_name_is_cut_by_its_architecture),
 		cmocka_unit_test(what_is_missing_or_of_another_kind_is_said),
 		cmocka_unit_test(running_out_of_memory_is_an_error_and_leaks_nothing),
 	};
