@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/math.h"
+#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "model/config.h"
 #include "model/dtype.h"
@@ -10,6 +12,8 @@
 #include "model/model.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
+
+#define CONTEXT_DEFAULT 4096   /* what run takes */
 
 /* Bytes of keys and values a token leaves behind, in the 16-bit cache that serving uses. */
 static int64_t kv_bytes_per_token(const struct model_config *c)
@@ -24,6 +28,41 @@ static int64_t state_bytes(const struct model_config *c)
 	const int64_t conv = (int64_t)model_config_delta_channels(c) * kept * 4;
 
 	return c->delta_layers * (recurrent + conv);
+}
+
+/* What it takes to run it here. */
+struct needs {
+	uint32_t context;          /* tokens of the one sequence that is counted */
+	int64_t bytes;             /* weights and that sequence's keys, values and states */
+	int64_t memory_bytes;      /* what the first chip may use; 0: there is none */
+	json_t *decoded;           /* names of the weights' types that it decodes at each use */
+};
+
+static bool has_word(const char *words, const char *word)
+{
+	const size_t size = strlen(word);
+
+	for (const char *at = strstr(words, word); at; at = strstr(at + 1, word))
+		if ((at == words || at[-1] == ' ') && (at[size] == '\0' || at[size] == ' '))
+			return true;
+	return false;
+}
+
+static void needs_find(struct needs *n, const struct weights *w, int64_t context)
+{
+	const struct model_config *c = &w->config;
+	struct chip_info chip = {0};
+
+	n->context = context && context < c->context_max ? (uint32_t)context
+		: math_min_u32(c->context_max, CONTEXT_DEFAULT);
+	n->bytes = (int64_t)w->size_bytes + n->context * kv_bytes_per_token(c) + state_bytes(c);
+	n->decoded = json_array();
+	if (chip_list(&chip, 1) == 0)
+		return;
+	n->memory_bytes = chip.memory_bytes;
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (w->type_bytes[type] && has_word(chip.types_decoded, chip_type_name(type)))
+			json_array_append_new(n->decoded, json_string(dtype_of_chip(type)->name));
 }
 
 /* {"BF16": bytes, ...} */
@@ -88,7 +127,7 @@ static void sampling_print(const struct model_config *c)
 	json_decref(settings);
 }
 
-static json_t *show_json(const struct model *m, const char *licence)
+static json_t *show_json(const struct model *m, const char *licence, const struct needs *n)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
@@ -96,7 +135,7 @@ static json_t *show_json(const struct model *m, const char *licence)
 
 	model_quantization_format(quantization, &c->quantization);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:b, s:i, s:o, s:o, s:s?}",
+		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
@@ -113,6 +152,10 @@ static json_t *show_json(const struct model *m, const char *licence)
 		"vocab", (int)c->vocab_used,
 		"kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
 		"state_bytes", (json_int_t)state_bytes(c),
+		"context", (int)n->context,
+		"needed_bytes", (json_int_t)n->bytes,
+		"memory_bytes", (json_int_t)n->memory_bytes,
+		"decoded", n->decoded,
 		"chat_template", w->chat_template != NULL,
 		"tokens", (int)tokenizer_count(model_tokenizer(m)),
 		"eos", ends_json(c),
@@ -120,7 +163,27 @@ static json_t *show_json(const struct model *m, const char *licence)
 		"licence", *licence ? licence : NULL);
 }
 
-static void show_print(const struct model *m, const char *licence)
+static void needs_print(const struct model_config *c, const struct needs *n)
+{
+	const char *between = "";
+	json_t *name;
+	size_t i;
+
+	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
+		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
+	printf("  needs         %lld bytes with a sequence of %u tokens%s\n", (long long)n->bytes,
+		n->context, n->bytes > n->memory_bytes ? ": more than this machine has" : "");
+	if (json_array_size(n->decoded) == 0)
+		return;
+	printf("  slow here     ");
+	json_array_foreach(n->decoded, i, name) {
+		printf("%s%s", between, json_string_value(name));
+		between = ", ";
+	}
+	printf(": decoded to F32 at each use\n");
+}
+
+static void show_print(const struct model *m, const char *licence, const struct needs *n)
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
@@ -145,9 +208,9 @@ static void show_print(const struct model *m, const char *licence)
 		c->kv_heads);
 	printf("  vocabulary    %u tokens\n", c->vocab_used);
 	printf("  context       %u tokens at most\n", c->context_max);
-	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
-		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
+	needs_print(c, n);
 	sampling_print(c);
+	printf("  tokenizer     byte-level BPE, %zu tokens\n", tokenizer_count(model_tokenizer(m)));
 	printf("  template      %s\n", w->chat_template ? "yes" : "none: raw prompts only");
 	printf("  licence       %s\n", *licence ? licence : "not said");
 	if (*w->note)
@@ -157,8 +220,12 @@ static void show_print(const struct model *m, const char *licence)
 int cmd_show(int argc, char **argv)
 {
 	bool as_json = false;
+	int64_t context = 0;
+	struct needs needs = {0};
 	const char *path = NULL, *positional = NULL;
 	const struct option_row rows[] = {
+		{"ctx ctx-size max-model-len", 'c', OPTION_INT, &context, 0, MODEL_CONTEXT_MAX, "N",
+			"count the memory of so many tokens (the model's, at most 4096)"},
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
 	};
@@ -177,10 +244,12 @@ int cmd_show(int argc, char **argv)
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	licence_find(model_weights(m.model), *m.path ? m.path : NULL, licence);
+	needs_find(&needs, model_weights(m.model), context);
 	if (as_json)
-		exit_code = cmd_print_json(show_json(m.model, licence));
+		exit_code = cmd_print_json(show_json(m.model, licence, &needs));
 	else
-		show_print(m.model, licence);
+		show_print(m.model, licence, &needs);
+	json_decref(needs.decoded);
 	cmd_model_close(&m);
 	return exit_code;
 }

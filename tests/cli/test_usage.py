@@ -17,7 +17,7 @@ OPTIONS = {     # what cli.md promises
     "pull": "--from --endpoint --token --connections --part-mib --stall-timeout --retries --json",
     "list": "--json",
     "cp": "--force",
-    "show": "--model --json",
+    "show": "--model --ctx --json",
     "quantize": "--type --threads --force --json",
     "tokenize": "--model --json --special",
     "detokenize": "--model",

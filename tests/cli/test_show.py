@@ -1,0 +1,31 @@
+"""tongyun show: what a model is, what it needs here, and what will be slow, before anything is loaded."""
+import os
+
+import pytest
+
+from program import GOLDEN, POET, QWEN3
+
+GGUFS = os.path.join(GOLDEN, "gguf")
+
+
+def test_memory_is_weights_and_a_sequence_of_so_many_tokens(shared):
+    for arguments, context in ([[], 2048], [["--ctx", 100], 100], [["-c", 1000000], 2048]):
+        said = shared.json("show", *arguments)
+        assert said["name"] == POET and said["context"] == context
+        assert said["needed_bytes"] == (said["size_bytes"] + context * said["kv_bytes_per_token"] + said["state_bytes"])
+        assert said["memory_bytes"] > said["needed_bytes"]
+    assert "more than this machine has" not in shared.ok("show")
+
+
+@pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K"])])
+def test_types_that_are_decoded_at_each_use_are_named(shared, name, decoded):
+    path = os.path.join(GGUFS, name + ".gguf")
+    assert shared.json("show", path)["decoded"] == decoded
+    assert ("slow here" in shared.ok("show", path)) == bool(decoded)
+    assert sum(shared.json("show", path)["type_bytes"].values()) == shared.json("show", path)["size_bytes"]
+
+
+def test_what_it_is_made_of_is_in_the_table(shared):
+    text = shared.ok("show", QWEN3)
+    for word in ("architecture  qwen3\n", "tokenizer     byte-level BPE, ", "template ", "licence ", "context ", "needs "):
+        assert word in text, word
