@@ -17,7 +17,7 @@ def test_memory_is_weights_and_a_sequence_of_so_many_tokens(shared):
     assert "more than this machine has" not in shared.ok("show")
 
 
-@pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K"])])
+@pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K", "Q6_K"])])
 def test_types_that_are_decoded_at_each_use_are_named(shared, name, decoded):
     path = os.path.join(GGUFS, name + ".gguf")
     assert shared.json("show", path)["decoded"] == decoded
