@@ -165,7 +165,7 @@ static void add_typed(void *context, const char *name, const struct weight_rule 
 {
 	static const uint8_t zeros[65536];
 	struct typed *to = context;
-	const bool matrix = rule->form == FORM_MATRIX, wide = columns % 256 == 0;
+	const bool matrix = arch_form_is_matrix(rule->form), wide = columns % 256 == 0;
 	const uint32_t count = wide ? sizeof(WIDE_TYPES) / sizeof(WIDE_TYPES[0])
 				    : sizeof(NARROW_TYPES) / sizeof(NARROW_TYPES[0]);
 	uint32_t *next = wide ? &to->wide : &to->narrow;

@@ -58,7 +58,7 @@ static inline void touch_weights(const struct weights *w)
 
 			if (!arch_layer_has(&w->config, rule->place, layer))
 				continue;
-			if (rule->form == FORM_MATRIX)
+			if (arch_form_is_matrix(rule->form))
 				touch_matrix(weights_matrix(w, rule->weight, layer));
 			else
 				touch_vector(weights_vector(w, rule->weight, layer));

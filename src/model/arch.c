@@ -10,10 +10,15 @@
 static const struct arch *const ARCHS[MODEL_ARCHS] = {
 	[MODEL_ARCH_LLAMA] = &arch_llama,
 	[MODEL_ARCH_QWEN2] = &arch_qwen2,
+	[MODEL_ARCH_QWEN2_MOE] = &arch_qwen2_moe,
 	[MODEL_ARCH_QWEN2_VL] = &arch_qwen2_vl,
 	[MODEL_ARCH_QWEN3] = &arch_qwen3,
+	[MODEL_ARCH_QWEN3_MOE] = &arch_qwen3_moe,
 	[MODEL_ARCH_QWEN3_VL] = &arch_qwen3_vl,
+	[MODEL_ARCH_QWEN3_VL_MOE] = &arch_qwen3_vl_moe,
+	[MODEL_ARCH_QWEN3_NEXT] = &arch_qwen3_next,
 	[MODEL_ARCH_QWEN3_5] = &arch_qwen3_5,
+	[MODEL_ARCH_QWEN3_5_MOE] = &arch_qwen3_5_moe,
 };
 
 static bool is_in(const char *const *names, size_t count, const char *name)
@@ -103,6 +108,16 @@ uint64_t arch_extent(const struct model_config *c, enum weight_extent extent)
 		return c->delta_v_dim;
 	case EXTENT_TAPS:
 		return c->delta_conv;
+	case EXTENT_EXPERTS:
+		return c->experts;
+	case EXTENT_EXPERT_FFN:
+		return c->expert_ffn;
+	case EXTENT_EXPERTS_FFN:
+		return (uint64_t)c->experts * c->expert_ffn;
+	case EXTENT_EXPERTS_HIDDEN:
+		return (uint64_t)c->experts * c->hidden;
+	case EXTENT_SHARED_FFN:
+		return c->shared_ffn;
 	}
 	assert(false && "an extent of the enum");
 	return 0;
@@ -111,6 +126,7 @@ uint64_t arch_extent(const struct model_config *c, enum weight_extent extent)
 bool arch_layer_has(const struct model_config *c, enum weight_place place, uint32_t layer)
 {
 	const bool attention = c->layer_kind[layer] == MODEL_LAYER_ATTENTION;
+	const bool experts = c->layer_ffn[layer] == MODEL_FFN_EXPERTS;
 
 	switch (place) {
 	case PLACE_ONCE:
@@ -125,8 +141,14 @@ bool arch_layer_has(const struct model_config *c, enum weight_place place, uint3
 		return attention && c->out_bias;
 	case PLACE_DELTA:
 		return !attention;
+	case PLACE_DENSE:
+		return !experts;
 	case PLACE_FFN_BIAS:
-		return c->ffn_bias;
+		return !experts && c->ffn_bias;
+	case PLACE_EXPERTS:
+		return experts;
+	case PLACE_SHARED:
+		return experts && c->shared_ffn > 0;
 	}
 	return false;
 }

@@ -29,6 +29,15 @@ enum weight {
 	WEIGHT_FFN_GATE_BIAS,   /* [ffn] */
 	WEIGHT_FFN_UP_BIAS,     /* [ffn] */
 	WEIGHT_FFN_DOWN_BIAS,   /* [hidden] */
+	/* layers with experts; f: expert_ffn, parts: one for each expert */
+	WEIGHT_ROUTER,          /* [experts, hidden], F32 */
+	WEIGHT_EXPERTS_GATE,    /* [experts * f, hidden] in parts */
+	WEIGHT_EXPERTS_UP,      /* [experts * f, hidden] in parts */
+	WEIGHT_EXPERTS_DOWN,    /* [experts * hidden, f] in parts */
+	WEIGHT_SHARED_ROUTER,   /* [1, hidden], F32: how much of the shared expert */
+	WEIGHT_SHARED_GATE,     /* [shared_ffn, hidden] */
+	WEIGHT_SHARED_UP,       /* [shared_ffn, hidden] */
+	WEIGHT_SHARED_DOWN,     /* [hidden, shared_ffn] */
 	/* attention layers */
 	WEIGHT_ATTN_Q,          /* [heads * head_dim, hidden]; with q_gate twice as many rows */
 	WEIGHT_ATTN_K,          /* [kv_heads * head_dim, hidden] */
@@ -61,12 +70,18 @@ enum weight_place {
 	PLACE_QKV_BIAS,         /* attention layers of a model whose projections have biases */
 	PLACE_OUT_BIAS,
 	PLACE_DELTA,
+	PLACE_DENSE,            /* layers whose feed-forward part is one */
 	PLACE_FFN_BIAS,
+	PLACE_EXPERTS,          /* layers whose feed-forward part is many */
+	PLACE_SHARED,           /* those of a model with a shared expert */
 };
 
 /* How a stored tensor becomes what the program uses. */
 enum weight_form {
 	FORM_MATRIX,    /* stays where it lies */
+	FORM_ROUTER,    /* a matrix, read as F32 whatever it is stored as */
+	FORM_EXPERTS,   /* a matrix in parts; the names are of one expert of many, in safetensors,
+			 * and of all, in GGUF */
 	FORM_VECTOR,    /* floats */
 	FORM_NORM,      /* floats, 1 added where the file leaves it out */
 	FORM_CONV,      /* floats; safetensors keeps a dimension of 1 in the middle */
@@ -77,6 +92,8 @@ enum weight_extent {
 	EXTENT_NONE,    /* a vector's second */
 	EXTENT_VOCAB, EXTENT_HIDDEN, EXTENT_FFN, EXTENT_Q, EXTENT_KV, EXTENT_ATTN, EXTENT_HEAD,
 	EXTENT_CHANNELS, EXTENT_V, EXTENT_V_HEADS, EXTENT_V_DIM, EXTENT_TAPS,
+	EXTENT_EXPERTS, EXTENT_EXPERT_FFN, EXTENT_EXPERTS_FFN, EXTENT_EXPERTS_HIDDEN,
+	EXTENT_SHARED_FFN,
 };
 
 struct weight_rule {
@@ -94,6 +111,14 @@ enum arch_bias {
 	ARCH_BIAS_CONFIG,       /* config.json's attention_bias says so, of the output too; in GGUF
 				 * the tensors that are there */
 	ARCH_BIAS_QKV,          /* always, and the output's never */
+	ARCH_BIAS_QKV_CONFIG,   /* unless config.json's qkv_bias says no; the output's never */
+};
+
+/* Whether the weights of a row's experts are divided by their sum. */
+enum arch_norm {
+	ARCH_NORM_ALWAYS,
+	ARCH_NORM_ON,           /* unless config.json's norm_topk_prob says no */
+	ARCH_NORM_OFF,          /* only if it says yes */
 };
 
 #define ARCH_TYPES_MAX   8
@@ -108,6 +133,14 @@ struct arch {
 	const char *gguf_name;          /* general.architecture and prefix of its keys */
 	enum arch_bias bias;
 	bool ffn_bias;                  /* config.json's mlp_bias is a word here */
+	bool experts;                   /* a mixture of them, if there are any */
+	bool shared_expert;
+	bool dense_layers;              /* config.json may say mlp_only_layers,
+					 * decoder_sparse_step */
+	bool stack_transposed;          /* stacks of experts in safetensors may be, as their shape
+					 * tells */
+	enum arch_norm norm_topk;
+	bool gguf_norm_topk;            /* in GGUF where expert_weights_norm is not said */
 	bool hybrid;                    /* attention and delta layers */
 	bool q_gate;
 	bool norm_plus_one;             /* in safetensors */
@@ -124,6 +157,11 @@ struct arch {
 	const struct weight_rule *rules;
 	size_t rule_count;
 };
+
+static inline bool arch_form_is_matrix(enum weight_form form)
+{
+	return form == FORM_MATRIX || form == FORM_ROUTER || form == FORM_EXPERTS;
+}
 
 const struct arch *arch_get(enum model_arch arch);
 /* NULL when nobody is called that. */

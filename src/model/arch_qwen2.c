@@ -1,11 +1,20 @@
-/* model/arch_qwen2.c - Qwen1.5, 2, 2.5: llama with biases of q, k and v. Also the text part of
- * Qwen2-VL and Qwen2.5-VL. */
+/* model/arch_qwen2.c - Qwen1.5, 2, 2.5: llama with biases of q, k and v; with experts, one of them
+ * shared. Also the text part of Qwen2-VL and Qwen2.5-VL. */
 #include "model/arch_rules.h"
 
 static const struct weight_rule RULES[] = {
 	RULES_ONCE,
 	RULES_LAYER_NORMS("ffn_norm.weight"),
 	RULES_FFN,
+	RULES_ATTENTION,
+};
+
+static const struct weight_rule MOE_RULES[] = {
+	RULES_ONCE,
+	RULES_LAYER_NORMS("ffn_norm.weight"),
+	RULES_FFN,
+	RULES_EXPERTS,
+	RULES_SHARED_EXPERT,
 	RULES_ATTENTION,
 };
 
@@ -19,6 +28,22 @@ const struct arch arch_qwen2 = {
 	.partial_rotary = 1,
 	.pretokenize = PRETOKENIZE_QWEN2,
 	ARCH_RULES(RULES),
+};
+
+const struct arch arch_qwen2_moe = {
+	.arch = MODEL_ARCH_QWEN2_MOE,
+	.name = "qwen2_moe",
+	.model_types = {"qwen2_moe"},
+	.classes = {"Qwen2MoeForCausalLM", "Qwen2MoeModel"},
+	.gguf_name = "qwen2moe",
+	.bias = ARCH_BIAS_QKV_CONFIG,
+	.experts = true,
+	.shared_expert = true,
+	.dense_layers = true,
+	.norm_topk = ARCH_NORM_OFF,
+	.partial_rotary = 1,
+	.pretokenize = PRETOKENIZE_QWEN2,
+	ARCH_RULES(MOE_RULES),
 };
 
 const struct arch arch_qwen2_vl = {

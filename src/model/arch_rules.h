@@ -7,10 +7,15 @@
 
 extern const struct arch arch_llama;
 extern const struct arch arch_qwen2;
+extern const struct arch arch_qwen2_moe;
 extern const struct arch arch_qwen2_vl;
 extern const struct arch arch_qwen3;
+extern const struct arch arch_qwen3_moe;
 extern const struct arch arch_qwen3_vl;
+extern const struct arch arch_qwen3_vl_moe;
+extern const struct arch arch_qwen3_next;
 extern const struct arch arch_qwen3_5;
+extern const struct arch arch_qwen3_5_moe;
 
 #define ARCH_RULES(list) .rules = (list), .rule_count = sizeof(list) / sizeof((list)[0])
 
@@ -30,11 +35,11 @@ extern const struct arch arch_qwen3_5;
 		"post_attention_layernorm.weight", gguf_ffn_norm}
 
 #define RULES_FFN \
-	{WEIGHT_FFN_GATE, PLACE_LAYER, FORM_MATRIX, EXTENT_FFN, EXTENT_HIDDEN, \
+	{WEIGHT_FFN_GATE, PLACE_DENSE, FORM_MATRIX, EXTENT_FFN, EXTENT_HIDDEN, \
 		"mlp.gate_proj.weight", "ffn_gate.weight"}, \
-	{WEIGHT_FFN_UP, PLACE_LAYER, FORM_MATRIX, EXTENT_FFN, EXTENT_HIDDEN, \
+	{WEIGHT_FFN_UP, PLACE_DENSE, FORM_MATRIX, EXTENT_FFN, EXTENT_HIDDEN, \
 		"mlp.up_proj.weight", "ffn_up.weight"}, \
-	{WEIGHT_FFN_DOWN, PLACE_LAYER, FORM_MATRIX, EXTENT_HIDDEN, EXTENT_FFN, \
+	{WEIGHT_FFN_DOWN, PLACE_DENSE, FORM_MATRIX, EXTENT_HIDDEN, EXTENT_FFN, \
 		"mlp.down_proj.weight", "ffn_down.weight"}
 
 #define RULES_FFN_BIAS \
@@ -44,6 +49,26 @@ extern const struct arch arch_qwen3_5;
 		"mlp.up_proj.bias", "ffn_up.bias"}, \
 	{WEIGHT_FFN_DOWN_BIAS, PLACE_FFN_BIAS, FORM_VECTOR, EXTENT_HIDDEN, EXTENT_NONE, \
 		"mlp.down_proj.bias", "ffn_down.bias"}
+
+#define RULES_EXPERTS \
+	{WEIGHT_ROUTER, PLACE_EXPERTS, FORM_ROUTER, EXTENT_EXPERTS, EXTENT_HIDDEN, \
+		"mlp.gate.weight", "ffn_gate_inp.weight"}, \
+	{WEIGHT_EXPERTS_GATE, PLACE_EXPERTS, FORM_EXPERTS, EXTENT_EXPERTS_FFN, EXTENT_HIDDEN, \
+		"gate_proj.weight", "ffn_gate_exps.weight"}, \
+	{WEIGHT_EXPERTS_UP, PLACE_EXPERTS, FORM_EXPERTS, EXTENT_EXPERTS_FFN, EXTENT_HIDDEN, \
+		"up_proj.weight", "ffn_up_exps.weight"}, \
+	{WEIGHT_EXPERTS_DOWN, PLACE_EXPERTS, FORM_EXPERTS, EXTENT_EXPERTS_HIDDEN, \
+		EXTENT_EXPERT_FFN, "down_proj.weight", "ffn_down_exps.weight"}
+
+#define RULES_SHARED_EXPERT \
+	{WEIGHT_SHARED_ROUTER, PLACE_SHARED, FORM_ROUTER, EXTENT_NONE, EXTENT_HIDDEN, \
+		"mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"}, \
+	{WEIGHT_SHARED_GATE, PLACE_SHARED, FORM_MATRIX, EXTENT_SHARED_FFN, EXTENT_HIDDEN, \
+		"mlp.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight"}, \
+	{WEIGHT_SHARED_UP, PLACE_SHARED, FORM_MATRIX, EXTENT_SHARED_FFN, EXTENT_HIDDEN, \
+		"mlp.shared_expert.up_proj.weight", "ffn_up_shexp.weight"}, \
+	{WEIGHT_SHARED_DOWN, PLACE_SHARED, FORM_MATRIX, EXTENT_HIDDEN, EXTENT_SHARED_FFN, \
+		"mlp.shared_expert.down_proj.weight", "ffn_down_shexp.weight"}
 
 #define RULES_ATTENTION \
 	{WEIGHT_ATTN_Q, PLACE_ATTENTION, FORM_MATRIX, EXTENT_Q, EXTENT_HIDDEN, \

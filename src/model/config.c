@@ -19,7 +19,6 @@ static enum err check_sizes(const struct model_config *c, struct err_info *info)
 {
 	if (check_range("the number of layers", c->layers, 1, MODEL_LAYERS_MAX, info) ||
 		check_range("the hidden size", c->hidden, 1, MODEL_HIDDEN_MAX, info) ||
-		check_range("the feed-forward size", c->ffn, 1, MODEL_WIDTH_MAX, info) ||
 		check_range("the vocabulary", c->vocab, 1, MODEL_VOCAB_MAX, info) ||
 		check_range("the number of tokens in use", c->vocab_used, 1, c->vocab, info) ||
 		check_range("the context length", c->context_max, 1, MODEL_CONTEXT_MAX, info))
@@ -120,6 +119,30 @@ static enum err check_delta(const struct model_config *c, struct err_info *info)
 	return ERR_NONE;
 }
 
+static enum err check_ffn(const struct model_config *c, struct err_info *info)
+{
+	const uint32_t used_max = c->experts < CHIP_ROUTES_MAX ? c->experts : CHIP_ROUTES_MAX;
+
+	if (c->expert_layers < c->layers &&
+		check_range("the feed-forward size", c->ffn, 1, MODEL_WIDTH_MAX, info))
+		return info->code;
+	if (c->expert_layers == 0)
+		return ERR_NONE;
+	if (check_range("the number of experts", c->experts, 1, MODEL_EXPERTS_MAX, info) ||
+		check_range("the number of experts of a token", c->experts_used, 1, used_max,
+			info) ||
+		check_range("the feed-forward size of an expert", c->expert_ffn, 1,
+			MODEL_WIDTH_MAX, info) ||
+		(arch_get(c->arch)->shared_expert &&
+			check_range("the feed-forward size of the shared expert", c->shared_ffn, 1,
+				MODEL_WIDTH_MAX, info)))
+		return info->code;
+	if (!between((double)c->experts_scale, 1e-6, 1e6))
+		return err_set(info, ERR_INPUT, "the scale of the experts' weights is %g",
+			(double)c->experts_scale);
+	return ERR_NONE;
+}
+
 static enum err check_tokens(const struct model_config *c, struct err_info *info)
 {
 	assert(c->eos_count <= MODEL_EOS_MAX);
@@ -164,20 +187,30 @@ static enum err check_sampling(const struct chip_sampling *s, struct err_info *i
 	return ERR_NONE;
 }
 
+static void count_layers(struct model_config *c)
+{
+	c->attention_layers = 0;
+	c->delta_layers = 0;
+	c->expert_layers = 0;
+	for (uint32_t i = 0; i < c->layers; i++) {
+		if (c->layer_kind[i] == MODEL_LAYER_DELTA)
+			c->delta_layers++;
+		else
+			c->attention_layers++;
+		c->expert_layers += c->layer_ffn[i] == MODEL_FFN_EXPERTS;
+	}
+}
+
 enum err model_config_check(struct model_config *c, struct err_info *info)
 {
 	assert(c->arch < MODEL_ARCHS);
 	if (check_sizes(c, info) || check_attention(c, info))
 		return info->code;
-	c->attention_layers = 0;
-	c->delta_layers = 0;
-	for (uint32_t i = 0; i < c->layers; i++)
-		if (c->layer_kind[i] == MODEL_LAYER_DELTA)
-			c->delta_layers++;
-		else
-			c->attention_layers++;
+	count_layers(c);
 	assert(c->delta_layers == 0 || arch_get(c->arch)->hybrid);
-	if (check_delta(c, info) || check_tokens(c, info) || check_sampling(&c->sampling, info))
+	assert(c->expert_layers == 0 || arch_get(c->arch)->experts);
+	if (check_ffn(c, info) || check_delta(c, info) || check_tokens(c, info) ||
+		check_sampling(&c->sampling, info))
 		return info->code;
 	return ERR_NONE;
 }

@@ -25,6 +25,7 @@
 #define MODEL_VOCAB_MAX    1048576
 #define MODEL_CONTEXT_MAX  16777216    /* tokens */
 #define MODEL_CONV_MAX     8           /* taps */
+#define MODEL_EXPERTS_MAX  1024
 #define MODEL_EOS_MAX      16
 #define MODEL_NO_TOKEN     UINT32_MAX
 
@@ -32,16 +33,26 @@
 enum model_arch {
 	MODEL_ARCH_LLAMA,
 	MODEL_ARCH_QWEN2,
+	MODEL_ARCH_QWEN2_MOE,
 	MODEL_ARCH_QWEN2_VL,
 	MODEL_ARCH_QWEN3,
+	MODEL_ARCH_QWEN3_MOE,
 	MODEL_ARCH_QWEN3_VL,
+	MODEL_ARCH_QWEN3_VL_MOE,
+	MODEL_ARCH_QWEN3_NEXT,
 	MODEL_ARCH_QWEN3_5,
+	MODEL_ARCH_QWEN3_5_MOE,
 	MODEL_ARCHS
 };
 
 enum model_layer {
 	MODEL_LAYER_ATTENTION,   /* softmax attention over all tokens */
 	MODEL_LAYER_DELTA,       /* gated delta rule over a recurrent state */
+};
+
+enum model_ffn {
+	MODEL_FFN_DENSE,
+	MODEL_FFN_EXPERTS,       /* some of many, and a shared one if there is one */
 };
 
 /* How rotary frequencies are stretched beyond the context that a model was trained on (rope.c). */
@@ -69,7 +80,8 @@ struct model_config {
 	uint32_t hidden;            /* 1 .. MODEL_HIDDEN_MAX */
 	uint32_t layers;            /* 1 .. MODEL_LAYERS_MAX, without mtp_layers */
 	uint32_t mtp_layers;        /* for multi-token prediction, last in a GGUF file; unused */
-	uint32_t ffn;               /* 1 .. MODEL_WIDTH_MAX */
+	uint32_t ffn;               /* of dense layers, 1 .. MODEL_WIDTH_MAX; may be 0 if there is
+				     * none */
 	uint32_t vocab;             /* rows of embedding and head, 1 .. MODEL_VOCAB_MAX */
 	uint32_t vocab_used;        /* ids below are tokens; rows above padding, never sampled */
 	uint32_t context_max;       /* prompt and answer together, 1 .. MODEL_CONTEXT_MAX */
@@ -104,14 +116,24 @@ struct model_config {
 	bool delta_tiled;           /* GGUF: v head j uses k head j mod k_heads; else it uses
 	                             * j / (v_heads / k_heads) */
 
+	/* Experts; all 0 in models without. */
+	uint32_t experts;           /* up to MODEL_EXPERTS_MAX */
+	uint32_t experts_used;      /* by a token: 1 .. experts, CHIP_ROUTES_MAX */
+	uint32_t expert_ffn;        /* 1 .. MODEL_WIDTH_MAX */
+	uint32_t shared_ffn;        /* of the shared expert; 0: there is none */
+	bool experts_norm;          /* their weights are divided by their sum */
+	float experts_scale;        /* and multiplied by this; 1 in models without */
+
 	/* The file stores w where 1 + w is meant. Vectors from weights.h have it added. */
 	bool norm_plus_one;
 
 	struct model_quantization quantization;   /* of a safetensors release */
 
 	uint8_t layer_kind[MODEL_LAYERS_MAX];   /* enum model_layer */
+	uint8_t layer_ffn[MODEL_LAYERS_MAX];    /* enum model_ffn */
 	uint32_t attention_layers;  /* how many of each kind */
 	uint32_t delta_layers;
+	uint32_t expert_layers;
 
 	uint32_t bos;               /* MODEL_NO_TOKEN: none */
 	uint32_t pad;

@@ -86,13 +86,12 @@ static enum err read_arch(struct source *s)
 /* What would silently give other numbers. */
 static enum err refuse_foreign(const struct source *s)
 {
-	uint32_t experts = 0, window = 0;
+	uint32_t window = 0;
 	double scale = 0;
 	bool causal = true;
 	char name[KEY_MAX];
 
-	if (want_u32(s, "expert_count", 0, UINT32_MAX, &experts) ||
-		want_u32(s, "attention.sliding_window", 0, UINT32_MAX, &window) ||
+	if (want_u32(s, "attention.sliding_window", 0, UINT32_MAX, &window) ||
 		want_double(s, "attention.scale", -1e9, 1e9, &scale) ||
 		gguf_get_bool(s->g, arch_key(name, s, "attention.causal"), &causal, s->info))
 		return s->info->code;
@@ -102,9 +101,6 @@ static enum err refuse_foreign(const struct source *s)
 	if (scale < 0 || scale > 0)
 		return err_set(s->info, ERR_UNSUPPORTED, "%s: attention.scale is not supported",
 			s->g->file);
-	if (experts > 0)
-		return err_set(s->info, ERR_UNSUPPORTED,
-			"%s: a mixture of experts is not supported", s->g->file);
 	if (window > 0)
 		return err_set(s->info, ERR_UNSUPPORTED, "%s: a sliding window is not supported",
 			s->g->file);
@@ -134,7 +130,6 @@ static enum err read_sizes(const struct source *s, struct model_config *c)
 	if (need_u32(s, "embedding_length", MODEL_HIDDEN_MAX, &c->hidden) ||
 		need_u32(s, "block_count", MODEL_LAYERS_MAX, &c->layers) ||
 		want_u32(s, "nextn_predict_layers", 0, MODEL_LAYERS_MAX, &c->mtp_layers) ||
-		need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX, &c->ffn) ||
 		need_u32(s, "context_length", MODEL_CONTEXT_MAX, &c->context_max) ||
 		read_vocab(s, c) ||
 		want_double(s, "attention.layer_norm_rms_epsilon", 0, 1, &eps))
@@ -336,6 +331,69 @@ static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
+/* What the weights of a row's experts are, beside a softmax. */
+static enum err read_expert_weights(const struct source *s, struct model_config *c)
+{
+	uint32_t function = 1, groups = 0;
+	double scale = 0;
+	char name[KEY_MAX];
+
+	c->experts_norm = s->arch->gguf_norm_topk;
+	if (want_u32(s, "expert_gating_func", 0, UINT32_MAX, &function) ||
+		want_u32(s, "expert_group_count", 0, UINT32_MAX, &groups) ||
+		want_double(s, "expert_weights_scale", 0, 1e6, &scale) ||
+		gguf_get_bool(s->g, arch_key(name, s, "expert_weights_norm"), &c->experts_norm,
+			s->info))
+		return s->info->code;
+	c->experts_scale = scale > 0 ? (float)scale : 1;
+	if (function > 1)
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: expert_gating_func %" PRIu32 " is not supported, only 1 (softmax)",
+			s->g->file, function);
+	if (groups > 1)
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: experts in %" PRIu32 " groups are not supported", s->g->file, groups);
+	return ERR_NONE;
+}
+
+/* Layers that have a router have experts; in some architectures all do. */
+static void find_expert_layers(const struct source *s, struct model_config *c)
+{
+	char name[KEY_MAX];
+
+	for (uint32_t i = 0; i < c->layers && s->arch->experts; i++) {
+		snprintf(name, sizeof(name), "blk.%" PRIu32 ".ffn_gate_inp.weight", i);
+		if (!s->arch->dense_layers || stored_table_find(s->tensors, name))
+			c->layer_ffn[i] = MODEL_FFN_EXPERTS;
+	}
+}
+
+static enum err read_ffn(const struct source *s, struct model_config *c)
+{
+	c->experts_scale = 1;
+	if (want_u32(s, "feed_forward_length", 0, MODEL_WIDTH_MAX, &c->ffn) ||
+		want_u32(s, "expert_count", 0, MODEL_EXPERTS_MAX, &c->experts))
+		return s->info->code;
+	if (c->experts > 0 && !s->arch->experts)
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"%s: a mixture of experts is not supported in %s", s->g->file,
+			s->arch->name);
+	find_expert_layers(s, c);
+	if (c->experts == 0)
+		return s->arch->experts ? ERR_NONE
+					: need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX,
+						  &c->ffn);
+	if (need_u32(s, "expert_used_count", MODEL_EXPERTS_MAX, &c->experts_used))
+		return s->info->code;
+	c->expert_ffn = c->ffn / c->experts_used;
+	c->shared_ffn = s->arch->shared_expert ? c->ffn : 0;
+	if (want_u32(s, "expert_feed_forward_length", 0, MODEL_WIDTH_MAX, &c->expert_ffn) ||
+		(s->arch->shared_expert && want_u32(s, "expert_shared_feed_forward_length", 0,
+						   MODEL_WIDTH_MAX, &c->shared_ffn)))
+		return s->info->code;
+	return read_expert_weights(s, c);
+}
+
 static enum err read_delta(const struct source *s, struct model_config *c)
 {
 	uint32_t inner = 0;
@@ -450,7 +508,8 @@ enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
 	c->arch = s.arch->arch;
 	c->q_gate = s.arch->q_gate;
 	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) ||
-		read_layer_kinds(&s, c) || read_biases(&s, c) || read_delta(&s, c) ||
+		read_layer_kinds(&s, c) || read_ffn(&s, c) || read_biases(&s, c) ||
+		read_delta(&s, c) ||
 		read_ends(&s, c) || read_sampling(&s, &c->sampling))
 		return info->code;
 	if (model_config_check(c, info))

@@ -16,11 +16,6 @@
 #include "model/config_json.h"
 #include "model/rope.h"
 
-static enum err refuse(struct err_info *info, const char *what)
-{
-	return err_set(info, ERR_UNSUPPORTED, "%s is not supported", what);
-}
-
 enum err config_need_u32(const struct config_source *s, const char *key, uint32_t max,
 	uint32_t *out)
 {
@@ -97,12 +92,10 @@ static enum err refuse_foreign(const struct config_source *s)
 	const struct arch *arch = s->arch;
 	const char *activation = "silu", *gate = "swish";
 	bool attn_gate = arch->q_gate;
-	int64_t experts = 0;
 
 	if (json_get_string(s->text, "hidden_act", &activation, s->info) ||
 		json_get_string(s->text, "output_gate_type", &gate, s->info) ||
-		json_get_bool(s->text, "attn_output_gate", &attn_gate, s->info) ||
-		json_get_int(s->text, "num_experts", 0, INT32_MAX, &experts, s->info))
+		json_get_bool(s->text, "attn_output_gate", &attn_gate, s->info))
 		return s->info->code;
 	if (strcmp(activation, "silu") != 0)
 		return err_set(s->info, ERR_UNSUPPORTED,
@@ -114,66 +107,6 @@ static enum err refuse_foreign(const struct config_source *s)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"attn_output_gate %s is not supported in %s", attn_gate ? "true" : "false",
 			arch->name);
-	if (experts > 0)
-		return refuse(s->info, "a mixture of experts (num_experts)");
-	return ERR_NONE;
-}
-
-/* True if some layer would look at a window only. */
-static enum err refuse_sliding_window(const struct config_source *s, uint32_t layers)
-{
-	bool used = false;
-	int64_t window = -1, first_layer = 0;
-
-	if (json_get_bool(s->text, "use_sliding_window", &used, s->info) ||
-		json_get_int(s->text, "sliding_window", 0, INT64_MAX, &window, s->info) ||
-		json_get_int(s->text, "max_window_layers", 0, INT64_MAX, &first_layer, s->info))
-		return s->info->code;
-	if (used && window >= 0 && first_layer < layers && !json_object_get(s->text, "layer_types"))
-		return refuse(s->info, "a sliding window in use (use_sliding_window)");
-	return ERR_NONE;
-}
-
-static enum err read_layer_types(const struct config_source *s, struct model_config *c)
-{
-	const struct arch *arch = s->arch;
-	const json_t *types = json_object_get(s->text, "layer_types");
-	uint32_t interval = 4;
-
-	if (config_want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
-		return s->info->code;
-	if (types && !json_is_null(types) &&
-		(!json_is_array(types) || json_array_size(types) != c->layers))
-		return err_set(s->info, ERR_INPUT,
-			"layer_types is not an array of one kind for each of %" PRIu32 " layers",
-			c->layers);
-	for (uint32_t i = 0; i < c->layers; i++) {
-		const char *type = arch->hybrid && (i + 1) % interval != 0 ? "linear_attention"
-									   : "full_attention";
-
-		if (json_is_array(types) && !(type = json_string_value(json_array_get(types, i))))
-			return err_set(s->info, ERR_INPUT,
-				"layer_types holds something that is not a name");
-		if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
-			c->layer_kind[i] = MODEL_LAYER_ATTENTION;
-		else if (arch->hybrid && strcmp(type, "linear_attention") == 0)
-			c->layer_kind[i] = MODEL_LAYER_DELTA;
-		else
-			return err_set(s->info, ERR_UNSUPPORTED,
-				"layer %" PRIu32 " of type %.32s is not supported in %s", i, type,
-				arch->name);
-	}
-	return ERR_NONE;
-}
-
-static enum err read_delta(const struct config_source *s, struct model_config *c)
-{
-	if (config_need_u32(s, "linear_num_key_heads", MODEL_HEADS_MAX, &c->delta_k_heads) ||
-		config_need_u32(s, "linear_num_value_heads", MODEL_HEADS_MAX, &c->delta_v_heads) ||
-		config_need_u32(s, "linear_key_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_k_dim) ||
-		config_need_u32(s, "linear_value_head_dim", MODEL_HEAD_DIM_MAX, &c->delta_v_dim) ||
-		config_need_u32(s, "linear_conv_kernel_dim", MODEL_CONV_MAX, &c->delta_conv))
-		return s->info->code;
 	return ERR_NONE;
 }
 
@@ -194,12 +127,15 @@ static enum err read_tied(const struct config_source *s, struct model_config *c)
 
 static enum err read_biases(const struct config_source *s, struct model_config *c)
 {
-	bool attention = false, ffn = false;
+	bool attention = false, qkv = true, ffn = false;
 
 	if (json_get_bool(s->text, "attention_bias", &attention, s->info) ||
+		json_get_bool(s->text, "qkv_bias", &qkv, s->info) ||
 		json_get_bool(s->text, "mlp_bias", &ffn, s->info))
 		return s->info->code;
-	c->qkv_bias = attention || s->arch->bias == ARCH_BIAS_QKV;
+	c->qkv_bias = s->arch->bias == ARCH_BIAS_CONFIG ? attention
+		      : s->arch->bias == ARCH_BIAS_QKV_CONFIG ? qkv
+							      : true;
 	c->out_bias = attention && s->arch->bias == ARCH_BIAS_CONFIG;
 	c->ffn_bias = ffn && s->arch->ffn_bias;
 	return ERR_NONE;
@@ -211,7 +147,6 @@ static enum err read_sizes(const struct config_source *s, struct model_config *c
 
 	if (config_need_u32(s, "hidden_size", MODEL_HIDDEN_MAX, &c->hidden) ||
 		config_need_u32(s, "num_hidden_layers", MODEL_LAYERS_MAX, &c->layers) ||
-		config_need_u32(s, "intermediate_size", MODEL_WIDTH_MAX, &c->ffn) ||
 		config_need_u32(s, "vocab_size", MODEL_VOCAB_MAX, &c->vocab) ||
 		config_need_u32(s, "max_position_embeddings", MODEL_CONTEXT_MAX, &c->context_max) ||
 		config_need_u32(s, "num_attention_heads", MODEL_HEADS_MAX, &c->heads))
@@ -239,10 +174,10 @@ static enum err read_config(struct model_config *c, const json_t *config, struct
 	c->arch = s.arch->arch;
 	c->q_gate = s.arch->q_gate;
 	c->norm_plus_one = s.arch->norm_plus_one;
-	if (read_sizes(&s, c) || read_biases(&s, c) || refuse_sliding_window(&s, c->layers) ||
-		config_read_rope(&s, c) || read_layer_types(&s, c) || read_tied(&s, c))
+	if (read_sizes(&s, c) || read_biases(&s, c) || config_read_rope(&s, c) ||
+		config_read_layers(&s, c) || read_tied(&s, c))
 		return info->code;
-	return s.arch->hybrid ? read_delta(&s, c) : ERR_NONE;
+	return ERR_NONE;
 }
 
 /* A token id, a list of them, or nothing. */

@@ -25,5 +25,7 @@ enum err config_want_u32(const struct config_source *s, const char *key, uint32_
 
 /* config_json_rope.c: base, scaling, sections, rotary_dim. */
 enum err config_read_rope(const struct config_source *s, struct model_config *c) MUST_CHECK;
+/* config_json_layers.c: the kind of each layer, feed-forward parts, sizes of delta layers. */
+enum err config_read_layers(const struct config_source *s, struct model_config *c) MUST_CHECK;
 
 #endif

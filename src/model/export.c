@@ -137,7 +137,7 @@ static enum err list_weight(struct export *e, const struct weight_rule *rule, ui
 	struct export_tensor *t = &e->tensors[e->count++];
 
 	*t = (struct export_tensor){.as = {.stored = dtype_of_chip(CHIP_F32)}};
-	if (rule->form == FORM_MATRIX)
+	if (arch_form_is_matrix(rule->form))
 		set_matrix(t, weights_matrix(e->weights, rule->weight, layer));
 	else
 		set_vector(e, t, rule, weights_vector(e->weights, rule->weight, layer));

@@ -114,7 +114,7 @@ static void release(struct model *m, int64_t packed_bytes)
 static enum err pack(struct model *m, const struct weight_rule *rule, uint32_t layer,
 	struct packed *out, struct err_info *info)
 {
-	if (rule->form == FORM_MATRIX) {
+	if (arch_form_is_matrix(rule->form)) {
 		const struct chip_matrix *matrix = weights_matrix(&m->weights, rule->weight, layer);
 		const enum err err = chip_weight_pack(m->chip, &out->matrix, matrix, info);
 

@@ -7,8 +7,13 @@
 #include "base/math.h"
 #include "model/config.h"
 
-#define OPS_PER_LAYER_MAX 16
+#define OPS_PER_LAYER_MAX 20
 #define OPS_AROUND_MAX    16
+
+/* Of a feed-forward part. */
+struct swiglu_buffers {
+	uint32_t gate, up, act, out;
+};
 
 /* Buffers that every layer uses again. */
 struct recorder {
@@ -19,7 +24,8 @@ struct recorder {
 	uint32_t x, y, d;                   /* residual, normed, addition */
 	uint32_t q, k, v, attention;
 	uint32_t qkv, z, a, b, delta, gated;
-	uint32_t gate, up, act;
+	struct swiglu_buffers dense, routed, shared;
+	uint32_t router, expert_weights, spread, shared_router, shared_out;
 	uint32_t layer;
 	uint32_t attention_layer, delta_layer;
 };
@@ -157,20 +163,100 @@ static void record_delta(struct recorder *r, const struct packed *w)
 	matmul_join(record_matmul(r, r->gated, "gdn_out"), &w[WEIGHT_DELTA_OUT], NULL, r->d);
 }
 
-static void record_ffn(struct recorder *r, const struct packed *w)
+/* act = silu(gate) * up, then out = down act: what follows the two products with the input. */
+static void record_swiglu(struct recorder *r, const struct swiglu_buffers *b,
+	const struct packed *down, const struct packed *down_bias, const char *tap)
+{
+	struct chip_op *op = op_add(r, CHIP_OP_SWIGLU, NULL);
+
+	op->u.swiglu.gate = b->gate;
+	op->u.swiglu.up = b->up;
+	op->u.swiglu.out = b->act;
+	matmul_join(record_matmul(r, b->act, tap), down, down_bias, b->out);
+}
+
+static void record_dense(struct recorder *r, const struct packed *w)
 {
 	struct chip_op *op = record_matmul(r, r->y, NULL);
 
-	matmul_join(op, &w[WEIGHT_FFN_GATE], &w[WEIGHT_FFN_GATE_BIAS], r->gate);
-	matmul_join(op, &w[WEIGHT_FFN_UP], &w[WEIGHT_FFN_UP_BIAS], r->up);
+	matmul_join(op, &w[WEIGHT_FFN_GATE], &w[WEIGHT_FFN_GATE_BIAS], r->dense.gate);
+	matmul_join(op, &w[WEIGHT_FFN_UP], &w[WEIGHT_FFN_UP_BIAS], r->dense.up);
+	record_swiglu(r, &r->dense, &w[WEIGHT_FFN_DOWN], &w[WEIGHT_FFN_DOWN_BIAS], "ffn_out");
+}
 
-	op = op_add(r, CHIP_OP_SWIGLU, NULL);
-	op->u.swiglu.gate = r->gate;
-	op->u.swiglu.up = r->up;
-	op->u.swiglu.out = r->act;
+static void record_route(struct recorder *r)
+{
+	const struct model_config *c = r->config;
+	struct chip_op *op = op_add(r, CHIP_OP_ROUTE, NULL);
 
-	matmul_join(record_matmul(r, r->act, "ffn_out"), &w[WEIGHT_FFN_DOWN],
-		&w[WEIGHT_FFN_DOWN_BIAS], r->d);
+	op->u.route.logits = r->router;
+	op->u.route.weights = r->expert_weights;
+	op->u.route.experts = c->experts;
+	op->u.route.used = c->experts_used;
+	op->u.route.normalise = c->experts_norm;
+	op->u.route.scale = c->experts_scale;
+
+	op = op_add(r, CHIP_OP_GATHER, NULL);
+	op->u.gather.in = r->y;
+	op->u.gather.out = r->spread;
+}
+
+/* The shared expert's two products share the router's input. */
+static void record_experts(struct recorder *r, const struct packed *w)
+{
+	const bool shared = r->config->shared_ffn > 0;
+	struct chip_op *op = record_matmul(r, r->y, NULL);
+
+	matmul_join(op, &w[WEIGHT_ROUTER], NULL, r->router);
+	if (shared) {
+		matmul_join(op, &w[WEIGHT_SHARED_ROUTER], NULL, r->shared_router);
+		matmul_join(op, &w[WEIGHT_SHARED_GATE], NULL, r->shared.gate);
+		matmul_join(op, &w[WEIGHT_SHARED_UP], NULL, r->shared.up);
+		record_swiglu(r, &r->shared, &w[WEIGHT_SHARED_DOWN], NULL, NULL);
+	}
+	record_route(r);
+	op = record_matmul(r, r->spread, NULL);
+	matmul_join(op, &w[WEIGHT_EXPERTS_GATE], NULL, r->routed.gate);
+	matmul_join(op, &w[WEIGHT_EXPERTS_UP], NULL, r->routed.up);
+	record_swiglu(r, &r->routed, &w[WEIGHT_EXPERTS_DOWN], NULL, NULL);
+
+	op = op_add(r, CHIP_OP_COMBINE, "ffn_out");
+	op->u.combine.in = r->routed.out;
+	op->u.combine.weights = r->expert_weights;
+	op->u.combine.out = r->d;
+	op->u.combine.shared = shared ? r->shared.out : CHIP_NONE;
+	op->u.combine.gate = shared ? r->shared_router : CHIP_NONE;
+}
+
+static struct swiglu_buffers swiglu_buffers(struct recorder *r, enum chip_space space, uint32_t ffn)
+{
+	return (struct swiglu_buffers){
+		.gate = buffer_add(r, "gate", space, ffn),
+		.up = buffer_add(r, "up", space, ffn),
+		.act = buffer_add(r, "act", space, ffn),
+	};
+}
+
+static void record_ffn_buffers(struct recorder *r)
+{
+	const struct model_config *c = r->config;
+
+	if (c->expert_layers < c->layers) {
+		r->dense = swiglu_buffers(r, CHIP_ROWS, c->ffn);
+		r->dense.out = r->d;
+	}
+	if (c->expert_layers == 0)
+		return;
+	r->router = buffer_add(r, "router", CHIP_ROWS, c->experts);
+	r->expert_weights = buffer_add(r, "expert weights", CHIP_ROWS, c->experts_used);
+	r->spread = buffer_add(r, "spread", CHIP_ROUTED, c->hidden);
+	r->routed = swiglu_buffers(r, CHIP_ROUTED, c->expert_ffn);
+	r->routed.out = buffer_add(r, "routed", CHIP_ROUTED, c->hidden);
+	if (c->shared_ffn == 0)
+		return;
+	r->shared_router = buffer_add(r, "shared router", CHIP_ROWS, 1);
+	r->shared = swiglu_buffers(r, CHIP_ROWS, c->shared_ffn);
+	r->shared.out = buffer_add(r, "shared", CHIP_ROWS, c->hidden);
 }
 
 static void record_buffers(struct recorder *r)
@@ -187,9 +273,7 @@ static void record_buffers(struct recorder *r)
 	r->k = buffer_add(r, "k", CHIP_ROWS, kv_columns);
 	r->v = buffer_add(r, "v", CHIP_ROWS, kv_columns);
 	r->attention = buffer_add(r, "attention", CHIP_ROWS, c->heads * c->head_dim);
-	r->gate = buffer_add(r, "gate", CHIP_ROWS, c->ffn);
-	r->up = buffer_add(r, "up", CHIP_ROWS, c->ffn);
-	r->act = buffer_add(r, "act", CHIP_ROWS, c->ffn);
+	record_ffn_buffers(r);
 	if (c->delta_layers == 0)
 		return;
 	r->qkv = buffer_add(r, "qkv", CHIP_ROWS, model_config_delta_channels(c));
@@ -245,7 +329,10 @@ static void record_layers(struct recorder *r, const struct packed_weights *w)
 		else
 			record_delta(r, layer);
 		record_norm(r, r->d, layer[WEIGHT_FFN_NORM].vector, "ffn_norm");
-		record_ffn(r, layer);
+		if (r->config->layer_ffn[r->layer] == MODEL_FFN_EXPERTS)
+			record_experts(r, layer);
+		else
+			record_dense(r, layer);
 		add = r->d;
 	}
 	r->layer = CHIP_NONE;

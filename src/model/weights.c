@@ -345,7 +345,7 @@ static const struct weight_slot *get_slot(const struct weights *w, enum weight w
 {
 	const struct weight_rule *rule = find_rule(w, weight);
 
-	assert(rule && (rule->form == FORM_MATRIX) == matrix);
+	assert(rule && arch_form_is_matrix(rule->form) == matrix);
 	assert(rule->place == PLACE_ONCE || layer < w->config.layers);
 	const struct weight_slot *slot = weights_slot(w, weight, layer, rule->place == PLACE_ONCE);
 	assert(slot->present);

@@ -13,16 +13,11 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/format.h"
-#include "model/weights_private.h"
+#include "model/weights_mapper.h"
 #include "model/weights_quantized.h"
 
-#define NAME_MAX_BYTES 192
-
 /* Where libraries put the text model, and its head, in a safetensors checkpoint. */
-static const struct prefix {
-	const char *body;
-	const char *head;
-} PREFIXES[] = {
+static const struct mapper_prefix PREFIXES[] = {
 	{"model.", "lm_head.weight"},
 	{"model.language_model.", "lm_head.weight"},
 	{"language_model.model.", "language_model.lm_head.weight"},
@@ -37,49 +32,43 @@ static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model
 static const char *const UNUSED_SUFFIXES[] = {".rotary_emb.inv_freq", ".input_scale",
 	".output_scale", ".k_scale", ".v_scale", "activation_scale"};
 
-/* One of the older layout's two projections of a delta layer, rows grouped by key head: per group
+/* The two projections of a delta layer in Qwen3-Next, rows grouped by key head: per group
  * [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
-static const char PACKED_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
-static const char PACKED_BA[] = "linear_attn.in_proj_ba.weight";
-
-struct mapper {
-	struct weights *w;
-	const struct arch *arch;
-	const struct prefix *prefix; /* NULL: GGUF names */
-	bool *taken;                 /* [table.count] */
-	struct err_info *info;
-};
+static const char JSON_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
+static const char JSON_BA[] = "linear_attn.in_proj_ba.weight";
+static const char GGUF_QKVZ[] = "ssm_in.weight";   /* of early files */
+static const char GGUF_BA[] = "ssm_ba.weight";
 
 static bool is_once(const struct weight_rule *rule)
 {
 	return rule->place == PLACE_ONCE;
 }
 
-static void name_format(const struct mapper *m, char out[NAME_MAX_BYTES], const char *last,
+void mapper_name(const struct mapper *m, char out[MAPPER_NAME_MAX], const char *last,
 	uint32_t layer, bool once)
 {
 	const char *body = m->prefix ? m->prefix->body : "";
 	int size;
 
 	if (once)
-		size = snprintf(out, NAME_MAX_BYTES, "%s%s", body, last);
+		size = snprintf(out, MAPPER_NAME_MAX, "%s%s", body, last);
 	else
-		size = snprintf(out, NAME_MAX_BYTES, "%s%s.%" PRIu32 ".%s", body,
+		size = snprintf(out, MAPPER_NAME_MAX, "%s%s.%" PRIu32 ".%s", body,
 			m->prefix ? "layers" : "blk", layer, last);
-	assert(size > 0 && size < NAME_MAX_BYTES);
+	assert(size > 0 && size < MAPPER_NAME_MAX);
 }
 
-static void rule_name(const struct mapper *m, char out[NAME_MAX_BYTES],
+static void rule_name(const struct mapper *m, char out[MAPPER_NAME_MAX],
 	const struct weight_rule *rule, uint32_t layer)
 {
 	if (m->prefix && rule->weight == WEIGHT_HEAD)
-		snprintf(out, NAME_MAX_BYTES, "%s", m->prefix->head);
+		snprintf(out, MAPPER_NAME_MAX, "%s", m->prefix->head);
 	else
-		name_format(m, out, m->prefix ? rule->json_name : rule->gguf_name, layer,
+		mapper_name(m, out, m->prefix ? rule->json_name : rule->gguf_name, layer,
 			is_once(rule));
 }
 
-static const struct stored_tensor *take(struct mapper *m, const char *name)
+const struct stored_tensor *mapper_take(struct mapper *m, const char *name)
 {
 	const struct stored_tensor *t = stored_table_find(&m->w->table, name);
 
@@ -88,7 +77,7 @@ static const struct stored_tensor *take(struct mapper *m, const char *name)
 	return t;
 }
 
-static enum err missing(const struct mapper *m, const char *name)
+enum err mapper_missing(const struct mapper *m, const char *name)
 {
 	return err_set(
 		m->info, ERR_INPUT, "%s: tensor %s is missing", m->w->table.tensors[0].file, name);
@@ -108,7 +97,7 @@ static bool same_shape(const uint64_t *a, uint32_t a_count, const uint64_t *b, u
 	return a_count == b_count && memcmp(a, b, a_count * sizeof(*a)) == 0;
 }
 
-static enum err check_shape(const struct mapper *m, const struct stored_tensor *t,
+enum err mapper_check_shape(const struct mapper *m, const struct stored_tensor *t,
 	const uint64_t *dims, uint32_t dim_count)
 {
 	char there[128], wanted[128], names[DTYPE_NAMES_BYTES];
@@ -126,13 +115,13 @@ static enum err check_shape(const struct mapper *m, const struct stored_tensor *
 		t->file, (int)t->name_size, t->name, there, wanted);
 }
 
-static enum err no_memory(const struct mapper *m)
+enum err mapper_no_memory(const struct mapper *m)
 {
 	return err_set(m->info, ERR_MEMORY, "%s: no memory for its small weights",
 		m->w->table.tensors[0].file);
 }
 
-static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64_t elements)
+void mapper_count(struct mapper *m, const struct stored_tensor *t, uint64_t elements)
 {
 	m->w->parameters += elements;
 	m->w->size_bytes += t->size_bytes;
@@ -141,12 +130,12 @@ static void count_tensor(struct mapper *m, const struct stored_tensor *t, uint64
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-static enum err find_quantized(struct mapper *m, const char *name, uint32_t rows,
+static enum err find_quantized(struct mapper *m, const char *name, uint32_t parts, uint32_t rows,
 	uint32_t columns, struct chip_matrix *out)
 {
 	struct quantized_matrix found;
 
-	if (weights_find_quantized(m->w, name, rows, columns, 1, &found, m->info))
+	if (weights_find_quantized(m->w, name, rows, columns, parts, &found, m->info))
 		return m->info->code;
 	m->w->parameters += (uint64_t)rows * columns;
 	for (uint32_t i = 0; i < found.tensor_count; i++) {
@@ -161,29 +150,29 @@ static enum err find_quantized(struct mapper *m, const char *name, uint32_t rows
 }
 
 /* Whether there is a matrix of that name, in whatever form. */
-static bool has_matrix(const struct mapper *m, const char *name)
+bool mapper_has(const struct mapper *m, const char *name)
 {
 	return stored_table_find(&m->w->table, name) || weights_is_quantized(m->w, name);
 }
 
 /* The matrix of that name, which is there: as it lies, or through a reader. */
-static enum err find_matrix(struct mapper *m, const char *name, uint32_t rows, uint32_t columns,
-	struct chip_matrix *out)
+enum err mapper_find(struct mapper *m, const char *name, uint32_t parts, uint32_t rows,
+	uint32_t columns, struct chip_matrix *out)
 {
-	const uint64_t dims[] = {rows, columns};
+	const uint64_t dims[] = {parts, rows / parts, columns};
 	struct chip_span *span;
 
 	if (m->prefix && weights_is_quantized(m->w, name))
-		return find_quantized(m, name, rows, columns, out);
-	const struct stored_tensor *t = take(m, name);
+		return find_quantized(m, name, parts, rows, columns, out);
+	const struct stored_tensor *t = mapper_take(m, name);
 
 	if (!t)
-		return missing(m, name);
-	if (check_shape(m, t, dims, 2))
+		return mapper_missing(m, name);
+	if (mapper_check_shape(m, t, parts > 1 ? dims : dims + 1, parts > 1 ? 3 : 2))
 		return m->info->code;
 	span = arena_array(&m->w->side, 1, sizeof(*span));
 	if (!span)
-		return no_memory(m);
+		return mapper_no_memory(m);
 	*span = (struct chip_span){.rows = t->data, .row_count = rows};
 	*out = (struct chip_matrix){
 		.type = t->dtype->chip_type,
@@ -192,7 +181,7 @@ static enum err find_matrix(struct mapper *m, const char *name, uint32_t rows, u
 		.spans = span,
 		.span_count = 1,
 	};
-	count_tensor(m, t, (uint64_t)rows * columns);
+	mapper_count(m, t, (uint64_t)rows * columns);
 	return ERR_NONE;
 }
 
@@ -221,7 +210,7 @@ static enum err unpair_rows(struct mapper *m, struct chip_matrix *matrix)
 
 	assert(matrix->span_count == 1);
 	if (!spans)
-		return no_memory(m);
+		return mapper_no_memory(m);
 	for (uint32_t i = 0; i < matrix->rows; i++)
 		spans[i] = (struct chip_span){
 			.rows = rows + paired_row(&m->w->config, i) * row_bytes,
@@ -235,7 +224,7 @@ static enum err unpair_rows(struct mapper *m, struct chip_matrix *matrix)
 static enum err map_matrix(struct mapper *m, enum weight weight, struct weight_slot *slot,
 	const char *name, uint32_t rows, uint32_t columns)
 {
-	if (find_matrix(m, name, rows, columns, &slot->matrix) ||
+	if (mapper_find(m, name, 1, rows, columns, &slot->matrix) ||
 		(is_paired(m, weight) && unpair_rows(m, &slot->matrix)))
 		return m->info->code;
 	slot->present = true;
@@ -249,15 +238,15 @@ static enum err map_head(struct mapper *m, const struct weight_rule *rule)
 	struct model_config *c = &m->w->config;
 	struct weight_slot *slot = weights_slot(m->w, WEIGHT_HEAD, 0, true);
 	const struct weight_slot *embed = weights_slot(m->w, WEIGHT_EMBED, 0, true);
-	char name[NAME_MAX_BYTES];
+	char name[MAPPER_NAME_MAX];
 
 	assert(embed->present);
 	rule_name(m, name, rule, 0);
-	if (!c->tied || (has_matrix(m, name) && (!m->prefix || c->tied_unsure))) {
+	if (!c->tied || (mapper_has(m, name) && (!m->prefix || c->tied_unsure))) {
 		c->tied = false;
 		return map_matrix(m, WEIGHT_HEAD, slot, name, c->vocab, c->hidden);
 	}
-	(void)take(m, name);
+	(void)mapper_take(m, name);
 	slot->matrix = embed->matrix;
 	slot->present = true;
 	return ERR_NONE;
@@ -286,13 +275,13 @@ static enum err set_packed(const struct mapper *m, enum weight weight, uint32_t 
 	return ERR_NONE;
 }
 
-/* The two packed projections, in the order of rows of the four plain ones. */
-static enum err cut_packed(struct mapper *m, uint32_t layer, const char *name,
-	const struct chip_matrix *qkvz, const struct chip_matrix *ba, struct weights_piece *pieces)
+/* q, k and v, and z, of the first packed projection. */
+static enum err cut_qkvz(struct mapper *m, uint32_t layer, const char *name,
+	const struct chip_matrix *qkvz, struct weights_piece *pieces)
 {
 	const struct model_config *c = &m->w->config;
-	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups;
-	const uint32_t k = c->delta_k_dim, v = share * c->delta_v_dim;
+	const uint32_t groups = c->delta_k_heads;
+	const uint32_t k = c->delta_k_dim, v = c->delta_v_heads / groups * c->delta_v_dim;
 
 	cut_pieces(pieces, qkvz, groups, 0, k);
 	cut_pieces(pieces + groups, qkvz, groups, k, k);
@@ -300,8 +289,15 @@ static enum err cut_packed(struct mapper *m, uint32_t layer, const char *name,
 	if (set_packed(m, WEIGHT_DELTA_QKV, layer, name, pieces, 3 * groups))
 		return m->info->code;
 	cut_pieces(pieces, qkvz, groups, 2 * k + v, v);
-	if (set_packed(m, WEIGHT_DELTA_Z, layer, name, pieces, groups))
-		return m->info->code;
+	return set_packed(m, WEIGHT_DELTA_Z, layer, name, pieces, groups);
+}
+
+static enum err cut_ba(struct mapper *m, uint32_t layer, const char *name,
+	const struct chip_matrix *ba, struct weights_piece *pieces)
+{
+	const struct model_config *c = &m->w->config;
+	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups;
+
 	cut_pieces(pieces, ba, groups, 0, share);
 	if (set_packed(m, WEIGHT_DELTA_B, layer, name, pieces, groups))
 		return m->info->code;
@@ -309,31 +305,48 @@ static enum err cut_packed(struct mapper *m, uint32_t layer, const char *name,
 	return set_packed(m, WEIGHT_DELTA_A, layer, name, pieces, groups);
 }
 
-static enum err map_packed(struct mapper *m, uint32_t layer)
+/* One of the two packed projections, in the order of rows of its two plain ones. */
+static enum err map_packed(struct mapper *m, enum weight weight, uint32_t layer, const char *name)
 {
 	const struct model_config *c = &m->w->config;
 	const uint32_t groups = c->delta_k_heads, share = c->delta_v_heads / groups,
 		       group = 2 * (c->delta_k_dim + share * c->delta_v_dim);
-	char name[NAME_MAX_BYTES], ba_name[NAME_MAX_BYTES];
-	struct chip_matrix qkvz, ba;
+	const bool is_ba = weight == WEIGHT_DELTA_B;
+	struct chip_matrix packed;
 
-	name_format(m, name, PACKED_QKVZ, layer, false);
-	name_format(m, ba_name, PACKED_BA, layer, false);
-	if (!has_matrix(m, name)) {
-		name_format(m, name, "linear_attn.in_proj_qkv.weight", layer, false);
-		return missing(m, name);
-	}
-	if (find_matrix(m, name, groups * group, c->hidden, &qkvz) ||
-		find_matrix(m, ba_name, 2 * c->delta_v_heads, c->hidden, &ba))
+	if (mapper_find(m, name, 1, is_ba ? 2 * c->delta_v_heads : groups * group, c->hidden,
+		    &packed))
 		return m->info->code;
 	struct weights_piece *pieces = mem_alloc((size_t)3 * groups, sizeof(*pieces));
 
 	if (!pieces)
-		return no_memory(m);
-	const enum err code = cut_packed(m, layer, name, &qkvz, &ba, pieces);
+		return mapper_no_memory(m);
+	const enum err code = is_ba ? cut_ba(m, layer, name, &packed, pieces)
+				    : cut_qkvz(m, layer, name, &packed, pieces);
 
 	mem_free(pieces);
 	return code;
+}
+
+/* Whether a weight is there only as a part of a packed projection, whose name that is then. GGUF
+ * has them where value heads are not tiled. */
+static bool find_packed(const struct mapper *m, const struct weight_rule *rule, uint32_t layer,
+	char name[MAPPER_NAME_MAX])
+{
+	char packed[MAPPER_NAME_MAX];
+
+	if ((rule->weight != WEIGHT_DELTA_QKV && rule->weight != WEIGHT_DELTA_B) ||
+		mapper_has(m, name) || (!m->prefix && m->arch->gguf_tiled))
+		return false;
+	const bool is_ba = rule->weight == WEIGHT_DELTA_B;
+
+	mapper_name(m, packed,
+		m->prefix ? (is_ba ? JSON_BA : JSON_QKVZ) : (is_ba ? GGUF_BA : GGUF_QKVZ), layer,
+		false);
+	if (!mapper_has(m, packed))
+		return false;
+	memcpy(name, packed, sizeof(packed));
+	return true;
 }
 
 /* ---- vectors --------------------------------------------------------------------------------- */
@@ -382,11 +395,11 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule,
 	const uint32_t count = rows * columns;
 	float *values;
 
-	if (check_shape(m, t, json_conv ? with_one : plain, json_conv ? 3 : conv ? 2 : 1))
+	if (mapper_check_shape(m, t, json_conv ? with_one : plain, json_conv ? 3 : conv ? 2 : 1))
 		return m->info->code;
 	values = arena_array(&m->w->side, count, sizeof(*values));
 	if (!values)
-		return no_memory(m);
+		return mapper_no_memory(m);
 	if (read_values(m, rule->weight, t, count, values))
 		return m->info->code;
 	if (!convert(m, rule->form, values, count))
@@ -395,7 +408,7 @@ static enum err map_vector(struct mapper *m, const struct weight_rule *rule,
 			t->file, (int)t->name_size, t->name);
 	slot->vector = (struct weight_vector){.values = values, .count = count};
 	slot->present = true;
-	count_tensor(m, t, count);
+	mapper_count(m, t, count);
 	return ERR_NONE;
 }
 
@@ -408,18 +421,23 @@ static enum err map_rule(struct mapper *m, const struct weight_rule *rule, uint3
 	/* Both fit: model_config_check bounds every width. */
 	const uint32_t rows = (uint32_t)arch_extent(c, rule->rows),
 		       columns = (uint32_t)arch_extent(c, rule->columns);
-	char name[NAME_MAX_BYTES];
+	char name[MAPPER_NAME_MAX];
 
-	if (slot->present) /* a packed projection brought it */
+	if (slot->present) /* a packed projection, or its fellow experts, brought it */
 		return ERR_NONE;
 	rule_name(m, name, rule, layer);
-	if (rule->weight == WEIGHT_DELTA_QKV && m->prefix && !has_matrix(m, name))
-		return map_packed(m, layer);
-	if (rule->form == FORM_MATRIX)
-		return map_matrix(m, rule->weight, slot, name, rows, columns);
-	const struct stored_tensor *t = take(m, name);
+	if (find_packed(m, rule, layer, name))
+		return map_packed(m, rule->weight, layer, name);
+	if (rule->form == FORM_EXPERTS)
+		return mapper_experts(m, layer);
+	if (arch_form_is_matrix(rule->form)) {
+		if (map_matrix(m, rule->weight, slot, name, rows, columns))
+			return m->info->code;
+		return rule->form == FORM_ROUTER ? mapper_plain(m, &slot->matrix) : ERR_NONE;
+	}
+	const struct stored_tensor *t = mapper_take(m, name);
 	if (!t)
-		return missing(m, name);
+		return mapper_missing(m, name);
 	return map_vector(m, rule, slot, t, rows, columns);
 }
 
@@ -539,7 +557,7 @@ static enum err check_left_over(struct mapper *m)
 static enum err find_prefix(struct mapper *m)
 {
 	for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
-		char name[NAME_MAX_BYTES];
+		char name[MAPPER_NAME_MAX];
 
 		snprintf(name, sizeof(name), "%sembed_tokens.weight", PREFIXES[i].body);
 		if (!stored_table_find(&m->w->table, name))
@@ -551,7 +569,7 @@ static enum err find_prefix(struct mapper *m)
 		m->prefix = &PREFIXES[i];
 	}
 	if (!m->prefix)
-		return missing(m, "model.embed_tokens.weight");
+		return mapper_missing(m, "model.embed_tokens.weight");
 	return ERR_NONE;
 }
 
@@ -578,7 +596,7 @@ enum err weights_map(struct weights *w, bool from_gguf, struct err_info *info)
 	w->slots =
 		arena_array(&w->side, ((size_t)w->config.layers + 1) * WEIGHTS, sizeof(*w->slots));
 	if (!m.taken || !w->slots) {
-		code = no_memory(&m);
+		code = mapper_no_memory(&m);
 		goto done;
 	}
 	code = map_rules(&m);

@@ -113,7 +113,9 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 {
 	static const struct config_refusal cases[] = {
 		{CONFIG_QWEN3, "{\"model_type\":\"gpt2\"}", ERR_UNSUPPORTED,
-			"architecture gpt2 is not supported; known: llama, qwen2, qwen2_vl, qwen3"},
+			"architecture gpt2 is not supported; known: llama, qwen2, qwen2_moe, "
+			"qwen2_vl, qwen3, qwen3_moe, qwen3_vl, qwen3_vl_moe, qwen3_next, qwen3_5, "
+			"qwen3_5_moe"},
 		{CONFIG_QWEN3, "{\"model_type\":\"llama\"}", ERR_UNSUPPORTED,
 			"class Qwen3ForCausalLM of model type llama"},
 		{CONFIG_QWEN3, "{\"model_type\":null,\"architectures\":null}", ERR_UNSUPPORTED,
@@ -438,7 +440,8 @@ static void gguf_metadata_that_is_wrong_is_refused(void **state)
 		{"qwen35.attention.layer_norm_rms_epsilon", 0, NAN, NULL, "epsilon"},
 		{"tokenizer.ggml.eos_token_id", 8, 0, NULL, "end token 8"},
 		{"general.architecture", 0, 0, "gemma", "architecture gemma is not supported; known: "
-			"llama, qwen2, qwen2vl, qwen3, qwen3vl, qwen35"},
+			"llama, qwen2, qwen2moe, qwen2vl, qwen3, qwen3moe, qwen3vl, qwen3vlmoe, "
+			"qwen3next, qwen35, qwen35moe"},
 	};
 
 	(void)state;

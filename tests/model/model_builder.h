@@ -39,6 +39,18 @@ static const char MODEL_BUILDER_LLAMA[] =
 	"\"vocab_size\":8,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,"
 	"\"attention_bias\":true,\"mlp_bias\":true,\"eos_token_id\":1}";
 
+/* Three experts and a shared one. */
+static const char MODEL_BUILDER_QWEN3_5_MOE[] =
+	"{\"model_type\":\"qwen3_5_moe_text\",\"hidden_size\":32,\"num_hidden_layers\":2,"
+	"\"num_attention_heads\":2,\"num_key_value_heads\":1,\"head_dim\":16,\"vocab_size\":8,"
+	"\"max_position_embeddings\":64,\"rms_norm_eps\":1e-06,\"rope_theta\":10000,"
+	"\"tie_word_embeddings\":false,\"eos_token_id\":1,"
+	"\"layer_types\":[\"linear_attention\",\"full_attention\"],"
+	"\"linear_num_key_heads\":2,\"linear_num_value_heads\":4,\"linear_key_head_dim\":8,"
+	"\"linear_value_head_dim\":8,\"linear_conv_kernel_dim\":4,\"num_experts\":3,"
+	"\"num_experts_per_tok\":2,\"moe_intermediate_size\":24,"
+	"\"shared_expert_intermediate_size\":40}";
+
 /* One thing that differs from the model as it should be; a zeroed struct changes nothing. */
 struct model_builder_change {
 	const char *drop;    /* a tensor that is left out */
@@ -86,9 +98,32 @@ static inline float *model_builder_values(size_t count, uint32_t salt)
 	return values;
 }
 
-/* A callback for each tensor: its name, shape and values; the rows include a reshape. */
+/* A callback for each tensor: its name, shape and values; the rows include a reshape. A stack of
+ * experts is one with rows of all of them. */
 typedef void model_builder_each(void *context, const char *name, const struct weight_rule *rule,
 	uint64_t rows, uint64_t columns, const float *values);
+
+static inline void model_builder_one(const struct model_config *c, bool gguf, const char *name,
+	const struct weight_rule *rule, uint64_t rows, uint32_t salt,
+	const struct model_builder_change *change, model_builder_each *each, void *context)
+{
+	const uint64_t columns = arch_extent(c, rule->columns);
+	const bool stack = rule->form == FORM_EXPERTS && gguf;
+
+	if (model_builder_is(name, change->drop))
+		return;
+	if (model_builder_is(name, change->reshape))
+		rows += stack ? c->experts : 1;
+	float *values = model_builder_values(rows * columns, salt);
+
+	if (gguf && rule->form == FORM_DECAY)
+		for (uint64_t v = 0; v < rows; v++)
+			values[v] = -1.0F - (float)v;
+	if (model_builder_is(name, change->poison))
+		values[rows * columns - 1] = change->value;
+	each(context, name, rule, rows, columns, values);
+	free(values);
+}
 
 static inline void model_builder_walk(const struct model_config *c, bool gguf, const char *prefix,
 	const struct model_builder_change *change, model_builder_each *each, void *context)
@@ -100,9 +135,20 @@ static inline void model_builder_walk(const struct model_config *c, bool gguf, c
 			const struct weight_rule *rule = &arch->rules[i];
 			const uint32_t layer = at ? at - 1 : 0;
 			const char *last = gguf ? rule->gguf_name : rule->json_name;
+			const uint64_t rows = arch_extent(c, rule->rows);
+			const bool one_by_one = rule->form == FORM_EXPERTS && !gguf;
 			char name[160];
 
 			if (at ? !arch_layer_has(c, rule->place, layer) : rule->place != PLACE_ONCE)
+				continue;
+			for (uint32_t e = 0; one_by_one && e < c->experts; e++) {
+				snprintf(name, sizeof(name),
+					"%slayers.%" PRIu32 ".mlp.experts.%" PRIu32 ".%s", prefix,
+					layer, e, last);
+				model_builder_one(c, gguf, name, rule, rows / c->experts,
+					at * WEIGHTS + rule->weight + e, change, each, context);
+			}
+			if (one_by_one)
 				continue;
 			if (at)
 				snprintf(name, sizeof(name), "%s%s.%" PRIu32 ".%s", prefix,
@@ -110,21 +156,8 @@ static inline void model_builder_walk(const struct model_config *c, bool gguf, c
 			else
 				snprintf(name, sizeof(name), "%s%s",
 					rule->weight == WEIGHT_HEAD ? "" : prefix, last);
-			if (model_builder_is(name, change->drop))
-				continue;
-			const uint64_t rows = arch_extent(c, rule->rows) +
-					      model_builder_is(name, change->reshape);
-			const uint64_t columns = arch_extent(c, rule->columns);
-			float *values =
-				model_builder_values(rows * columns, at * WEIGHTS + rule->weight);
-
-			if (gguf && rule->form == FORM_DECAY)
-				for (uint64_t v = 0; v < rows; v++)
-					values[v] = -1.0F - (float)v;
-			if (model_builder_is(name, change->poison))
-				values[rows * columns - 1] = change->value;
-			each(context, name, rule, rows, columns, values);
-			free(values);
+			model_builder_one(c, gguf, name, rule, rows, at * WEIGHTS + rule->weight,
+				change, each, context);
 		}
 }
 
@@ -132,6 +165,7 @@ struct model_builder_sink {
 	struct safetensors_builder st;
 	struct gguf_builder gguf;
 	const struct model_builder_change *change;
+	uint32_t experts;
 };
 
 static inline void model_builder_to_safetensors(void *context, const char *name,
@@ -147,7 +181,7 @@ static inline void model_builder_to_safetensors(void *context, const char *name,
 		halves[i] = math_bf16_from_f32(values[i]);
 	if (rule->form == FORM_CONV)
 		snprintf(shape, sizeof(shape), "[%" PRIu64 ",1,%" PRIu64 "]", rows, columns);
-	else if (rule->form == FORM_MATRIX)
+	else if (arch_form_is_matrix(rule->form))
 		snprintf(shape, sizeof(shape), "[%" PRIu64 ",%" PRIu64 "]", rows, columns);
 	else
 		snprintf(shape, sizeof(shape), "[%" PRIu64 "]", rows);
@@ -175,13 +209,15 @@ static inline void model_builder_to_gguf(void *context, const char *name,
 	const struct weight_rule *rule, uint64_t rows, uint64_t columns, const float *values)
 {
 	struct model_builder_sink *sink = context;
-	const bool matrix = rule->form == FORM_MATRIX, two = matrix || rule->form == FORM_CONV;
-	const uint64_t dims[] = {two ? columns : rows, rows};
+	const bool two = arch_form_is_matrix(rule->form) || rule->form == FORM_CONV;
+	const bool stack = rule->form == FORM_EXPERTS;
+	const uint64_t dims[] = {
+		two ? columns : rows, stack ? rows / sink->experts : rows, sink->experts};
 
 	if (model_builder_is(name, sink->change->retype))
 		gguf_add_tensor(&sink->gguf, name, 16, 2, (uint64_t[]){256, 1}, values, 66);
 	else
-		gguf_add_tensor(&sink->gguf, name, 0, two ? 2 : 1, dims, values,
+		gguf_add_tensor(&sink->gguf, name, 0, stack ? 3 : two ? 2 : 1, dims, values,
 			rows * columns * sizeof(*values));
 }
 
@@ -203,6 +239,10 @@ static inline void model_builder_gguf_keys(struct gguf_builder *b, const struct 
 		{"attention.value_length", c->head_dim},
 		{"rope.dimension_count", c->rotary_dim},
 		{"nextn_predict_layers", c->mtp_layers},
+		{"expert_count", c->experts},
+		{"expert_used_count", c->experts_used},
+		{"expert_feed_forward_length", c->expert_ffn},
+		{"expert_shared_feed_forward_length", c->shared_ffn},
 		{"full_attention_interval", 2},
 		{"ssm.conv_kernel", c->delta_conv},
 		{"ssm.state_size", c->delta_k_dim},
@@ -214,6 +254,8 @@ static inline void model_builder_gguf_keys(struct gguf_builder *b, const struct 
 
 	gguf_add_string(b, "general.architecture", arch->gguf_name);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (c->experts == 0 && strstr(numbers[i].key, "expert"))
+			continue;
 		snprintf(key, sizeof(key), "%s.%s", arch->gguf_name, numbers[i].key);
 		gguf_add_u32(b, key, numbers[i].value);
 	}
@@ -228,7 +270,7 @@ static inline struct buf model_builder_gguf(
 	const char *config, uint32_t mtp_layers, const struct model_builder_change *change)
 {
 	struct model_config c = model_builder_config(config);
-	struct model_builder_sink sink = {.change = change};
+	struct model_builder_sink sink = {.change = change, .experts = c.experts};
 	static const float eight[8];
 
 	c.mtp_layers = mtp_layers;
