@@ -184,7 +184,6 @@ static void one_model_is_the_same_from_every_layout(void **state)
 		{"checkpoints/qwen3_moe-bf16", "gguf/qwen3_moe-f16.gguf"},
 		{"checkpoints/qwen3_moe-bf16", "gguf/qwen3-vl-moe-bf16.gguf"},
 		{"checkpoints/qwen3_next-bf16", "gguf/qwen3_next-bf16.gguf"},
-		{"checkpoints/qwen3_5_moe-bf16", "checkpoints/qwen3_5_moe-bf16-text"},
 		{"checkpoints/qwen3_5_moe-bf16", "gguf/qwen3_5_moe-bf16.gguf"},
 	};
 
