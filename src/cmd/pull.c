@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cmd/cmd.h"
-#include "hub/pull.h"
+#include "cmd/pull_make.h"
 
 #define SPEED_NS       (5 * NS_PER_S)   /* over which speed is measured */
 #define COLUMNS        80               /* of a terminal that does not say */
@@ -106,26 +106,43 @@ static void speed_print(const struct fetching *f, uint64_t left_bytes, char out[
 			cmd_size((uint64_t)f->bytes_per_s, speed), s / 3600, s / 60 % 60);
 }
 
+static void bar_draw(struct fetching *f, uint64_t done, uint64_t total, const char *text)
+{
+	const double share = total ? (double)done / (double)total : 1;
+	char bar[BAR_COLUMNS + 1], line[256];
+
+	for (int i = 0; i < BAR_COLUMNS; i++)
+		bar[i] = i < (int)(share * BAR_COLUMNS) ? '#' : '.';
+	bar[BAR_COLUMNS] = '\0';
+	snprintf(line, sizeof(line), "[%s] %3d%%  %s", bar, (int)(share * 100), text);
+	fprintf(stderr, "\r%.*s\x1B[K", terminal_columns() - 1, line);
+	f->bar = true;
+}
+
 static void on_progress(void *context, const struct download_progress *p)
 {
 	struct fetching *f = context;
-	char there[CMD_SIZE_BYTES], size[CMD_SIZE_BYTES], speed[64], line[256];
-	char bar[BAR_COLUMNS + 1];
+	char there[CMD_SIZE_BYTES], size[CMD_SIZE_BYTES], speed[64], text[160];
 
 	if (!f->terminal)
 		return;
 	speed_measure(f, p->received_bytes);
 	speed_print(f, p->size_bytes - p->there_bytes, speed);
-	const double share = p->size_bytes ? (double)p->there_bytes / (double)p->size_bytes : 1;
+	snprintf(text, sizeof(text), "%s of %s  %u of %u files%s", cmd_size(p->there_bytes, there),
+		cmd_size(p->size_bytes, size), p->files_whole, p->files, speed);
+	bar_draw(f, p->there_bytes, p->size_bytes, text);
+}
 
-	for (int i = 0; i < BAR_COLUMNS; i++)
-		bar[i] = i < (int)(share * BAR_COLUMNS) ? '#' : '.';
-	bar[BAR_COLUMNS] = '\0';
-	snprintf(line, sizeof(line), "[%s] %3d%%  %s of %s  %u of %u files%s", bar,
-		(int)(share * 100), cmd_size(p->there_bytes, there), cmd_size(p->size_bytes, size),
-		p->files_whole, p->files, speed);
-	fprintf(stderr, "\r%.*s\x1B[K", terminal_columns() - 1, line);
-	f->bar = true;
+static bool on_making(void *context, uint64_t done, uint64_t total)
+{
+	struct fetching *f = context;
+	const int64_t now = clock_monotonic_ns();
+
+	if (f->terminal && (done == total || now - f->measured_ns >= NS_PER_S / 10)) {
+		f->measured_ns = now;
+		bar_draw(f, done, total, "quantising");
+	}
+	return !interrupted;
 }
 
 /* ---- what was asked for ---------------------------------------------------------------------- */
@@ -186,18 +203,34 @@ static void result_print(const struct pull_result *r)
 		cmd_size(r->size_bytes, size), r->revision, r->changed ? "" : "; was there");
 }
 
-static int pull_run(struct fetching *f, const struct pull_config *c, const char *said)
+/* The hub's files, and what is to be made of them; *original is told beside the result. */
+static enum err pull_all(struct fetching *f, const struct pull_config *c, const char *said,
+	struct pull_result *original, struct pull_result *result, struct err_info *info)
 {
-	struct err_info info = {0};
-	struct pull_result result;
 	struct hub_name name;
 	struct store store;
 
+	if (hub_name_parse(&name, said, true, info) ||
+		hub_endpoint_check(c->client.endpoint, info) || cmd_store_open(&store, info) ||
+		pull(&store, &name, c, original, info))
+		return info->code;
+	*result = *original;
+	if (original->asked)
+		return ERR_NONE;
+	const struct pull_making making = {.store = &store, .original = original,
+		.type = name.type, .progress = on_making, .context = f};
+
+	return pull_make(&making, result, info);
+}
+
+static int pull_run(struct fetching *f, const struct pull_config *c, const char *said)
+{
+	struct err_info info = {0};
+	struct pull_result original, result;
+
 	signals_take();
 	f->terminal = isatty(STDERR_FILENO);
-	if (!hub_name_parse(&name, said, true, &info) &&
-		!hub_endpoint_check(c->client.endpoint, &info) && !cmd_store_open(&store, &info))
-		(void)!pull(&store, &name, c, &result, &info);
+	(void)!pull_all(f, c, said, &original, &result, &info);
 	bar_clear(f);
 	if (info.code == ERR_CANCELLED)
 		err_set(&info, ERR_CANCELLED, "interrupted; the same command goes on where it "
@@ -206,6 +239,8 @@ static int pull_run(struct fetching *f, const struct pull_config *c, const char 
 		return cmd_fail(&info);
 	if (f->as_json)
 		return cmd_print_json(result_json(&result));
+	if (!original.asked)
+		result_print(&original);
 	result_print(&result);
 	return CMD_DONE;
 }
@@ -233,7 +268,8 @@ int cmd_pull(int argc, char **argv)
 	};
 	const struct options o = {"pull", "OWNER/NAME[@REV][:TYPE]",
 		"Fetches a model into the store, checked by size and hash; what was interrupted "
-		"goes on. Of a repository of GGUF files TYPE picks one (q4_k unless said).", rows,
+		"goes on. Of a\nrepository of GGUF files TYPE picks one (q4_k unless said). Of "
+		"safetensors it is made, as by\n`tongyun quantize`, beside the original.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	struct pull_config config = {0};
 	const char *said;
@@ -253,6 +289,7 @@ int cmd_pull(int argc, char **argv)
 	config.connections = (uint32_t)f.connections;
 	config.part_bytes = (uint64_t)f.part_mib << 20;
 	config.progress = on_progress;
+	config.can_make = pull_can_make;
 	config.context = &f;
 	return pull_run(&f, &config, said);
 }

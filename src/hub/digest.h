@@ -3,6 +3,7 @@
 #ifndef HUB_DIGEST_H
 #define HUB_DIGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,14 +12,18 @@
 
 struct digest {
 	void *sha256;   /* of libcrypto */
-	void *git_sha1;
+	void *git_sha1; /* NULL: not wanted */
 };
 
 /* Of a file of size_bytes. */
-enum err digest_init(struct digest *d, uint64_t size_bytes, struct err_info *info) MUST_CHECK;
+enum err digest_init(struct digest *d, uint64_t size_bytes, bool git, struct err_info *info)
+	MUST_CHECK;
 void digest_add(struct digest *d, const void *bytes, size_t size);
-/* In hexadecimal; the digest is closed. */
+/* In hexadecimal, git_sha1 is "" when it was not wanted; the digest is closed. */
 void digest_end(struct digest *d, char sha256[HUB_SHA256_BYTES], char git_sha1[HUB_SHA1_BYTES]);
+/* Size and SHA-256 of the file that is at path. */
+enum err digest_file(struct manifest_file *out, const char *path, struct err_info *info)
+	MUST_CHECK;
 /* A zeroed one may be closed. */
 void digest_close(struct digest *d);
 

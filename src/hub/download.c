@@ -114,7 +114,8 @@ static enum err file_hash(struct download *d, struct download_file *f, uint64_t 
 	if (f->hashed_bytes == there && there < f->what->size_bytes)
 		return ERR_NONE;
 	if (download_file_open(d, f, info) ||
-		(!f->hashing && digest_init(&f->digest, f->what->size_bytes, info)))
+		(!f->hashing && digest_init(&f->digest, f->what->size_bytes,
+		*f->what->git_sha1, info)))
 		return info->code;
 	f->hashing = true;
 	while (f->hashed_bytes < there && *budget > 0) {

@@ -244,17 +244,54 @@ static enum err pull_locked(struct puller *p, bool asked, struct pull_result *ou
 	return ERR_NONE;
 }
 
+/* The type asked for is none of the hub's. *there: it was made before, of the same commit. */
+static enum err made_check(struct puller *p, const char *type, bool *there, struct err_info *info)
+{
+	struct store_model made;
+	struct hub_name name = p->wanted.name;
+	struct manifest m = {0};
+
+	*there = false;
+	if (!p->config->can_make(type))
+		return err_set(info, ERR_UNSUPPORTED, "%s/%s: type %s cannot be made of it; "
+			"`tongyun quantize --help` names those that can", name.owner, name.model,
+			type);
+	name.revision[0] = '\0';
+	snprintf(name.type, sizeof(name.type), "%s", type);
+	if (store_find(p->store, &name, &made, &(struct err_info){0}))
+		return ERR_NONE;
+	/* a branch may have moved on: only a commit is the same for ever */
+	*there = !manifest_read(&m, made.dir, &(struct err_info){0}) &&
+		hub_is_hex(m.revision, HUB_SHA1_BYTES - 1) &&
+		strcmp(m.revision, p->wanted.revision) == 0 &&
+		strcmp(m.source, p->wanted.source) == 0;
+	if (*there) {
+		manifest_free(&p->wanted);
+		p->wanted = m;
+	} else {
+		manifest_free(&m);
+	}
+	store_release(&made);
+	return ERR_NONE;
+}
+
 enum err pull(const struct store *s, const struct hub_name *name, const struct pull_config *config,
 	struct pull_result *out, struct err_info *info)
 {
 	struct puller p = {.store = s, .config = config, .lock = {.fd = -1}};
-	bool asked = true;
+	bool asked = true, made = false;
 
 	p.hub = (struct hub){.kind = config->hub, .endpoint = config->client.endpoint};
-	if (!client_open(&p.hub.client, &config->client, info) &&
-		!hub_list(&p.hub, name, &p.wanted, info) &&
-		!choose_files(&p.wanted, &asked, info) && !lock(&p, info))
+	if (client_open(&p.hub.client, &config->client, info) ||
+		hub_list(&p.hub, name, &p.wanted, info) ||
+		choose_files(&p.wanted, &asked, info) ||
+		(!asked && made_check(&p, name->type, &made, info)))
+		goto done;
+	if (made)
+		result_fill(&p, false, true, out);
+	else if (!lock(&p, info))
 		(void)!pull_locked(&p, asked, out, info);
+done:
 	download_close(p.download);
 	store_unlock(s, &p.lock);
 	manifest_free(&p.wanted);

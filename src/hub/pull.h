@@ -15,13 +15,15 @@ struct pull_config {
 	uint32_t connections;
 	uint64_t part_bytes;
 	void (*progress)(void *context, const struct download_progress *p);   /* or NULL */
+	/* whether the caller makes this type of what came; asked before anything is fetched */
+	bool (*can_make)(const char *type);
 	void *context;
 };
 
 struct pull_result {
 	struct hub_name name;      /* what is in the store now, with its type */
 	bool changed;              /* false: it was there, as the hub has it */
-	bool asked;                /* false: the type asked for is still to be made of it */
+	bool asked;                /* false: the type asked for is still to be made of this one */
 	char source[MANIFEST_TEXT_BYTES];
 	char revision[MANIFEST_TEXT_BYTES];
 	uint32_t files;

@@ -71,6 +71,10 @@ enum err store_lock(const struct store *s, const struct hub_name *name, const ch
 /* Folders that have become empty go. Legal again, and on one with fd -1. */
 void store_unlock(const struct store *s, struct store_lock *l);
 
+/* A new folder in the lock's, to make a model of that type in; swept unless it is committed. */
+enum err store_stage(const struct store_lock *l, const char *type, char out[PATH_MAX],
+	struct err_info *info) MUST_CHECK;
+
 /* The folder staged, which lies in the lock's, becomes the model's type, in place of one that is
  * there. It holds a manifest, and all its files are synced. */
 enum err store_commit(const struct store_lock *l, const char *staged, const char *type,

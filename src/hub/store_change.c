@@ -190,6 +190,14 @@ static bool exchange(const char *staged, const char *dir)
 	return good;
 }
 
+enum err store_stage(const struct store_lock *l, const char *type, char out[PATH_MAX],
+	struct err_info *info)
+{
+	if (join(out, l->dir, COPY, type, info) || folder_remove(out, info))
+		return info->code;
+	return file_mkdirs(out, info);
+}
+
 enum err store_commit(const struct store_lock *l, const char *staged, const char *type,
 	struct err_info *info)
 {
@@ -316,8 +324,7 @@ static enum err copy_into(const struct store_lock *l, const struct store_model *
 	char staged[PATH_MAX];
 	struct manifest m = {0};
 
-	if (join(staged, l->dir, COPY, name->type, info) || manifest_read(&m, source->dir, info) ||
-		file_mkdirs(staged, info))
+	if (manifest_read(&m, source->dir, info) || store_stage(l, name->type, staged, info))
 		goto done;
 	m.name = *name;
 	if (!files_share(&m, source->dir, staged, info) && !store_write_manifest(&m, staged, info))

@@ -244,6 +244,48 @@ def test_a_gguf_model_runs_from_the_store(program):
     assert program.ok("tokenize", "Qwen/Small-GGUF", stdin="hello") == program.ok("tokenize", file, stdin="hello")
 
 
+# ---- types that are made
+
+def test_a_type_that_the_hub_has_not_is_made_beside_the_original(program, model):
+    model.files["README.md"] = b"# Small"
+    document = pulled(program, model, name=NAME + ":Q8_0")
+    assert (document["name"], document["type"], document["files"]) == (NAME, "q8_0", 3)
+    assert [(row["type"], row["revision"], row["licence"]) for row in program.json("list")] == [
+        (type, model.commit(), "apache-2.0") for type in ("original", "q8_0")]
+    manifest = json.load(open(os.path.join(folder(program, type="q8_0"), "manifest.json"), encoding="utf-8"))
+    for file in manifest["files"]:
+        data = open(os.path.join(folder(program, type="q8_0"), file["path"]), "rb").read()
+        assert (file["size"], file["sha256"]) == (len(data), sha256(data))
+    program.ok("quantize", QWEN3, "q.gguf", "--type", "q8_0")
+    assert os.path.getsize(os.path.join(program.folder, "q.gguf")) == pytest.approx(
+        os.path.getsize(os.path.join(folder(program, type="q8_0"), "Small-q8_0.gguf")), abs=256)
+    assert program.json("show", NAME + ":q8_0")["name"] == NAME + ":q8_0"
+    assert program.ok("tokenize", NAME + ":q8_0", stdin="hello") == program.ok("tokenize", QWEN3, stdin="hello")
+
+
+def test_what_was_made_of_the_same_commit_is_there_also_without_the_original(program, model):
+    done = pull(program, model, name=NAME + ":q8_0")
+    assert [line.split(":")[1] for line in done.stdout.splitlines()] == ["original", "q8_0"]
+    program.ok("rm", NAME + ":original")
+    before = model.sent()
+    assert pulled(program, model, name=NAME + ":q8_0")["changed"] is False
+    assert model.sent() == before and [row["type"] for row in program.json("list")] == ["q8_0"]
+    model.files["README.md"] = b"new"
+    assert pulled(program, model, name=NAME + ":q8_0")["changed"] is True
+
+
+def test_a_type_that_nobody_can_make_is_refused_before_anything_is_fetched(program, model):
+    assert "type q17 cannot be made of it" in refused(program, model, name=NAME + ":q17")
+    assert not any("/resolve/" in path for path in model.paths())
+
+
+def test_weights_that_cannot_be_quantised_leave_the_original_and_nothing_half(program, hub):
+    done = pull(program, hub, name=NAME + ":q8_0")
+    assert done.returncode == 1 and [row["type"] for row in program.json("list")] == ["original"]
+    assert {os.path.basename(path) for path in program.files()} == {
+        ".lock", "manifest.json", "config.json", "README.md", "model.safetensors"}
+
+
 # ---- the token
 
 def authorizations(hub, server):
