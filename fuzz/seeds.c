@@ -150,6 +150,56 @@ static void write_packed_floats(void)
 	write_safetensors("fp8_packed", config, &file);
 }
 
+static void add_but_experts(void *context, const char *name, const struct weight_rule *rule,
+	uint64_t rows, uint64_t columns, const float *values)
+{
+	if (!strstr(name, ".experts."))
+		model_builder_to_safetensors(context, name, rule, rows, columns, values);
+}
+
+/* Experts in stacks, [3, 16, 8] and [3, 8, 8]: in halves, or in floats with a scale for 8 x 8. */
+static void write_stacks(const char *name, bool floats)
+{
+	static const struct model_builder_change none;
+	static const char fields[] =
+		"{\"model_type\":\"qwen3_moe\",\"hidden_size\":8,\"intermediate_size\":8,"
+		"\"head_dim\":4,\"num_experts\":3,\"num_experts_per_tok\":2,"
+		"\"moe_intermediate_size\":8}";
+	static const char method[] = "{\"quant_method\":\"fp8\",\"weight_block_size\":[8,8]}";
+	const char *gate_up = "model.layers.0.mlp.experts.gate_up_proj",
+		   *down = "model.layers.0.mlp.experts.down_proj";
+	const uint8_t data[3 * 16 * 8 * 2] = {0}, scales[12] = {0x80, 0x3f};
+	json_t *config = model_builder_parse(MODEL_BUILDER_QWEN3),
+	       *changed = model_builder_parse(fields);
+	struct model_builder_sink sink = {.change = &none};
+	char scale[96];
+
+	json_object_update(config, changed);
+	if (floats)
+		json_object_set_new(config, "quantization_config", model_builder_parse(method));
+	char *text = json_dumps(config, JSON_COMPACT);
+	const struct model_config c = model_builder_config(text);
+	const char *type = floats ? "F8_E4M3" : "BF16";
+	const size_t item = floats ? 1 : 2;
+
+	safetensors_builder_init(&sink.st);
+	model_builder_walk(&c, false, "model.", &none, add_but_experts, &sink);
+	safetensors_add(&sink.st, gate_up, type, "[3,16,8]", data, (size_t)3 * 16 * 8 * item);
+	safetensors_add(&sink.st, down, type, "[3,8,8]", data, (size_t)3 * 8 * 8 * item);
+	if (floats) {
+		snprintf(scale, sizeof(scale), "%s_scale_inv", gate_up);
+		safetensors_add(&sink.st, scale, "BF16", "[3,2,1]", scales, sizeof(scales));
+		snprintf(scale, sizeof(scale), "%s_scale_inv", down);
+		safetensors_add(&sink.st, scale, "BF16", "[3,1,1]", scales, 6);
+	}
+	struct buf file = safetensors_builder_finish(&sink.st);
+
+	write_safetensors(name, text, &file);
+	free(text);
+	json_decref(changed);
+	json_decref(config);
+}
+
 /* ---- GGUF: models whose matrices have all types among them ----------------------------------- */
 
 /* Numbers of ggml; those for rows of 256, and those for rows of 32. */
@@ -206,19 +256,17 @@ static void write_types(const char *name, uint32_t first)
 
 /* ---- architectures in both formats ----------------------------------------------------------- */
 
-/* Small: what is read is names and shapes. rope is the text of a rope_scaling, or NULL. */
+/* Small: what is read is names and shapes. more are further fields of the config. */
 static void write_architecture(const char *name, const char *base, const char *type,
-	const char *rope)
+	const char *more)
 {
 	static const struct model_builder_change none;
 	json_t *small = json_pack("{s:s, s:i, s:i, s:i}", "model_type", type, "hidden_size", 8,
 		"intermediate_size", 8, "head_dim", 4);
-	json_t *config = model_builder_parse(base);
+	json_t *config = model_builder_parse(base), *fields = model_builder_parse(more);
 
-	if (!small || json_object_update(config, small))
+	if (!small || json_object_update(config, small) || json_object_update(config, fields))
 		abort();
-	if (rope)
-		json_object_set_new(config, "rope_scaling", model_builder_parse(rope));
 	char *text = json_dumps(config, JSON_COMPACT);
 	struct buf file = model_builder_safetensors(text, "model.", &none);
 
@@ -227,8 +275,28 @@ static void write_architecture(const char *name, const char *base, const char *t
 	write_seed("gguf", name, &file);
 	buf_free(&file);
 	free(text);
+	json_decref(fields);
 	json_decref(config);
 	json_decref(small);
+}
+
+static void write_architectures(void)
+{
+	static const char experts[] = "{\"head_dim\":16,\"num_experts\":3,\"num_experts_per_tok\":2,"
+				      "\"moe_intermediate_size\":8,"
+				      "\"shared_expert_intermediate_size\":8}";
+
+	write_architecture("llama", MODEL_BUILDER_LLAMA, "llama",
+		"{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,"
+		"\"high_freq_factor\":4,\"original_max_position_embeddings\":32}}");
+	write_architecture("qwen2", MODEL_BUILDER_QWEN3, "qwen2", "{}");
+	write_architecture("yarn", MODEL_BUILDER_QWEN3, "qwen3",
+		"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,"
+		"\"original_max_position_embeddings\":16}}");
+	write_architecture("qwen2_moe", MODEL_BUILDER_QWEN3, "qwen2_moe", experts);
+	write_architecture("qwen3_moe", MODEL_BUILDER_QWEN3, "qwen3_moe", experts);
+	write_architecture("qwen3_next", MODEL_BUILDER_QWEN3_5, "qwen3_next", experts);
+	write_architecture("qwen3_5_moe", MODEL_BUILDER_QWEN3_5, "qwen3_5_moe_text", experts);
 }
 
 int main(int argc, char **argv)
@@ -238,14 +306,11 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	corpus = argv[1];
-	write_architecture("llama", MODEL_BUILDER_LLAMA, "llama",
-		"{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,"
-		"\"high_freq_factor\":4,\"original_max_position_embeddings\":32}");
-	write_architecture("qwen2", MODEL_BUILDER_QWEN3, "qwen2", NULL);
-	write_architecture("yarn", MODEL_BUILDER_QWEN3, "qwen3",
-		"{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":16}");
+	write_architectures();
 	write_releases();
 	write_packed_floats();
+	write_stacks("stacks", false);
+	write_stacks("fp8_stacks", true);
 	write_types("types", 0);
 	write_types("types_more", 2);
 	return 0;
