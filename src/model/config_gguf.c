@@ -416,8 +416,20 @@ static enum err read_delta(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
-/* Tokens of type unused at the end are padding. A GGUF file names one end token only, while a chat
- * model has two: the control tokens with the well-known texts count too, as in llama.cpp. */
+/* A GGUF file names one end token only, while a chat model has two or three: the control tokens with
+ * the well-known texts of Qwen and Llama 3 count too, as in llama.cpp. */
+static bool is_end(const struct gguf_string *text)
+{
+	static const char *const ENDS[] = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>",
+		"<|eom_id|>", "<|end_of_text|>"};
+
+	for (size_t i = 0; i < sizeof(ENDS) / sizeof(ENDS[0]); i++)
+		if (is_text(text, ENDS[i]))
+			return true;
+	return false;
+}
+
+/* Tokens of type unused at the end are padding. */
 static enum err read_tokens(const struct source *s, struct model_config *c)
 {
 	struct gguf_walk walk;
@@ -438,8 +450,7 @@ static enum err read_tokens(const struct source *s, struct model_config *c)
 
 		if (type != TOKEN_UNUSED)
 			used = id + 1;
-		if (type == TOKEN_CONTROL &&
-			(is_text(&text, "<|im_end|>") || is_text(&text, "<|endoftext|>")))
+		if (type == TOKEN_CONTROL && is_end(&text))
 			model_config_add_eos(c, id);
 	}
 	if (used > 0)

@@ -362,8 +362,8 @@ static enum err read_gguf(struct model_config *c, struct gguf_builder *b, struct
 static void gguf_metadata_is_read(void **state)
 {
 	static const char *const tokens[] = {
-		"a", "<|im_end|>", "<|endoftext|>", "b", "[PAD4]", "[PAD5]"};
-	static const int32_t types[] = {1, 3, 3, 3, 5, 5};
+		"<|eot_id|>", "<|im_end|>", "<|endoftext|>", "b", "[PAD4]", "[PAD5]"};
+	static const int32_t types[] = {3, 3, 3, 3, 5, 5};
 	struct gguf_builder b;
 	struct err_info info = {0};
 	struct model_config c;
@@ -384,8 +384,8 @@ static void gguf_metadata_is_read(void **state)
 		    c.delta_v_dim == 32);
 	assert_true(c.rotary_dim == 8 && c.rope_sections[0] == 2 && c.rope_interleaved);
 	assert_true(c.vocab == 8 && c.vocab_used == 4);
-	assert_true(c.eos_count == 3 && c.eos[0] == 3 && model_config_is_eos(&c, 1) &&
-		    model_config_is_eos(&c, 2));
+	assert_true(c.eos_count == 4 && c.eos[0] == 3 && model_config_is_eos(&c, 0) &&
+		    model_config_is_eos(&c, 1) && model_config_is_eos(&c, 2));
 	assert_true(c.sampling.temperature == 0.8F && c.sampling.top_p == 1);
 }
 
