@@ -416,8 +416,8 @@ static enum err read_delta(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
-/* A GGUF file names one end token only, while a chat model has two or three: the control tokens with
- * the well-known texts of Qwen and Llama 3 count too, as in llama.cpp. */
+/* A GGUF file names one end token only, while a chat model has two or three: the control tokens
+ * with the well-known texts of Qwen and Llama 3 count too, as in llama.cpp. */
 static bool is_end(const struct gguf_string *text)
 {
 	static const char *const ENDS[] = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>",
