@@ -1,5 +1,6 @@
 /* tests/engine/identity_test.c - numbers that never move: on one instruction set the logits of a
- * sequence have the same bits whatever the threads, chunks, neighbours, pages and turns. */
+ * sequence have the same bits whatever the threads, chunks, neighbours, pages and turns. For every
+ * architecture and format that tests/golden has, and more thoroughly for some shapes. */
 #include "engine/support.h"
 
 #include "unit.h"
@@ -9,8 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/prng.h"
+#include "chip/format.h"
+#include "model/config.h"
 
 static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 
@@ -52,6 +56,7 @@ static const struct wide {
 };
 
 #define SMALL_TOKENS 131
+#define GOLDEN_TOKENS 67
 #define WIDE_TOKENS  1100
 #define ROWS_MAX     512
 
@@ -83,7 +88,8 @@ static bool is_repeat(const char *isa, const struct support_shape *shape)
 /* ---- what is known of a sequence ------------------------------------------------------------- */
 
 struct known {
-	const struct support_shape *shape;
+	const char *name;           /* of the model, for messages */
+	const char *path;
 	const char *isa;
 	uint32_t count;
 	uint32_t *tokens;           /* [count] */
@@ -100,26 +106,28 @@ static void random_tokens(uint32_t *tokens, uint32_t count, uint64_t seed)
 		tokens[i] = (uint32_t)prng_below(&prng, 256);
 }
 
-/* The sequence alone, as it lies in model_path. */
+/* The sequence alone. */
 static void known_solve(struct known *k)
 {
 	const struct session_options options = {.sequences = 1, .context_max = k->count,
 		.chunk = ROWS_MAX, .kv_type = CHIP_F16};
 	struct support_model m;
 
-	support_model_open(&m, model_path, k->isa, 1, ROWS_MAX, ROWS_MAX);
+	support_model_open(&m, k->path, k->isa, 1, ROWS_MAX, ROWS_MAX);
+	k->vocab = model_config(m.model)->vocab;
 	mem_free(k->logits);
 	k->logits = support_logits(&m, &options, k->tokens, k->count);
 	support_model_close(&m);
 }
 
-static void known_init(struct known *k, const struct support_shape *shape, const char *isa,
+static void known_init(struct known *k, const char *name, const char *path, const char *isa,
 	uint32_t count)
 {
-	*k = (struct known){.shape = shape, .isa = isa, .count = count, .vocab = shape->vocab};
+	*k = (struct known){.name = name, .path = path, .isa = isa, .count = count};
 	k->tokens = mem_alloc(count, sizeof(*k->tokens));
 	assert_non_null(k->tokens);
 	random_tokens(k->tokens, count, 11);
+	known_solve(k);
 }
 
 static void known_close(struct known *k)
@@ -135,9 +143,8 @@ static void check_same(const struct known *k, const float *got, uint32_t first, 
 
 	for (size_t i = 0; i < (size_t)(k->count - first) * k->vocab; i++)
 		if (memcmp(&got[i], &expected[i], sizeof(*got)) != 0)
-			fail_msg("%s type %d on %s: %s: position %zu, value %zu is %a, not %a",
-				k->shape->arch, (int)k->shape->type, k->isa, what,
-				first + i / k->vocab, i % k->vocab, (double)got[i],
+			fail_msg("%s on %s: %s: position %zu, value %zu is %a, not %a", k->name,
+				k->isa, what, first + i / k->vocab, i % k->vocab, (double)got[i],
 				(double)expected[i]);
 }
 
@@ -156,7 +163,7 @@ static void check_ways(const struct known *k, const struct way *ways)
 		char what[64];
 
 		if (w->threads != threads)
-			support_model_open(&m, model_path, k->isa, w->threads, ROWS_MAX, ROWS_MAX);
+			support_model_open(&m, k->path, k->isa, w->threads, ROWS_MAX, ROWS_MAX);
 		threads = w->threads;
 		float *logits = support_logits(&m, &options, k->tokens, k->count);
 
@@ -323,7 +330,6 @@ static void check_turns(struct support_model *m, struct known *k)
 
 static void small_ways(struct known *k)
 {
-	known_solve(k);
 	check_ways(k, is_fast(k->isa) ? all_ways : few_ways);
 }
 
@@ -331,8 +337,7 @@ static void small_neighbours(struct known *k)
 {
 	struct support_model m;
 
-	known_solve(k);
-	support_model_open(&m, model_path, k->isa, 2, ROWS_MAX, ROWS_MAX);
+	support_model_open(&m, k->path, k->isa, 2, ROWS_MAX, ROWS_MAX);
 	check_neighbours(&m, k, 2);
 	if (is_fast(k->isa)) {
 		check_neighbours(&m, k, 0);
@@ -345,9 +350,18 @@ static void small_turns(struct known *k)
 {
 	struct support_model m;
 
-	support_model_open(&m, model_path, k->isa, 2, ROWS_MAX, ROWS_MAX);
+	support_model_open(&m, k->path, k->isa, 2, ROWS_MAX, ROWS_MAX);
 	check_turns(&m, k);
 	support_model_close(&m);
+}
+
+static const char *shape_name(const struct support_shape *shape)
+{
+	static char name[64];
+
+	snprintf(name, sizeof(name), "%s in %s", shape->arch,
+		shape->type < CHIP_TYPES ? chip_type_name(shape->type) : "all types");
+	return name;
 }
 
 static void each_small(void (*check)(struct known *))
@@ -359,7 +373,8 @@ static void each_small(void (*check)(struct known *))
 		for (const char *const *isa = support_isas(); *isa; isa++) {
 			if (is_repeat(*isa, &small_shapes[i]))
 				continue;
-			known_init(&k, &small_shapes[i], *isa, SMALL_TOKENS);
+			known_init(&k, shape_name(&small_shapes[i]), model_path, *isa,
+				SMALL_TOKENS);
 			check(&k);
 			known_close(&k);
 		}
@@ -384,14 +399,73 @@ static void bits_do_not_depend_on_the_split_into_turns(void **state)
 	each_small(small_turns);
 }
 
+/* Neighbours and turns on the best instruction set: small_shapes have them on all. */
+static void check_golden(const char *name, const char *isa)
+{
+	char relative[512], path[1024];
+	struct support_model m;
+	struct known k;
+
+	snprintf(relative, sizeof(relative), "golden/%s", name);
+	support_path(path, sizeof(path), relative);
+	known_init(&k, name, path, isa, GOLDEN_TOKENS);
+	check_ways(&k, few_ways);
+	if (is_best(isa) || (is_fast(isa) && !support_isa_rounds(isa))) {
+		support_model_open(&m, path, isa, 2, ROWS_MAX, ROWS_MAX);
+		check_neighbours(&m, &k, 2);
+		check_turns(&m, &k);
+		support_model_close(&m);
+	}
+	known_close(&k);
+}
+
+static bool is_equal(const json_t *a, const json_t *b, const char *field)
+{
+	return json_equal(json_object_get(a, field), json_object_get(b, field));
+}
+
+/* One model of each base, number format and kind of file; the others differ in names. */
+static bool is_first(json_t *cases, size_t index)
+{
+	const json_t *one = json_array_get(cases, index);
+
+	for (size_t i = 0; i < index; i++) {
+		const json_t *before = json_array_get(cases, i);
+
+		if (is_equal(one, before, "base") && is_equal(one, before, "dtype") &&
+			is_equal(one, before, "format"))
+			return false;
+	}
+	return true;
+}
+
+static void bits_hold_for_every_architecture_and_format(void **state)
+{
+	struct err_info info = {0};
+	char path[1024];
+	json_t *index, *one;
+	size_t i;
+
+	(void)state;
+	support_path(path, sizeof(path), "golden/index.json");
+	if (json_read_file(&index, path, &JSON_LIMITS_FILE, &info))
+		fail_msg("%s", info.text);
+	json_array_foreach(json_object_get(index, "cases"), i, one)
+		for (const char *const *isa = support_isas(); *isa; isa++)
+			if (is_first(json_object_get(index, "cases"), i) &&
+				(!support_isa_rounds(*isa) || json_object_get(one, "class_rounded")))
+				check_golden(json_string_value(json_object_get(one, "model")),
+					*isa);
+	json_decref(index);
+}
+
 static void check_wide(const struct wide *wide, const char *isa)
 {
 	const bool best = is_best(isa) && is_fast(isa);
 	struct support_model m;
 	struct known k;
 
-	known_init(&k, &wide->shape, isa, WIDE_TOKENS);
-	known_solve(&k);
+	known_init(&k, shape_name(&wide->shape), model_path, isa, WIDE_TOKENS);
 	check_ways(&k, best ? wide->ways : few_ways);
 	if (best) {
 		support_model_open(&m, model_path, isa, 2, ROWS_MAX, ROWS_MAX);
@@ -422,6 +496,7 @@ int main(void)
 		cmocka_unit_test(bits_do_not_depend_on_threads_chunks_or_pages),
 		cmocka_unit_test(bits_do_not_depend_on_neighbours_or_cancelled_ones),
 		cmocka_unit_test(bits_do_not_depend_on_the_split_into_turns),
+		cmocka_unit_test(bits_hold_for_every_architecture_and_format),
 		cmocka_unit_test(bits_hold_at_the_width_of_a_real_model_over_1100_tokens),
 	};
 	char dir[] = "/tmp/tongyun-identity-XXXXXX";
