@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import checkpoint_config
 import checkpoints
 import ggufs
 import golden_files
@@ -105,6 +106,16 @@ def dtype_name(file):
         file.quantization.method)
 
 
+def arch_name(file, base):
+    """The name of its model_type, which a text part of a model with vision has of its own; Qwen3.5
+    has one for both."""
+    with_vision = {"qwen2vl": "qwen2_vl", "qwen3vl": "qwen3_vl", "qwen3vlmoe": "qwen3_vl_moe"}
+    if isinstance(file, GgufFile):
+        return with_vision.get(file.arch, base.arch)
+    nested = file.names in ("nested", "beside")
+    return checkpoint_config.WITH_VISION[base.arch][1] if nested else base.arch
+
+
 class Goldens:
     """Collects what goes to index.json."""
 
@@ -160,7 +171,7 @@ class Goldens:
             self.cases.append({"model": place(stored),
                                "format": "gguf" if isinstance(stored, GgufFile) else "safetensors",
                                "dtype": dtype_name(stored), "class": kind, **rounded,
-                               "arch": base.arch, "base": base.name,
+                               "arch": arch_name(stored, base), "base": base.name,
                                "tokens": f"tokens/len{length}.txt", "logits": file,
                                "positions": positions})
 
