@@ -1,4 +1,4 @@
-/* model/export.c - see export.h: which tensors there are, and their rows. */
+/* model/export.c - see export.h: which tensors there are. */
 #include "model/export.h"
 
 #include <assert.h>
@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chip/format.h"
 #include "model/export_private.h"
 #include "model/rope.h"
 
 #define MEMORY_CHUNK_BYTES ((size_t)256 << 10)
 #define MEMORY_BYTES_MAX   ((size_t)1 << 30)
 #define NAME_BYTES         64
+#define GGUF_PACKED_BA     "ssm_ba.weight"
 #define LAYERS_OF_70B      80   /* llama.cpp tells a kind of model by this number of layers */
 
 static enum err no_memory(struct err_info *info)
@@ -72,6 +72,22 @@ static void set_tiled(const struct export *e, struct export_tensor *t, enum weig
 	t->order = weight == WEIGHT_DELTA_OUT ? EXPORT_TILED_COLUMNS : EXPORT_TILED_ROWS;
 }
 
+/* Of architectures without tiled heads GGUF keeps the two in one tensor, packed by key head as the
+ * first checkpoints were: this one stands for both. */
+static bool is_packed(const struct export *e, enum weight weight)
+{
+	const struct arch *arch = arch_get(e->weights->config.arch);
+
+	return arch->hybrid && !arch->gguf_tiled && weight == WEIGHT_DELTA_B;
+}
+
+static bool is_packed_away(const struct export *e, enum weight weight)
+{
+	const struct arch *arch = arch_get(e->weights->config.arch);
+
+	return arch->hybrid && !arch->gguf_tiled && weight == WEIGHT_DELTA_A;
+}
+
 static void set_order(const struct export *e, struct export_tensor *t, enum weight weight)
 {
 	const struct model_config *c = &e->weights->config;
@@ -95,10 +111,11 @@ static bool is_tied_head(const struct export *e, const struct weight_rule *rule)
 static enum err name_tensor(struct export *e, struct export_tensor *t,
 	const struct weight_rule *rule, uint32_t layer, struct err_info *info)
 {
+	const char *last = is_packed(e, rule->weight) ? GGUF_PACKED_BA : rule->gguf_name;
 	char name[NAME_BYTES];
 	const int size = rule->place == PLACE_ONCE
-		? snprintf(name, sizeof(name), "%s", rule->gguf_name)
-		: snprintf(name, sizeof(name), "blk.%u.%s", layer, rule->gguf_name);
+		? snprintf(name, sizeof(name), "%s", last)
+		: snprintf(name, sizeof(name), "blk.%u.%s", layer, last);
 
 	assert(size > 0 && (size_t)size < sizeof(name));
 	t->as.name = arena_strndup(&e->memory, name, (size_t)size);
@@ -118,6 +135,17 @@ static void set_matrix(struct export_tensor *t, const struct chip_matrix *m)
 		t->as.dims[1] = m->rows / m->parts;
 		t->as.dims[2] = m->columns;
 	}
+}
+
+/* B and A, rows of each key head by turns. */
+static void set_packed(const struct export *e, struct export_tensor *t, uint32_t layer)
+{
+	const struct model_config *c = &e->weights->config;
+
+	t->other = weights_matrix(e->weights, WEIGHT_DELTA_A, layer);
+	t->order = EXPORT_TURNS;
+	t->unit = c->delta_v_heads / c->delta_k_heads;
+	t->as.dims[0] *= 2;
 }
 
 static void set_vector(const struct export *e, struct export_tensor *t,
@@ -142,6 +170,8 @@ static enum err list_weight(struct export *e, const struct weight_rule *rule, ui
 	else
 		set_vector(e, t, rule, weights_vector(e->weights, rule->weight, layer));
 	set_order(e, t, rule->weight);
+	if (is_packed(e, rule->weight))
+		set_packed(e, t, layer);
 	return name_tensor(e, t, rule, layer, info);
 }
 
@@ -186,6 +216,7 @@ static enum err list_weights(struct export *e, struct err_info *info)
 			return info->code;
 		for (uint32_t layer = 0; layer < c->layers; layer++)
 			if (arch_layer_has(c, rule->place, layer) &&
+				!is_packed_away(e, rule->weight) &&
 				list_weight(e, rule, layer, info))
 				return info->code;
 	}
@@ -203,6 +234,7 @@ static struct mix_model mix_model_of(const struct weights *w)
 	return (struct mix_model){
 		.layers = blocks,
 		.heads_per_kv = c->heads / c->kv_heads,
+		.experts = c->experts,
 		.tied = c->tied,
 		.wide_values = blocks == LAYERS_OF_70B && (llama || c->arch == MODEL_ARCH_QWEN2),
 	};
@@ -230,145 +262,4 @@ enum err export_open(struct export *e, const struct weights *w, struct err_info 
 void export_close(struct export *e)
 {
 	arena_reset(&e->memory);
-}
-
-/* ---- rows ------------------------------------------------------------------------------------ */
-
-uint64_t export_row_count(const struct export_tensor *t)
-{
-	uint64_t rows = 1;
-
-	for (uint32_t i = 0; i + 1 < t->as.dim_count; i++)
-		rows *= t->as.dims[i];
-	return rows;
-}
-
-/* Where row or column i of the file stands in the weights. */
-static uint64_t source_of(const struct export *e, const struct export_tensor *t, uint64_t i)
-{
-	const struct model_config *c = &e->weights->config;
-
-	if (t->order == EXPORT_PAIRS) {
-		const uint64_t within = i % t->unit;
-
-		return i - within + within % 2 * (t->unit / 2) + within / 2;
-	}
-	if (i < t->first)
-		return i;
-	const uint64_t head = (i - t->first) / t->unit, within = (i - t->first) % t->unit;
-	const uint64_t share = c->delta_v_heads / c->delta_k_heads;
-	const uint64_t grouped = head % c->delta_k_heads * share + head / c->delta_k_heads;
-
-	return t->first + grouped * t->unit + within;
-}
-
-static size_t source_row_bytes(const struct export_tensor *t)
-{
-	if (t->bytes)
-		return chip_row_bytes(t->bytes->dtype->chip_type, 0, export_columns(t));
-	return t->matrix ? chip_row_bytes(t->matrix->type, t->matrix->group, t->matrix->columns)
-		: 0;
-}
-
-size_t export_scratch_bytes(const struct export_tensor *t)
-{
-	return export_columns(t) * sizeof(float) + source_row_bytes(t) * EXPORT_RUN_ROWS;
-}
-
-/* Puts columns where they belong: input column column_order[j] is stored as column j. */
-static void unsort_columns(const struct chip_matrix *m, float *row, float *spare)
-{
-	if (!m->column_order)
-		return;
-	memcpy(spare, row, m->columns * sizeof(*row));
-	for (uint32_t j = 0; j < m->columns; j++)
-		row[m->column_order[j]] = spare[j];
-}
-
-/* Rows [first, first + count) of the weights, in their own order; count up to EXPORT_RUN_ROWS. */
-static void read_run(const struct export_tensor *t, uint64_t first, uint32_t count, float *out,
-	float *spare)
-{
-	const struct chip_matrix *m = t->matrix;
-	const size_t row_bytes = source_row_bytes(t);
-	const uint32_t columns = export_columns(t);
-	uint8_t *raw = (uint8_t *)(spare + columns);
-
-	if (t->bytes)
-		memcpy(raw, t->bytes->data + first * row_bytes, count * row_bytes);
-	else
-		weights_read_rows(m, (uint32_t)first, count, raw);
-	for (uint32_t i = 0; i < count; i++) {
-		float *row = out + (size_t)i * columns;
-
-		chip_row_to_f32(t->bytes ? t->bytes->dtype->chip_type : m->type,
-			t->bytes ? 0 : m->group, raw + i * row_bytes, columns, row);
-		if (m)
-			unsort_columns(m, row, spare);
-	}
-}
-
-/* How many rows of the file from first on follow each other in the weights too. */
-static uint32_t run_length(const struct export *e, const struct export_tensor *t, uint64_t first,
-	uint32_t count)
-{
-	uint32_t run = 1;
-
-	if (count > EXPORT_RUN_ROWS)
-		count = EXPORT_RUN_ROWS;
-	if (t->order == EXPORT_PLAIN || t->order == EXPORT_TILED_COLUMNS)
-		return count;
-	while (run < count && source_of(e, t, first + run) == source_of(e, t, first) + run)
-		run++;
-	return run;
-}
-
-static void tile_columns(const struct export *e, const struct export_tensor *t, float *row,
-	float *spare)
-{
-	const uint32_t columns = export_columns(t);
-
-	memcpy(spare, row, columns * sizeof(*row));
-	for (uint32_t i = 0; i < columns; i++)
-		row[i] = spare[source_of(e, t, i)];
-}
-
-/* A vector is a row of its own; with an order, heads of values. */
-static void read_values(const struct export *e, const struct export_tensor *t, uint64_t first,
-	uint32_t count, float *out)
-{
-	const bool vector = t->as.dim_count == 1;
-	const uint64_t width = vector ? 1 : export_columns(t);
-	const uint64_t rows = vector ? export_columns(t) : count;
-
-	for (uint64_t i = 0; i < rows; i++) {
-		const uint64_t row = first + i;
-		const uint64_t from = t->order == EXPORT_PLAIN ? row : source_of(e, t, row);
-
-		memcpy(out + i * width, t->values + from * width, width * sizeof(*out));
-	}
-}
-
-void export_rows(const struct export *e, const struct export_tensor *t, uint64_t first,
-	uint32_t count, float *out, void *scratch)
-{
-	const uint32_t columns = export_columns(t);
-	float *spare = scratch;
-
-	assert(first + count <= export_row_count(t));
-	if (t->values) {
-		read_values(e, t, first, count, out);
-		return;
-	}
-	for (uint32_t done = 0; done < count;) {
-		const uint32_t run = run_length(e, t, first + done, count - done);
-		const bool moved = t->order == EXPORT_PAIRS || t->order == EXPORT_TILED_ROWS;
-		const uint64_t from = moved ? source_of(e, t, first + done) : first + done;
-
-		read_run(t, from, run, out + (size_t)done * columns, spare);
-		done += run;
-	}
-	if (t->order == EXPORT_TILED_COLUMNS)
-		for (uint32_t i = 0; i < count; i++)
-			tile_columns(e, t, out + (size_t)i * columns, spare);
 }

@@ -32,12 +32,14 @@ enum export_order {
 	EXPORT_PAIRS,          /* rows of heads: dims i and i + half are neighbours */
 	EXPORT_TILED_ROWS,     /* value heads of the delta rule, tiled where weights group them */
 	EXPORT_TILED_COLUMNS,
+	EXPORT_TURNS,          /* of two matrices: unit rows of one, unit of the other, ... */
 };
 
 struct export_tensor {
 	struct mix_tensor as;                 /* stored: what it stays if it is not quantized */
 	const struct stored_tensor *bytes;    /* carried over; else */
-	const struct chip_matrix *matrix;     /* rows of this, or */
+	const struct chip_matrix *matrix;     /* rows of this */
+	const struct chip_matrix *other;      /* and of this, as wide; or */
 	const float *values;                  /* all of them, in the order of the weights */
 	enum export_order order;
 	uint32_t first;                       /* rows before the heads */

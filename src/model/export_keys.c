@@ -119,7 +119,8 @@ static void put_sizes(struct keys *k)
 	put_u32(k, "block_count", c->layers);
 	put_u32(k, "context_length", c->context_max);
 	put_u32(k, "embedding_length", c->hidden);
-	put_u32(k, "feed_forward_length", c->ffn);
+	if (c->ffn > 0)
+		put_u32(k, "feed_forward_length", c->ffn);
 	put_u32(k, "vocab_size", c->vocab);
 	put_u32(k, "attention.head_count", c->heads);
 	put_u32(k, "attention.head_count_kv", c->kv_heads);
@@ -138,6 +139,23 @@ static void put_rope(struct keys *k)
 	put_f32(k, "rope.freq_base", (float)c->rope_theta);
 	if (sections[0])
 		gguf_write_i32s(k->writer, key_of(k, "rope.dimension_sections"), sections, 4);
+}
+
+static void put_experts(struct keys *k)
+{
+	const struct model_config *c = k->config;
+
+	if (c->experts == 0)
+		return;
+	put_u32(k, "expert_count", c->experts);
+	put_u32(k, "expert_used_count", c->experts_used);
+	put_u32(k, "expert_feed_forward_length", c->expert_ffn);
+	if (c->shared_ffn > 0)
+		put_u32(k, "expert_shared_feed_forward_length", c->shared_ffn);
+	if (c->experts_norm != arch_get(c->arch)->gguf_norm_topk)
+		gguf_write_bool(k->writer, key_of(k, "expert_weights_norm"), c->experts_norm);
+	if (c->experts_scale < 1 || c->experts_scale > 1)
+		put_f32(k, "expert_weights_scale", c->experts_scale);
 }
 
 static void put_scaling(struct keys *k)
@@ -240,6 +258,7 @@ static enum err from_directory(const struct export *e, const char *path, const c
 		return info->code;
 	put_general(&k, w, path, name);
 	put_sizes(&k);
+	put_experts(&k);
 	put_rope(&k);
 	put_scaling(&k);
 	put_delta(&k);

@@ -1,11 +1,8 @@
-/* model/export_private.h - between export.c (tensors), export_keys.c (metadata) and
- * export_tokenizer.c. */
+/* model/export_private.h - between export_keys.c (metadata) and export_tokenizer.c. */
 #ifndef MODEL_EXPORT_PRIVATE_H
 #define MODEL_EXPORT_PRIVATE_H
 
 #include "model/export.h"
-
-#define EXPORT_RUN_ROWS 16      /* rows that are read at once */
 
 /* The keys of the tokenizer of a model's directory. */
 enum err export_tokenizer(const struct export *e, const char *dir, struct gguf_writer *writer,
