@@ -281,6 +281,7 @@ int cmd_pull(int argc, char **argv)
 		return options_wrong(&o, "--from is hf, modelscope or an address, not '%s'",
 			f.from);
 	config.client.agent = "tongyun";
+	config.client.ca_file = environment("SSL_CERT_FILE");   /* as OpenSSL's own programs */
 	config.client.stall_s = f.stall_s;
 	config.client.tries_max = (uint32_t)f.tries_max;
 	config.client.stop = &interrupted;

@@ -178,8 +178,10 @@ static bool document_take(void *context, const void *bytes, size_t size, struct 
 	struct buf *body = context;
 
 	buf_add(body, bytes, size);
-	if (body->failed)
+	if (body->failed && size > body->size_max - body->size)
 		err_set(info, ERR_LIMIT, "an answer of more than %zu bytes", body->size_max);
+	else if (body->failed)
+		err_set(info, ERR_MEMORY, "no memory for an answer");
 	return !body->failed;
 }
 

@@ -34,6 +34,7 @@ struct client_config {
 	const char *endpoint;      /* checked (hub_endpoint_check) */
 	const char *token;         /* NULL: none */
 	const char *agent;         /* User-Agent */
+	const char *ca_file;       /* whose certificates are believed; NULL: the system's */
 	int64_t stall_s;           /* a connection that brings nothing for so long is given up */
 	uint32_t tries_max;        /* one after the other that bring nothing */
 	const volatile sig_atomic_t *stop;   /* set: everything ends with ERR_CANCELLED */

@@ -41,8 +41,9 @@ enum err download_file_open(struct download *d, struct download_file *f, struct 
 	if (file_mkdirs(path, info))
 		return info->code;
 	*slash = '/';
+	if (f->done.count == 0)   /* whatever it is: another model may have it too */
+		(void)unlink(path);
 	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	/* exactly as long as it will be; what an older file had beyond is cut */
 	if (f->fd < 0 || ftruncate(f->fd, (off_t)f->what->size_bytes))
 		return err_set_errno(info, "%.300s", path);
 	return ERR_NONE;
@@ -255,13 +256,13 @@ uint64_t download_missing_bytes(const struct download *d)
 	return p.size_bytes - p.there_bytes;
 }
 
-void download_have(struct download *d, uint32_t file)
+void download_have(struct download *d, uint32_t file, bool whole)
 {
 	struct download_file *f = &d->files[file];
 
 	assert(file < d->file_count);
 	f->done.count = 0;
-	if (f->what->size_bytes > 0)
+	if (whole && f->what->size_bytes > 0)
 		(void)ranges_add(&f->done, 0, f->what->size_bytes);
 }
 

@@ -12,6 +12,7 @@
 #ifndef HUB_DOWNLOAD_H
 #define HUB_DOWNLOAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -48,8 +49,9 @@ enum err download_open(struct download **out, struct manifest *files,
 	const struct download_config *config, struct err_info *info) MUST_CHECK;
 /* What has not come yet: so much space is needed. */
 uint64_t download_missing_bytes(const struct download *d);
-/* The file of this number is there already, whole (shared with another folder): only hashed. */
-void download_have(struct download *d, uint32_t file);
+/* The file of this number was put there, whole (shared with another folder), and only has to be
+ * hashed; or what was there of it is gone. */
+void download_have(struct download *d, uint32_t file, bool whole);
 /* Until every file is whole and synced. After an error, ERR_CANCELLED too, what came is kept. */
 enum err download_run(struct download *d, struct err_info *info) MUST_CHECK;
 void download_progress(const struct download *d, struct download_progress *out);

@@ -32,7 +32,7 @@ static void range_read(struct download_file *f, const json_t *pair)
 		(void)ranges_add(&f->done, (uint64_t)from, (uint64_t)to);
 }
 
-/* The file is there, and reaches as far as the state says. */
+/* The file is there, this download's own, and reaches as far as the state says. */
 static void file_check(const struct download *d, struct download_file *f)
 {
 	char path[PATH_MAX];
@@ -41,7 +41,7 @@ static void file_check(const struct download *d, struct download_file *f)
 	if (f->done.count == 0)
 		return;
 	if (file_join(path, sizeof(path), d->config.folder, f->what->path) || lstat(path, &st) ||
-		!S_ISREG(st.st_mode) ||
+		!S_ISREG(st.st_mode) || st.st_nlink != 1 ||
 		(uint64_t)st.st_size < f->done.list[f->done.count - 1].to)
 		f->done.count = 0;
 }

@@ -52,8 +52,8 @@ enum err listing_add(struct manifest *out, const char *path, int64_t size, const
 enum err listing_get(const struct hub *hub, const struct hub_name *name, const struct buf *url,
 	struct buf *body, struct client_answer *answer, struct err_info *info)
 {
-	if (url->failed)
-		return err_set(info, ERR_LIMIT, "an address that is too long");
+	if (url->failed)   /* all that is in it is bounded, and fits */
+		return err_set(info, ERR_MEMORY, "no memory for an address");
 	if (client_get(hub->client, url->data, body, answer, info))
 		return info->code;
 	return answer->status == 200 ? ERR_NONE
@@ -89,8 +89,8 @@ enum err hub_file_url(const struct hub *hub, const struct manifest *listing, con
 	hub_url_escape(&url, listing->revision, false);
 	buf_add_char(&url, '/');
 	hub_url_escape(&url, path, true);
-	if (url.failed)
-		err_set(info, ERR_LIMIT, "'%.200s': its address is too long", path);
+	if (url.failed)   /* all that is in it is bounded, and fits */
+		err_set(info, ERR_MEMORY, "no memory for an address");
 	else
 		memcpy(out, url.data, url.size + 1);
 	buf_free(&url);

@@ -20,7 +20,7 @@
 
 #define MANIFEST_FILE          "manifest.json"
 #define MANIFEST_FILES_MAX     8192
-#define MANIFEST_BYTES_MAX     ((size_t)8 << 20)
+#define MANIFEST_BYTES_MAX     ((size_t)16 << 20)   /* so many files with the longest paths fit */
 #define MANIFEST_TEXT_BYTES    256   /* of source, revision, licence, created, terminated */
 #define HUB_SHA256_BYTES       65    /* hexadecimal, terminated */
 #define HUB_SHA1_BYTES         41

@@ -79,8 +79,8 @@ static void share_there(struct puller *p)
 		if (file_mkdirs(to, &ignored))
 			continue;
 		*slash = '/';
-		if (!folder_remove(to, &ignored) && !folder_share_file(from, to, &ignored))
-			download_have(p->download, i);
+		if (!folder_remove(to, &ignored))
+			download_have(p->download, i, !folder_share_file(from, to, &ignored));
 	}
 }
 

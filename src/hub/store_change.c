@@ -227,7 +227,7 @@ enum err store_write_manifest(struct manifest *m, const char *dir, struct err_in
 	buf_init(&text, MANIFEST_BYTES_MAX);
 	manifest_print(m, &text);
 	if (text.failed)
-		err_set(info, ERR_LIMIT, "%.300s: the manifest is too large", path);
+		err_set(info, ERR_MEMORY, "%.300s: no memory to write it", path);
 	else
 		(void)!file_write_atomic(path, text.data, text.size, 0600, info);
 	buf_free(&text);

@@ -15,6 +15,7 @@
 #define HOPS_MAX          5
 #define HEADER_BYTES_MAX  (256 * 1024)
 #define ERROR_BYTES_MAX   (64 * 1024)   /* of the body of another status, which nobody reads */
+#define BUFFER_BYTES      (256 * 1024L) /* read from a socket at once */
 #define SLOW_BYTES_PER_S  1024L         /* less is nothing */
 
 struct transfer {
@@ -205,8 +206,8 @@ static bool headers_make(struct transfer *t)
 	return curl_slist_append(t->headers, line);
 }
 
-/* All of libcurl's settings that are not its defaults. Certificates are checked by default;
- * proxies come from the environment, as libcurl reads it. */
+/* All of libcurl's settings that are not its defaults. By default certificates are checked, proxies
+ * come from the environment, and SIGPIPE is kept away. */
 static bool options_set(struct transfer *t)
 {
 	const struct client_config *config = &t->client->config;
@@ -219,14 +220,16 @@ static bool options_set(struct transfer *t)
 		(unsigned long long)t->range.to - 1);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_URL, t->url);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_PRIVATE, t);
-	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	/* several connections, not several streams of one */
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (config->ca_file)
+		bad = bad ? bad : curl_easy_setopt(e, CURLOPT_CAINFO, config->ca_file);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_USERAGENT, config->agent);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

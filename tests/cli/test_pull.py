@@ -519,15 +519,38 @@ def test_a_name_that_does_not_resolve_asks_for_a_network(program):
         "pull", NAME, "--endpoint", "http://hub.invalid")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(program, tmp_path):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout",
-                    tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(a server's context, the file that vouches for it)."""
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+                   check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    with Hub(weights(2000), context=context) as hub:
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context, str(folder / "cert.pem")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(program, certificate):
+    with Hub(weights(2000), context=certificate[0]) as hub:
         text = refused(program, hub, env={"HF_TOKEN": "hf_secret"})
         assert "its certificate does not hold" in text and "ca-certificates" in text
         assert hub.requests == []
+
+
+def test_over_tls_it_is_the_same(program, certificate):
+    with Hub(weights(), context=certificate[0]) as hub:
+        hub.redirect, hub.token = False, "hf_secret"
+        hub.cut, hub.cuts = MIB, 2
+        pulled(program, hub, env={"SSL_CERT_FILE": certificate[1], "HF_TOKEN": "hf_secret"})
+        assert_whole(program, hub)
+
+
+def test_a_redirect_out_of_encryption_is_not_followed(program, certificate):
+    with Hub(weights(), context=certificate[0]) as hub:
+        text = refused(program, hub, env={"SSL_CERT_FILE": certificate[1], "HF_TOKEN": "hf_secret"})
+        assert text.endswith("it redirects to an address that is not encrypted; not followed")
+        assert hub.paths("storage") == []
 
 
 # ---- bytes that are not what was listed
@@ -610,8 +633,29 @@ def test_a_link_where_a_file_should_come_is_not_followed(program, hub, tmp_path)
     partial = os.path.join(program.home, "models", NAME, ".partial-original")
     os.makedirs(partial)
     os.symlink(target, os.path.join(partial, "model.safetensors"))
-    assert "model.safetensors" in refused(program, hub)
+    pulled(program, hub)
+    assert_whole(program, hub)
     assert target.read_text() == "mine"
+
+
+def test_what_is_in_use_is_never_written_into(program, hub):
+    """A file of the store under the name where another revision's should come, as a crash may leave it."""
+    pulled(program, hub)
+    before = hub.files["model.safetensors"]
+    hub.files["model.safetensors"] = random.Random(3).randbytes(len(before))
+    partial = os.path.join(program.home, "models", NAME, ".partial-original")
+    os.makedirs(partial)
+    os.link(os.path.join(folder(program), "model.safetensors"), os.path.join(partial, "model.safetensors"))
+    for state in ({"files": []}, {"files": [{"path": "model.safetensors", "size": len(before), "done": [[0, MIB]],
+                                             "hash": sha256(hub.files["model.safetensors"])}]}):
+        with open(os.path.join(partial, ".state.json"), "w", encoding="utf-8") as file:
+            json.dump(state, file)
+        hub.cut, hub.cuts = MIB, 1
+        assert pull(program, hub, "--retries", 0, "--connections", 1).returncode == 1
+        assert open(os.path.join(folder(program), "model.safetensors"), "rb").read() == before
+    hub.cut = None
+    pulled(program, hub)
+    assert_whole(program, hub)
 
 
 # ---- ended in the middle
