@@ -201,14 +201,18 @@ bool hub_link_next(const char *value, char out[HUB_URL_BYTES])
 bool hub_link_at(const char *endpoint, const char *target, char out[HUB_URL_BYTES])
 {
 	char path[HUB_URL_BYTES], query[HUB_URL_BYTES];
+	int size;
 
-	if (*target == '/')   /* relative to the host; never //host */
-		return target[1] != '/' &&
-			snprintf(out, HUB_URL_BYTES, "%s%s", endpoint, target) < HUB_URL_BYTES;
-	if (hub_url_same_origin(endpoint, target))
-		return snprintf(out, HUB_URL_BYTES, "%s", target) < HUB_URL_BYTES;
 	part_of(target, CURLUPART_PATH, path, sizeof(path));
 	part_of(target, CURLUPART_QUERY, query, sizeof(query));
-	return *path == '/' && snprintf(out, HUB_URL_BYTES, "%s%s%s%s", endpoint, path,
-		*query ? "?" : "", query) < HUB_URL_BYTES;
+	if (*target == '/')   /* relative to the host */
+		size = snprintf(out, HUB_URL_BYTES, "%s%s", endpoint, target);
+	else if (hub_url_same_origin(endpoint, target))
+		size = snprintf(out, HUB_URL_BYTES, "%s", target);
+	else if (*path == '/')
+		size = snprintf(out, HUB_URL_BYTES, "%s%s%s%s", endpoint, path,
+			*query ? "?" : "", query);
+	else
+		return false;
+	return size > 0 && size < HUB_URL_BYTES && hub_url_same_origin(endpoint, out);
 }

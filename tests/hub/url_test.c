@@ -142,7 +142,8 @@ static void a_link_leads_to_the_endpoint_whatever_it_says(void **state)
 	assert_at("https://other/api?cursor=1", "https://hub/api?cursor=1");
 	assert_at("http://hub/api", "https://hub/api");
 	assert_at("/api?cursor=1", "https://hub/api?cursor=1");
-	assert_at("//evil/api", NULL);
+	assert_at("//evil/api", "https://hub//evil/api");
+	assert_at("/with a blank", NULL);
 	assert_at("https://other", "https://hub/");
 	assert_at("nonsense", NULL);
 	assert_at("javascript:alert(1)", NULL);
