@@ -1,0 +1,74 @@
+"""docs/models.md and README.md name what the program reads, no more and no less, and each has a golden."""
+import json
+import os
+import re
+
+import pytest
+
+from program import GOLDEN, ROOT
+
+GOLDEN_FORMATS = {"fp8": "fp8", "gptq": "gptq", "awq": "awq", "compressed-tensors": "packed"}
+
+
+def read(*parts):
+    with open(os.path.join(ROOT, *parts), encoding="utf-8") as file:
+        return file.read()
+
+
+def section(title):
+    return re.search(rf"\n## {title}\n(.*?)(?=\n## |\Z)", read("docs", "models.md"), re.DOTALL).group(1)
+
+
+def first_cells(title):
+    rows = re.findall(r"^\| ([^|]+?) \|", section(title), re.MULTILINE)
+    return [cell.replace("`", "") for cell in rows[1:]]
+
+
+def readme_row(name):
+    return re.search(rf"^\| {name} \| (.*) \|$", read("README.md"), re.MULTILINE).group(1)
+
+
+@pytest.fixture(scope="module", name="known")
+def fixture_known(shared):
+    """What the program says that it knows."""
+    folder = os.path.join(shared.folder, "foreign")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+        json.dump({"model_type": "unheard_of"}, file)
+    return re.search(r"known: (.*)$", shared.fails("show", folder)).group(1).split(", ")
+
+
+@pytest.fixture(scope="module", name="types")
+def fixture_types(shared):
+    """What it writes."""
+    return re.search(r"T is one of (.*)$", shared.wrong("quantize", "a", "b", "--type", "unheard-of")).group(1).upper().split()
+
+
+def golden_cases():
+    return json.loads(read("tests", "golden", "index.json"))["cases"]
+
+
+def test_architectures_are_those_of_the_program(known):
+    assert first_cells("Architectures") == known
+    assert readme_row("architectures").split(":")[0].replace("`", "").split(" ") == known
+
+
+def test_every_architecture_has_a_golden(known):
+    assert {case["arch"] for case in golden_cases()} == set(known)
+
+
+def test_formats_are_those_of_the_program_and_have_goldens(types):
+    named = " ".join(first_cells("Formats")).split()
+    assert sorted(named) == sorted([*types, *GOLDEN_FORMATS])
+    covered = {case["dtype"] for case in golden_cases()}
+    for name in named:
+        assert GOLDEN_FORMATS.get(name, name) in covered, name
+    words = re.split(r"[ ,;]+", readme_row("formats"))
+    for name in named:
+        assert name in words, name
+
+
+def test_what_checks_is_there():
+    for path in re.findall(r"`((?:tests|tools|docs)/[\w/.]+)", section("How it is checked")):
+        assert os.path.exists(os.path.join(ROOT, path)), path
+    assert os.path.isdir(GOLDEN)
