@@ -37,6 +37,8 @@ enum err jinja_compile(struct jinja_template **out, const char *source, size_t s
 	}
 	t->loop_name = name_number(t, "loop");
 	t->caller_name = name_number(t, "caller");
+	t->kwargs_name = name_number(t, "kwargs");
+	t->varargs_name = name_number(t, "varargs");
 	*out = t;
 	return ERR_NONE;
 }

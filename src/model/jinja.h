@@ -13,8 +13,8 @@
  *
  * The dialect is that of Hugging Face's apply_chat_template: jinja2 in an immutable sandbox with
  * trim_blocks, lstrip_blocks, break and continue, its tojson, raise_exception and strftime_now.
- * Values behave as Python's: printing, truth, comparison, slices, methods of str and dict.
- * include, import, extends and block are refused; so are integers beyond 64 bits.
+ * Values behave as Python's: printing, truth, comparison, slices, formats, methods of str, dict and
+ * list. What is refused is in README.md.
  *
  * Trust: each byte of the output is known to come from the template (or a trusted variable), or
  * from outside. Whatever computes a new text from one from outside makes one from outside.

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "model/jinja_call.h"
 #include "model/jinja_text.h"
 #include "model/unicode.h"
@@ -22,8 +23,7 @@ static bool is_mutating(const struct jinja_value *object, const char *name, size
 	return size >= 2 && name[0] == '_' && name[1] == '_';
 }
 
-/* A method of the object or an attribute of loop and namespace; *found false when there is none. */
-static bool native_attribute(struct jinja_render *r, const struct jinja_value *object,
+bool jinja_native_attribute(struct jinja_render *r, const struct jinja_value *object,
 	const char *name, size_t size, struct jinja_value *out, bool *found)
 {
 	const struct jinja_method_entry *entry = jinja_method_find(object->type, name, size);
@@ -40,6 +40,17 @@ static bool native_attribute(struct jinja_render *r, const struct jinja_value *o
 	}
 	if (object->type == JINJA_LOOP && jinja_loop_attribute(object->loop, name, size, out))
 		return true;
+	if (object->type == JINJA_TUPLE && object->list.shown &&
+		(jinja_name_is(name, size, "grouper") || jinja_name_is(name, size, "list"))) {
+		*out = jinja_at(object, name[0] == 'l');
+		return true;
+	}
+	if (object->type == JINJA_CYCLER && jinja_name_is(name, size, "current")) {
+		*out = object->cycler->items[object->cycler->index];
+		return true;
+	}
+	if (object->type == JINJA_MACRO)
+		return jinja_macro_attribute(r, object->macro, name, size, out, found);
 	*found = false;
 	if (object->type == JINJA_NAMESPACE) {
 		const struct jinja_value key =
@@ -59,7 +70,7 @@ bool jinja_attribute(struct jinja_render *r, const struct jinja_value *object, c
 
 	if (object->type == JINJA_UNDEFINED)
 		return jinja_fail_undefined(r, object);
-	if (!native_attribute(r, object, name, size, out, &found))
+	if (!jinja_native_attribute(r, object, name, size, out, &found))
 		return false;
 	if (!found && object->type == JINJA_DICT && !is_mutating(object, name, size) &&
 		!jinja_dict_find(r, object, &key, out, &found))
@@ -113,7 +124,7 @@ static bool integer_item(struct jinja_render *r, const struct jinja_value *objec
 		return false;
 	if (!index_resolve(jinja_integer(index), count, &at))
 		return missing_item(r, object, index, out);
-	if (jinja_is_list(object)) {
+	if (jinja_has_items(object)) {
 		*out = jinja_at(object, at);
 		return true;
 	}
@@ -134,12 +145,14 @@ bool jinja_item(struct jinja_render *r, const struct jinja_value *object,
 		return jinja_fail_undefined(r, object);
 	if (index->type == JINJA_UNDEFINED && object->type != JINJA_DICT)
 		return missing_item(r, object, index, out);
-	if ((jinja_is_list(object) || object->type == JINJA_STRING) && jinja_is_integral(index))
+	if (jinja_is_integral(index) && (jinja_is_list(object) || object->type == JINJA_RANGE ||
+		object->type == JINJA_STRING))
 		return integer_item(r, object, index, out);
 	if (object->type == JINJA_DICT && !jinja_dict_find(r, object, index, out, &found))
 		return false;
 	if (!found && index->type == JINJA_STRING &&
-		!native_attribute(r, object, index->string.bytes, index->string.size, out, &found))
+		!jinja_native_attribute(r, object, index->string.bytes, index->string.size, out,
+		&found))
 		return false;
 	return found || missing_item(r, object, index, out);
 }
@@ -211,8 +224,26 @@ static bool slice_list(struct jinja_render *r, const struct jinja_value *list, s
 	for (size_t i = 0; i < count; i++)
 		items[i] = jinja_at(list, (size_t)(range.start + (int64_t)i * range.step));
 	*out = jinja_list_of(items, count);
-	out->type = list->type;
+	out->type = list->type == JINJA_TUPLE ? JINJA_TUPLE : JINJA_LIST;
 	return true;
+}
+
+/* A range of the same numbers. They are within the old one, or a step beyond it. */
+static bool slice_range(struct jinja_render *r, const int64_t *old, struct range range,
+	struct jinja_value *out)
+{
+	int64_t numbers[3];
+
+	for (int i = 0; i < 2; i++) {
+		int64_t distance;
+
+		if (!math_mul_i64(i ? range.stop : range.start, old[2], &distance) ||
+			!math_add_i64(old[0], distance, &numbers[i]))
+			return jinja_fail(r, ERR_UNSUPPORTED, "an integer beyond 64 bits");
+	}
+	if (!math_mul_i64(old[2], range.step, &numbers[2]))
+		return jinja_fail(r, ERR_UNSUPPORTED, "an integer beyond 64 bits");
+	return jinja_make_range(r, numbers, out);
 }
 
 static bool slice_string(struct jinja_render *r, struct jinja_string s, struct range range,
@@ -239,6 +270,7 @@ static bool slice_string(struct jinja_render *r, struct jinja_string s, struct r
 			return false;
 	if (!jinja_builder_finish(r, &b, &joined))
 		return false;
+	joined.markup = s.markup;
 	*out = jinja_string(joined);
 	return true;
 }
@@ -251,12 +283,14 @@ bool jinja_slice(struct jinja_render *r, const struct jinja_value *object,
 
 	if (object->type == JINJA_UNDEFINED)
 		return jinja_fail_undefined(r, object);
-	if (!jinja_is_list(object) && object->type != JINJA_STRING)
+	if (!jinja_is_list(object) && object->type != JINJA_RANGE && object->type != JINJA_STRING)
 		return jinja_fail(
 			r, ERR_INPUT, "'%s' object cannot be sliced", jinja_type_name(object));
 	if (!jinja_length(r, object, &count) || !range_of(r, bounds, count, &range))
 		return false;
 	if (object->type == JINJA_STRING)
 		return slice_string(r, object->string, range, out);
+	if (object->type == JINJA_RANGE)
+		return slice_range(r, object->list.range, range, out);
 	return slice_list(r, object, range, out);
 }

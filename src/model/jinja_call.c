@@ -103,7 +103,48 @@ static bool call_namespace(struct jinja_render *r, const struct jinja_args *args
 	struct jinja_value *out)
 {
 	*out = (struct jinja_value){.type = JINJA_NAMESPACE};
-	return gather(r, "namespace", args, &out->names);
+	if (!gather(r, "namespace", args, &out->names))
+		return false;
+	for (size_t i = 0; i < out->names->count; i++)
+		if (!jinja_namespace_takes(r, &out->names->pairs[i].key))
+			return false;
+	return true;
+}
+
+bool jinja_namespace_takes(struct jinja_render *r, const struct jinja_value *name)
+{
+	return name->type != JINJA_STRING || name->string.size == 0 ||
+		name->string.bytes[0] != '_' ||
+		jinja_fail(r, ERR_INPUT, "a namespace takes no name that begins with '_'");
+}
+
+static bool call_cycler(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
+{
+	struct jinja_cycler *cycler = jinja_array(r, 1, sizeof(*cycler));
+
+	if (!cycler)
+		return false;
+	if (args->count == 0 || args->named_count > 0)
+		return jinja_fail(r, ERR_INPUT, "at least one item has to be provided");
+	*cycler = (struct jinja_cycler){.items = args->values, .count = args->count};
+	*out = (struct jinja_value){.type = JINJA_CYCLER, .cycler = cycler};
+	return true;
+}
+
+static bool call_joiner(struct jinja_render *r, const struct jinja_args *args,
+	struct jinja_value *out)
+{
+	static const char *const names[] = {"sep"};
+	struct jinja_value separator = jinja_string(jinja_text(", "));
+	struct jinja_string *joiner = jinja_array(r, 2, sizeof(*joiner));
+
+	if (!joiner || !jinja_bind(r, "joiner", args, names, 1, 0, &separator) ||
+		!jinja_want_string(r, "joiner", &separator, &joiner[1]))
+		return false;
+	joiner[0] = jinja_text("");
+	*out = (struct jinja_value){.type = JINJA_JOINER, .joiner = joiner};
+	return true;
 }
 
 static bool call_dict(struct jinja_render *r, const struct jinja_args *args,
@@ -127,13 +168,32 @@ static size_t range_count(int64_t start, int64_t stop, int64_t step)
 	return count > JINJA_RANGE_MAX ? JINJA_RANGE_MAX + 1 : (size_t)count;
 }
 
+bool jinja_make_range(struct jinja_render *r, const int64_t numbers[3], struct jinja_value *out)
+{
+	const size_t count = range_count(numbers[0], numbers[1], numbers[2]);
+	struct jinja_value *items;
+	int64_t *own;
+
+	if (count > JINJA_RANGE_MAX)
+		return jinja_fail(r, ERR_LIMIT, "a range of more than %d numbers", JINJA_RANGE_MAX);
+	items = jinja_array(r, count, sizeof(*items));
+	own = jinja_array(r, 3, sizeof(*own));
+	if (!items || !own || !jinja_charge(r, count))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		items[i] = jinja_int(numbers[0] + (int64_t)i * numbers[2]);
+	memcpy(own, numbers, 3 * sizeof(*own));
+	*out = (struct jinja_value){.type = JINJA_RANGE,
+		.list = {.items = items, .count = count, .range = own}};
+	return true;
+}
+
 static bool call_range(struct jinja_render *r, const struct jinja_args *args,
 	struct jinja_value *out)
 {
 	static const char *const names[] = {"start", "stop", "step"};
 	struct jinja_value values[3] = {[2] = jinja_int(1)};
 	int64_t numbers[3] = {0, 0, 1};
-	struct jinja_value *items;
 
 	if (args->named_count > 0 || !jinja_bind(r, "range", args, names, 3, 1, values))
 		return jinja_fail(r, ERR_INPUT, "range: takes one to three numbers");
@@ -146,17 +206,7 @@ static bool call_range(struct jinja_render *r, const struct jinja_args *args,
 			return false;
 	if (numbers[2] == 0)
 		return jinja_fail(r, ERR_INPUT, "range() arg 3 must not be zero");
-	const size_t count = range_count(numbers[0], numbers[1], numbers[2]);
-
-	if (count > JINJA_RANGE_MAX)
-		return jinja_fail(r, ERR_LIMIT, "a range of more than %d numbers", JINJA_RANGE_MAX);
-	items = jinja_array(r, count, sizeof(*items));
-	if (!items || !jinja_charge(r, count))
-		return false;
-	for (size_t i = 0; i < count; i++)
-		items[i] = jinja_int(numbers[0] + (int64_t)i * numbers[2]);
-	*out = jinja_list_of(items, count);
-	return true;
+	return jinja_make_range(r, numbers, out);
 }
 
 /* The message goes to whoever asked, without a line. */
@@ -207,7 +257,8 @@ const struct jinja_function *jinja_function_find(const char *name, size_t size)
 {
 	static const struct jinja_function functions[] = {{"namespace", call_namespace},
 		{"dict", call_dict}, {"range", call_range},
-		{"raise_exception", call_raise_exception}, {"strftime_now", call_strftime_now}};
+		{"raise_exception", call_raise_exception}, {"strftime_now", call_strftime_now},
+		{"cycler", call_cycler}, {"joiner", call_joiner}};
 
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
 		if (jinja_name_is(name, size, functions[i].name))

@@ -114,6 +114,23 @@ static bool eval_dict(struct jinja_render *r, struct jinja_scope *scope,
 
 /* ---- operators ------------------------------------------------------------------------------- */
 
+/* A text more. Where one of both is markup the other is escaped, and both together are markup. */
+static bool add_text(struct jinja_render *r, struct jinja_builder *b, struct jinja_string *sum,
+	struct jinja_string right)
+{
+	if (sum->markup && !right.markup && !jinja_escape(r, right, &right))
+		return false;
+	if (!sum->markup && right.markup) {
+		if (!jinja_builder_finish(r, b, sum) || !jinja_escape(r, *sum, sum))
+			return false;
+		*b = (struct jinja_builder){0};
+		if (!jinja_builder_add(r, b, *sum))
+			return false;
+	}
+	sum->markup = right.markup || sum->markup;
+	return jinja_builder_add(r, b, right);
+}
+
 /* Strings that are added one after another are gathered and copied once. */
 static bool eval_add(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_node *node, struct jinja_value *out)
@@ -131,7 +148,7 @@ static bool eval_add(struct jinja_render *r, struct jinja_scope *scope,
 		if (!jinja_eval(r, scope, e, &right))
 			return false;
 		if (out->type == JINJA_STRING && right.type == JINJA_STRING) {
-			if (!jinja_builder_add(r, &b, right.string))
+			if (!add_text(r, &b, &out->string, right.string))
 				return false;
 		} else if (!jinja_add(r, out, &right, out)) {
 			return false;
@@ -141,6 +158,7 @@ static bool eval_add(struct jinja_render *r, struct jinja_scope *scope,
 		return true;
 	if (!jinja_builder_finish(r, &b, &joined))
 		return false;
+	joined.markup = out->string.markup;
 	*out = jinja_string(joined);
 	return true;
 }
@@ -342,6 +360,14 @@ bool jinja_call(struct jinja_render *r, const struct jinja_value *callee,
 		return callee->method->entry->call(r, &callee->method->receiver, args, out);
 	if (callee->type == JINJA_MACRO)
 		return jinja_macro_call(r, callee->macro, args, out);
+	if (callee->type == JINJA_LOOP)
+		return jinja_loop_call(r, callee->loop, args, out);
+	if (callee->type == JINJA_JOINER && args->count + args->named_count == 0) {
+		/* nothing the first time */
+		*out = jinja_string(callee->joiner[0]);
+		callee->joiner[0] = callee->joiner[1];
+		return true;
+	}
 	return jinja_fail(r, ERR_INPUT, "'%s' object is not callable", jinja_type_name(callee));
 }
 
@@ -358,12 +384,23 @@ static bool eval_call(struct jinja_render *r, struct jinja_scope *scope,
 	return jinja_call(r, &callee, &args, out);
 }
 
+static bool fail_unknown(struct jinja_render *r, const struct jinja_node *node, const char *kind)
+{
+	const struct jinja_name *name = &r->t->names[node->name];
+
+	r->line = node->line;
+	return jinja_fail(r, ERR_INPUT, "no %s named '%.*s'", kind,
+		(int)(name->size < 100 ? name->size : 100), name->bytes);
+}
+
 static bool eval_filter(struct jinja_render *r, struct jinja_scope *scope,
 	const struct jinja_node *node, struct jinja_value *out)
 {
 	struct jinja_value value = r->block_text;
 	struct jinja_args args;
 
+	if (!node->filter.filter)
+		return fail_unknown(r, node, "filter");
 	if (node->filter.value != JINJA_NODE_BLOCK_TEXT &&
 		!jinja_eval(r, scope, node->filter.value, &value))
 		return false;
@@ -380,6 +417,8 @@ static bool eval_test(struct jinja_render *r, struct jinja_scope *scope,
 	struct jinja_args args;
 	bool holds = false;
 
+	if (!node->test.test)
+		return fail_unknown(r, node, "test");
 	if (!jinja_eval(r, scope, node->test.value, &value) ||
 		!jinja_eval_arguments(r, scope, node->test.arguments, &args) ||
 		!node->test.test->call(r, &value, &args, &holds))

@@ -24,6 +24,7 @@ struct jinja_macro {
 	const struct jinja_node *parameters;
 	const struct jinja_node *body;
 	uint32_t name;              /* JINJA_NAME_NONE: the caller of a call block */
+	uint8_t uses;               /* JINJA_USES_... */
 	struct jinja_scope *scope;  /* where it was defined */
 };
 

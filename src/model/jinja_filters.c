@@ -1,5 +1,5 @@
-/* model/jinja_filters.c - filters on one value: text, numbers, JSON. Those on lists
- * are in jinja_filters_list.c. */
+/* model/jinja_filters.c - filters on one value: numbers, JSON, the plainer ones on text. Those on
+ * lists are in jinja_filters_list.c, the others on text in jinja_filters_text.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "model/jinja_text.h"
 #include "model/unicode.h"
 
-#define INDENT_MAX 256
+#define INDENT_MAX 256   /* of tojson */
 
 static bool no_arguments(struct jinja_render *r, const char *callee, const struct jinja_args *args)
 {
@@ -121,7 +121,10 @@ static bool filter_lower(struct jinja_render *r, const struct jinja_value *v,
 static bool filter_title(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	return recase(r, "title", v, args, JINJA_TITLE_WORDS, out);
+	if (!recase(r, "title", v, args, JINJA_TITLE_WORDS, out))
+		return false;
+	out->string.markup = false;
+	return true;
 }
 
 static bool filter_capitalize(struct jinja_render *r, const struct jinja_value *v,
@@ -150,74 +153,36 @@ static bool filter_replace(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
+static bool filter_safe(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	if (!filter_string(r, v, args, out))
+		return false;
+	out->string.markup = true;
+	return true;
+}
+
 static bool filter_escape(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	static const struct {
-		const char *plain, *escaped;
-	} escapes[] = {
-		{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
 	struct jinja_string s;
 
-	if (!no_arguments(r, "escape", args) || !jinja_to_string(r, v, &s))
+	if (!no_arguments(r, "escape", args) || !jinja_to_string(r, v, &s) ||
+		!jinja_escape(r, s, &s))
 		return false;
-	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++)
-		if (!jinja_replace(r, s, jinja_text(escapes[i].plain),
-			    jinja_text(escapes[i].escaped), -1, &s))
-			return false;
 	*out = jinja_string(s);
 	return true;
 }
 
-/* width as text: so many spaces, or itself if it is text. */
-static bool indent_text(struct jinja_render *r, const struct jinja_value *width,
-	struct jinja_string *out)
-{
-	int64_t count;
-	char *text;
-
-	if (width->type == JINJA_STRING) {
-		*out = width->string;
-		return true;
-	}
-	if (!jinja_want_int(r, "indent", width, &count))
-		return false;
-	if (count < 0 || count > INDENT_MAX)
-		return jinja_fail(r, ERR_LIMIT, "indent: a width of 0 to %d", INDENT_MAX);
-	text = jinja_array(r, (size_t)count, 1);
-	if (!text)
-		return false;
-	memset(text, ' ', (size_t)count);
-	*out = (struct jinja_string){.bytes = text, .size = (size_t)count, .trusted = true};
-	return true;
-}
-
-static bool filter_indent(struct jinja_render *r, const struct jinja_value *v,
+static bool filter_forceescape(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	static const char *const names[] = {"width", "first", "blank"};
-	struct jinja_value values[] = {jinja_int(4), jinja_bool(false), jinja_bool(false)};
-	const struct jinja_string newline = jinja_text("\n");
-	struct jinja_builder b = {0};
-	struct jinja_string s, indent;
-	struct jinja_value lines;
+	struct jinja_string s;
 
-	if (!jinja_bind(r, "indent", args, names, 3, 0, values) ||
-		!jinja_want_string(r, "indent", v, &s) ||
-		!indent_text(r, &values[0], &indent) ||
-		!jinja_split(r, s, &newline, -1, false, &lines))
+	if (!no_arguments(r, "forceescape", args) || !jinja_to_string(r, v, &s))
 		return false;
-	for (size_t i = 0; i < lines.list.count; i++) {
-		const struct jinja_string line = jinja_at(&lines, i).string;
-		const bool indented =
-			i == 0 ? jinja_truth(&values[1]) : line.size > 0 || jinja_truth(&values[2]);
-
-		if ((i > 0 && !jinja_builder_add(r, &b, newline)) ||
-			(indented && !jinja_builder_add(r, &b, indent)) ||
-			!jinja_builder_add(r, &b, line))
-			return false;
-	}
-	if (!jinja_builder_finish(r, &b, &s))
+	s.markup = false;
+	if (!jinja_escape(r, s, &s))
 		return false;
 	*out = jinja_string(s);
 	return true;
@@ -250,45 +215,80 @@ static void parse_float(const char *text, double *real, bool *good)
 	*good = *end == '\0';
 }
 
-static bool float_to_int(double real, int64_t *out)
+/* Python's int() of a float. */
+static bool float_to_int(struct jinja_render *r, double real, int64_t *out)
 {
 	if (!(real > -9.2e18 && real < 9.2e18))
-		return false;
+		return jinja_fail(r, ERR_UNSUPPORTED, "int: an integer beyond 64 bits");
 	*out = (int64_t)real;
 	return true;
+}
+
+/* Digits in this base, after 0x, 0o or 0b if the base has one of these. */
+static bool parse_integer(struct jinja_render *r, const char *text, int base, int64_t *out,
+	bool *good)
+{
+	const char *digits = text + (*text == '-' || *text == '+');
+	char *end = NULL;
+
+	if (digits[0] == '0' && ((base == 2 && (digits[1] | 0x20) == 'b') ||
+		(base == 8 && (digits[1] | 0x20) == 'o')))
+		digits += 2;
+	else
+		digits = text;
+	errno = 0;
+	*out = strtoll(digits, &end, base);
+	*good = *digits && *end == '\0';
+	if (*good && *text == '-' && digits != text)
+		*out = -*out;
+	return !*good || !errno ||
+		jinja_fail(r, ERR_UNSUPPORTED, "int: an integer beyond 64 bits");
+}
+
+static bool text_to_int(struct jinja_render *r, struct jinja_string s, int base, int64_t *out,
+	bool *good)
+{
+	char *text = NULL;
+	double real = 0;
+
+	*good = false;
+	if (!number_text(r, s, &text))
+		return false;
+	if (text && !parse_integer(r, text, base, out, good))
+		return false;
+	if (*good)
+		return true;
+	parse_float(text, &real, good);
+	*good = *good && real - real == 0;   /* neither infinite nor NaN */
+	return !*good || float_to_int(r, real, out);
 }
 
 static bool filter_int(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	static const char *const names[] = {"default"};
-	struct jinja_value otherwise = jinja_int(0);
-	int64_t integer = 0;
+	static const char *const names[] = {"default", "base"};
+	struct jinja_value values[] = {jinja_int(0), jinja_int(10)};
+	int64_t integer = 0, base;
 	bool good = false;
-	char *text = NULL, *end = NULL;
-	double real = 0;
 
-	if (!jinja_bind(r, "int", args, names, 1, 0, &otherwise))
+	if (!jinja_bind(r, "int", args, names, 2, 0, values) ||
+		!jinja_want_int(r, "int", &values[1], &base))
 		return false;
+	if (base < 2 || base > 36)
+		return jinja_fail(r, ERR_INPUT, "int: a base of 2 to 36");
 	if (v->type == JINJA_UNDEFINED)
 		return jinja_fail_undefined(r, v);
 	if (jinja_is_integral(v)) {
 		integer = jinja_integer(v);
 		good = true;
 	} else if (v->type == JINJA_FLOAT) {
-		good = float_to_int(v->real, &integer);
-	} else if (v->type == JINJA_STRING) {
-		if (!number_text(r, v->string, &text))
+		if (!(good = float_to_int(r, v->real, &integer)))
 			return false;
-		errno = 0;
-		integer = text ? strtoll(text, &end, 10) : 0;
-		good = text && *end == '\0' && errno == 0;
-		if (!good) {
-			parse_float(text, &real, &good);
-			good = good && float_to_int(real, &integer);
-		}
+	} else if (v->type == JINJA_STRING &&
+		!text_to_int(r, v->string, (int)base, &integer, &good)) {
+		return false;
 	}
-	*out = good ? jinja_int(integer) : otherwise;
+	*out = good ? jinja_int(integer) : values[0];
 	return true;
 }
 
@@ -323,7 +323,7 @@ static bool filter_abs(struct jinja_render *r, const struct jinja_value *v,
 	if (!no_arguments(r, "abs", args))
 		return false;
 	if (v->type == JINJA_FLOAT) {
-		*out = jinja_float(v->real < 0 ? -v->real : v->real);
+		*out = jinja_float(v->real <= 0 ? 0 - v->real : v->real);   /* of -0 too */
 		return true;
 	}
 	int64_t integer;
@@ -336,31 +336,57 @@ static bool filter_abs(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
-/* Only method 'common': to even where two are as near, on the number's decimal digits. */
+/* Up or down to so many digits after the point, as Python computes it. */
+static double round_to(double value, int64_t digits, bool up)
+{
+	double scale = 1, whole;
+
+	for (int64_t i = 0; i < digits; i++)
+		scale *= 10;
+	value *= scale;
+	if (!(value > -9e15 && value < 9e15))   /* no fraction is left there */
+		return value / scale;
+	whole = (double)(int64_t)value;
+	if (whole != value && (whole < value) == up)
+		whole += up ? 1 : -1;
+	return whole / scale;
+}
+
 static bool filter_round(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
 	static const char *const names[] = {"precision", "method"};
-	struct jinja_value values[] = {jinja_int(0), jinja_none()};
+	struct jinja_value values[] = {jinja_int(0), jinja_string(jinja_text("common"))};
+	struct jinja_string method;
 	int64_t precision;
 	char text[400];
 
-	if (!jinja_bind(r, "round", args, names, 2, 0, values) ||
-		!jinja_want_int(r, "round", &values[0], &precision))
+	if (!jinja_bind(r, "round", args, names, 2, 0, values))
 		return false;
-	if (precision < 0 || precision > 30 || (values[1].type == JINJA_STRING &&
-		!jinja_name_is(values[1].string.bytes, values[1].string.size, "common")))
-		return jinja_fail(
-			r, ERR_UNSUPPORTED, "round: a precision of 0 to 30, method 'common'");
-	if (jinja_is_integral(v)) {
+	if (values[0].type == JINJA_NONE && jinja_is_integral(v))
+		values[0] = jinja_int(0);
+	if (!jinja_want_int(r, "round", &values[0], &precision) ||
+		!jinja_want_string(r, "round", &values[1], &method))
+		return false;
+	const bool common = jinja_string_equal(method, jinja_text("common"));
+	const bool up = jinja_string_equal(method, jinja_text("ceil"));
+
+	if (!common && !up && !jinja_string_equal(method, jinja_text("floor")))
+		return jinja_fail(r, ERR_INPUT, "method must be common, ceil or floor");
+	if (precision < 0 || precision > 15)
+		return jinja_fail(r, ERR_UNSUPPORTED, "round: a precision of 0 to 15");
+	if (!jinja_is_number(v))
+		return v->type == JINJA_UNDEFINED ? jinja_fail_undefined(r, v)
+			: jinja_fail(r, ERR_INPUT, "round: expected a number, got %s",
+			jinja_type_name(v));
+	if (common && jinja_is_integral(v)) {
 		*out = jinja_int(jinja_integer(v));
 		return true;
 	}
-	if (v->type != JINJA_FLOAT)
-		return jinja_fail(
-			r, ERR_INPUT, "round: expected a number, got %s", jinja_type_name(v));
-	snprintf(text, sizeof(text), "%.*f", (int)precision, v->real);
-	*out = jinja_float(strtod(text, NULL));
+	if (common)
+		/* to even where two are as near, by the number's own binary digits */
+		snprintf(text, sizeof(text), "%.*f", (int)precision, v->real);
+	*out = jinja_float(common ? strtod(text, NULL) : round_to(jinja_real(v), precision, up));
 	return true;
 }
 
@@ -394,21 +420,21 @@ static bool filter_length(struct jinja_render *r, const struct jinja_value *v,
 static bool filter_items(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	*out = jinja_list_of(NULL, 0);
 	if (v->type == JINJA_UNDEFINED)
-		return no_arguments(r, "items", args);
+		return no_arguments(r, "items", args) && jinja_iterate(r, NULL, 0, out);
 	if (v->type != JINJA_DICT)
 		return jinja_fail(r, ERR_INPUT, "Can only get item pairs from a mapping.");
-	return jinja_method_find(JINJA_DICT, "items", strlen("items"))->call(r, v, args, out);
+	return jinja_method_find(JINJA_DICT, "items", strlen("items"))->call(r, v, args, out) &&
+		jinja_iterate(r, out->list.items, out->list.count, out);
 }
 
 const struct jinja_filter *jinja_filter_find(const char *name, size_t size)
 {
 	static const struct jinja_filter filters[] = {{"tojson", filter_tojson},
-		{"string", filter_string}, {"safe", filter_string}, {"trim", filter_trim},
+		{"string", filter_string}, {"safe", filter_safe}, {"trim", filter_trim},
 		{"upper", filter_upper}, {"lower", filter_lower}, {"title", filter_title},
 		{"capitalize", filter_capitalize}, {"replace", filter_replace},
-		{"escape", filter_escape}, {"e", filter_escape}, {"indent", filter_indent},
+		{"escape", filter_escape}, {"e", filter_escape}, {"forceescape", filter_forceescape},
 		{"int", filter_int}, {"float", filter_float}, {"abs", filter_abs},
 		{"round", filter_round}, {"default", filter_default}, {"d", filter_default},
 		{"length", filter_length}, {"count", filter_length}, {"items", filter_items}};
@@ -417,6 +443,9 @@ const struct jinja_filter *jinja_filter_find(const char *name, size_t size)
 		if (jinja_name_is(name, size, filters[i].name))
 			return &filters[i];
 	for (const struct jinja_filter *f = JINJA_LIST_FILTERS; f->name; f++)
+		if (jinja_name_is(name, size, f->name))
+			return f;
+	for (const struct jinja_filter *f = JINJA_TEXT_FILTERS; f->name; f++)
 		if (jinja_name_is(name, size, f->name))
 			return f;
 	return NULL;

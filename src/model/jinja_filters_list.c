@@ -14,30 +14,41 @@ static bool filter_list(struct jinja_render *r, const struct jinja_value *v,
 	return no_arguments(r, "list", args) && jinja_to_list(r, v, out);
 }
 
-static bool end_of_list(struct jinja_render *r, const char *callee, const struct jinja_value *v,
-	const struct jinja_args *args, bool last, struct jinja_value *out)
-{
-	struct jinja_value list;
-
-	if (!no_arguments(r, callee, args) || !jinja_to_list(r, v, &list))
-		return false;
-	*out = list.list.count ? jinja_at(&list, last ? list.list.count - 1 : 0) :
-		jinja_undefined(callee, strlen(callee), NULL);
-	return true;
-}
-
 static bool filter_first(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	return end_of_list(r, "first", v, args, false, out);
+	struct jinja_value list = *v;
+
+	if (!no_arguments(r, "first", args))
+		return false;
+	if (v->type == JINJA_ITERATOR && *v->list.taken < v->list.count) {
+		*out = jinja_at(v, (*v->list.taken)++);
+		return true;
+	}
+	if (!jinja_to_list(r, v, &list))
+		return false;
+	*out = list.list.count ? jinja_at(&list, 0)
+		: jinja_undefined("first", strlen("first"), NULL);
+	return true;
 }
 
 static bool filter_last(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
-	return end_of_list(r, "last", v, args, true, out);
+	struct jinja_value list;
+
+	if (v->type == JINJA_ITERATOR)
+		return jinja_fail(r, ERR_INPUT, "'generator' object is not reversible");
+	if (!no_arguments(r, "last", args) || !jinja_to_list(r, v, &list))
+		return false;
+	*out = list.list.count ? jinja_at(&list, list.list.count - 1)
+		: jinja_undefined("last", strlen("last"), NULL);
+	if (v->type == JINJA_STRING && v->string.size > 0)
+		out->string.markup = v->string.markup;
+	return true;
 }
 
+/* A string backwards; of an iterator a list, of all else an iterator. */
 static bool filter_reverse(struct jinja_render *r, const struct jinja_value *v,
 	const struct jinja_args *args, struct jinja_value *out)
 {
@@ -45,9 +56,11 @@ static bool filter_reverse(struct jinja_render *r, const struct jinja_value *v,
 	struct jinja_value list = *v;
 
 	if (!no_arguments(r, "reverse", args) ||
-		(v->type != JINJA_STRING && !jinja_to_list(r, v, &list)))
+		(v->type != JINJA_STRING && !jinja_to_list(r, v, &list)) ||
+		!jinja_slice(r, &list, bounds, out))
 		return false;
-	return jinja_slice(r, &list, bounds, out);
+	return v->type == JINJA_STRING || v->type == JINJA_ITERATOR ||
+		jinja_iterate(r, out->list.items, out->list.count, out);
 }
 
 /* What a step that finds nothing stands for; as in jinja2, none is as good as no default. */
@@ -207,8 +220,7 @@ static bool filter_map(struct jinja_render *r, const struct jinja_value *v,
 			      : map_attribute(r, &list, args, items)))
 		return false;
 	r->depth--;
-	*out = jinja_list_of(items, list.list.count);
-	return true;
+	return jinja_iterate(r, items, list.list.count, out);
 }
 
 /* Whether an element passes: by a named test, or by its truth. */
@@ -259,8 +271,7 @@ static bool select_items(struct jinja_render *r, const struct jinja_value *v,
 		if (passed == wanted)
 			items[count++] = item;
 	}
-	*out = jinja_list_of(items, count);
-	return true;
+	return jinja_iterate(r, items, count, out);
 }
 
 static bool filter_select(struct jinja_render *r, const struct jinja_value *v,
@@ -302,17 +313,49 @@ static bool fold_key(struct jinja_render *r, bool case_sensitive, struct jinja_v
 	return jinja_recase(r, key->string, JINJA_LOWER, &key->string);
 }
 
+/* instead: for what has no such attribute. */
 static bool make_keys(struct jinja_render *r, const struct jinja_value *list,
-	const struct jinja_value *attribute, bool case_sensitive, struct keyed *out)
+	const struct jinja_value *attribute, const struct jinja_value *instead,
+	bool case_sensitive, struct keyed *out)
 {
 	for (size_t i = 0; i < list->list.count; i++) {
 		out[i].item = jinja_at(list, i);
 		out[i].key = out[i].item;
 		if (attribute->type != JINJA_NONE &&
-			!attribute_path(r, &out[i].item, attribute, NULL, &out[i].key))
+			!attribute_path(r, &out[i].item, attribute, instead, &out[i].key))
 			return false;
 		if (!jinja_charge(r, 1) || !fold_key(r, case_sensitive, &out[i].key))
 			return false;
+	}
+	return true;
+}
+
+/* "a,b": by a, and among equals by b. */
+static bool make_sort_keys(struct jinja_render *r, const struct jinja_value *list,
+	const struct jinja_value *attribute, bool case_sensitive, struct keyed *out)
+{
+	const struct jinja_string comma = jinja_text(",");
+	struct jinja_value names;
+
+	if (attribute->type != JINJA_STRING ||
+		jinja_string_find(attribute->string, 0, comma) == SIZE_MAX)
+		return make_keys(r, list, attribute, NULL, case_sensitive, out);
+	if (!jinja_split(r, attribute->string, &comma, -1, false, &names))
+		return false;
+	for (size_t i = 0; i < list->list.count; i++) {
+		struct jinja_value *keys = jinja_array(r, names.list.count, sizeof(*keys));
+
+		if (!keys)
+			return false;
+		out[i].item = jinja_at(list, i);
+		out[i].key = jinja_tuple_of(keys, names.list.count);
+		for (size_t j = 0; j < names.list.count; j++) {
+			const struct jinja_value name = jinja_at(&names, j);
+
+			if (!attribute_path(r, &out[i].item, &name, NULL, &keys[j]) ||
+				!jinja_charge(r, 1) || !fold_key(r, case_sensitive, &keys[j]))
+				return false;
+		}
 	}
 	return true;
 }
@@ -381,7 +424,7 @@ static bool filter_sort(struct jinja_render *r, const struct jinja_value *v,
 	if (!jinja_bind(r, "sort", args, names, 3, 0, values) || !jinja_to_list(r, v, &list))
 		return false;
 	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
-	return keyed && make_keys(r, &list, &values[2], jinja_truth(&values[1]), keyed) &&
+	return keyed && make_sort_keys(r, &list, &values[2], jinja_truth(&values[1]), keyed) &&
 		sort_keyed(r, &keyed, list.list.count, jinja_truth(&values[0])) &&
 		items_of(r, keyed, list.list.count, out);
 }
@@ -405,8 +448,11 @@ static bool filter_dictsort(struct jinja_render *r, const struct jinja_value *v,
 		!jinja_method_find(JINJA_DICT, "items", strlen("items"))->call(r, v, &none, &list))
 		return false;
 	position = jinja_int(jinja_name_is(by.bytes, by.size, "value"));
+	if (jinja_integer(&position) == 0 && !jinja_name_is(by.bytes, by.size, "key"))
+		return jinja_fail(r, ERR_INPUT,
+			"You can only sort by either \"key\" or \"value\"");
 	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
-	return keyed && make_keys(r, &list, &position, jinja_truth(&values[0]), keyed) &&
+	return keyed && make_keys(r, &list, &position, NULL, jinja_truth(&values[0]), keyed) &&
 		sort_keyed(r, &keyed, list.list.count, jinja_truth(&values[2])) &&
 		items_of(r, keyed, list.list.count, out);
 }
@@ -423,20 +469,22 @@ static bool filter_unique(struct jinja_render *r, const struct jinja_value *v,
 		return false;
 	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
 	seen = jinja_array(r, list.list.count, sizeof(*seen));
-	if (!keyed || !seen || !make_keys(r, &list, &values[1], jinja_truth(&values[0]), keyed))
+	if (!keyed || !seen ||
+		!make_keys(r, &list, &values[1], NULL, jinja_truth(&values[0]), keyed))
 		return false;
 	for (size_t i = 0; i < list.list.count; i++) {
 		const struct jinja_value known = jinja_list_of(seen, count);
 		bool contained;
 
-		if (!jinja_contains(r, &known, &keyed[i].key, &contained))
+		if (!jinja_hashable(r, &keyed[i].key) ||
+			!jinja_contains(r, &known, &keyed[i].key, &contained))
 			return false;
 		if (contained)
 			continue;
 		seen[count] = keyed[i].key;
 		keyed[count++].item = keyed[i].item;
 	}
-	return items_of(r, keyed, count, out);
+	return items_of(r, keyed, count, out) && jinja_iterate(r, out->list.items, count, out);
 }
 
 static bool extreme(struct jinja_render *r, const char *callee, const struct jinja_value *v,
@@ -450,7 +498,7 @@ static bool extreme(struct jinja_render *r, const char *callee, const struct jin
 	if (!jinja_bind(r, callee, args, names, 2, 0, values) || !jinja_to_list(r, v, &list))
 		return false;
 	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
-	if (!keyed || !make_keys(r, &list, &values[1], jinja_truth(&values[0]), keyed))
+	if (!keyed || !make_keys(r, &list, &values[1], NULL, jinja_truth(&values[0]), keyed))
 		return false;
 	for (size_t i = 1; i < list.list.count; i++) {
 		int order = 0;
@@ -497,9 +545,149 @@ static bool filter_sum(struct jinja_render *r, const struct jinja_value *v,
 	return true;
 }
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* Lists of so many elements; the last one is filled up if there is something to do it with. */
+static bool filter_batch(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"linecount", "fill_with"};
+	struct jinja_value values[] = {jinja_none(), jinja_none()}, list, *batches, *items;
+	int64_t size;
+
+	if (!jinja_bind(r, "batch", args, names, 2, 1, values) ||
+		!jinja_want_int(r, "batch", &values[0], &size) || !jinja_to_list(r, v, &list))
+		return false;
+	if (size < 1 || size > JINJA_RANGE_MAX)
+		return jinja_fail(r, ERR_LIMIT, "batch: a size of 1 to %d", JINJA_RANGE_MAX);
+	const size_t each = (size_t)size, count = (list.list.count + each - 1) / each;
+	const bool fills = values[1].type != JINJA_NONE;
+
+	batches = jinja_array(r, count, sizeof(*batches));
+	items = jinja_array(r, fills ? count * each : list.list.count, sizeof(*items));
+	if (!batches || !items || !jinja_charge(r, fills ? count * each : list.list.count))
+		return false;
+	for (size_t i = 0; i < count * each && (fills || i < list.list.count); i++)
+		items[i] = i < list.list.count ? jinja_at(&list, i) : values[1];
+	for (size_t i = 0; i < count; i++) {
+		const size_t left = list.list.count - i * each;
+
+		batches[i] = jinja_list_of(items + i * each, fills || left > each ? each : left);
+	}
+	return jinja_iterate(r, batches, count, out);
+}
+
+/* So many lists, the first ones longer by one; with something to fill up the others. */
+static bool filter_slice(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"slices", "fill_with"};
+	struct jinja_value values[] = {jinja_none(), jinja_none()}, list, *slices, *items;
+	int64_t wanted;
+	size_t at = 0, written = 0;
+
+	if (!jinja_bind(r, "slice", args, names, 2, 1, values) ||
+		!jinja_want_int(r, "slice", &values[0], &wanted) || !jinja_to_list(r, v, &list))
+		return false;
+	if (wanted < 1 || wanted > JINJA_RANGE_MAX)
+		return jinja_fail(r, ERR_LIMIT, "slice: 1 to %d slices", JINJA_RANGE_MAX);
+	const size_t count = (size_t)wanted, longer = list.list.count % count;
+
+	slices = jinja_array(r, count, sizeof(*slices));
+	items = jinja_array(r, list.list.count + count, sizeof(*items));
+	if (!slices || !items || !jinja_charge(r, list.list.count + count))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const size_t size = list.list.count / count + (i < longer), begin = written;
+
+		for (size_t j = 0; j < size; j++)
+			items[written++] = jinja_at(&list, at++);
+		if (i >= longer && values[1].type != JINJA_NONE)
+			items[written++] = values[1];
+		slices[i] = jinja_list_of(items + begin, written - begin);
+	}
+	return jinja_iterate(r, slices, count, out);
+}
+
+/* (key, elements), which are also its grouper and list. */
+static bool make_group(struct jinja_render *r, const struct jinja_value *key,
+	const struct keyed *keyed, size_t count, struct jinja_value *out)
+{
+	struct jinja_value *pair = jinja_array(r, 2, sizeof(*pair));
+
+	if (!pair || !items_of(r, keyed, count, &pair[1]))
+		return false;
+	pair[0] = *key;
+	*out = jinja_tuple_of(pair, 2);
+	out->list.shown = JINJA_GROUP;
+	return true;
+}
+
+static bool group_keyed(struct jinja_render *r, const struct keyed *keyed, size_t count,
+	const struct jinja_value *attribute, const struct jinja_value *instead,
+	struct jinja_value *out)
+{
+	struct jinja_value *groups = jinja_array(r, count, sizeof(*groups)), key;
+	size_t group_count = 0;
+
+	if (!groups)
+		return false;
+	for (size_t begin = 0, end; begin < count; begin = end) {
+		bool same = true;
+
+		for (end = begin + 1; end < count; end++) {
+			if (!jinja_equal(r, &keyed[begin].key, &keyed[end].key, &same))
+				return false;
+			if (!same)
+				break;
+		}
+		/* the key as the first of them has it, not as it was compared */
+		if (!attribute_path(r, &keyed[begin].item, attribute, instead, &key) ||
+			!make_group(r, &key, keyed + begin, end - begin, &groups[group_count++]))
+			return false;
+	}
+	*out = jinja_list_of(groups, group_count);
+	return true;
+}
+
+static bool filter_groupby(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"attribute", "default", "case_sensitive"};
+	struct jinja_value values[] = {jinja_none(), jinja_none(), jinja_bool(false)}, list;
+	struct keyed *keyed;
+
+	if (!jinja_bind(r, "groupby", args, names, 3, 1, values) || !jinja_to_list(r, v, &list))
+		return false;
+	keyed = jinja_array(r, list.list.count, sizeof(*keyed));
+	return keyed &&
+		make_keys(r, &list, &values[0], &values[1], jinja_truth(&values[2]), keyed) &&
+		sort_keyed(r, &keyed, list.list.count, false) &&
+		group_keyed(r, keyed, list.list.count, &values[0], &values[1], out);
+}
+
+/* What an object has by itself; what a dict holds does not count. */
+static bool filter_attr(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, struct jinja_value *out)
+{
+	static const char *const names[] = {"name"};
+	struct jinja_value name;
+	struct jinja_string s;
+	bool found = false;
+
+	if (!jinja_bind(r, "attr", args, names, 1, 1, &name) ||
+		!jinja_want_string(r, "attr", &name, &s) ||
+		!jinja_native_attribute(r, v, s.bytes, s.size, out, &found))
+		return false;
+	if (!found)
+		*out = jinja_undefined(s.bytes, s.size, jinja_object_name(v));
+	return true;
+}
+
 const struct jinja_filter JINJA_LIST_FILTERS[] = {{"list", filter_list}, {"first", filter_first},
 	{"last", filter_last}, {"reverse", filter_reverse}, {"join", filter_join},
 	{"map", filter_map}, {"select", filter_select}, {"reject", filter_reject},
 	{"selectattr", filter_selectattr}, {"rejectattr", filter_rejectattr}, {"sort", filter_sort},
 	{"dictsort", filter_dictsort}, {"unique", filter_unique}, {"min", filter_min},
-	{"max", filter_max}, {"sum", filter_sum}, {NULL, NULL}};
+	{"max", filter_max}, {"sum", filter_sum}, {"batch", filter_batch}, {"slice", filter_slice},
+	{"groupby", filter_groupby}, {"attr", filter_attr}, {NULL, NULL}};

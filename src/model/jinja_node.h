@@ -35,7 +35,7 @@ enum jinja_node_kind {
 	JINJA_NODE_TEXT,
 	JINJA_NODE_OUTPUT,
 	JINJA_NODE_IF,
-	JINJA_NODE_FOR,
+	JINJA_NODE_FOR,           /* op: JINJA_RECURSIVE, if it is */
 	JINJA_NODE_SET,
 	JINJA_NODE_SET_BLOCK,
 	JINJA_NODE_MACRO,
@@ -50,10 +50,16 @@ enum jinja_node_kind {
 enum jinja_operator {
 	JINJA_SUB, JINJA_MUL, JINJA_DIV, JINJA_FLOORDIV, JINJA_MOD, JINJA_POW,
 	JINJA_NEGATE, JINJA_PLUS, JINJA_NOT,
+	JINJA_PLAIN, JINJA_RECURSIVE,
 	JINJA_EQ, JINJA_NE, JINJA_LT, JINJA_LE, JINJA_GT, JINJA_GE, JINJA_IN, JINJA_NOT_IN,
 };
 
 #define JINJA_NAME_NONE UINT32_MAX
+
+/* Names that mean something in a macro, if it speaks of them. */
+#define JINJA_USES_CALLER  1U
+#define JINJA_USES_KWARGS  2U
+#define JINJA_USES_VARARGS 4U
 
 /* A struct member of pointers to nodes. */
 #define JINJA_PART(name, ...)                  \
@@ -87,10 +93,17 @@ struct jinja_node {
 		JINJA_PART(loop, *target, *iterable, *condition, *body, *otherwise);  /* for */
 		/* set block: value is its filters */
 		JINJA_PART(set, *target, *value, *body);
-		JINJA_PART(macro, *parameters, *body);
-		JINJA_PART(call_block, *call, *parameters, *body);
+		struct {
+			struct jinja_node *parameters, *body;
+			uint8_t uses;         /* JINJA_USES_... */
+		} macro;
+		struct {
+			struct jinja_node *call, *parameters, *body;
+			uint8_t uses;         /* of what it gives as caller */
+		} call_block;
 		JINJA_PART(filter_block, *filters, *body);
 		JINJA_PART(with, *assignments, *body);                /* set nodes */
+		/* NULL: unknown, and an error when it is reached; then name is its name */
 		struct {
 			const struct jinja_filter *filter;
 			struct jinja_node *value, *arguments;
@@ -115,8 +128,9 @@ struct jinja_template {
 	struct jinja_node *body;
 	struct jinja_name *names;    /* [name_count] by the numbers in nodes */
 	size_t name_count;
-	uint32_t loop_name;          /* the numbers of "loop" and "caller", or JINJA_NAME_NONE */
-	uint32_t caller_name;
+	/* the numbers of these names, or JINJA_NAME_NONE */
+	uint32_t loop_name;
+	uint32_t caller_name, kwargs_name, varargs_name;
 };
 
 #endif

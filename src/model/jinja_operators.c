@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "model/jinja_call.h"
 #include "model/jinja_eval.h"
 #include "model/jinja_text.h"
 
@@ -27,6 +28,7 @@ static bool add_lists(struct jinja_render *r, const struct jinja_value *left,
 	const struct jinja_value *right, struct jinja_value *out)
 {
 	const size_t a = left->list.count, b = right->list.count;
+	const enum jinja_type type = left->type;   /* out may be left */
 	struct jinja_value *items = jinja_array(r, a + b, sizeof(*items));
 
 	if (!items || !jinja_charge(r, a + b))
@@ -36,7 +38,7 @@ static bool add_lists(struct jinja_render *r, const struct jinja_value *left,
 	for (size_t i = 0; i < b; i++)
 		items[a + i] = jinja_at(right, i);
 	*out = jinja_list_of(items, a + b);
-	out->type = left->type;
+	out->type = type;
 	return true;
 }
 
@@ -77,6 +79,7 @@ static bool repeat(struct jinja_render *r, const struct jinja_value *v, int64_t 
 				return false;
 		if (!jinja_builder_finish(r, &b, &s))
 			return false;
+		s.markup = v->string.markup;
 		*out = jinja_string(s);
 		return true;
 	}
@@ -145,7 +148,7 @@ static bool divide_down(struct jinja_render *r, enum jinja_operator op,
 	const char *name = op == JINJA_MOD ? "%" : "//";
 
 	if (op == JINJA_MOD && left->type == JINJA_STRING)
-		return jinja_fail(r, ERR_UNSUPPORTED, "formatting with %%");
+		return jinja_format_percent(r, left->string, right, out);
 	if (!jinja_is_number(left) || !jinja_is_number(right))
 		return fail_operands(r, name, left, right);
 	if (!jinja_is_integral(left) || !jinja_is_integral(right))

@@ -265,7 +265,7 @@ static struct jinja_node *parse_target(struct jinja_parser *p)
 	return tuple;
 }
 
-static struct jinja_node *parse_if(struct jinja_parser *p)
+static struct jinja_node *parse_branches(struct jinja_parser *p)
 {
 	static const char *const ends[] = {"elif", "else", "endif", NULL};
 	struct jinja_node *first = jinja_parse_node(p, JINJA_NODE_IF), *node = first;
@@ -287,27 +287,58 @@ static struct jinja_node *parse_if(struct jinja_parser *p)
 										       : NULL;
 }
 
-static struct jinja_node *parse_for(struct jinja_parser *p)
+static struct jinja_node *parse_if(struct jinja_parser *p)
+{
+	const bool outside = jinja_parse_conditional(p, true);
+	struct jinja_node *node = parse_branches(p);
+
+	jinja_parse_conditional(p, outside);
+	return node;
+}
+
+/* From the condition of a for on. */
+static bool parse_for_rest(struct jinja_parser *p, struct jinja_node *node)
 {
 	static const char *const ends[] = {"else", "endfor", NULL};
+
+	if (take_name(p, "if") && !(node->loop.condition = jinja_parse_expression(p, true)))
+		return false;
+	node->op = take_name(p, "recursive") ? JINJA_RECURSIVE : JINJA_PLAIN;
+	p->loops++;
+	if (p->code || !parse_block(p, ends, &node->loop.body))
+		return false;
+	p->loops--;
+	if (take_name(p, "else"))
+		return parse_block_to(p, "endfor", &node->loop.otherwise);
+	return !p->code && jinja_parse_next(p) && expect_end(p, JINJA_TOKEN_BLOCK_END);
+}
+
+static struct jinja_node *parse_for(struct jinja_parser *p)
+{
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_FOR);
+	bool outside, parsed;
 
 	if (!node || !(node->loop.target = parse_target(p)) ||
 		!jinja_parse_expect(p, JINJA_TOKEN_NAME, "in") ||
 		!(node->loop.iterable = jinja_parse_tuple(p, false)))
 		return NULL;
-	if (take_name(p, "if") && !(node->loop.condition = jinja_parse_expression(p, true)))
-		return NULL;
-	if (at_name(p, "recursive"))
-		return jinja_parse_fail(p, ERR_UNSUPPORTED, "recursive loops");
-	p->loops++;
-	if (p->code || !parse_block(p, ends, &node->loop.body))
-		return NULL;
-	p->loops--;
-	if (take_name(p, "else"))
-		return parse_block_to(p, "endfor", &node->loop.otherwise) ? node : NULL;
-	return !p->code && jinja_parse_next(p) && expect_end(p, JINJA_TOKEN_BLOCK_END) ? node
-										       : NULL;
+	outside = jinja_parse_conditional(p, false);
+	parsed = parse_for_rest(p, node);
+	jinja_parse_conditional(p, outside);
+	return parsed ? node : NULL;
+}
+
+/* The filters of a block, and the block. */
+static bool parse_filtered(struct jinja_parser *p, struct jinja_node **filters, const char *end,
+	struct jinja_node **body)
+{
+	const bool outside = jinja_parse_conditional(p, false);
+	bool parsed;
+
+	*filters = jinja_parse_filters(p, JINJA_NODE_BLOCK_TEXT);
+	parsed = !p->code && parse_block_to(p, end, body);
+	jinja_parse_conditional(p, outside);
+	return parsed;
 }
 
 static struct jinja_node *parse_set(struct jinja_parser *p)
@@ -322,8 +353,7 @@ static struct jinja_node *parse_set(struct jinja_parser *p)
 			       ? node
 			       : NULL;
 	node->kind = JINJA_NODE_SET_BLOCK;
-	node->set.value = jinja_parse_filters(p, JINJA_NODE_BLOCK_TEXT);
-	return !p->code && parse_block_to(p, "endset", &node->set.body) ? node : NULL;
+	return parse_filtered(p, &node->set.value, "endset", &node->set.body) ? node : NULL;
 }
 
 /* "(a, b=1)" */
@@ -352,14 +382,21 @@ static bool parse_parameters(struct jinja_parser *p, struct jinja_node **out)
 }
 
 /* A body of its own: break and continue do not reach out of it. */
-static bool parse_macro_body(struct jinja_parser *p, const char *end, struct jinja_node **out)
+static bool parse_macro_body(struct jinja_parser *p, const char *end, struct jinja_node **out,
+	uint8_t *uses)
 {
+	const bool outside = jinja_parse_conditional(p, false);
+	const uint8_t outer_names = p->macro_names;
 	const uint32_t loops = p->loops;
 	bool done;
 
 	p->loops = 0;
+	p->macro_names = 0;
 	done = parse_block_to(p, end, out);
+	*uses = p->macro_names;
+	p->macro_names |= outer_names;
 	p->loops = loops;
+	jinja_parse_conditional(p, outside);
 	return done;
 }
 
@@ -369,7 +406,7 @@ static struct jinja_node *parse_macro(struct jinja_parser *p)
 
 	if (!node || !take_name_into(p, &node->name) ||
 		!parse_parameters(p, &node->macro.parameters) ||
-		!parse_macro_body(p, "endmacro", &node->macro.body))
+		!parse_macro_body(p, "endmacro", &node->macro.body, &node->macro.uses))
 		return NULL;
 	return node;
 }
@@ -383,7 +420,8 @@ static struct jinja_node *parse_call_block(struct jinja_parser *p)
 		return NULL;
 	if (node->call_block.call->kind != JINJA_NODE_CALL)
 		return jinja_parse_fail(p, ERR_INPUT, "expected a call");
-	return parse_macro_body(p, "endcall", &node->call_block.body) ? node : NULL;
+	return parse_macro_body(p, "endcall", &node->call_block.body, &node->call_block.uses)
+		? node : NULL;
 }
 
 static struct jinja_node *parse_filter_block(struct jinja_parser *p)
@@ -398,8 +436,17 @@ static struct jinja_node *parse_filter_block(struct jinja_parser *p)
 	p->has_ahead = true;
 	p->token = (struct jinja_token){
 		.type = JINJA_TOKEN_OPERATOR, .line = name.line, .bytes = "|", .size = 1};
-	node->filter_block.filters = jinja_parse_filters(p, JINJA_NODE_BLOCK_TEXT);
-	return !p->code && parse_block_to(p, "endfilter", &node->filter_block.body) ? node : NULL;
+	return parse_filtered(p, &node->filter_block.filters, "endfilter",
+		&node->filter_block.body) ? node : NULL;
+}
+
+static bool parse_inner(struct jinja_parser *p, const char *end, struct jinja_node **out)
+{
+	const bool outside = jinja_parse_conditional(p, false);
+	const bool parsed = parse_block_to(p, end, out);
+
+	jinja_parse_conditional(p, outside);
+	return parsed;
 }
 
 static struct jinja_node *parse_with(struct jinja_parser *p)
@@ -422,7 +469,7 @@ static struct jinja_node *parse_with(struct jinja_parser *p)
 		*end = set;
 		end = &set->next;
 	}
-	return parse_block_to(p, "endwith", &node->with.body) ? node : NULL;
+	return parse_inner(p, "endwith", &node->with.body) ? node : NULL;
 }
 
 /* {% generation %} marks the assistant's part for training; rendering it is rendering
@@ -431,7 +478,7 @@ static struct jinja_node *parse_generation(struct jinja_parser *p)
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_WITH);
 
-	return node && parse_block_to(p, "endgeneration", &node->with.body) ? node : NULL;
+	return node && parse_inner(p, "endgeneration", &node->with.body) ? node : NULL;
 }
 
 static struct jinja_node *parse_jump(struct jinja_parser *p, enum jinja_node_kind kind)
@@ -497,6 +544,21 @@ static bool at_any(const struct jinja_parser *p, const char *const *names)
 	return false;
 }
 
+static bool all_known(struct jinja_parser *p)
+{
+	const struct jinja_node *node = p->unknown;
+
+	if (!node)
+		return true;
+	const struct jinja_name *name = &p->t->names[node->name];
+
+	p->token.line = node->line;
+	jinja_parse_fail(p, ERR_INPUT, "no %s named '%.*s'",
+		node->kind == JINJA_NODE_FILTER ? "filter" : "test",
+		(int)(name->size < 100 ? name->size : 100), name->bytes);
+	return false;
+}
+
 /* Nodes up to the end of the source (ends NULL), or to a tag of ends. */
 static bool parse_body(struct jinja_parser *p, const char *const *ends, struct jinja_node **out)
 {
@@ -514,7 +576,7 @@ static bool parse_body(struct jinja_parser *p, const char *const *ends, struct j
 		} else {
 			node = p->token.type == JINJA_TOKEN_TEXT ? parse_text(p) : parse_output(p);
 		}
-		if (!node)
+		if (!node || !all_known(p))
 			return false;
 		*end = node;
 		end = &node->next;

@@ -21,6 +21,11 @@ struct jinja_parser {
 	bool has_ahead;
 	uint32_t depth;
 	uint32_t loops;                 /* for blocks around this place, inside the same macro */
+	/* As in jinja2 an unknown filter or test is an error at once, but inside an if, where it is
+	 * one when it is reached. unknown: the first that may still turn out to be in one. */
+	bool conditional;
+	const struct jinja_node *unknown;
+	uint8_t macro_names;            /* JINJA_USES_...: seen in the macro around this place */
 	struct jinja_name_entry *buckets[JINJA_NAME_BUCKETS];
 	size_t names_capacity;
 	enum err code;                  /* of the error, once there is one */
@@ -56,6 +61,9 @@ bool jinja_parse_enter(struct jinja_parser *p) MUST_CHECK;
 struct jinja_node *jinja_parse_expression(struct jinja_parser *p, bool condition);
 /* One, or several with commas between: then a tuple. */
 struct jinja_node *jinja_parse_tuple(struct jinja_parser *p, bool condition);
+/* What follows is, or is not, inside an if; returns what was before. */
+bool jinja_parse_conditional(struct jinja_parser *p, bool conditional);
+
 /* "|f|g(1)" after a value; NULL stands for the text of a block. */
 struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node *value);
 

@@ -95,6 +95,9 @@ static struct jinja_node *parse_name(struct jinja_parser *p)
 	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
 		if (at_name(p, constants[i].name))
 			return jinja_parse_next(p) ? literal(p, constants[i].value) : NULL;
+	p->macro_names |= at_name(p, "caller") ? JINJA_USES_CALLER
+		: at_name(p, "kwargs") ? JINJA_USES_KWARGS
+		: at_name(p, "varargs") ? JINJA_USES_VARARGS : 0;
 	node = jinja_parse_node(p, JINJA_NODE_NAME);
 	return node && jinja_parse_name(p, &node->name) && jinja_parse_next(p) ? node : NULL;
 }
@@ -297,6 +300,12 @@ static struct jinja_node *parse_postfix(struct jinja_parser *p, struct jinja_nod
 	return node;
 }
 
+static void found_unknown(struct jinja_parser *p, const struct jinja_node *node)
+{
+	if (!p->conditional && !p->unknown)
+		p->unknown = node;
+}
+
 static struct jinja_node *parse_filter(struct jinja_parser *p, struct jinja_node *value)
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_FILTER);
@@ -307,9 +316,10 @@ static struct jinja_node *parse_filter(struct jinja_parser *p, struct jinja_node
 		return jinja_parse_fail(
 			p, ERR_INPUT, "expected a filter, got %s", jinja_parse_found(p));
 	node->filter.filter = jinja_filter_find(p->token.bytes, p->token.size);
+	if (!jinja_parse_name(p, &node->name))
+		return NULL;
 	if (!node->filter.filter)
-		return jinja_parse_fail(
-			p, ERR_INPUT, "no filter named '%.*s'", (int)p->token.size, p->token.bytes);
+		found_unknown(p, node);
 	node->filter.value = value;
 	if (!jinja_parse_next(p) ||
 		(at_operator(p, "(") && !parse_arguments(p, &node->filter.arguments)))
@@ -376,9 +386,10 @@ static struct jinja_node *parse_test(struct jinja_parser *p, struct jinja_node *
 		return jinja_parse_fail(
 			p, ERR_INPUT, "expected a test, got %s", jinja_parse_found(p));
 	node->test.test = jinja_test_find(p->token.bytes, p->token.size);
+	if (!jinja_parse_name(p, &node->name))
+		return NULL;
 	if (!node->test.test)
-		return jinja_parse_fail(
-			p, ERR_INPUT, "no test named '%.*s'", (int)p->token.size, p->token.bytes);
+		found_unknown(p, node);
 	node->test.value = value;
 	if (!jinja_parse_next(p) || !parse_test_arguments(p, node))
 		return NULL;
@@ -587,23 +598,44 @@ static struct jinja_node *parse_or(struct jinja_parser *p)
 	return p->code ? NULL : left;
 }
 
+/* After "a if": "test else b". All three are conditional. */
+static struct jinja_node *parse_condition_rest(struct jinja_parser *p, struct jinja_node *then)
+{
+	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_CONDITION);
+	const bool outside = jinja_parse_conditional(p, true);
+	bool parsed = node && (node->condition.test = parse_or(p));
+
+	if (parsed && take_name(p, "else"))
+		parsed = (node->condition.otherwise = jinja_parse_expression(p, true)) != NULL;
+	jinja_parse_conditional(p, outside);
+	if (!parsed)
+		return NULL;
+	node->condition.then = then;
+	return node;
+}
+
 /* a if test else b */
 static struct jinja_node *parse_condition(struct jinja_parser *p)
 {
-	struct jinja_node *then = parse_or(p);
+	const struct jinja_node *unknown = p->unknown;
+	struct jinja_node *then;
 
+	p->unknown = NULL;
+	then = parse_or(p);
 	while (then && take_name(p, "if")) {
-		struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_CONDITION);
-
-		if (!node || !(node->condition.test = parse_or(p)))
-			return NULL;
-		node->condition.then = then;
-		if (take_name(p, "else") &&
-			!(node->condition.otherwise = jinja_parse_expression(p, true)))
-			return NULL;
-		then = node;
+		p->unknown = NULL;
+		then = parse_condition_rest(p, then);
 	}
+	p->unknown = unknown ? unknown : p->unknown;
 	return p->code ? NULL : then;
+}
+
+bool jinja_parse_conditional(struct jinja_parser *p, bool conditional)
+{
+	const bool before = p->conditional;
+
+	p->conditional = conditional;
+	return before;
 }
 
 struct jinja_node *jinja_parse_expression(struct jinja_parser *p, bool condition)

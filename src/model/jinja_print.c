@@ -122,6 +122,13 @@ static void repr_string(struct jinja_writer *w, struct jinja_string s)
 	jinja_write(w, &quote, 1);
 }
 
+static void repr_markup(struct jinja_writer *w, struct jinja_string s)
+{
+	jinja_write_text(w, "Markup(");
+	repr_string(w, s);
+	jinja_write_text(w, ")");
+}
+
 static void json_escape(struct jinja_writer *w, unsigned char c)
 {
 	static const char plain[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
@@ -178,6 +185,8 @@ static bool print_string(struct printer *p, struct jinja_string s)
 		return false;
 	if (p->style)
 		json_string_out(&p->w, s, p->style->ascii);
+	else if (s.markup)
+		repr_markup(&p->w, s);
 	else
 		repr_string(&p->w, s);
 	return true;
@@ -344,6 +353,37 @@ static bool print_object(struct printer *p, const struct jinja_value *v)
 	return true;
 }
 
+/* "range(0, 3)" */
+static void write_range(struct jinja_writer *w, const int64_t range[3])
+{
+	jinja_write_text(w, "range(");
+	write_int(w, range[0]);
+	jinja_write_text(w, ", ");
+	write_int(w, range[1]);
+	if (range[2] != 1) {
+		jinja_write_text(w, ", ");
+		write_int(w, range[2]);
+	}
+	jinja_write_text(w, ")");
+}
+
+/* A range as it was made; of a dict "dict_keys(['a'])". */
+static bool print_shown(struct printer *p, const struct jinja_value *v, int64_t level)
+{
+	if (p->style)
+		return print_object(p, v);
+	if (v->type == JINJA_RANGE) {
+		write_range(&p->w, v->list.range);
+		return true;
+	}
+	jinja_write_text(&p->w, v->list.shown);
+	jinja_write_text(&p->w, "(");
+	if (!print_list(p, v, level))
+		return false;
+	jinja_write_text(&p->w, ")");
+	return true;
+}
+
 static bool print_value(struct printer *p, const struct jinja_value *v, int64_t level)
 {
 	bool done = true;
@@ -368,10 +408,17 @@ static bool print_value(struct printer *p, const struct jinja_value *v, int64_t 
 	case JINJA_TUPLE:
 		done = print_list(p, v, level);
 		break;
+	case JINJA_RANGE:
+	case JINJA_VIEW:
+		done = print_shown(p, v, level);
+		break;
 	case JINJA_DICT:
 		done = print_dict(p, v, level);
 		break;
 	case JINJA_UNDEFINED:
+	case JINJA_ITERATOR:
+	case JINJA_CYCLER:
+	case JINJA_JOINER:
 	case JINJA_NAMESPACE:
 	case JINJA_LOOP:
 	case JINJA_MACRO:
@@ -410,6 +457,11 @@ bool jinja_to_string(struct jinja_render *r, const struct jinja_value *v, struct
 		*out = jinja_text("");
 		return true;
 	}
+	return print(r, v, NULL, out);
+}
+
+bool jinja_repr(struct jinja_render *r, const struct jinja_value *v, struct jinja_string *out)
+{
 	return print(r, v, NULL, out);
 }
 

@@ -1,4 +1,5 @@
 /* model/jinja_tests.c - what stands after "is". */
+#include "base/math.h"
 #include "model/jinja_call.h"
 #include "model/jinja_text.h"
 #include "model/unicode.h"
@@ -29,36 +30,56 @@ TYPE_TEST(number, jinja_is_number(v))
 TYPE_TEST(string, v->type == JINJA_STRING)
 TYPE_TEST(mapping, v->type == JINJA_DICT)
 /* undefined has a length and can be walked: it is empty */
-TYPE_TEST(sequence, v->type == JINJA_STRING || jinja_is_list(v) || v->type == JINJA_DICT ||
-			    v->type == JINJA_UNDEFINED)
-TYPE_TEST(iterable, v->type == JINJA_STRING || jinja_is_list(v) || v->type == JINJA_DICT ||
+TYPE_TEST(sequence, v->type == JINJA_STRING || jinja_is_list(v) || v->type == JINJA_RANGE ||
+		v->type == JINJA_DICT || v->type == JINJA_UNDEFINED)
+TYPE_TEST(iterable, v->type == JINJA_STRING || jinja_has_items(v) || v->type == JINJA_DICT ||
 			    v->type == JINJA_UNDEFINED || v->type == JINJA_LOOP)
 /* so is undefined callable: it is the call that fails */
 TYPE_TEST(callable, v->type == JINJA_MACRO || v->type == JINJA_FUNCTION ||
-			    v->type == JINJA_METHOD || v->type == JINJA_UNDEFINED)
+			    v->type == JINJA_METHOD || v->type == JINJA_UNDEFINED ||
+			    v->type == JINJA_JOINER)
+TYPE_TEST(escaped, v->type == JINJA_STRING && v->string.markup)
+
+/* What a whole number of any size leaves: 2^exponent times a number of 53 bits. */
+static int64_t large_modulo(double whole, int64_t divisor)
+{
+	const bool negative = whole < 0;
+	const uint64_t by = divisor < 0 ? 0 - (uint64_t)divisor : (uint64_t)divisor;
+	int exponent = 0;
+	double magnitude = negative ? -whole : whole;
+	math_u128 left;
+
+	for (; magnitude >= 0x1p53; exponent++)
+		magnitude /= 2;
+	left = (uint64_t)magnitude % by;
+	for (; exponent > 0; exponent--)
+		left = left * 2 % by;
+	return negative ? -(int64_t)left : (int64_t)left;
+}
 
 /* Whether v leaves the remainder when divided; a float with a fraction leaves none that is whole.
  */
 static bool leaves(struct jinja_render *r, const struct jinja_value *v, int64_t divisor,
 	int64_t remainder, bool *out)
 {
-	struct jinja_value whole = *v;
+	int64_t left;
 
 	*out = false;
 	if (divisor == 0)
 		return jinja_fail(r, ERR_INPUT, "integer modulo by zero");
 	if (v->type == JINJA_FLOAT) {
-		if (!(v->real > -9e18 && v->real < 9e18) || (double)(int64_t)v->real != v->real)
+		if (!(v->real > -0x1p1023 && v->real < 0x1p1023) || (v->real > -9e18 &&
+			v->real < 9e18 && (double)(int64_t)v->real != v->real))
 			return true;
-		whole = jinja_int((int64_t)v->real);
+		left = large_modulo(v->real, divisor);
+	} else {
+		int64_t integer;
+
+		if (!jinja_want_int(r, "test", v, &integer))
+			return false;
+		left = divisor == -1 ? 0 : integer % divisor;
 	}
-	int64_t integer;
-
-	if (!jinja_want_int(r, "test", &whole, &integer))
-		return false;
-	const int64_t left = divisor == -1 ? 0 : integer % divisor;
-
-	*out = (left < 0 ? left + divisor : left) == remainder;
+	*out = (left < 0 ? left + (divisor < 0 ? -divisor : divisor) : left) == remainder;
 	return true;
 }
 
@@ -214,6 +235,21 @@ static bool is_lower(struct jinja_render *r, const struct jinja_value *v,
 	return is_cased(r, v, args, false, out);
 }
 
+/* Whether there is a filter, or a test, of this name. */
+static bool is_filter(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, bool *out)
+{
+	*out = v->type == JINJA_STRING && jinja_filter_find(v->string.bytes, v->string.size);
+	return no_arguments(r, args) && jinja_hashable(r, v);
+}
+
+static bool is_test(struct jinja_render *r, const struct jinja_value *v,
+	const struct jinja_args *args, bool *out)
+{
+	*out = v->type == JINJA_STRING && jinja_test_find(v->string.bytes, v->string.size);
+	return no_arguments(r, args) && jinja_hashable(r, v);
+}
+
 const struct jinja_test *jinja_test_find(const char *name, size_t size)
 {
 	static const struct jinja_test tests[] = {{"defined", is_defined},
@@ -226,7 +262,8 @@ const struct jinja_test *jinja_test_find(const char *name, size_t size)
 		{"ne", is_ne}, {"!=", is_ne}, {"lt", is_lt}, {"lessthan", is_lt}, {"<", is_lt},
 		{"le", is_le}, {"<=", is_le}, {"gt", is_gt}, {"greaterthan", is_gt}, {">", is_gt},
 		{"ge", is_ge}, {">=", is_ge}, {"in", is_in}, {"sameas", is_sameas},
-		{"upper", is_upper}, {"lower", is_lower}};
+		{"upper", is_upper}, {"lower", is_lower}, {"escaped", is_escaped},
+		{"filter", is_filter}, {"test", is_test}};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		if (jinja_name_is(name, size, tests[i].name))

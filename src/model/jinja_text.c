@@ -103,6 +103,7 @@ bool jinja_builder_finish(struct jinja_render *r, const struct jinja_builder *b,
 		return true;
 	if (b->count == 1) {
 		*out = b->first.items[0];
+		out->markup = false;
 		return true;
 	}
 	bytes = jinja_array(r, b->size, 1);
@@ -299,6 +300,22 @@ bool jinja_replace(struct jinja_render *r, struct jinja_string s, struct jinja_s
 	       jinja_builder_finish(r, &b, out);
 }
 
+bool jinja_escape(struct jinja_render *r, struct jinja_string s, struct jinja_string *out)
+{
+	static const struct {
+		const char *plain, *escaped;
+	} escapes[] = {
+		{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
+
+	*out = s;
+	for (size_t i = 0; !s.markup && i < sizeof(escapes) / sizeof(escapes[0]); i++)
+		if (!jinja_replace(r, *out, jinja_text(escapes[i].plain),
+			    jinja_text(escapes[i].escaped), -1, out))
+			return false;
+	out->markup = true;
+	return true;
+}
+
 /* ---- splitting ------------------------------------------------------------------------------- */
 
 /* The next part is taken off rest; false in *more when it was the last. */
@@ -425,6 +442,44 @@ bool jinja_split(struct jinja_render *r, struct jinja_string s,
 	return true;
 }
 
+/* Bytes of the line end at this place; 0: none. */
+static size_t line_end(struct jinja_string s, size_t at)
+{
+	uint32_t c;
+	const size_t length = unicode_decode(s.bytes + at, s.size - at, &c);
+
+	if (c == '\r' && at + 1 < s.size && s.bytes[at + 1] == '\n')
+		return 2;
+	return (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 ||
+		c == 0x2028 || c == 0x2029 ? length : 0;
+}
+
+bool jinja_splitlines(struct jinja_render *r, struct jinja_string s, bool keep_ends,
+	struct jinja_value *out)
+{
+	struct parts parts = {0};
+	size_t begin = 0;
+
+	if (!jinja_charge(r, s.size / 16))
+		return false;
+	for (size_t at = 0; at < s.size;) {
+		const size_t end = line_end(s, at);
+		uint32_t ignored;
+
+		if (end == 0) {
+			at += unicode_decode(s.bytes + at, s.size - at, &ignored);
+			continue;
+		}
+		if (!parts_add(r, &parts, jinja_cut(s, begin, keep_ends ? at + end : at)))
+			return false;
+		begin = at += end;
+	}
+	if (begin < s.size && !parts_add(r, &parts, jinja_cut(s, begin, s.size)))
+		return false;
+	*out = jinja_list_of(parts.items, parts.count);
+	return true;
+}
+
 /* ---- case ------------------------------------------------------------------------------------ */
 
 static void write_case(struct jinja_writer *w, uint32_t c, bool upper)
@@ -458,7 +513,7 @@ static void write_recased(struct jinja_writer *w, struct jinja_string s, enum ji
 		if (c == UNICODE_BROKEN)
 			jinja_write(w, s.bytes + at, length);
 		else
-			write_case(w, c, capital);
+			write_case(w, c, to == JINJA_SWAP ? unicode_upper(c) != c : capital);
 		capital = to == JINJA_UPPER || begins_word(c, to);
 		at += length;
 	}
@@ -480,6 +535,7 @@ bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case
 		return false;
 	w.size = 0;
 	write_recased(&w, s, to);
-	*out = (struct jinja_string){.bytes = w.out, .size = w.size, .trusted = trusted};
+	*out = (struct jinja_string){.bytes = w.out, .size = w.size, .trusted = trusted,
+		.markup = s.markup};
 	return true;
 }

@@ -26,6 +26,7 @@ struct jinja_builder {
 
 bool jinja_builder_add(struct jinja_render *r, struct jinja_builder *b, struct jinja_string s)
 	MUST_CHECK;
+/* Not markup. */
 bool jinja_builder_finish(struct jinja_render *r, const struct jinja_builder *b,
 	struct jinja_string *out) MUST_CHECK;
 
@@ -49,6 +50,11 @@ size_t jinja_string_find(struct jinja_string s, size_t begin, struct jinja_strin
 #define JINJA_NEEDLE_BYTES_MAX 256
 size_t jinja_string_find_last(struct jinja_string s, struct jinja_string needle);
 
+/* The text with &, <, >, ' and " as HTML spells them; markup stays as it is, and that is what it
+ * gives. */
+bool jinja_escape(struct jinja_render *r, struct jinja_string s, struct jinja_string *out)
+	MUST_CHECK;
+
 /* Python's strip: of white space, or of the characters in chars. */
 struct jinja_string jinja_strip(struct jinja_string s, const struct jinja_string *chars, bool left,
 	bool right);
@@ -59,6 +65,10 @@ bool jinja_split(struct jinja_render *r, struct jinja_string s,
 	const struct jinja_string *separator, int64_t count_max, bool from_right,
 	struct jinja_value *out) MUST_CHECK;
 
+/* Lines as Python ends them: \n, \r, both together, and Unicode's rarer ones. */
+bool jinja_splitlines(struct jinja_render *r, struct jinja_string s, bool keep_ends,
+	struct jinja_value *out) MUST_CHECK;
+
 enum jinja_case {
 	JINJA_LOWER,
 	JINJA_UPPER,
@@ -66,12 +76,17 @@ enum jinja_case {
 	/* the filter's: a capital after white space, hyphen or opening bracket */
 	JINJA_TITLE_WORDS,
 	JINJA_CAPITALIZE,
+	JINJA_SWAP,
 };
 bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case to,
 	struct jinja_string *out) MUST_CHECK;
 
 /* str(): the string itself, else how Python prints the value. */
 bool jinja_to_string(struct jinja_render *r, const struct jinja_value *v, struct jinja_string *out)
+	MUST_CHECK;
+
+/* Python's repr(). */
+bool jinja_repr(struct jinja_render *r, const struct jinja_value *v, struct jinja_string *out)
 	MUST_CHECK;
 
 /* Python's json.dumps. indent below 0: on one line. */

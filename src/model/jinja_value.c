@@ -103,12 +103,17 @@ const char *jinja_type_name(const struct jinja_value *v)
 		[JINJA_STRING] = "str",
 		[JINJA_LIST] = "list",
 		[JINJA_TUPLE] = "tuple",
+		[JINJA_RANGE] = "range",
+		[JINJA_VIEW] = "dict view",
+		[JINJA_ITERATOR] = "generator",
 		[JINJA_DICT] = "dict",
 		[JINJA_NAMESPACE] = "Namespace",
 		[JINJA_LOOP] = "LoopContext",
 		[JINJA_MACRO] = "Macro",
 		[JINJA_FUNCTION] = "function",
-		[JINJA_METHOD] = "method"};
+		[JINJA_METHOD] = "method",
+		[JINJA_CYCLER] = "Cycler",
+		[JINJA_JOINER] = "Joiner"};
 
 	return names[v->type];
 }
@@ -123,12 +128,17 @@ const char *jinja_object_name(const struct jinja_value *v)
 		[JINJA_STRING] = "str object",
 		[JINJA_LIST] = "list object",
 		[JINJA_TUPLE] = "tuple object",
+		[JINJA_RANGE] = "range object",
+		[JINJA_VIEW] = "dict view object",
+		[JINJA_ITERATOR] = "generator object",
 		[JINJA_DICT] = "dict object",
 		[JINJA_NAMESPACE] = "Namespace object",
 		[JINJA_LOOP] = "LoopContext object",
 		[JINJA_MACRO] = "Macro object",
 		[JINJA_FUNCTION] = "function object",
-		[JINJA_METHOD] = "method object"};
+		[JINJA_METHOD] = "method object",
+		[JINJA_CYCLER] = "Cycler object",
+		[JINJA_JOINER] = "Joiner object"};
 
 	return names[v->type];
 }
@@ -161,6 +171,8 @@ bool jinja_truth(const struct jinja_value *v)
 		return v->string.size > 0;
 	case JINJA_LIST:
 	case JINJA_TUPLE:
+	case JINJA_RANGE:
+	case JINJA_VIEW:
 		return v->list.count > 0;
 	case JINJA_DICT:
 		return jinja_dict_count(v) > 0;
@@ -169,14 +181,27 @@ bool jinja_truth(const struct jinja_value *v)
 	case JINJA_MACRO:
 	case JINJA_FUNCTION:
 	case JINJA_METHOD:
+	case JINJA_ITERATOR:
+	case JINJA_CYCLER:
+	case JINJA_JOINER:
 		break;
 	}
 	return true;
 }
 
+bool jinja_iterate(struct jinja_render *r, const struct jinja_value *items, size_t count,
+	struct jinja_value *out)
+{
+	size_t *taken = jinja_array(r, 1, sizeof(*taken));
+
+	*out = (struct jinja_value){.type = JINJA_ITERATOR,
+		.list = {.items = items, .count = count, .taken = taken}};
+	return taken != NULL;
+}
+
 struct jinja_value jinja_at(const struct jinja_value *list, size_t index)
 {
-	assert(jinja_is_list(list) && index < list->list.count);
+	assert(jinja_has_items(list) && index < list->list.count);
 	if (list->list.items)
 		return list->list.items[index];
 	return jinja_from_json(json_array_get(list->list.json, index), list->list.trusted);
@@ -200,6 +225,14 @@ size_t jinja_dict_count(const struct jinja_value *dict)
 	return json_pairs(dict) ? json_object_size(json_pairs(dict)) : own_pairs(dict)->count;
 }
 
+/* Texts of one size are looked at, to their ends if need be. */
+static bool strings_equal(struct jinja_render *r, struct jinja_string a, struct jinja_string b,
+	bool *equal)
+{
+	*equal = jinja_string_equal(a, b);
+	return a.size != b.size || jinja_charge(r, a.size / BYTES_PER_STEP);
+}
+
 /* The pair of a key, or NULL. */
 static bool pair_find(struct jinja_render *r, const struct jinja_dict *dict,
 	const struct jinja_value *key, struct jinja_pair **out)
@@ -210,10 +243,12 @@ static bool pair_find(struct jinja_render *r, const struct jinja_dict *dict,
 	for (size_t i = 0; i < dict->count; i++) {
 		bool equal = false;
 
-		if (dict->pairs[i].key.type == JINJA_STRING && key->type == JINJA_STRING)
-			equal = jinja_string_equal(dict->pairs[i].key.string, key->string);
-		else if (!jinja_equal(r, &dict->pairs[i].key, key, &equal))
+		if (dict->pairs[i].key.type == JINJA_STRING && key->type == JINJA_STRING) {
+			if (!strings_equal(r, dict->pairs[i].key.string, key->string, &equal))
+				return false;
+		} else if (!jinja_equal(r, &dict->pairs[i].key, key, &equal)) {
 			return false;
+		}
 		if (equal) {
 			*out = &dict->pairs[i];
 			break;
@@ -222,9 +257,17 @@ static bool pair_find(struct jinja_render *r, const struct jinja_dict *dict,
 	return true;
 }
 
-static bool is_hashable(const struct jinja_value *v)
+bool jinja_hashable(struct jinja_render *r, const struct jinja_value *v)
 {
-	return v->type != JINJA_LIST && v->type != JINJA_DICT;
+	if (v->type == JINJA_LIST || v->type == JINJA_DICT || v->type == JINJA_VIEW)
+		return jinja_fail(r, ERR_INPUT, "unhashable type: '%s'", jinja_type_name(v));
+	for (size_t i = 0; v->type == JINJA_TUPLE && i < v->list.count; i++) {
+		const struct jinja_value item = jinja_at(v, i);
+
+		if (item.type != JINJA_TUPLE && !jinja_hashable(r, &item))
+			return false;
+	}
+	return true;
 }
 
 bool jinja_dict_find(struct jinja_render *r, const struct jinja_value *dict,
@@ -234,12 +277,14 @@ bool jinja_dict_find(struct jinja_render *r, const struct jinja_value *dict,
 	struct jinja_pair *pair;
 
 	*found = false;
-	if (!is_hashable(key))
-		return jinja_fail(r, ERR_INPUT, "unhashable type: '%s'", jinja_type_name(key));
+	if (!jinja_hashable(r, key))
+		return false;
 	if (json) {
 		const json_t *value = key->type == JINJA_STRING ?
 			json_object_getn(json, key->string.bytes, key->string.size) : NULL;
 
+		if (key->type == JINJA_STRING && !jinja_charge(r, key->string.size / 8))
+			return false;   /* it was hashed */
 		*found = value != NULL;
 		if (value)
 			*out = jinja_from_json(value, dict->dict.trusted);
@@ -272,8 +317,8 @@ bool jinja_dict_put(struct jinja_render *r, struct jinja_dict *dict, const struc
 {
 	struct jinja_pair *pair;
 
-	if (!is_hashable(key))
-		return jinja_fail(r, ERR_INPUT, "unhashable type: '%s'", jinja_type_name(key));
+	if (!jinja_hashable(r, key))
+		return false;
 	if (!pair_find(r, dict, key, &pair))
 		return false;
 	if (pair) {
@@ -376,11 +421,11 @@ bool jinja_equal(struct jinja_render *r, const struct jinja_value *left,
 		*equal = true;
 		break;
 	case JINJA_STRING:
-		*equal = jinja_string_equal(left->string, right->string);
-		done = jinja_charge(r, *equal ? left->string.size / BYTES_PER_STEP : 0);
+		done = strings_equal(r, left->string, right->string, equal);
 		break;
 	case JINJA_LIST:
 	case JINJA_TUPLE:
+	case JINJA_RANGE:
 		done = lists_equal(r, left, right, equal);
 		break;
 	case JINJA_DICT:
@@ -393,7 +438,13 @@ bool jinja_equal(struct jinja_render *r, const struct jinja_value *left,
 	case JINJA_MACRO:
 	case JINJA_FUNCTION:
 	case JINJA_METHOD:
+	case JINJA_CYCLER:
+	case JINJA_JOINER:
 		*equal = left->loop == right->loop;
+		break;
+	case JINJA_VIEW:
+	case JINJA_ITERATOR:
+		*equal = left->list.items == right->list.items;
 		break;
 	case JINJA_BOOL:
 	case JINJA_INT:
@@ -404,12 +455,15 @@ bool jinja_equal(struct jinja_render *r, const struct jinja_value *left,
 	return done;
 }
 
-static int string_order(struct jinja_string a, struct jinja_string b)
+static bool string_order(struct jinja_render *r, struct jinja_string a, struct jinja_string b,
+	int *order)
 {
 	const size_t common = a.size < b.size ? a.size : b.size;
-	const int order = common ? memcmp(a.bytes, b.bytes, common) : 0;
 
-	return order ? order : (a.size > b.size) - (a.size < b.size);
+	*order = common ? memcmp(a.bytes, b.bytes, common) : 0;
+	if (*order == 0)
+		*order = (a.size > b.size) - (a.size < b.size);
+	return jinja_charge(r, common / BYTES_PER_STEP);
 }
 
 static int number_order(const struct jinja_value *left, const struct jinja_value *right)
@@ -453,7 +507,7 @@ bool jinja_compare(struct jinja_render *r, const struct jinja_value *left,
 	if (jinja_is_number(left) && jinja_is_number(right))
 		*order = number_order(left, right);
 	else if (left->type == JINJA_STRING && right->type == JINJA_STRING)
-		*order = string_order(left->string, right->string);
+		done = string_order(r, left->string, right->string, order);
 	else if (jinja_is_list(left) && left->type == right->type)
 		done = list_order(r, left, right, operator, order);
 	else
@@ -482,11 +536,16 @@ bool jinja_contains(struct jinja_render *r, const struct jinja_value *container,
 		*contained = jinja_string_find(container->string, 0, item->string) != SIZE_MAX;
 		return jinja_charge_bytes(r, container->string.size);
 	}
-	if (!jinja_is_list(container))
+	if (!jinja_has_items(container))
 		return jinja_fail(r, ERR_INPUT, "argument of type '%s' is not iterable",
 			jinja_type_name(container));
-	for (size_t i = 0; i < container->list.count && !*contained; i++) {
-		const struct jinja_value v = jinja_at(container, i);
+	if (container->type == JINJA_VIEW && strcmp(container->list.shown, "dict_keys") == 0 &&
+		!jinja_hashable(r, item))
+		return false;
+	size_t unshared = 0, *i = container->list.taken ? container->list.taken : &unshared;
+
+	for (; *i < container->list.count && !*contained; ++*i) {
+		const struct jinja_value v = jinja_at(container, *i);
 
 		if (!jinja_charge(r, 1) || !jinja_equal(r, &v, item, contained))
 			return false;
@@ -505,7 +564,7 @@ bool jinja_length(struct jinja_render *r, const struct jinja_value *v, size_t *l
 	}
 	if (v->type == JINJA_DICT)
 		*length = jinja_dict_count(v);
-	else if (jinja_is_list(v))
+	else if (jinja_has_items(v) && v->type != JINJA_ITERATOR)
 		*length = v->list.count;
 	else
 		return jinja_fail(
@@ -519,6 +578,7 @@ static bool characters_of(struct jinja_render *r, struct jinja_string s, struct 
 	struct jinja_value *items = jinja_array(r, count, sizeof(*items));
 	size_t at = 0;
 
+	s.markup = false;
 	if (!items || !jinja_charge(r, count))
 		return false;
 	for (size_t i = 0; i < count; i++) {
@@ -550,9 +610,16 @@ static bool keys_of(struct jinja_render *r, const struct jinja_value *dict, stru
 
 bool jinja_to_list(struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
 {
-	if (jinja_is_list(v)) {
+	if (jinja_has_items(v)) {
 		*out = *v;
 		out->type = JINJA_LIST;
+		if (v->type == JINJA_ITERATOR) {
+			out->list.items = *v->list.taken ? v->list.items + *v->list.taken
+				: v->list.items;
+			out->list.count -= *v->list.taken;
+			*v->list.taken = v->list.count;
+			out->list.taken = NULL;
+		}
 		return true;
 	}
 	if (v->type == JINJA_UNDEFINED) {

@@ -19,12 +19,17 @@ enum jinja_type {
 	JINJA_STRING,
 	JINJA_LIST,
 	JINJA_TUPLE,
+	JINJA_RANGE,     /* what range() gives */
+	JINJA_VIEW,      /* of a dict: what items(), keys() and values() give */
+	JINJA_ITERATOR,  /* walked once: what map, select and their kin give */
 	JINJA_DICT,
 	JINJA_NAMESPACE,
 	JINJA_LOOP,      /* the variable loop inside a for */
 	JINJA_MACRO,
 	JINJA_FUNCTION,  /* of the environment: range, namespace, ... */
 	JINJA_METHOD,    /* bound to a value: text.split */
+	JINJA_CYCLER,    /* of cycler() */
+	JINJA_JOINER,    /* of joiner() */
 };
 
 /* Bytes that live as long as the render. */
@@ -33,8 +38,10 @@ struct jinja_string {
 	size_t size;
 	const uint8_t *trust;  /* [size] 1: trusted; NULL: all are as trusted says */
 	bool trusted;
+	bool markup;           /* as |safe and |escape make it: what joins it is escaped */
 };
 
+struct jinja_cycler;
 struct jinja_dict;
 struct jinja_function;
 struct jinja_loop;
@@ -42,11 +49,17 @@ struct jinja_macro;
 struct jinja_method;
 struct jinja_value;
 
+/* What groupby gives says so in shown. */
+#define JINJA_GROUP "group"
+
 struct jinja_list {
 	const struct jinja_value *items;
 	const json_t *json;    /* an array, instead of items */
 	size_t count;
 	bool trusted;          /* the strings in json */
+	const char *shown;     /* view: what stands before its items; tuple: JINJA_GROUP, or NULL */
+	const int64_t *range;  /* range: start, stop, step */
+	size_t *taken;         /* iterator: items that were walked already */
 };
 
 struct jinja_mapping {
@@ -69,14 +82,16 @@ struct jinja_value {
 		int64_t integer;
 		double real;
 		struct jinja_string string;
-		struct jinja_list list;              /* and tuple */
+		struct jinja_list list;              /* and tuple, range, view, iterator */
 		struct jinja_mapping dict;
 		struct jinja_missing missing;
 		struct jinja_dict *names;            /* namespace */
-		const struct jinja_loop *loop;
+		struct jinja_loop *loop;
 		const struct jinja_macro *macro;
 		const struct jinja_function *function;
 		const struct jinja_method *method;
+		struct jinja_cycler *cycler;
+		struct jinja_string *joiner;         /* what it gives next */
 	};
 };
 
@@ -153,6 +168,12 @@ static inline struct jinja_value jinja_tuple_of(const struct jinja_value *items,
 	return (struct jinja_value){.type = JINJA_TUPLE, .list = {.items = items, .count = count}};
 }
 
+/* Whatever has its elements in list. */
+static inline bool jinja_has_items(const struct jinja_value *v)
+{
+	return v->type >= JINJA_LIST && v->type <= JINJA_ITERATOR;
+}
+
 static inline bool jinja_is_list(const struct jinja_value *v)
 {
 	return v->type == JINJA_LIST || v->type == JINJA_TUPLE;
@@ -187,8 +208,15 @@ bool jinja_fail_undefined(struct jinja_render *r, const struct jinja_value *v);
 
 bool jinja_truth(const struct jinja_value *v);
 
-/* Lists and tuples. */
+/* An iterator over the items. */
+bool jinja_iterate(struct jinja_render *r, const struct jinja_value *items, size_t count,
+	struct jinja_value *out) MUST_CHECK;
+
+/* Lists and what else has items. */
 struct jinja_value jinja_at(const struct jinja_value *list, size_t index);
+
+/* False, with Python's TypeError, for what cannot be a key. */
+bool jinja_hashable(struct jinja_render *r, const struct jinja_value *v) MUST_CHECK;
 
 /* Dicts and namespaces. */
 size_t jinja_dict_count(const struct jinja_value *dict);
@@ -216,10 +244,14 @@ bool jinja_contains(struct jinja_render *r, const struct jinja_value *container,
 	const struct jinja_value *item, bool *contained) MUST_CHECK;
 /* len(); an error for what has none. */
 bool jinja_length(struct jinja_render *r, const struct jinja_value *v, size_t *length) MUST_CHECK;
-/* Whatever a for can walk, as a list: the keys of a dict, the characters of a string. */
+/* Whatever a for can walk, as a list: the keys of a dict, the characters of a string, what is left
+ * of an iterator, which is empty then. */
 bool jinja_to_list(struct jinja_render *r, const struct jinja_value *v, struct jinja_value *out)
 	MUST_CHECK;
 
+/* A method or attribute that the object has by itself. */
+bool jinja_native_attribute(struct jinja_render *r, const struct jinja_value *object,
+	const char *name, size_t size, struct jinja_value *out, bool *found) MUST_CHECK;
 /* object.name and object[index]; what is not there gives undefined. */
 bool jinja_attribute(struct jinja_render *r, const struct jinja_value *object, const char *name,
 	size_t size, struct jinja_value *out) MUST_CHECK;

@@ -165,6 +165,31 @@ bool unicode_is_printable(uint32_t code_point)
 	return category != UTF8PROC_CATEGORY_CN && category < UTF8PROC_CATEGORY_ZS;
 }
 
+bool unicode_is_decimal(uint32_t code_point)
+{
+	if (code_point < 0x80)
+		return code_point >= '0' && code_point <= '9';
+	return code_point <= CODE_POINT_MAX &&
+		utf8proc_category((utf8proc_int32_t)code_point) == UTF8PROC_CATEGORY_ND;
+}
+
+bool unicode_is_python_digit(uint32_t code_point)
+{
+	/* Numeric_Type=Digit in Unicode's DerivedNumericType.txt */
+	static const struct {
+		uint32_t first, last;
+	} digits[] = {{0xB2, 0xB3}, {0xB9, 0xB9}, {0x1369, 0x1371}, {0x19DA, 0x19DA},
+		{0x2070, 0x2070}, {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468},
+		{0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA}, {0x24F5, 0x24FD},
+		{0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792},
+		{0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
+
+	for (size_t i = 0; i < sizeof(digits) / sizeof(digits[0]); i++)
+		if (code_point >= digits[i].first && code_point <= digits[i].last)
+			return true;
+	return unicode_is_decimal(code_point);
+}
+
 uint32_t unicode_lower(uint32_t code_point)
 {
 	if (code_point > CODE_POINT_MAX)

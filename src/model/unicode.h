@@ -42,6 +42,9 @@ extern const uint8_t unicode_byte_class[256];
 /* Python's str.isspace and str.isprintable for one character. */
 bool unicode_is_python_space(uint32_t code_point);
 bool unicode_is_printable(uint32_t code_point);
+/* \p{Nd}, and what Python's str.isdigit says: also digits raised, lowered, in circles. */
+bool unicode_is_decimal(uint32_t code_point);
+bool unicode_is_python_digit(uint32_t code_point);
 
 /* White_Space of the Unicode character database. */
 bool unicode_is_white_space(uint32_t code_point);
