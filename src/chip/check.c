@@ -226,6 +226,7 @@ struct checker {
 	uint32_t op_index;
 	uint64_t written;       /* buffers that an earlier operation wrote, a bit each */
 	uint32_t experts, used; /* of all routes; 0: none yet */
+	uint32_t window;        /* of all layers that have one; 0: none yet */
 	struct err_info *info;
 	enum err err;
 };
@@ -367,6 +368,9 @@ static void check_attend(struct checker *c)
 		"query heads do not divide among the key heads");
 	claim_buffer(c, op->u.attend.out, CHIP_ROWS, heads * head_dim);
 	claim(c, op->u.attend.out != op->u.attend.q.buffer, "in place");
+	claim(c, !op->u.attend.window || !c->window || op->u.attend.window == c->window,
+		"not the window of before");
+	c->window = op->u.attend.window ? op->u.attend.window : c->window;
 	claim(c, op->u.attend.layer < c->layout->attention_layers, "no such layer in the cache");
 	if (op->u.attend.gate.buffer != CHIP_NONE) {
 		claim_heads(c, &op->u.attend.gate, head_dim);

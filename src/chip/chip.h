@@ -284,8 +284,8 @@ enum chip_op_kind {
 	CHIP_OP_SWIGLU,     /* out = silu(gate) * up */
 	CHIP_OP_QK_ROPE,    /* per head: norm q and k, rotate both; keys and values go
 			     * to their pages */
-	CHIP_OP_ATTEND,     /* causal attention of q over the pages, times sigmoid(gate)
-			     * if there is one */
+	CHIP_OP_ATTEND,     /* causal attention of q over the pages, or over the last keys of
+			     * them, times sigmoid(gate) if there is one */
 	CHIP_OP_CONV,       /* causal depthwise convolution with its state, then silu; in place */
 	CHIP_OP_DELTA,      /* the gated delta rule with its state, spec qwen.md 2.7 steps 3 to 5 */
 	CHIP_OP_NORM_GATE,  /* per head: out = norm(in) * weight * silu(gate) */
@@ -349,6 +349,9 @@ struct chip_op {
 			struct chip_heads gate;     /* gate.buffer CHIP_NONE: no gate */
 			uint32_t out;               /* [heads * head_dim] */
 			uint32_t kv_heads, head_dim;
+			uint32_t window;            /* keys that a query sees, its own included;
+						     * 0: all so far; else one number in all of
+						     * a program */
 			float scale;
 			uint32_t layer;
 		} attend;

@@ -62,13 +62,21 @@ void chip_cost_add_experts(struct chip_cost *c, enum chip_type type, uint32_t gr
 }
 
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
-	uint32_t kv_heads, uint32_t head_dim)
+	uint32_t kv_heads, uint32_t head_dim, uint32_t window)
 {
 	const int64_t value_bytes = chip_type_block_bytes(kv_type);
+	const int64_t bytes = mul(mul(2 * (int64_t)kv_heads, head_dim), value_bytes);
+	const int64_t ops = mul(4 * (int64_t)heads, head_dim);
 
-	c->kv_bytes_per_token = add(c->kv_bytes_per_token,
-		mul(mul(2 * (int64_t)kv_heads, head_dim), value_bytes));
-	c->attend_ops_per_key = add(c->attend_ops_per_key, mul(4 * (int64_t)heads, head_dim));
+	if (window == 0) {
+		c->kv_bytes_per_token = add(c->kv_bytes_per_token, bytes);
+		c->attend_ops_per_key = add(c->attend_ops_per_key, ops);
+		return;
+	}
+	assert(c->window == 0 || c->window == window);
+	c->window = window;
+	c->window_bytes_per_token = add(c->window_bytes_per_token, bytes);
+	c->window_ops_per_key = add(c->window_ops_per_key, ops);
 }
 
 void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,
@@ -107,7 +115,7 @@ static void add_op(struct chip_cost *c, const struct chip_program_desc *desc,
 			(int64_t)chip_row_bytes(table->type, table->group, table->columns));
 	} else if (op->kind == CHIP_OP_ATTEND) {
 		chip_cost_add_attention(c, layout->kv_type, op->u.attend.q.count,
-			op->u.attend.kv_heads, op->u.attend.head_dim);
+			op->u.attend.kv_heads, op->u.attend.head_dim, op->u.attend.window);
 	} else if (op->kind == CHIP_OP_DELTA) {
 		chip_cost_add_delta(c, op->u.delta.v_heads, op->u.delta.k_dim, op->u.delta.v_dim,
 			layout->conv_channels, layout->conv_width);
@@ -166,6 +174,10 @@ void chip_cost_step(const struct chip_cost *c, const struct chip_cost_shape *s,
 		bytes = add(bytes, c->wanted_weight_bytes);
 	bytes = add(bytes, mul(c->embed_bytes_per_row, s->rows));
 	bytes = add(bytes, mul(c->kv_bytes_per_token, s->cached_tokens + s->rows));
+	/* At most: sequences, and rows, that are shorter than the window count as long ones. */
+	bytes = add(bytes, mul(c->window_bytes_per_token, s->rows +
+		math_min_i64(s->cached_tokens, mul(s->sequences, c->window))));
+	ops = add(ops, mul(c->window_ops_per_key, math_min_i64(s->keys, mul(s->rows, c->window))));
 	bytes = add(bytes, mul(c->state_bytes, s->sequences));
 	ops = add(ops, mul(c->weight_ops_per_wanted, s->wanted));
 	ops = add(ops, mul(c->attend_ops_per_key, s->keys));

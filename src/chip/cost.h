@@ -32,6 +32,9 @@ struct chip_cost {
 	int64_t embed_bytes_per_row;
 	int64_t kv_bytes_per_token;   /* keys and values of one token, all layers */
 	int64_t attend_ops_per_key;   /* of one row with one key, all layers and heads */
+	int64_t window;               /* keys that layers with a window see; 0: there are none */
+	int64_t window_bytes_per_token; /* as the two above, of those layers */
+	int64_t window_ops_per_key;
 	int64_t experts;              /* of each layer that routes; 0: none does */
 	int64_t experts_used;         /* by a row */
 	int64_t expert_bytes;         /* matrices of one expert, all layers */
@@ -67,8 +70,9 @@ void chip_cost_add_matrix(struct chip_cost *c, enum chip_space space, enum chip_
  * all layers. */
 void chip_cost_add_experts(struct chip_cost *c, enum chip_type type, uint32_t group,
 	uint32_t experts, uint32_t used, uint32_t rows, uint32_t columns);
+/* window: keys that a row sees, 0 all; the same number in all layers that have one. */
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
-	uint32_t kv_heads, uint32_t head_dim);
+	uint32_t kv_heads, uint32_t head_dim, uint32_t window);
 void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, uint32_t v_dim,
 	uint32_t conv_channels, uint32_t conv_width);
 

@@ -121,6 +121,14 @@ enum arch_norm {
 	ARCH_NORM_OFF,          /* only if it says yes */
 };
 
+/* Which layers look at a window only, where config.json's use_sliding_window says that some do. */
+enum arch_window {
+	ARCH_WINDOW_NONE,       /* none, whatever it says */
+	ARCH_WINDOW_LAST,       /* from layer max_window_layers on */
+	ARCH_WINDOW_EVEN,       /* every other layer below max_window_layers, the first too */
+	ARCH_WINDOW_ALL,
+};
+
 #define ARCH_TYPES_MAX   8
 #define ARCH_CLASSES_MAX 8
 
@@ -141,6 +149,7 @@ struct arch {
 					 * tells */
 	enum arch_norm norm_topk;
 	bool gguf_norm_topk;            /* in GGUF where expert_weights_norm is not said */
+	enum arch_window window;        /* where layer_types does not say */
 	bool hybrid;                    /* attention and delta layers */
 	bool q_gate;
 	bool norm_plus_one;             /* in safetensors */

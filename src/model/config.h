@@ -102,6 +102,8 @@ struct model_config {
 	 * a factor on cosines and sines. */
 	float rope_frequencies[MODEL_HEAD_DIM_MAX / 2];
 	float rope_factor;
+	uint32_t window;            /* keys that some layers see, up to MODEL_CONTEXT_MAX; 0: all
+				     * layers see all */
 	bool q_gate;                /* rows of q, per head: head_dim of query, head_dim of gate */
 	bool qkv_bias;
 	bool out_bias;
@@ -131,6 +133,7 @@ struct model_config {
 
 	uint8_t layer_kind[MODEL_LAYERS_MAX];   /* enum model_layer */
 	uint8_t layer_ffn[MODEL_LAYERS_MAX];    /* enum model_ffn */
+	uint8_t layer_window[MODEL_LAYERS_MAX]; /* 1: an attention layer that sees window keys */
 	uint32_t attention_layers;  /* how many of each kind */
 	uint32_t delta_layers;
 	uint32_t expert_layers;

@@ -86,13 +86,11 @@ static enum err read_arch(struct source *s)
 /* What would silently give other numbers. */
 static enum err refuse_foreign(const struct source *s)
 {
-	uint32_t window = 0;
 	double scale = 0;
 	bool causal = true;
 	char name[KEY_MAX];
 
-	if (want_u32(s, "attention.sliding_window", 0, UINT32_MAX, &window) ||
-		want_double(s, "attention.scale", -1e9, 1e9, &scale) ||
+	if (want_double(s, "attention.scale", -1e9, 1e9, &scale) ||
 		gguf_get_bool(s->g, arch_key(name, s, "attention.causal"), &causal, s->info))
 		return s->info->code;
 	if (!causal)
@@ -100,9 +98,6 @@ static enum err refuse_foreign(const struct source *s)
 			"%s: attention that looks ahead (%s) is not supported", s->g->file, name);
 	if (scale < 0 || scale > 0)
 		return err_set(s->info, ERR_UNSUPPORTED, "%s: attention.scale is not supported",
-			s->g->file);
-	if (window > 0)
-		return err_set(s->info, ERR_UNSUPPORTED, "%s: a sliding window is not supported",
 			s->g->file);
 	return ERR_NONE;
 }
@@ -331,6 +326,27 @@ static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
+/* A window is of all layers, or of those that a list of flags says. */
+static enum err read_window(const struct source *s, struct model_config *c)
+{
+	struct gguf_ints pattern;
+	char name[KEY_MAX];
+
+	if (want_u32(s, "attention.sliding_window", 0, MODEL_CONTEXT_MAX, &c->window) ||
+		gguf_get_ints(s->g, arch_key(name, s, "attention.sliding_window_pattern"),
+			&pattern, s->info))
+		return s->info->code;
+	if (pattern.count > 0 && pattern.count < c->layers)
+		return err_set(s->info, ERR_INPUT,
+			"%s: attention.sliding_window_pattern has %" PRIu64 " entries for %" PRIu32
+			" layers",
+			s->g->file, pattern.count, c->layers);
+	for (uint32_t i = 0; c->window > 0 && i < c->layers; i++)
+		c->layer_window[i] = c->layer_kind[i] == MODEL_LAYER_ATTENTION &&
+			(pattern.count == 0 || gguf_int_at(&pattern, i) != 0);
+	return ERR_NONE;
+}
+
 /* What the weights of a row's experts are, beside a softmax. */
 static enum err read_expert_weights(const struct source *s, struct model_config *c)
 {
@@ -519,7 +535,8 @@ enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
 	c->arch = s.arch->arch;
 	c->q_gate = s.arch->q_gate;
 	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) ||
-		read_layer_kinds(&s, c) || read_ffn(&s, c) || read_biases(&s, c) ||
+		read_layer_kinds(&s, c) || read_window(&s, c) || read_ffn(&s, c) ||
+		read_biases(&s, c) ||
 		read_delta(&s, c) ||
 		read_ends(&s, c) || read_sampling(&s, &c->sampling))
 		return info->code;

@@ -6,50 +6,108 @@
 #include "base/json.h"
 #include "model/config_json.h"
 
-/* True if some layer would look at a window only. */
-static enum err refuse_sliding_window(const struct config_source *s, uint32_t layers)
-{
-	bool used = false;
-	int64_t window = -1, first_layer = 0;
+/* ---- attention and delta --------------------------------------------------------------------- */
 
-	if (json_get_bool(s->text, "use_sliding_window", &used, s->info) ||
-		json_get_int(s->text, "sliding_window", 0, INT64_MAX, &window, s->info) ||
-		json_get_int(s->text, "max_window_layers", 0, INT64_MAX, &first_layer, s->info))
+static bool has_window_by_default(const struct config_source *s, uint32_t layer, int64_t first)
+{
+	switch (s->arch->window) {
+	case ARCH_WINDOW_NONE:
+		return false;
+	case ARCH_WINDOW_LAST:
+		return layer >= first;
+	case ARCH_WINDOW_EVEN:
+		return layer % 2 == 0 && layer < first;
+	case ARCH_WINDOW_ALL:
+		return true;
+	}
+	return false;
+}
+
+/* Which layers look at a window, unless layer_types says so. */
+static enum err read_window(const struct config_source *s, struct model_config *c)
+{
+	const json_t *size = json_object_get(s->text, "sliding_window");
+	bool used = false;
+	int64_t window = 0, first = -1;
+
+	if (json_get_bool(s->text, "use_sliding_window", &used, s->info))
 		return s->info->code;
-	if (used && window >= 0 && first_layer < layers && !json_object_get(s->text, "layer_types"))
+	if (!used || json_is_null(size) || s->arch->window == ARCH_WINDOW_NONE)
+		return ERR_NONE;
+	if (json_get_int(s->text, "sliding_window", 1, INT64_MAX, &window, s->info) ||
+		json_get_int(s->text, "max_window_layers", 0, INT64_MAX, &first, s->info))
+		return s->info->code;
+	if (window == 0 || (first < 0 && s->arch->window != ARCH_WINDOW_ALL))
+		return err_set(s->info, ERR_INPUT, "%s is missing",
+			window == 0 ? "sliding_window" : "max_window_layers");
+	c->window = window < MODEL_CONTEXT_MAX ? (uint32_t)window : MODEL_CONTEXT_MAX;
+	for (uint32_t i = 0; i < c->layers; i++)
+		c->layer_window[i] = has_window_by_default(s, i, first);
+	return ERR_NONE;
+}
+
+static enum err set_kind(const struct config_source *s, struct model_config *c, uint32_t layer,
+	const char *type)
+{
+	const bool sliding = strcmp(type, "sliding_attention") == 0;
+
+	c->layer_kind[layer] = MODEL_LAYER_ATTENTION;
+	if (sliding && c->window == 0 && s->arch->window != ARCH_WINDOW_NONE)
+		return err_set(s->info, ERR_INPUT,
+			"layer %" PRIu32 " is of type %s, but use_sliding_window and sliding_window "
+			"give no window",
+			layer, type);
+	if (!sliding && c->window > 0 && s->arch->window == ARCH_WINDOW_ALL)
 		return err_set(s->info, ERR_UNSUPPORTED,
-			"a sliding window in use (use_sliding_window) is not supported");
+			"layer %" PRIu32 " of type %.32s with use_sliding_window is not supported in %s",
+			layer, type, s->arch->name);
+	if (sliding && c->window > 0)
+		c->layer_window[layer] = true;
+	else if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
+		c->layer_window[layer] = false;
+	else if (s->arch->hybrid && strcmp(type, "linear_attention") == 0)
+		c->layer_kind[layer] = MODEL_LAYER_DELTA;
+	else
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"layer %" PRIu32 " of type %.32s is not supported in %s", layer, type,
+			s->arch->name);
+	return ERR_NONE;
+}
+
+/* Where the file does not list them every full_attention_interval-th is attention, the rest delta,
+ * in architectures that have such layers. */
+static enum err read_kinds_by_interval(const struct config_source *s, struct model_config *c)
+{
+	uint32_t interval = 4;
+
+	if (config_want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
+		return s->info->code;
+	for (uint32_t i = 0; s->arch->hybrid && i < c->layers; i++)
+		c->layer_kind[i] = (i + 1) % interval == 0 ? MODEL_LAYER_ATTENTION
+							   : MODEL_LAYER_DELTA;
 	return ERR_NONE;
 }
 
 static enum err read_kinds(const struct config_source *s, struct model_config *c)
 {
-	const struct arch *arch = s->arch;
 	const json_t *types = json_object_get(s->text, "layer_types");
-	uint32_t interval = 4;
 
-	if (config_want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
+	if (read_window(s, c) || read_kinds_by_interval(s, c))
 		return s->info->code;
-	if (types && !json_is_null(types) &&
-		(!json_is_array(types) || json_array_size(types) != c->layers))
+	if (!types || json_is_null(types))
+		return ERR_NONE;
+	if (!json_is_array(types) || json_array_size(types) != c->layers)
 		return err_set(s->info, ERR_INPUT,
 			"layer_types is not an array of one kind for each of %" PRIu32 " layers",
 			c->layers);
 	for (uint32_t i = 0; i < c->layers; i++) {
-		const char *type = arch->hybrid && (i + 1) % interval != 0 ? "linear_attention"
-									   : "full_attention";
+		const char *type = json_string_value(json_array_get(types, i));
 
-		if (json_is_array(types) && !(type = json_string_value(json_array_get(types, i))))
+		if (!type)
 			return err_set(s->info, ERR_INPUT,
 				"layer_types holds something that is not a name");
-		if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
-			c->layer_kind[i] = MODEL_LAYER_ATTENTION;
-		else if (arch->hybrid && strcmp(type, "linear_attention") == 0)
-			c->layer_kind[i] = MODEL_LAYER_DELTA;
-		else
-			return err_set(s->info, ERR_UNSUPPORTED,
-				"layer %" PRIu32 " of type %.32s is not supported in %s", i, type,
-				arch->name);
+		if (set_kind(s, c, i, type))
+			return s->info->code;
 	}
 	return ERR_NONE;
 }
@@ -163,7 +221,7 @@ static enum err read_ffn(const struct config_source *s, struct model_config *c)
 
 enum err config_read_layers(const struct config_source *s, struct model_config *c)
 {
-	if (refuse_sliding_window(s, c->layers) || read_kinds(s, c) || read_ffn(s, c))
+	if (read_kinds(s, c) || read_ffn(s, c))
 		return s->info->code;
 	return s->arch->hybrid ? read_delta(s, c) : ERR_NONE;
 }

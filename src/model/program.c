@@ -116,6 +116,7 @@ static void record_attention(struct recorder *r, const struct packed *w)
 	op->u.attend.out = r->attention;
 	op->u.attend.kv_heads = c->kv_heads;
 	op->u.attend.head_dim = c->head_dim;
+	op->u.attend.window = c->layer_window[r->layer] ? c->window : 0;
 	op->u.attend.scale = 1.0f / math_sqrtf((float)c->head_dim);
 	op->u.attend.layer = r->attention_layer++;
 

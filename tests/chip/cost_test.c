@@ -29,7 +29,7 @@ static void attention_counts_keys_of_each_row_and_reads_each_token_once(void **s
 	struct chip_cost_sum sum;
 
 	(void)state;
-	chip_cost_add_attention(&c, CHIP_F16, 4, 2, 64);
+	chip_cost_add_attention(&c, CHIP_F16, 4, 2, 64, 0);
 	chip_cost_shape_add(&shape, 10, 3, 0);   /* 11 + 12 + 13 keys */
 	assert_int_equal(shape.keys, 36);
 	chip_cost_step(&c, &shape, &sum);
@@ -106,6 +106,26 @@ static void a_program_costs_what_its_operations_cost(void **state)
 	rig_close(&r);
 }
 
+/* As far as the window goes, which is less than what is there. */
+static void a_window_bounds_the_keys_of_a_row(void **state)
+{
+	struct chip_cost c = {0};
+	struct chip_cost_shape shape = {0};
+	struct chip_cost_sum sum;
+
+	(void)state;
+	chip_cost_add_attention(&c, CHIP_F16, 4, 2, 64, 100);
+	chip_cost_shape_add(&shape, 1000, 1, 1);
+	chip_cost_step(&c, &shape, &sum);
+	assert_int_equal(sum.bytes, 101 * 2 * 2 * 64 * 2);
+	assert_int_equal(sum.ops, 100 * 4 * 4 * 64);
+	shape = (struct chip_cost_shape){0};
+	chip_cost_shape_add(&shape, 10, 1, 1);
+	chip_cost_step(&c, &shape, &sum);
+	assert_int_equal(sum.bytes, 11 * 2 * 2 * 64 * 2);
+	assert_int_equal(sum.ops, 11 * 4 * 4 * 64);
+}
+
 /* A row reads its own experts; many rows, nearly all there are. */
 static void experts_are_read_as_far_as_rows_are_expected_to_use_them(void **state)
 {
@@ -136,6 +156,7 @@ int main(void)
 		cmocka_unit_test(the_slower_of_bytes_and_operations_is_the_time),
 		cmocka_unit_test(sums_that_would_overflow_stop_at_the_limit),
 		cmocka_unit_test(a_program_costs_what_its_operations_cost),
+		cmocka_unit_test(a_window_bounds_the_keys_of_a_row),
 		cmocka_unit_test(experts_are_read_as_far_as_rows_are_expected_to_use_them),
 	};
 

@@ -17,6 +17,7 @@ struct model_shape {
 	bool norm, gate, tiled, bias;
 	uint32_t experts, used; /* 0: a dense feed-forward part */
 	bool shared;
+	uint32_t window;
 	enum chip_type kv_type;
 	struct prng dice;       /* types of weights, seeds of values */
 	uint64_t seed;
@@ -50,9 +51,10 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	s.gate = prng_below(p, 2);
 	s.tiled = prng_below(p, 2);
 	s.bias = prng_below(p, 2);
-	s.experts = PICK(p, 0, 1, 5, 16);
+	s.experts = PICK(p, 0, 0, 1, 5, 9);
 	s.used = s.experts < 3 ? s.experts : PICK(p, 1, 2, 3);
 	s.shared = prng_below(p, 2);
+	s.window = PICK(p, 0, 0, 1, 31, 40);
 	s.kv_type = prng_below(p, 2) ? CHIP_F16 : CHIP_F32;
 	return s;
 }
@@ -150,6 +152,7 @@ static inline void model_attention(struct rig *r, struct model_shape *s, uint32_
 	op->u.attend.out = out;
 	op->u.attend.kv_heads = s->kv_heads;
 	op->u.attend.head_dim = d;
+	op->u.attend.window = s->window;
 	op->u.attend.scale = 1.0F / math_sqrtf((float)d);
 	model_matmul(r, s, "o", out, 1, &o);
 	model_norm(r, "delta_norm", x, o, h);
@@ -198,10 +201,10 @@ static inline void model_delta(struct rig *r, struct model_shape *s, uint32_t h,
 
 /* gate, up, silu, down: of all rows, or of routed ones by their experts. */
 static inline uint32_t model_swiglu(struct rig *r, struct model_shape *s, enum chip_space space,
-	uint32_t in)
+	uint32_t ffn, uint32_t in)
 {
 	const uint32_t parts[] = {
-		rig_buffer(r, "gate", space, s->ffn), rig_buffer(r, "up", space, s->ffn)};
+		rig_buffer(r, "gate", space, ffn), rig_buffer(r, "up", space, ffn)};
 	const uint32_t down = rig_buffer(r, "down", space, s->hidden);
 
 	model_matmul(r, s, "gate", in, 2, parts);
@@ -233,11 +236,11 @@ static inline uint32_t model_experts(struct rig *r, struct model_shape *s, uint3
 	op = rig_op(r, CHIP_OP_GATHER, "spread");
 	op->u.gather.in = h;
 	op->u.gather.out = spread;
-	const uint32_t routed = model_swiglu(r, s, CHIP_ROUTED, spread);
+	const uint32_t routed = model_swiglu(r, s, CHIP_ROUTED, s->ffn % 2 ? 37 : 32, spread);
 	uint32_t shared = CHIP_NONE;
 
 	if (s->shared) {
-		shared = model_swiglu(r, s, CHIP_ROWS, h);
+		shared = model_swiglu(r, s, CHIP_ROWS, 32, h);
 		model_matmul(r, s, "shared_gate", h, 1, &gate);
 	}
 	op = rig_op(r, CHIP_OP_COMBINE, "combined");
@@ -252,7 +255,7 @@ static inline uint32_t model_experts(struct rig *r, struct model_shape *s, uint3
 static inline void model_ffn(struct rig *r, struct model_shape *s, uint32_t x, uint32_t h)
 {
 	const uint32_t down = s->experts ? model_experts(r, s, h)
-		: model_swiglu(r, s, CHIP_ROWS, h);
+		: model_swiglu(r, s, CHIP_ROWS, s->ffn, h);
 	struct chip_op *op;
 
 	op = rig_op(r, CHIP_OP_ADD, "x");

@@ -248,6 +248,7 @@ struct attention {
 	enum chip_type kv_type;
 	uint32_t position;          /* of the first token */
 	float factor;               /* on cosines and sines */
+	uint32_t window;
 };
 
 /* The columns of the input: [per head: q, gate] [k heads] [v heads]. */
@@ -284,6 +285,7 @@ static void attention_program(struct rig *r, const struct attention *a, const fl
 	op->u.attend.out = rig_buffer(r, "out", CHIP_ROWS, a->heads * d);
 	op->u.attend.kv_heads = a->kv_heads;
 	op->u.attend.head_dim = d;
+	op->u.attend.window = a->window;
 	op->u.attend.scale = 0.3F;
 	op->u.attend.layer = 1;
 	r->layout.attention_layers = 2;
@@ -322,10 +324,11 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 {
 	const uint32_t d = a->head_dim, columns = attention_columns(a);
 	const uint32_t kv_head = head / (a->heads / a->kv_heads);
+	const uint32_t first = a->window && t + 1 > a->window ? t + 1 - a->window : 0;
 	double q[DIM_MAX], k[DIM_MAX], weights[DIM_MAX], sum = 0, largest = -1e300;
 
 	expected_head(a, x + (size_t)t * columns + 2 * head * d, q_norm, a->position + t, q);
-	for (uint32_t i = 0; i <= t; i++) {
+	for (uint32_t i = first; i <= t; i++) {
 		expected_head(a, x + (size_t)i * columns + (2 * a->heads + kv_head) * d, k_norm,
 			a->position + i, k);
 		weights[i] = 0;
@@ -333,13 +336,13 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 			weights[i] += q[j] * k[j] * (double)0.3F;
 		largest = fmax(largest, weights[i]);
 	}
-	for (uint32_t i = 0; i <= t; i++)
+	for (uint32_t i = first; i <= t; i++)
 		sum += weights[i] = exp(weights[i] - largest);
 	for (uint32_t j = 0; j < d; j++) {
 		const float gate = x[(size_t)t * columns + (2 * head + 1) * d + j];
 
 		out[j] = 0;
-		for (uint32_t i = 0; i <= t; i++)
+		for (uint32_t i = first; i <= t; i++)
 			out[j] += weights[i] / sum *
 				(double)x[(size_t)i * columns +
 				(2 * a->heads + a->kv_heads + kv_head) * d + j];
@@ -401,21 +404,25 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 static void attention_attends(const struct rig_isa *isa)
 {
 	static const struct attention shapes[] = {
-		{1, 1, 16, 16, false, false, CHIP_F32, 0, 1},
-		{6, 3, 64, 64, true, false, CHIP_F32, 0, 1.25F},
-		{6, 2, 32, 8, true, true, CHIP_F16, 0, 1},
-		{3, 1, 20, 12, false, true, CHIP_F32, 0, 0.75F},
-		{20, 1, 8, 4, true, true, CHIP_F32, 0, 1},
-		{4, 2, 12, 0, false, false, CHIP_F16, 0, 1},
+		{1, 1, 16, 16, false, false, CHIP_F32, 0, 1, 0},
+		{6, 3, 64, 64, true, false, CHIP_F32, 0, 1.25F, 0},
+		{6, 2, 32, 8, true, true, CHIP_F16, 0, 1, 0},
+		{3, 1, 20, 12, false, true, CHIP_F32, 0, 0.75F, 11},
+		{20, 1, 8, 4, true, true, CHIP_F32, 0, 1, 0},
+		{4, 2, 12, 0, false, false, CHIP_F16, 0, 1, 0},
+		{6, 3, 64, 64, true, false, CHIP_F32, 0, 1, 1},
+		{4, 2, 32, 32, false, true, CHIP_F16, 0, 1, 32},
+		{4, 1, 16, 16, true, false, CHIP_F32, 0, 1, 33},
+		{4, 4, 64, 16, false, false, CHIP_F32, 0, 1, 70},
 		/* where angles of f32 are off by up to a sixteenth */
-		{2, 1, 32, 32, true, false, CHIP_F32, 1000003, 1},
+		{2, 1, 32, 32, true, false, CHIP_F32, 1000003, 1, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		check_attention(isa, &shapes[i]);
 }
 
-static void attention_is_a_softmax_over_all_keys_so_far(void **state)
+static void attention_is_a_softmax_over_the_keys_that_are_seen(void **state)
 {
 	(void)state;
 	each_isa(attention_attends);
@@ -771,7 +778,7 @@ int main(void)
 		cmocka_unit_test(embed_gives_table_rows_embeddings_and_last_tokens_exactly),
 		cmocka_unit_test(matmul_multiplies_every_type_and_shape),
 		cmocka_unit_test(norm_swiglu_norm_gate_and_add_are_what_they_say),
-		cmocka_unit_test(attention_is_a_softmax_over_all_keys_so_far),
+		cmocka_unit_test(attention_is_a_softmax_over_the_keys_that_are_seen),
 		cmocka_unit_test(conv_and_delta_follow_the_recurrence_from_state_to_state),
 		cmocka_unit_test(wanted_rows_come_back_as_they_were_wanted),
 		cmocka_unit_test(programs_that_do_not_fit_together_are_refused),

@@ -134,6 +134,63 @@ static void biases_are_where_the_architecture_has_them(void **state)
 	}
 }
 
+/* The class that reads a checkpoint decides which layers look at a window. */
+static void windows_are_in_the_layers_that_the_architecture_means(void **state)
+{
+#define WINDOW(last) "\"use_sliding_window\":true,\"sliding_window\":24,\"max_window_layers\":" last
+	static const struct {
+		const char *base, *patch;
+		const char *layers;   /* w: window, f: all keys */
+	} cases[] = {
+		{QWEN2, "{" WINDOW("1") "}", "fww"},
+		{QWEN2, "{" WINDOW("3") "}", "fff"},
+		{QWEN2, "{" WINDOW("1") ",\"use_sliding_window\":false}", "fff"},
+		{QWEN2, "{" WINDOW("1") ",\"sliding_window\":null}", "fff"},
+		{QWEN2,
+			"{" WINDOW("1") ",\"layer_types\":[\"sliding_attention\",\"full_attention\","
+			"\"sliding_attention\"]}",
+			"wfw"},
+		{CONFIG_QWEN3, "{" WINDOW("2") "}", "ffw"},
+		{LLAMA, "{" WINDOW("0") "}", "fff"},
+		{MOE, "{" WINDOW("9") "}", "wwww"},
+		{MOE,
+			"{" WINDOW("3") ",\"model_type\":\"qwen2_moe\","
+			"\"shared_expert_intermediate_size\":8}",
+			"wfwf"},
+	};
+	static const struct config_refusal refused[] = {
+		{QWEN2, "{\"use_sliding_window\":true,\"max_window_layers\":1}", ERR_INPUT,
+			"sliding_window is missing"},
+		{QWEN2, "{\"use_sliding_window\":true,\"sliding_window\":8}", ERR_INPUT,
+			"max_window_layers is missing"},
+		{QWEN2, "{" WINDOW("1") ",\"sliding_window\":0}", ERR_INPUT, "sliding_window"},
+		{QWEN2, "{" WINDOW("1") ",\"sliding_window\":-1}", ERR_INPUT, "sliding_window"},
+		{CONFIG_QWEN3,
+			"{\"layer_types\":[\"full_attention\",\"full_attention\","
+			"\"sliding_attention\"]}",
+			ERR_INPUT, "layer 2 is of type sliding_attention, but use_sliding_window"},
+		{LLAMA,
+			"{\"layer_types\":[\"sliding_attention\",\"full_attention\","
+			"\"full_attention\"]}",
+			ERR_UNSUPPORTED, "layer 0 of type sliding_attention is not supported in"},
+		{MOE,
+			"{" WINDOW("1") ",\"layer_types\":[\"full_attention\",\"full_attention\","
+			"\"full_attention\",\"full_attention\"]}",
+			ERR_UNSUPPORTED, "layer 0 of type full_attention with use_sliding_window"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct model_config c = read_good(cases[i].base, cases[i].patch, NULL, NULL);
+
+		for (uint32_t j = 0; j < c.layers; j++)
+			assert_int_equal(c.layer_window[j], cases[i].layers[j] == 'w');
+		assert_true(c.window == 24 || !strchr(cases[i].layers, 'w'));
+	}
+	check_refusals(refused, sizeof(refused) / sizeof(refused[0]));
+#undef WINDOW
+}
+
 /* ---- experts --------------------------------------------------------------------------------- */
 
 static void experts_are_read(void **state)
@@ -256,9 +313,10 @@ struct key {
 	float real;
 };
 
-/* A qwen3moe of two layers, with one key in another way or more than it needs. */
-static enum err read_gguf(const struct key *other, uint32_t routers, struct model_config *c,
-	struct err_info *info)
+/* A qwen3moe of two layers, with one key in another way or more than it needs, and a pattern of
+ * windows if flags is not 0. */
+static enum err read_built(const struct key *other, uint32_t routers, const int32_t *pattern,
+	uint64_t flags, struct model_config *c, struct err_info *info)
 {
 	static const struct key keys[] = {
 		{"block_count", 2, 0}, {"context_length", 64, 0}, {"embedding_length", 32, 0},
@@ -285,6 +343,8 @@ static enum err read_gguf(const struct key *other, uint32_t routers, struct mode
 		else
 			gguf_add_u32(&b, name, k->number);
 	}
+	if (flags > 0)
+		gguf_add_i32s(&b, "qwen3moe.attention.sliding_window_pattern", flags, pattern);
 	gguf_add_tensor(&b, "token_embd.weight", 0, 2, (uint64_t[]){32, 8}, rows, sizeof(rows));
 	for (uint32_t i = 0; i < routers; i++) {
 		snprintf(name, sizeof(name), "blk.%u.ffn_gate_inp.weight", i);
@@ -298,6 +358,18 @@ static enum err read_gguf(const struct key *other, uint32_t routers, struct mode
 	gguf_close(&g);
 	buf_free(&file);
 	return code;
+}
+
+static enum err read_gguf(const struct key *other, uint32_t routers, struct model_config *c,
+	struct err_info *info)
+{
+	return read_built(other, routers, NULL, 0, c, info);
+}
+
+static enum err read_gguf_pattern(const struct key *other, const int32_t *pattern, uint64_t flags,
+	struct model_config *c, struct err_info *info)
+{
+	return read_built(other, 2, pattern, flags, c, info);
 }
 
 static void experts_of_gguf_are_in_the_layers_that_have_a_router(void **state)
@@ -317,6 +389,22 @@ static void experts_of_gguf_are_in_the_layers_that_have_a_router(void **state)
 	assert_true(c.layer_ffn[0] == MODEL_FFN_EXPERTS && c.layer_ffn[1] == MODEL_FFN_DENSE);
 	assert_int_equal(read_gguf(&scale, 2, &c, &info), ERR_NONE);
 	assert_true(c.experts_scale == 2.5F);
+}
+
+static void a_window_of_gguf_is_of_all_layers_or_of_those_listed(void **state)
+{
+	const struct key window = {"attention.sliding_window", 24, 0};
+	const int32_t second[] = {0, 1};
+	struct err_info info = {0};
+	struct model_config c;
+
+	(void)state;
+	assert_int_equal(read_gguf(&window, 2, &c, &info), ERR_NONE);
+	assert_true(c.window == 24 && c.layer_window[0] && c.layer_window[1]);
+	assert_int_equal(read_gguf_pattern(&window, second, 2, &c, &info), ERR_NONE);
+	assert_true(c.window == 24 && !c.layer_window[0] && c.layer_window[1]);
+	assert_int_equal(read_gguf_pattern(&window, second, 1, &c, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "sliding_window_pattern has 1 entries for 2 layers"));
 }
 
 static void experts_of_gguf_that_cannot_be_are_refused(void **state)
@@ -351,11 +439,13 @@ int main(void)
 		cmocka_unit_test(the_text_part_is_found_in_a_model_with_vision),
 		cmocka_unit_test(heads_are_as_wide_as_the_architecture_says),
 		cmocka_unit_test(biases_are_where_the_architecture_has_them),
+		cmocka_unit_test(windows_are_in_the_layers_that_the_architecture_means),
 		cmocka_unit_test(experts_are_read),
 		cmocka_unit_test(weights_of_experts_are_normalised_where_the_architecture_does),
 		cmocka_unit_test(layers_are_dense_by_name_or_by_step),
 		cmocka_unit_test(experts_that_cannot_be_are_refused),
 		cmocka_unit_test(experts_of_gguf_are_in_the_layers_that_have_a_router),
+		cmocka_unit_test(a_window_of_gguf_is_of_all_layers_or_of_those_listed),
 		cmocka_unit_test(experts_of_gguf_that_cannot_be_are_refused),
 	};
 

@@ -126,15 +126,10 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 		{CONFIG_QWEN3_5, "{\"text_config\":{\"model_type\":\"qwen3\"}}", ERR_UNSUPPORTED,
 			"not supported"},
 		{CONFIG_QWEN3, "{\"hidden_act\":\"gelu\"}", ERR_UNSUPPORTED, "hidden_act gelu"},
-		{CONFIG_QWEN3, "{\"num_experts\":128}", ERR_UNSUPPORTED, "experts"},
 		{CONFIG_QWEN3,
-			"{\"use_sliding_window\":true,\"sliding_window\":4096,\"max_window_"
-			"layers\":2}",
-			ERR_UNSUPPORTED, "sliding window"},
-		{CONFIG_QWEN3,
-			"{\"layer_types\":[\"full_attention\",\"full_attention\",\"sliding_"
+			"{\"layer_types\":[\"full_attention\",\"full_attention\",\"chunked_"
 			"attention\"]}",
-			ERR_UNSUPPORTED, "layer 2 of type sliding_attention"},
+			ERR_UNSUPPORTED, "layer 2 of type chunked_attention"},
 		{CONFIG_QWEN3, "{\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":4}}", ERR_UNSUPPORTED,
 			"rope_scaling of type dynamic"},
 		{CONFIG_QWEN3, "{\"rope_parameters\":{\"rope_type\":\"longrope\"}}", ERR_UNSUPPORTED,
@@ -426,7 +421,7 @@ static void gguf_metadata_that_is_wrong_is_refused(void **state)
 		{"qwen35.rope.scaling.type", 0, 0, "yarn", "rope.scaling.factor is missing"},
 		{"qwen35.rope.scaling.factor", 0, 0.5F, NULL, "factor of the rotary scaling"},
 		{"qwen35.attention.scale", 0, 0.5F, NULL, "attention.scale"},
-		{"qwen35.attention.sliding_window", 512, 0, NULL, "sliding window"},
+		{"qwen35.attention.sliding_window", 1U << 30, 0, NULL, "attention.sliding_window"},
 		{"qwen35.block_count", 1, 0, NULL, "multi-token"},
 		{"qwen35.block_count", 100000, 0, NULL, "block_count"},
 		{"qwen35.attention.value_length", 16, 0, NULL, "values of 16"},

@@ -33,20 +33,21 @@ struct softmax {
 	float sum;
 };
 
+/* Keys [first, keys) of a page. */
 static void add_page(const struct cpu_attend *a, const uint8_t *page, const struct cpu_query *query,
-	uint32_t keys, struct softmax *s)
+	uint32_t first, uint32_t keys, struct softmax *s)
 {
 	const size_t values = (size_t)a->head_dim * CHIP_PAGE_TOKENS;
 	float weights[CHIP_PAGE_TOKENS];
 	float stripes[CPU_STRIPES];
 	float largest = s->largest;
 
-	for (uint32_t j = 0; j < keys; j++) {
+	for (uint32_t j = first; j < keys; j++) {
 		weights[j] = score(a, page, query->q, j);
 		largest = weights[j] > largest ? weights[j] : largest;
 	}
 	for (uint32_t j = 0; j < CHIP_PAGE_TOKENS; j++)
-		weights[j] = j < keys ? math_expf(weights[j] - largest) : 0.0F;
+		weights[j] = j >= first && j < keys ? math_expf(weights[j] - largest) : 0.0F;
 	for (uint32_t i = 0; i < CPU_STRIPES; i++)
 		stripes[i] = weights[i] + weights[i + CPU_STRIPES];
 	const float shrink = math_expf(s->largest - largest);
@@ -56,7 +57,7 @@ static void add_page(const struct cpu_attend *a, const uint8_t *page, const stru
 	for (uint32_t d = 0; d < a->head_dim; d++) {
 		float sum = query->out[d] * shrink;
 
-		for (uint32_t j = 0; j < keys; j++)
+		for (uint32_t j = first; j < keys; j++)
 			sum = fmaf(weights[j], element(a, page, values + (size_t)j * a->head_dim +
 				d), sum);
 		query->out[d] = sum;
@@ -69,11 +70,13 @@ static void attend_one(const struct cpu_attend *a, const struct cpu_query *query
 
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		query->out[d] = 0.0F;
-	for (uint32_t first = 0; first < query->keys; first += CHIP_PAGE_TOKENS) {
-		const uint32_t left = query->keys - first;
-		const uint8_t *page = a->pages + a->table[first / CHIP_PAGE_TOKENS] * a->page_bytes;
+	for (uint32_t at = query->first / CHIP_PAGE_TOKENS * CHIP_PAGE_TOKENS; at < query->keys;
+		at += CHIP_PAGE_TOKENS) {
+		const uint32_t left = query->keys - at;
+		const uint8_t *page = a->pages + a->table[at / CHIP_PAGE_TOKENS] * a->page_bytes;
 
-		add_page(a, page, query, left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS, &s);
+		add_page(a, page, query, query->first > at ? query->first - at : 0,
+			left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS, &s);
 	}
 	const float factor = 1.0F / s.sum;
 

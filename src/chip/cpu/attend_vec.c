@@ -57,8 +57,20 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
 				vec_mul(sums[m][j], vec_set(a->scale)));
 }
 
+/* Keys of a page that a query sees: [first, end), none where end is 0. */
+struct seen {
+	uint32_t first, end;
+};
+
+/* Values of keys that are seen; the others' are those of hidden. */
+VEC_INLINE vec only_seen(struct seen seen, uint32_t at, vec values, vec hidden)
+{
+	return vec_first(vec_lanes_at(at, seen.first), hidden,
+		vec_first(vec_lanes_at(at, seen.end), values, hidden));
+}
+
 /* Scores to weights; returns by how much what was summed before shrinks. */
-static float weigh_page(float *weights, uint32_t keys, struct progress *p)
+static float weigh_page(float *weights, struct seen seen, struct progress *p)
 {
 	vec largest = vec_set(p->largest);
 	vec parts[KEY_VECTORS];
@@ -68,8 +80,7 @@ static float weigh_page(float *weights, uint32_t keys, struct progress *p)
 	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
 		const vec s = vec_load(weights + j * VEC_LANES);
 
-		largest = vec_max(vec_first(vec_lanes_at(j * VEC_LANES, keys), s, largest),
-			largest);
+		largest = vec_max(only_seen(seen, j * VEC_LANES, s, largest), largest);
 	}
 	const float top = vec_largest_lane(largest);
 
@@ -77,7 +88,7 @@ static float weigh_page(float *weights, uint32_t keys, struct progress *p)
 	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
 		const vec e = vec_exp(vec_sub(vec_load(weights + j * VEC_LANES), vec_set(top)));
 
-		parts[j] = vec_first(vec_lanes_at(j * VEC_LANES, keys), e, vec_set(0.0F));
+		parts[j] = only_seen(seen, j * VEC_LANES, e, vec_set(0.0F));
 		vec_store(weights + j * VEC_LANES, parts[j]);
 	}
 	VEC_UNROLL
@@ -93,7 +104,7 @@ static float weigh_page(float *weights, uint32_t keys, struct progress *p)
 /* out = out * shrink + the page's weighted values, for some vectors of dimensions. */
 VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values,
 	const struct cpu_query *queries, float (*weights)[CHIP_PAGE_TOKENS], const float *shrink,
-	uint32_t keys, uint32_t d,
+	struct seen seen, uint32_t d,
 	const uint32_t count, const uint32_t vectors, const enum chip_type type)
 {
 	vec sums[VEC_QUERY][VALUE_VECTORS];
@@ -104,7 +115,7 @@ VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values,
 		for (uint32_t i = 0; i < vectors; i++)
 			sums[m][i] = vec_mul(vec_load(queries[m].out + d + i * VEC_LANES),
 				vec_set(shrink[m]));
-	for (uint32_t j = 0; j < keys; j++)
+	for (uint32_t j = seen.first; j < seen.end; j++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
 			const vec v = load_element(values, (size_t)j * a->head_dim + d +
@@ -121,9 +132,9 @@ VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values,
 			vec_store(queries[m].out + d + i * VEC_LANES, sums[m][i]);
 }
 
-/* count queries that all see keys of this page. */
+/* count queries that all see the same keys of this page. */
 VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page,
-	const struct cpu_query *queries, struct progress *progress, uint32_t keys,
+	const struct cpu_query *queries, struct progress *progress, struct seen seen,
 	const uint32_t count, const enum chip_type type)
 {
 	const size_t size = type == CHIP_F16 ? 2 : 4;
@@ -135,19 +146,29 @@ VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page,
 
 	score_page(a, page, queries, weights, count, type);
 	for (uint32_t m = 0; m < count; m++)
-		shrink[m] = weigh_page(weights[m], keys, &progress[m]);
+		shrink[m] = weigh_page(weights[m], seen, &progress[m]);
 	for (; d + wide <= a->head_dim; d += wide)
-		add_values(a, values, queries, weights, shrink, keys, d, count, VALUE_VECTORS,
+		add_values(a, values, queries, weights, shrink, seen, d, count, VALUE_VECTORS,
 			type);
 	for (; d < a->head_dim; d += VEC_LANES)
-		add_values(a, values, queries, weights, shrink, keys, d, count, 1, type);
+		add_values(a, values, queries, weights, shrink, seen, d, count, 1, type);
 }
 
-static uint32_t keys_in_page(const struct cpu_query *query, uint32_t first)
+/* Of the page whose first key is at. */
+static struct seen seen_in_page(const struct cpu_query *query, uint32_t at)
 {
-	const uint32_t left = query->keys > first ? query->keys - first : 0;
+	const uint32_t left = query->keys > at ? query->keys - at : 0;
+	const struct seen seen = {
+		.first = query->first > at ? query->first - at : 0,
+		.end = left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS,
+	};
 
-	return left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS;
+	return seen.first < seen.end ? seen : (struct seen){0};
+}
+
+static bool same_keys(struct seen a, struct seen b)
+{
+	return a.first == b.first && a.end == b.end;
 }
 
 /* Queries [0, count), in groups as long as they see the same keys. */
@@ -158,18 +179,18 @@ VEC_INLINE void attend_queries(const struct cpu_attend *a, const uint8_t *page, 
 	uint32_t i = 0;
 
 	while (i < count) {
-		const uint32_t keys = keys_in_page(&queries[i], first);
+		const struct seen seen = seen_in_page(&queries[i], first);
 		uint32_t same = 1;
 
 		while (same < VEC_QUERY && i + same < count &&
-			keys_in_page(&queries[i + same], first) == keys)
+			same_keys(seen_in_page(&queries[i + same], first), seen))
 			same++;
-		if (same == VEC_QUERY && keys > 0) {
-			attend_page(a, page, queries + i, progress + i, keys, VEC_QUERY, type);
+		if (same == VEC_QUERY && seen.end > 0) {
+			attend_page(a, page, queries + i, progress + i, seen, VEC_QUERY, type);
 			i += VEC_QUERY;
 		} else {
-			if (keys > 0)
-				attend_page(a, page, queries + i, progress + i, keys, 1, type);
+			if (seen.end > 0)
+				attend_page(a, page, queries + i, progress + i, seen, 1, type);
 			i++;
 		}
 	}
@@ -192,7 +213,7 @@ static void finish_query(const struct cpu_attend *a, const struct cpu_query *que
 void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count)
 {
 	struct progress progress[CPU_ATTEND_QUERIES];
-	uint32_t keys_max = 0;
+	uint32_t keys_min = UINT32_MAX, keys_max = 0;
 
 	if (a->head_dim % VEC_LANES) {
 		ref_attend(a, queries, count);
@@ -200,11 +221,13 @@ void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *querie
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		progress[i] = (struct progress){.largest = -__builtin_inff()};
+		keys_min = queries[i].first < keys_min ? queries[i].first : keys_min;
 		keys_max = queries[i].keys > keys_max ? queries[i].keys : keys_max;
 		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
 			vec_store(queries[i].out + d, vec_set(0.0F));
 	}
-	for (uint32_t first = 0; first < keys_max; first += CHIP_PAGE_TOKENS) {
+	for (uint32_t first = keys_min / CHIP_PAGE_TOKENS * CHIP_PAGE_TOKENS; first < keys_max;
+		first += CHIP_PAGE_TOKENS) {
 		const uint8_t *page = a->pages + a->table[first / CHIP_PAGE_TOKENS] * a->page_bytes;
 
 		if (a->kv_type == CHIP_F16)

@@ -90,7 +90,8 @@ struct cpu_query {
 	const float *q;             /* [head_dim] */
 	const float *gate;          /* [head_dim], or NULL */
 	float *out;                 /* [head_dim] */
-	uint32_t keys;              /* that it sees, from the start of the sequence */
+	uint32_t first, keys;       /* sees keys [first, keys), counted from the start of the
+				     * sequence */
 };
 
 /* ---- DeltaNet -------------------------------------------------------------------------------- */

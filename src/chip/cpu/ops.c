@@ -342,13 +342,16 @@ static void attend_tile(const struct run *r, const struct chip_op *op, const str
 	for (uint32_t i = 0; i < tile->row_count * shared; i++) {
 		const uint32_t row = tile->first_row + i / shared;
 		const uint32_t head = kv_head * shared + i % shared;
+		const uint32_t keys = r->step->tokens_before[row] + 1;
+		const uint32_t window = op->u.attend.window;
 
 		queries[count++] = (struct cpu_query){
 			.q = head_of(r, &op->u.attend.q, row, head),
 			.gate = op->u.attend.gate.buffer == CHIP_NONE ? NULL
 				: head_of(r, &op->u.attend.gate, row, head),
 			.out = row_of(r, op->u.attend.out, row) + (size_t)head * head_dim,
-			.keys = r->step->tokens_before[row] + 1,
+			.first = window > 0 && keys > window ? keys - window : 0,
+			.keys = keys,
 		};
 		if (count == CPU_ATTEND_QUERIES || i + 1 == tile->row_count * shared) {
 			r->kernels->attend(&a, queries, count);
