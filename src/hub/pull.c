@@ -184,9 +184,14 @@ static enum err fetch(struct puller *p, struct err_info *info)
 		download_open(&p->download, &p->wanted, &config, info))
 		return info->code;
 	share_there(p);
-	if (space_check(p, info) || download_run(p->download, info))
+	if (space_check(p, info) || !download_run(p->download, info))
 		return info->code;
-	return ERR_NONE;
+	const struct err_info why = *info;
+
+	/* disk, network, a hub that is busy: not the hub's files, which were refused */
+	if (why.code == ERR_IO || why.code == ERR_BUSY)
+		err_set(info, why.code, "%.400s; what came is kept, pull again to go on", why.text);
+	return info->code;
 }
 
 /* Everything is whole: it becomes the model. */

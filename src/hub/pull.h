@@ -7,7 +7,7 @@
 #include "hub/store.h"
 
 #define PULL_ENDPOINT_HF          "https://huggingface.co"
-#define PULL_ENDPOINT_MODELSCOPE  "https://modelscope.cn"
+#define PULL_ENDPOINT_MODELSCOPE  "https://www.modelscope.cn"
 
 struct pull_config {
 	enum hub_kind hub;
