@@ -4,7 +4,7 @@
  * Symbols lie in arrays as long as the piece, one for a byte at first; a symbol keeps its length at
  * its first and its last place, so both neighbours are found without a list. Candidates wait in a
  * heap of (rank, place); entries that no longer hold are dropped when met, and swept when the heap
- * is full. O(n log n) for any piece.
+ * is full. O(n log n) for any piece. Of a short piece the least rank is found by looking at all.
  *
  *	piece   l  o  w  e  r          after "lo", "er":   id      lo .  w  er .
  *	                                                   length   2 2  1   2 2
@@ -24,6 +24,8 @@
 #define BPE_WORK_BYTES_MAX  (BPE_PIECE_BYTES_MAX * 50)
 
 #define BPE_MERGES_MAX ((size_t)1 << 21)
+/* Ids in merges are below this. */
+#define BPE_IDS_MAX    ((size_t)1 << 20)
 
 #define BPE_ID_NONE UINT32_MAX
 
@@ -34,19 +36,19 @@ struct bpe_merge {
 	uint32_t id;
 };
 
-struct bpe_slot;
-
 struct bpe {
 	uint32_t byte_ids[256];    /* the token of each single byte, or BPE_ID_NONE */
+	uint32_t *byte_ranks;      /* [256][256] of the pairs of single bytes */
 	uint32_t unk_id;           /* of a byte without a token, or BPE_ID_NONE; set after open */
 	bool fuse_unk;             /* one for neighbours without a token */
-	struct bpe_slot *slots;    /* open addressing: pair to rank */
+	uint64_t *slots;           /* open addressing: pair to rank */
 	size_t slot_mask;
-	uint32_t *merged_ids;      /* [merge_count] by rank */
+	struct bpe_merge *merges;  /* [merge_count] by rank */
 	size_t merge_count;
 };
 
-/* merges by rank; of the same pair twice the later holds. On failure b is closed already. */
+/* merges by rank, ids below BPE_IDS_MAX; of the same pair twice the later holds. On failure b is
+ * closed already. */
 enum err bpe_open(struct bpe *b, const uint32_t byte_ids[256], const struct bpe_merge *merges,
 	size_t merge_count, struct err_info *info) MUST_CHECK;
 void bpe_close(struct bpe *b);

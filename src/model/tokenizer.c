@@ -228,7 +228,8 @@ enum err tokenizer_open(struct tokenizer **out, const struct tokenizer_source *s
 		(code = pretokenizer_open(&t->pretokenizer, &source->pretokenizer, info)) ||
 		(code = open_added(t, source, info)))
 		goto failed;
-	if (!source->ignore_merges && (code = mark_unreached(t, info)))
+	if ((!source->ignore_merges && (code = mark_unreached(t, info))) ||
+		(code = piece_table_open(&t->pieces, &t->table, info)))
 		goto failed;
 	t->adds_bos = source->adds_bos && source->bos_id != TOKENIZER_ID_NONE;
 	t->bos_id = source->bos_id;
@@ -249,6 +250,7 @@ void tokenizer_close(struct tokenizer *t)
 	added_index_close(&t->added_normalized);
 	normalizer_close(&t->normalizer);
 	pretokenizer_close(&t->pretokenizer);
+	piece_table_close(&t->pieces);
 	bpe_close(&t->bpe);
 	token_table_close(&t->table);
 	mem_free(t);

@@ -13,6 +13,7 @@ struct encoder {
 	const struct tokenizer *t;
 	struct arena *scratch;
 	struct bpe_work work;
+	struct piece_memo memo;
 	struct regex_work *regex;
 	struct normalizer_work normalizer;
 	struct pretokenizer_work pretokenizer;
@@ -35,16 +36,46 @@ static enum err emit(struct encoder *e, const uint32_t *ids, size_t count)
 	return ERR_NONE;
 }
 
-static enum err encode_piece(struct encoder *e, const char *piece, size_t size)
+/* Merges a piece that is no token: *count ids in e->work. */
+static enum err merge_piece(struct encoder *e, const char *piece, size_t size, size_t *count)
+{
+	const enum err code = bpe_work_reserve(&e->work, e->scratch, size, e->info);
+
+	*count = code ? 0 : bpe_encode(&e->t->bpe, &e->work, piece, size);
+	return code;
+}
+
+static enum err encode_long_piece(struct encoder *e, const char *piece, size_t size)
 {
 	const uint32_t whole = token_table_find(&e->t->table, piece, size);
+	size_t count;
 	enum err code;
 
 	if (whole != TOKENIZER_ID_NONE && e->t->table.kinds[whole] == TOKEN_NORMAL)
 		return emit(e, &whole, 1);
-	if ((code = bpe_work_reserve(&e->work, e->scratch, size, e->info)))
+	if ((code = merge_piece(e, piece, size, &count)))
 		return code;
-	return emit(e, e->work.ids, bpe_encode(&e->t->bpe, &e->work, piece, size));
+	return emit(e, e->work.ids, count);
+}
+
+static enum err encode_piece(struct encoder *e, const char *piece, size_t size)
+{
+	const struct piece_memo_entry *known;
+	uint32_t whole;
+	size_t count;
+	enum err code;
+
+	if (size > PIECE_BYTES_MAX)
+		return encode_long_piece(e, piece, size);
+	const struct piece_key key = piece_key_of(piece, size);
+	if ((whole = piece_table_find(&e->t->pieces, &key)) != TOKENIZER_ID_NONE)
+		return emit(e, &whole, 1);
+	if ((known = piece_memo_find(&e->memo, &key)))
+		return emit(e, known->ids, known->count);
+	if ((code = merge_piece(e, piece, size, &count)))
+		return code;
+	piece_memo_put(&e->memo, e->scratch, &key, e->work.ids, count);
+	return emit(e, e->work.ids, count);
 }
 
 /* Cuts a piece that is too long before the character that would cross the limit. */

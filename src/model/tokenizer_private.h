@@ -6,6 +6,7 @@
 #include "model/added_index.h"
 #include "model/bpe.h"
 #include "model/normalizer.h"
+#include "model/piece_table.h"
 #include "model/pretokenizer.h"
 #include "model/token_table.h"
 #include "model/tokenizer.h"
@@ -17,6 +18,7 @@ struct tokenizer {
 	struct normalizer normalizer;
 	struct pretokenizer pretokenizer;
 	struct bpe bpe;
+	struct piece_table pieces;
 	bool adds_bos;
 	uint32_t bos_id, eos_id, pad_id;
 };
