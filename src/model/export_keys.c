@@ -247,6 +247,22 @@ static enum err check_sayable(const struct model_config *c, struct err_info *inf
 	return ERR_NONE;
 }
 
+/* Named ones beside the usual, as the gguf package writes them. */
+static void write_templates(const struct weights *w, struct gguf_writer *writer)
+{
+	static const char tools[] = "tool_use";
+
+	if (w->tool_template) {
+		gguf_write_strings(writer, "tokenizer.chat_templates", 1);
+		gguf_write_item(writer, tools, sizeof(tools) - 1);
+		gguf_write_bytes(writer, "tokenizer.chat_template.tool_use", w->tool_template,
+			w->tool_template_size);
+	}
+	if (w->chat_template)
+		gguf_write_bytes(writer, "tokenizer.chat_template", w->chat_template,
+			w->chat_template_size);
+}
+
 static enum err from_directory(const struct export *e, const char *path, const char *name,
 	struct gguf_writer *writer, struct err_info *info)
 {
@@ -265,9 +281,7 @@ static enum err from_directory(const struct export *e, const char *path, const c
 	put_sampling(&k);
 	if (export_tokenizer(e, path, writer, info))
 		return info->code;
-	if (w->chat_template)
-		gguf_write_bytes(writer, "tokenizer.chat_template", w->chat_template,
-			w->chat_template_size);
+	write_templates(w, writer);
 	return ERR_NONE;
 }
 

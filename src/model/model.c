@@ -67,8 +67,11 @@ static enum err template_for(struct model *m, struct err_info *info)
 {
 	if (!m->weights.chat_template)
 		return ERR_NONE;
-	return chat_template_open(&m->template, m->weights.chat_template,
-		m->weights.chat_template_size, m->tokenizer, info);
+	if (chat_template_open(&m->template, m->weights.chat_template,
+		m->weights.chat_template_size, m->tokenizer, info))
+		return info->code;
+	return m->weights.tool_template ? chat_template_add_tools(m->template,
+		m->weights.tool_template, m->weights.tool_template_size, info) : ERR_NONE;
 }
 
 static enum err weights_for(struct model *m, const char *path, struct err_info *info)

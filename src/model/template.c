@@ -11,6 +11,7 @@
 
 struct chat_template {
 	struct jinja_template *jinja;
+	struct jinja_template *with_tools;  /* NULL: jinja */
 	json_t *bos, *eos, *pad;    /* their texts; NULL: none */
 };
 
@@ -48,11 +49,20 @@ enum err chat_template_open(struct chat_template **out, const char *source, size
 	return ERR_NONE;
 }
 
+enum err chat_template_add_tools(struct chat_template *t, const char *source, size_t size,
+	struct err_info *info)
+{
+	assert(!t->with_tools);
+	return jinja_compile(&t->with_tools, source, size, info)
+		? err_prefix(info, "chat template tool_use") : ERR_NONE;
+}
+
 void chat_template_close(struct chat_template *t)
 {
 	if (!t)
 		return;
 	jinja_close(t->jinja);
+	jinja_close(t->with_tools);
 	json_decref(t->bos);
 	json_decref(t->eos);
 	json_decref(t->pad);
@@ -103,6 +113,7 @@ enum err chat_template_render(const struct chat_template *t, const struct chat_p
 	struct arena *scratch, struct jinja_output *out, struct err_info *info)
 {
 	const struct jinja_options options = {.limits = JINJA_LIMITS, .now = prompt->now};
+	const bool tools = t->with_tools && json_array_size(prompt->tools) > 0;
 	struct variables variables = {.count = 0};
 	enum err err;
 
@@ -110,8 +121,8 @@ enum err chat_template_render(const struct chat_template *t, const struct chat_p
 		return err_set(info, ERR_INPUT, "messages must be an array");
 	if ((err = variables_fill(&variables, t, prompt, info)))
 		return err;
-	return jinja_render(t->jinja, variables.list, variables.count, &options, scratch, out,
-		info);
+	return jinja_render(tools ? t->with_tools : t->jinja, variables.list, variables.count,
+		&options, scratch, out, info);
 }
 
 enum err chat_template_encode(const struct chat_template *t, const struct tokenizer *tokenizer,

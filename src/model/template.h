@@ -30,6 +30,9 @@ struct chat_template;
 /* tokenizer gives bos_token, eos_token and pad_token. ERR_INPUT names line and reason. */
 enum err chat_template_open(struct chat_template **out, const char *source, size_t size,
 	const struct tokenizer *tokenizer, struct err_info *info) MUST_CHECK;
+/* Another template, for prompts with tools; some models bring one of the name tool_use. */
+enum err chat_template_add_tools(struct chat_template *t, const char *source, size_t size,
+	struct err_info *info) MUST_CHECK;
 /* NULL is legal. */
 void chat_template_close(struct chat_template *t);
 

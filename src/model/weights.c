@@ -68,27 +68,50 @@ void weights_release(const struct weights *w)
 		file_map_release(&w->maps[i]);
 }
 
-enum err weights_take_template(struct weights *w, const char *text, size_t size,
-	struct err_info *info)
+/* Kept in w->side. */
+static enum err keep_template(struct weights *w, const char *text, size_t size, char **out,
+	size_t *out_size, struct err_info *info)
 {
 	if (size > WEIGHTS_TEMPLATE_MAX)
 		return err_set(info, ERR_LIMIT,
 			"the chat template has %zu bytes, at most %zu are allowed", size,
 			WEIGHTS_TEMPLATE_MAX);
-	w->chat_template = arena_strndup(&w->side, text, size);
-	if (!w->chat_template)
+	*out = arena_strndup(&w->side, text, size);
+	if (!*out)
 		return err_set(info, ERR_MEMORY, "no memory for the chat template");
-	w->chat_template_size = size;
+	*out_size = size;
 	return ERR_NONE;
 }
 
-static enum err take_gguf_template(struct weights *w, struct err_info *info)
+enum err weights_take_template(struct weights *w, const char *name, const char *text, size_t size,
+	struct err_info *info)
+{
+	if (!name || strcmp(name, "default") == 0)
+		return keep_template(w, text, size, &w->chat_template, &w->chat_template_size,
+			info);
+	if (strcmp(name, "tool_use") == 0)
+		return keep_template(w, text, size, &w->tool_template, &w->tool_template_size,
+			info);
+	return ERR_NONE;
+}
+
+static enum err take_gguf_template(struct weights *w, const char *key, const char *name,
+	struct err_info *info)
 {
 	struct gguf_string text = {0};
 
-	if (gguf_get_string(w->gguf, "tokenizer.chat_template", &text, info))
+	if (gguf_get_string(w->gguf, key, &text, info))
 		return info->code;
-	return text.size > 0 ? weights_take_template(w, text.data, text.size, info) : ERR_NONE;
+	return text.size > 0 ? weights_take_template(w, name, text.data, text.size, info)
+		: ERR_NONE;
+}
+
+static enum err take_gguf_templates(struct weights *w, struct err_info *info)
+{
+	const enum err err = take_gguf_template(w, "tokenizer.chat_template", NULL, info);
+
+	return err ? err : take_gguf_template(w, "tokenizer.chat_template.tool_use", "tool_use",
+		info);
 }
 
 enum err weights_join_tables(struct weights *w, const struct stored_table *const *tables,
@@ -138,7 +161,7 @@ static enum err finish_gguf(struct weights *w, struct err_info *info)
 {
 	w->gguf = &w->ggufs[0];
 	if (join_splits(w, info) || model_config_from_gguf(&w->config, w->gguf, &w->table, info) ||
-		take_gguf_template(w, info))
+		take_gguf_templates(w, info))
 		return info->code;
 	return weights_map(w, true, info);
 }

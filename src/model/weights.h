@@ -49,6 +49,8 @@ struct weights {
 	const struct gguf *gguf;         /* metadata; NULL: from a directory */
 	char *chat_template;             /* terminated; NULL: none */
 	size_t chat_template_size;
+	char *tool_template;             /* the one for chats with tools; NULL: the same */
+	size_t tool_template_size;
 	uint64_t parameters;             /* elements of all weights, a tied head counted once */
 	uint64_t size_bytes;             /* as stored */
 	uint64_t type_bytes[CHIP_TYPES]; /* the same by the type that a chip gets; quantized

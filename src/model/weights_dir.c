@@ -45,7 +45,8 @@ static enum err read_json(json_t **out, const char *dir, const char *name,
 	return file_exists(path) ? json_read_file(out, path, limits, info) : ERR_NONE;
 }
 
-/* A string, or a list of {name, template} of which the one called "default" is for chats. */
+/* A string, or a list of {name, template}: "default" is for chats, "tool_use" for those with
+ * tools. */
 enum err weights_template_from_json(struct weights *w, const json_t *object, struct err_info *info)
 {
 	const json_t *value = json_object_get(object, "chat_template");
@@ -54,40 +55,52 @@ enum err weights_template_from_json(struct weights *w, const json_t *object, str
 
 	if (json_is_string(value))
 		return weights_take_template(
-			w, json_string_value(value), json_string_length(value), info);
+			w, NULL, json_string_value(value), json_string_length(value), info);
 	json_array_foreach(value, i, item)
 	{
 		const char *name = json_string_value(json_object_get(item, "name"));
 		const json_t *text = json_object_get(item, "template");
 
-		if (name && strcmp(name, "default") == 0 && json_is_string(text))
-			return weights_take_template(
-				w, json_string_value(text), json_string_length(text), info);
+		if (name && json_is_string(text) && weights_take_template(w, name,
+			json_string_value(text), json_string_length(text), info))
+			return info->code;
 	}
 	return ERR_NONE;
 }
 
-/* chat_template.jinja wins over the copy in tokenizer_config.json; chat_template.json was
- * an early form. */
-static enum err read_template(struct weights *w, const char *dir, const json_t *tokenizer,
-	struct err_info *info)
+/* From a file of its own; *there tells whether there is one. */
+static enum err read_template_file(struct weights *w, const char *dir, const char *file,
+	const char *name, bool *there, struct err_info *info)
 {
 	char path[PATH_MAX_BYTES];
-	json_t *early = NULL;
 	struct buf text;
 	enum err code;
 
-	if (join(path, dir, "chat_template.jinja", info))
+	if (join(path, dir, file, info))
 		return info->code;
-	if (file_exists(path)) {
-		buf_init(&text, WEIGHTS_TEMPLATE_MAX);
-		code = file_read(&text, path, info);
-		if (!code)
-			code = weights_take_template(
-				w, text.data ? text.data : "", text.size, info);
-		buf_free(&text);
-		return code;
-	}
+	*there = file_exists(path);
+	if (!*there)
+		return ERR_NONE;
+	buf_init(&text, WEIGHTS_TEMPLATE_MAX);
+	code = file_read(&text, path, info);
+	if (!code)
+		code = weights_take_template(w, name, text.data ? text.data : "", text.size, info);
+	buf_free(&text);
+	return code;
+}
+
+/* chat_template.jinja, and what lies beside it, wins over the copy in tokenizer_config.json;
+ * chat_template.json was an early form. */
+static enum err read_template(struct weights *w, const char *dir, const json_t *tokenizer,
+	struct err_info *info)
+{
+	json_t *early = NULL;
+	bool there;
+	enum err code = read_template_file(w, dir, "chat_template.jinja", NULL, &there, info);
+
+	if (code || there)
+		return code ? code : read_template_file(w, dir,
+			"additional_chat_templates/tool_use.jinja", "tool_use", &there, info);
 	if (weights_template_from_json(w, tokenizer, info))
 		return info->code;
 	if (w->chat_template)

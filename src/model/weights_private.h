@@ -40,8 +40,8 @@ enum err weights_join_tables(struct weights *w, const struct stored_table *const
 /* Reads config, template and tensors of a directory into an initialised w; does not map. */
 enum err weights_read_dir(struct weights *w, const char *dir, struct err_info *info) MUST_CHECK;
 
-/* Keeps a copy. */
-enum err weights_take_template(struct weights *w, const char *text, size_t size,
+/* Keeps a copy. name: NULL or "default", "tool_use"; others are passed over. */
+enum err weights_take_template(struct weights *w, const char *name, const char *text, size_t size,
 	struct err_info *info) MUST_CHECK;
 /* Of tokenizer_config.json, if it has one. */
 enum err weights_template_from_json(struct weights *w, const json_t *object, struct err_info *info)

@@ -6,7 +6,7 @@ import re
 import numpy
 import pytest
 
-from program import GOLDEN, QWEN3
+from program import GOLDEN, QWEN3, checkpoint
 
 TEXTS = ["", "hello", "春雨\n", "a b\tc\r\n", "🙂 é ß", "<|im_start|>user", "x" * 3000]
 MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
@@ -55,6 +55,32 @@ def test_a_template_takes_tools_its_own_arguments_and_the_date(shared, tmp_path)
     assert re.fullmatch(r"rain glad hi 20\d\d", text)
     (tmp_path / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
     assert shared.run("run", "--max-tokens", 1, tmp_path, "hello", binary=True).returncode == 0
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_template_for_tools_is_taken_when_there_are_tools(shared, tmp_path, beside):
+    folder, named = tmp_path / "model", {"default": "plain", "other": "{% broken", "tool_use": "with {{ tools|length }}"}
+    if beside:      # as files, or as a list in tokenizer_config.json
+        checkpoint(folder)
+        (folder / "chat_template.jinja").write_text(named["default"])
+        (folder / "additional_chat_templates").mkdir()
+        for name in ("other", "tool_use"):
+            (folder / "additional_chat_templates" / f"{name}.jinja").write_text(named[name])
+    else:
+        checkpoint(folder, tokenizer_config={
+            "chat_template": [{"name": name, "template": text} for name, text in named.items()]})
+        (folder / "chat_template.jinja").unlink(missing_ok=True)
+    shared.ok("quantize", folder, tmp_path / "model.gguf", "--type", "q8_0")
+    tool = {"type": "function", "function": {"name": "rain"}}
+    for model in (folder, tmp_path / "model.gguf"):
+        for tools, expected in (([tool, tool], "with 2"), ([], "plain"), (None, "plain")):
+            asked = json.dumps({**MESSAGES, "tools": tools})
+            assert shared.ok("template", model, "--messages", "-", stdin=asked) == expected
+    (folder / "additional_chat_templates").mkdir(exist_ok=True)
+    (folder / "chat_template.jinja").write_text("plain")
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("\n{{ 1|nosuch }}")
+    assert "chat template tool_use: line 2: no filter named 'nosuch'" in shared.fails(
+        "template", folder, "--messages", "-", stdin=json.dumps(MESSAGES))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"messages": 1}', '{"messages": [1]}', '{"messages": []',
