@@ -46,7 +46,7 @@ INTERVAL = "full_attention_interval"
 def convert(llama_cpp, folder, out, layout, arch):
     """What went wrong, or None."""
     pre = "qwen35" if arch in ggufs.TILED else "qwen2"
-    mtp = ("--no-mtp",) if arch in ZERO_CENTRED else ()
+    mtp = ("--no-mtp",) if arch in ZERO_CENTRED and "mtp block" not in layout.extras else ()
     done = subprocess.run([sys.executable, "-c", DRIVER, str(llama_cpp), pre, str(folder),
                            "--outfile", str(out), "--outtype", layout.dtype.lower(), *mtp],
                           capture_output=True, text=True, check=False)
@@ -96,9 +96,9 @@ def main():
                 print(f"{layout.folder}: not converted: {problem}")
                 failed += 1
                 continue
-            vision = ARCH_WITH_VISION.get(model.arch, "") if layout.extras else ""
+            vision = ARCH_WITH_VISION.get(model.arch, "") if "vision" in layout.extras else ""
             ggufs.write(ours.parent, model, ggufs.GgufFile(
-                ours.name, layout.base, layout.dtype, arch=vision))
+                ours.name, layout.base, layout.dtype, arch=vision, mtp="mtp block" in layout.extras))
             differences = compare(theirs, ours, layout)
             print(f"{layout.folder}: {len(gguf.GGUFReader(ours).tensors)} tensors,",
                   "same" if not differences else "\n    " + "\n    ".join(differences))

@@ -64,6 +64,8 @@ def text_config(model, layout):
     text |= {"bos_token_id": None, "eos_token_id": token_id(end),
              "pad_token_id": token_id("<|endoftext|>")}
     text |= layer_fields(model, layout) | rope_fields(model, layout)
+    if layout.extras and model.arch.startswith("qwen3_5"):
+        text |= {"mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": False}
     new = layout.spelling == "new"
     text |= {"dtype" if new else "torch_dtype": TORCH_NAME[layout.dtype],
              "transformers_version": "5.24.0" if new else "4.57.1"}
@@ -106,7 +108,7 @@ def config_json(model, layout, stored_name):
                 "vision_config": vision}
     text["model_type"] = text_type
     if model.arch.startswith("qwen3_5"):
-        text |= {"mtp_num_hidden_layers": 1, "output_gate_type": "swish"}
+        text["output_gate_type"] = "swish"
     return {"architectures": [kind], "model_type": model_type, **ids,
             "tie_word_embeddings": text["tie_word_embeddings"], "text_config": text,
             "vision_config": vision}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import quantized_weights
 from checkpoint_config import config_json, token_id
 from golden_source import pack_deltanet, stack_experts
-from small_models import keep_float32
+from small_models import keep_float32, make_mtp
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab, tokenizer_config
 
 DTYPE = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -41,7 +41,7 @@ class Layout:
     packed: bool = False          # DeltaNet projections as in qwen3_next, which always has them so
     experts: str = "each"         # "each": a tensor per expert; "stacked": [E, 2f, h] and [E, h, f];
                                   # "transposed": [E, h, 2f] and [E, f, h], as in Qwen3-VL-MoE
-    extras: tuple = ()            # tensors to be skipped: "vision", "mtp"
+    extras: tuple = ()            # tensors to be skipped: "vision", a few of "mtp", or "mtp block"
     keep_f32: bool = False        # see keep_float32()
     interval: bool = False        # full_attention_interval instead of layer_types
     mrope: tuple = ()             # mrope_section, for text parts of models that have none else
@@ -81,6 +81,22 @@ def extra_tensors(model, layout):
     return found | (mtp if "mtp" in layout.extras else {})
 
 
+MTP_NAMES = {"nextn.eh_proj.weight": "fc.weight", "nextn.enorm.weight":
+             "pre_fc_norm_embedding.weight", "nextn.hnorm.weight": "pre_fc_norm_hidden.weight",
+             "nextn.shared_head_norm.weight": "norm.weight"}
+
+
+def mtp_block(model, layout):
+    """stored name -> torch tensor"""
+    prefix = f"model.layers.{model.config['num_hidden_layers']}."
+    found = {}
+    for name, w in make_mtp(model).items():
+        rest = name.removeprefix(prefix)
+        stored = "mtp." + MTP_NAMES.get(rest, "layers.0." + rest)
+        found[stored] = torch.from_numpy(np.ascontiguousarray(w)).to(DTYPE[layout.dtype])
+    return found
+
+
 def arranged(model, layout):
     """Weights under the names and in the shapes of the layout, still in float32."""
     weights = dict(model.weights)
@@ -107,6 +123,8 @@ def stored_tensors(model, layout):
             dtype = torch.float32
         tensors[stored] = torch.from_numpy(np.ascontiguousarray(w)).to(dtype)
         assert np.array_equal(tensors[stored].to(torch.float32).numpy(), w), (name, dtype)
+    if "mtp block" in layout.extras:
+        tensors |= mtp_block(model, layout)
     return tensors | extra_tensors(model, layout)
 
 

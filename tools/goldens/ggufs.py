@@ -9,7 +9,7 @@ check_converter.py compares with what the converter itself makes.
 """
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gguf
 import numpy as np
@@ -19,6 +19,7 @@ from gguf import GGMLQuantizationType as Type
 import gguf_blocks
 from golden_source import pack_deltanet
 from small_configs import VOCAB_ROWS, ZERO_CENTRED, head_dim, rotary_dim
+from small_models import make_mtp
 from tiny_tokenizer import CHAT_TEMPLATE, tiny_vocab
 
 ARCH = {"llama": "llama", "qwen2": "qwen2", "qwen2_moe": "qwen2moe", "qwen3": "qwen3",
@@ -45,6 +46,7 @@ NAMES = {
     "linear_attn.in_proj_b": "ssm_beta", "linear_attn.in_proj_a": "ssm_alpha",
     "linear_attn.in_proj_ba": "ssm_ba", "linear_attn.conv1d": "ssm_conv1d",
     "linear_attn.norm": "ssm_norm", "linear_attn.out_proj": "ssm_out",
+    **{f"nextn.{x}": f"nextn.{x}" for x in ("eh_proj", "enorm", "hnorm", "shared_head_norm")},
 }
 
 
@@ -57,6 +59,7 @@ class GgufFile:
     exceptions: dict = field(default_factory=dict)   # part of a GGUF name -> type
     own_head: str = ""    # a tied model that ships output.weight all the same, of this type
     files: int = 1        # of a split one
+    mtp: bool = False     # one block more than there are layers, to be left out
     arch: str = ""        # general.architecture, where it is not the base's own: qwen3vl, ...
 
 
@@ -184,7 +187,9 @@ def add_settings(writer, model, file):
     writer.add_name(model.name)
     writer.add_file_type(FILE_TYPE[file.dtype])
     writer.add_quantization_version(2)
-    writer.add_block_count(c["num_hidden_layers"])
+    writer.add_block_count(c["num_hidden_layers"] + file.mtp)
+    if file.mtp:
+        writer.add_nextn_predict_layers(1)
     writer.add_context_length(c["max_position_embeddings"])
     writer.add_embedding_length(c["hidden_size"])
     if "intermediate_size" in c:
@@ -267,7 +272,8 @@ def write(root, model, file):
     """Writes root/file.path."""
     path = root / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = tensors(model)
+    mtp = make_mtp(model) if file.mtp else {}
+    stored = tensors(replace(model, weights=model.weights | mtp))
     share = -(-len(stored) // file.files) if file.files > 1 else 0
     writer = gguf.GGUFWriter(path, file.arch or ARCH[model.arch], split_max_tensors=share)
     add_settings(writer, model, file)

@@ -12,7 +12,7 @@ LAYOUTS = (
            keep_f32=True, interval=True, template="file",
            shards=("model.safetensors-00001-of-00001.safetensors",)),
     Layout("checkpoints/qwen3_5-mini-bf16", "qwen3_5_mini", "BF16", spelling="old",
-           template="file"),
+           extras=("mtp block",), template="file"),
     Layout("checkpoints/qwen3_5-mini-older-f16", "qwen3_5_mini", "F16", names="older",
            tokenizer="files", template="file"),
     Layout("checkpoints/qwen3_5-mini-packed-bf16", "qwen3_5_mini", "BF16", packed=True,
@@ -68,8 +68,8 @@ LAYOUTS = (
            experts="stacked"),
     Layout("checkpoints/qwen3_5_moe-bf16", "qwen3_5_moe", "BF16", names="nested",
            experts="stacked", extras=("vision", "mtp"), keep_f32=True, template="file"),
-    Layout("checkpoints/qwen3_5_moe-mini-f16-text", "qwen3_5_moe_mini", "F16", extras=("mtp",),
-           interval=True, template="file"),
+    Layout("checkpoints/qwen3_5_moe-mini-f16-text", "qwen3_5_moe_mini", "F16",
+           extras=("mtp block",), interval=True, template="file"),
 )
 
 GGUFS = (
@@ -82,7 +82,7 @@ GGUFS = (
     GgufFile("gguf/qwen3_5-q4_0.gguf", "qwen3_5", "Q4_0",
              {"ssm_alpha": "F32", "ssm_beta": "F32", "attn_v": "Q8_0"}, own_head="Q8_0"),
     GgufFile("gguf/qwen3_5-mini-f32.gguf", "qwen3_5_mini", "F32"),
-    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16"),
+    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16", mtp=True),
     GgufFile("gguf/qwen3_5-mini-bf16.gguf", "qwen3_5_mini", "BF16"),
     GgufFile("gguf/llama-f32.gguf", "llama", "F32"),
     GgufFile("gguf/llama-mini-bf16.gguf", "llama_mini", "BF16"),
@@ -96,6 +96,7 @@ GGUFS = (
     GgufFile("gguf/qwen3-vl-moe-bf16.gguf", "qwen3_moe", "BF16", arch="qwen3vlmoe"),
     GgufFile("gguf/qwen3_next-bf16.gguf", "qwen3_next", "BF16"),
     GgufFile("gguf/qwen3_5_moe-bf16.gguf", "qwen3_5_moe", "BF16"),
+    GgufFile("gguf/qwen3_5_moe-mini-f16.gguf", "qwen3_5_moe_mini", "F16", mtp=True),
     GgufFile("gguf/qwen2-mini-f16-split.gguf", "qwen2_mini", "F16", files=3),
     GgufFile("gguf/qwen3-q4_1.gguf", "qwen3", "Q4_1"),
     GgufFile("gguf/qwen3-q5_0.gguf", "qwen3", "Q5_0"),

@@ -167,16 +167,38 @@ def keep_float32(name):
     return name.endswith((".A_log", "linear_attn.norm.weight"))
 
 
+def rounded(weights, exact):
+    """Weights rounded to what a base's exactness says."""
+    if exact == "16":
+        return {k: round_16(w) for k, w in weights.items()}
+    if exact == "bf16":
+        return {k: w if keep_float32(k) else round_bf16(w) for k, w in weights.items()}
+    return weights
+
+
 def make_one(name, vocab_real):
-    """A base with its weights rounded to what its exactness says."""
     base = BASES[name]
     model = draw_model(name, base.arch, base.config, base.seed, vocab_real)
-    if base.exact == "16":
-        model.weights = {k: round_16(w) for k, w in model.weights.items()}
-    elif base.exact == "bf16":
-        model.weights = {k: w if keep_float32(k) else round_bf16(w)
-                         for k, w in model.weights.items()}
+    model.weights = rounded(model.weights, base.exact)
     return model
+
+
+def make_mtp(model):
+    """The block that predicts one token more, as layer num_hidden_layers and its nextn tensors: it
+    is there to be left out."""
+    base, config = BASES[model.name], model.config
+    hidden, prefix = config["hidden_size"], f"model.layers.{config['num_hidden_layers']}."
+    draw = Draw(base.seed + 1000)
+    draw.linear(prefix + "nextn.eh_proj", hidden, 2 * hidden)
+    for norm in ("nextn.enorm", "nextn.hnorm", "nextn.shared_head_norm", "input_layernorm",
+                 "post_attention_layernorm"):
+        draw.normal(f"{prefix}{norm}.weight", (hidden,), 0.2)
+    draw_attention(draw, prefix + "self_attn.", config, model.arch)
+    if "num_experts" in config:
+        draw_experts(draw, prefix + "mlp.", config)
+    else:
+        draw_swiglu(draw, prefix + "mlp.", hidden, config["intermediate_size"])
+    return rounded(draw.weights, base.exact)
 
 
 def make_all(vocab_real):
