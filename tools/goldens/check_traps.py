@@ -204,8 +204,9 @@ class Table:
             *self.rows, "",
             "Padding rows not masked: positions where a padding row would be sampled.", "",
             "| base | argmax is padding |", "|---|---|", *padding, "",
-            "Which layers are dense (`mlp_only_layers`, `decoder_sparse_step`) is not in this table:",
-            "who takes it another way does not find the tensors.", ""])
+            "Not in this table: which layers are dense (`mlp_only_layers`, `decoder_sparse_step`) and",
+            "that the experts of Qwen3-VL-MoE are transposed. Who takes it another way does not find",
+            "the tensors, or finds other shapes.", ""])
 
 
 def main():

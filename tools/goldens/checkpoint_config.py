@@ -73,6 +73,10 @@ def text_config(model, layout):
 
 
 def vision_config(model_type, hidden):
+    if model_type == "qwen2_vl":
+        return {"model_type": model_type, "depth": 1, "embed_dim": 16, "hidden_size": hidden,
+                "mlp_ratio": 2, "num_heads": 2, "in_channels": 3, "patch_size": 4,
+                "spatial_merge_size": 2, "temporal_patch_size": 2}
     return {"model_type": model_type, "depth": 1, "hidden_size": 16, "intermediate_size": 32,
             "num_heads": 2, "in_channels": 3, "patch_size": 4, "spatial_merge_size": 2,
             "temporal_patch_size": 2, "num_position_embeddings": 16,
@@ -107,6 +111,7 @@ def config_json(model, layout, stored_name):
         return {"architectures": [kind], **text, "model_type": model_type, **ids,
                 "vision_config": vision}
     text["model_type"] = text_type
+    text.pop("norm_topk_prob", None)     # Qwen3-VL's router always does it
     if model.arch.startswith("qwen3_5"):
         text["output_gate_type"] = "swish"
     return {"architectures": [kind], "model_type": model_type, **ids,

@@ -40,17 +40,19 @@ def constructor_fields(config):
     return fields | {"layer_types": layer_types(config), "rope_parameters": rope_parameters(config)}
 
 
+def make_config(arch, fields):
+    text = "Text" if arch in ("qwen3_5", "qwen3_5_moe") else ""
+    return getattr(transformers, f"{CLASS[arch]}{text}Config")(**fields)
+
+
 def build(arch, config, weights, tied=None):
     """A transformers model with these weights, in float32."""
     fields = constructor_fields(config)
     if tied is not None:
         fields["tie_word_embeddings"] = tied
-    kind = CLASS[arch]
-    text = "Text" if arch in ("qwen3_5", "qwen3_5_moe") else ""
-    built = getattr(transformers, f"{kind}{text}Config")(**fields)
     how = {"experts_implementation": "eager"} if "num_experts" in config else {}
-    model = getattr(transformers, f"{kind}ForCausalLM")._from_config(
-        built, attn_implementation="eager", **how)
+    model = getattr(transformers, f"{CLASS[arch]}ForCausalLM")._from_config(
+        make_config(arch, fields), attn_implementation="eager", **how)
     load(model, as_classes_have_them(arch, config, weights))
     return model
 

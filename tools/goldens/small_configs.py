@@ -101,15 +101,14 @@ QWEN2_MOE_MINI = {
     "num_hidden_layers": 3, "intermediate_size": 64, "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 32, "norm_topk_prob": True, "mlp_only_layers": [1],
 }
-# Twelve experts: in the order of their names 10 comes before 2. Twice an expert is the hidden
-# size, so that a transposed stack has the shape of one that is not.
+# Twelve experts: in the order of their names 10 comes before 2.
 QWEN3_MOE = {
     "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe",
     "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
     "tie_word_embeddings": False, "rope_theta": 1000000.0, "use_sliding_window": False,
     "sliding_window": None, "max_window_layers": 2, "num_experts": 12, "num_experts_per_tok": 3,
-    "moe_intermediate_size": 24, "norm_topk_prob": True, "decoder_sparse_step": 1,
+    "moe_intermediate_size": 16, "norm_topk_prob": True, "decoder_sparse_step": 1,
     "mlp_only_layers": [], "router_aux_loss_coef": 0.001,
 }
 # Layer 1 is dense by mlp_only_layers, 0 and 2 by decoder_sparse_step; norm_topk_prob is not said.

@@ -122,17 +122,6 @@ def interleaved_halves(model):
     return spoil(model.weights, change)
 
 
-def stack_not_transposed(model):
-    """gate_up_proj of Qwen3-VL-MoE [E, h, 2f] read as [E, 2f, h]: here both are square."""
-    def change(name, _):
-        if ".experts." not in name or "down_proj" in name:
-            return None
-        gate, up = gate_and_up(model, name)
-        turned = np.concatenate([gate, up]).T
-        return turned[:len(gate)] if "gate_proj" in name else turned[len(gate):]
-    return spoil(model.weights, change)
-
-
 # (what is wrong, base, spoiled weights)
 READING = (
     ("GGUF V heads left tiled", "qwen3_5", still_tiled),
@@ -162,5 +151,4 @@ READING = (
     ("stacked experts: up rows first", "qwen3_moe", up_before_gate),
     ("stacked experts: up rows first", "qwen3_5_moe", up_before_gate),
     ("stacked experts: rows of gate and up alternate", "qwen3_5_moe", interleaved_halves),
-    ("transposed experts taken as they lie", "qwen3_moe", stack_not_transposed),
 )
