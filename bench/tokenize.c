@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cpu_time.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define FILE_BYTES_MAX ((size_t)1 << 30)
 #define SCRATCH_BYTES  ((size_t)8 << 30)

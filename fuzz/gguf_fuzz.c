@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gguf_mutate.h"
-#include "model/tokenizer_gguf.h"
+#include "model/tokenizer/tokenizer_gguf.h"
 #include "weights_touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/prng.h"
-#include "model/gguf.h"
+#include "model/files/gguf.h"
 
 #define GGUF_PARTS_MAX 512
 #define GGUF_ALIGNED   32

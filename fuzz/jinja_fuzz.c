@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "model/jinja.h"
+#include "model/template/jinja.h"
 
 #define SCRATCH_BYTES ((size_t)8 << 20)
 #define OUTPUT_BYTES  ((size_t)1 << 20)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define TEXT_BYTES_MAX 512
 #define SCRATCH_BYTES  ((size_t)4 << 20)

@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "chip/format.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 
 #define TOUCH_ROWS 16   /* as a panel of a chip's */
 

@@ -14,10 +14,10 @@
 #include "cloud/record.h"
 #include "engine/detokenize.h"
 #include "engine/session.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
-#include "model/template.h"
-#include "model/tokenizer.h"
+#include "model/template/template.h"
+#include "model/tokenizer/tokenizer.h"
 #include "server/openai_answer.h"
 
 #define SCRATCH_CHUNK     ((size_t)64 << 10)

@@ -11,7 +11,7 @@
 #include "chip/cost.h"
 #include "cmd/cmd.h"
 #include "engine/session.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
 
 #define ROUNDS_MAX 1000

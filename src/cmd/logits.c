@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "engine/session.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
 
 #define TOKENS_BYTES_MAX ((size_t)64 << 20)

@@ -16,9 +16,9 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "engine/session.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define TEXT_BYTES_MAX ((size_t)256 << 20)
 #define SCRATCH_CHUNK     ((size_t)1 << 20)

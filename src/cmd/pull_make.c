@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "hub/digest.h"
-#include "model/quantize_file.h"
+#include "model/quantize/quantize_file.h"
 
 bool pull_can_make(const char *type)
 {

@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
-#include "model/dtype.h"
-#include "model/quantize_file.h"
+#include "model/files/dtype.h"
+#include "model/quantize/quantize_file.h"
 
 #define BAR_COLUMNS  30
 #define BAR_STEP_NS  (NS_PER_S / 10)

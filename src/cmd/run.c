@@ -11,7 +11,7 @@
 #include "base/prng.h"
 #include "cmd/answer.h"
 #include "cmd/chat.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
 
 #define PROMPT_BYTES_MAX ((size_t)64 << 20)

@@ -11,7 +11,7 @@
 #include "cmd/cmd.h"
 #include "engine/executor_chip.h"
 #include "engine/executor_sim.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
 #include "server/server.h"
 

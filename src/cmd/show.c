@@ -6,12 +6,12 @@
 #include "base/math.h"
 #include "chip/format.h"
 #include "cmd/cmd.h"
-#include "model/config.h"
-#include "model/dtype.h"
-#include "model/licence.h"
+#include "model/arch/config.h"
+#include "model/files/dtype.h"
+#include "model/weights/licence.h"
 #include "model/model.h"
-#include "model/tokenizer.h"
-#include "model/weights.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/weights/weights.h"
 
 #define CONTEXT_DEFAULT 4096   /* what run takes */
 

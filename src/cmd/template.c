@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
-#include "model/template.h"
+#include "model/template/template.h"
 
 #define SCRATCH_CHUNK     ((size_t)64 << 10)
 #define SCRATCH_BYTES_MAX ((size_t)1 << 30)

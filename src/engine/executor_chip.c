@@ -11,9 +11,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "engine/stop.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 /* by default the caches of all models take at most a quarter of the chip's memory */
 #define CACHE_SHARE 4

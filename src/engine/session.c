@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 #include "model/model.h"
 
 #define CONTEXT_DEFAULT 4096

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define SCRATCH_CHUNK     4096
 #define SCRATCH_BYTES_MAX ((size_t)1 << 20)

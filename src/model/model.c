@@ -8,13 +8,13 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/builtin.h"
-#include "model/config.h"
-#include "model/program.h"
-#include "model/template.h"
-#include "model/tokenizer.h"
-#include "model/tokenizer_gguf.h"
-#include "model/weights.h"
+#include "model/weights/builtin.h"
+#include "model/arch/config.h"
+#include "model/arch/program.h"
+#include "model/template/template.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_gguf.h"
+#include "model/weights/weights.h"
 
 #define NAME_BYTES    256
 #define RELEASE_PARTS 64

@@ -4,8 +4,8 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "model/template.h"
-#include "model/tokenizer.h"
+#include "model/template/template.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define PROMPT_SCRATCH_BYTES_MAX ((size_t)256 << 20)
 #define PROMPT_SCRATCH_CHUNK     65536

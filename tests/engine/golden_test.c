@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 
 #define TOKENS_MAX 4096
 

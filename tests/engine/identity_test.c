@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "chip/format.h"
-#include "model/config.h"
+#include "model/arch/config.h"
 
 static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 

@@ -18,9 +18,9 @@
 #include "chip/format.h"
 #include "format_rows.h"
 #include "isa_note.h"
-#include "model/config.h"
-#include "model/dtype.h"
-#include "model/tokenizer.h"
+#include "model/arch/config.h"
+#include "model/files/dtype.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define GGUF_BYTES_MAX ((size_t)512 << 20)
 #define GGUF_ALIGN 32

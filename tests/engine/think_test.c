@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "engine/think.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 enum { WORD = 5, NEWLINE = 6, OPEN = 7, CLOSE = 8, END = 9 };
 

@@ -2,7 +2,7 @@
  * them, whose names it has in files. */
 #include "model/config_rig.h"
 
-#include "model/arch.h"
+#include "model/arch/arch.h"
 #include "model/gguf_builder.h"
 
 static const char LLAMA[] =

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "model/bpe.h"
+#include "model/tokenizer/bpe.h"
 
 /* a is token 0, b 1 and so on; the other bytes are token 25. Doublings of a: aa 100, aaaa 101, ...
  */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "model/config_quantized.h"
+#include "model/arch/config_quantized.h"
 
 static enum err read_config(struct model_quantization *q, const char *text, struct err_info *info)
 {

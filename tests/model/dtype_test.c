@@ -5,7 +5,7 @@
 
 #include "base/math.h"
 #include "chip/format.h"
-#include "model/dtype.h"
+#include "model/files/dtype.h"
 
 static void every_chip_type_has_a_layout_that_is_read(void **state)
 {

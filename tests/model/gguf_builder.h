@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "model/gguf.h"
+#include "model/files/gguf.h"
 
 #define GGUF_BUILDER_ALIGNMENT 32
 

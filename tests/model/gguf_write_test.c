@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/gguf_write.h"
+#include "model/files/gguf_write.h"
 
 static const char *out_path(void)
 {

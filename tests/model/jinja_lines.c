@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/json.h"
-#include "model/jinja.h"
+#include "model/template/jinja.h"
 
 #define LINE_BYTES_MAX    ((size_t)16 << 20)
 #define VARIABLES_MAX     64

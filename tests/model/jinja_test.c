@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/jinja.h"
+#include "model/template/jinja.h"
 #include "test_data.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)4 << 20)

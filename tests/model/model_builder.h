@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "base/math.h"
-#include "model/arch.h"
+#include "model/arch/arch.h"
 #include "model/gguf_builder.h"
 #include "model/safetensors_builder.h"
 

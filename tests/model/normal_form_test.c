@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/normal_form.h"
-#include "model/unicode.h"
+#include "model/tokenizer/normal_form.h"
+#include "model/tokenizer/unicode.h"
 
 #define ARENA_BYTES ((size_t)512 << 20)
 #define CODE_POINTS 0x110000u

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/normalizer.h"
+#include "model/tokenizer/normalizer.h"
 
 #define ARENA_BYTES ((size_t)64 << 20)
 

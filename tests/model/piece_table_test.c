@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/prng.h"
-#include "model/piece_table.h"
+#include "model/tokenizer/piece_table.h"
 
 #define ARENA_BYTES ((size_t)1 << 20)
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "model/pretokenizer.h"
+#include "model/tokenizer/pretokenizer.h"
 
 #define JOINED_BYTES 512
 

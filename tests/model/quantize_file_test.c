@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/quantize_file.h"
-#include "model/weights.h"
+#include "model/quantize/quantize_file.h"
+#include "model/weights/weights.h"
 #include "test_data.h"
 
 static const char *out_path(const char *name)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/quantize_mix.h"
+#include "model/quantize/quantize_mix.h"
 #include "test_data.h"
 
 enum { TENSORS_MAX = 1024, NAME_MAX_BYTES = 64 };

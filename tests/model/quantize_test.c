@@ -8,8 +8,8 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "chip/format.h"
-#include "model/dtype.h"
-#include "model/quantize.h"
+#include "model/files/dtype.h"
+#include "model/quantize/quantize.h"
 #include "model/quantize_tensors.h"
 #include "test_data.h"
 

@@ -5,7 +5,7 @@
 #include "unit.h"
 
 #include "base/mem.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "test_data.h"
 
 /* Ids of Qwen2 to Qwen3 above the ordinary ones (tokenizer_config.json): a range of consecutive

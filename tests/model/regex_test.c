@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/regex.h"
+#include "model/tokenizer/regex.h"
 
 #define TEXT_BYTES 8192
 #define ARENA_BYTES ((size_t)256 << 20)

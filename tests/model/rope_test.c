@@ -4,7 +4,7 @@
 
 #include "base/math.h"
 #include "model/gguf_builder.h"
-#include "model/rope.h"
+#include "model/arch/rope.h"
 
 #define PAIRS 8
 

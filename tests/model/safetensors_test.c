@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "model/safetensors_builder.h"
 
 static const float EIGHT[8] = {1, 2, 3, 4, 5, 6, 7, 8};

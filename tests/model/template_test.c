@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/qwen_tokenizer.h"
-#include "model/template.h"
+#include "model/template/template.h"
 
 #define TOKENS_MAX 4096
 #define TEMPLATES  "data/tokenizer/templates/"

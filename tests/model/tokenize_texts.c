@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define TOKENS_MAX    ((size_t)1 << 22)
 #define INPUT_BYTES_MAX ((size_t)256 << 20)

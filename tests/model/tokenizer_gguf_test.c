@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "model/gguf_builder.h"
-#include "model/tokenizer_gguf.h"
+#include "model/tokenizer/tokenizer_gguf.h"
 #include "test_data.h"
 
 #define IDS_MAX 256

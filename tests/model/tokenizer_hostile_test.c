@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "model/bpe.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/bpe.h"
+#include "model/tokenizer/tokenizer.h"
 #include "test_data.h"
 
 /* A good tokenizer.json of this project's own making, for each case to spoil. */

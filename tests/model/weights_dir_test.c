@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/builtin.h"
+#include "model/weights/builtin.h"
 #include "model/model_builder.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 
 static const struct model_builder_change NO_CHANGE;
 

@@ -9,8 +9,8 @@
 #include "base/prng.h"
 #include "chip/format.h"
 #include "model/quantized_builder.h"
-#include "model/weights.h"
-#include "model/weights_quantized.h"
+#include "model/weights/weights.h"
+#include "model/weights/weights_quantized.h"
 
 #define SIDE QUANTIZED_SIDE
 

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "model/model_builder.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 #include "test_data.h"
 
 static const struct model_builder_change NO_CHANGE;

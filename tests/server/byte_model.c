@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model/template.h"
-#include "model/tokenizer.h"
+#include "model/template/template.h"
+#include "model/tokenizer/tokenizer.h"
 
 #define IM_START 256
 #define IM_END   257

@@ -1,0 +1,34 @@
+/* model/arch/arch_qwen3_next.c - Qwen3-Next: the layers of Qwen3.5 with their projections packed
+ * by key head, experts with one that is shared. */
+#include "model/arch/arch_rules.h"
+
+static const struct weight_rule RULES[] = {
+	RULES_ONCE,
+	RULES_LAYER_NORMS("post_attention_norm.weight"),
+	RULES_FFN,
+	RULES_EXPERTS,
+	RULES_SHARED_EXPERT,
+	RULES_ATTENTION,
+	RULES_QK_NORM,
+	RULES_DELTA,
+};
+
+const struct arch arch_qwen3_next = {
+	.arch = MODEL_ARCH_QWEN3_NEXT,
+	.name = "qwen3_next",
+	.model_types = {"qwen3_next"},
+	.classes = {"Qwen3NextForCausalLM", "Qwen3NextModel"},
+	.gguf_name = "qwen3next",
+	.experts = true,
+	.shared_expert = true,
+	.dense_layers = true,
+	.norm_topk = ARCH_NORM_ON,
+	.gguf_norm_topk = true,
+	.hybrid = true,
+	.q_gate = true,
+	.norm_plus_one = true,
+	.head_dim = 256,
+	.partial_rotary = 0.25,
+	.pretokenize = PRETOKENIZE_QWEN2,
+	ARCH_RULES(RULES),
+};
