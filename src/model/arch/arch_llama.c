@@ -21,6 +21,6 @@ const struct arch arch_llama = {
 	.gguf_divisors = true,
 	.partial_rotary = 1,
 	.rope_theta = 10000,
-	.pretokenize = PRETOKENIZE_QWEN2,
+	.pretokenize = PRETOKENIZE_GPT2,
 	ARCH_RULES(RULES),
 };
