@@ -193,6 +193,25 @@ static uint32_t attention_interval(const struct model_config *c)
 	return interval;
 }
 
+/* The list of flags only where a layer looks farther than the window. */
+static void put_window(struct keys *k)
+{
+	const struct model_config *c = k->config;
+	uint8_t sliding[MODEL_LAYERS_MAX];
+	bool all = true;
+
+	if (c->window == 0)
+		return;
+	put_u32(k, "attention.sliding_window", c->window);
+	for (uint32_t i = 0; i < c->layers; i++) {
+		sliding[i] = c->layer_window[i];
+		all = all && (sliding[i] || c->layer_kind[i] != MODEL_LAYER_ATTENTION);
+	}
+	if (!all)
+		gguf_write_bools(k->writer, key_of(k, "attention.sliding_window_pattern"),
+			sliding, c->layers);
+}
+
 static void put_delta(struct keys *k)
 {
 	const struct model_config *c = k->config;
@@ -277,6 +296,7 @@ static enum err from_directory(const struct export *e, const char *path, const c
 	put_experts(&k);
 	put_rope(&k);
 	put_scaling(&k);
+	put_window(&k);
 	put_delta(&k);
 	put_sampling(&k);
 	if (export_tokenizer(e, path, writer, info))
