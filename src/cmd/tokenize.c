@@ -16,41 +16,86 @@
 #define TEXT_BYTES_MAX    ((size_t)256 << 20)
 #define SCRATCH_CHUNK     ((size_t)1 << 20)
 #define SCRATCH_BYTES_MAX ((size_t)4 << 30)
+#define PRINT_BYTES       65536
+#define ID_BYTES_MAX      16
+
+/* In decimal; returns how many bytes. printf would take longer than finding the id. */
+static size_t print_id(uint32_t id, char *out)
+{
+	char digits[ID_BYTES_MAX];
+	size_t size = 0, at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + id % 10);
+		id /= 10;
+	} while (id > 0);
+	while (at < sizeof(digits))
+		out[size++] = digits[at++];
+	return size;
+}
 
 static void print_ids(const struct token_list *list, bool as_json)
 {
+	char line[PRINT_BYTES] = "";
+	size_t size = 0;
+
 	if (as_json)
-		putchar('[');
-	for (size_t i = 0; i < list->count; i++)
-		printf("%s%u", i == 0 ? "" : as_json ? ", " : " ", list->ids[i]);
+		line[size++] = '[';
+	for (size_t i = 0; i < list->count; i++) {
+		if (sizeof(line) - size < ID_BYTES_MAX) {
+			fwrite(line, 1, size, stdout);
+			size = 0;
+		}
+		if (i > 0 && as_json)
+			line[size++] = ',';
+		if (i > 0)
+			line[size++] = ' ';
+		size += print_id(list->ids[i], line + size);
+	}
+	fwrite(line, 1, size, stdout);
 	puts(as_json ? "]" : "");
+}
+
+/* The text's ids; most have no more than it has bytes, but a normalizer may make it longer. */
+static enum err encode(const struct tokenizer *t, const struct buf *text, bool special,
+	struct token_list *list, struct err_info *info)
+{
+	struct arena scratch;
+	enum err err = ERR_LIMIT;
+
+	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
+	for (size_t max = text->size + 1; err == ERR_LIMIT; max *= 2) {
+		*info = (struct err_info){0};
+		mem_free(list->ids);
+		*list = (struct token_list){.ids = mem_alloc(max, sizeof(*list->ids)),
+			.count_max = max};
+		if (!list->ids) {
+			err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text",
+				text->size);
+			break;
+		}
+		err = tokenizer_encode(t, text->data ? text->data : "", text->size, special,
+			&scratch, list, info);
+		arena_reset(&scratch);
+		if (list->count < max)   /* another limit */
+			break;
+	}
+	return err;
 }
 
 static enum err tokenize(const struct tokenizer *t, bool special, bool as_json,
 	struct err_info *info)
 {
 	struct token_list list = {0};
-	struct arena scratch;
 	struct buf text;
 	enum err err;
 
-	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
 	buf_init(&text, TEXT_BYTES_MAX);
-	if ((err = file_read(&text, "-", info)))
-		goto done;
-	list.count_max = text.size + 1;   /* a token has at least a byte */
-	list.ids = mem_alloc(list.count_max, sizeof(*list.ids));
-	if (!list.ids) {
-		err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text", text.size);
-		goto done;
-	}
-	if (!(err = tokenizer_encode(t, text.data ? text.data : "", text.size, special, &scratch,
-		&list, info)))
+	if (!(err = file_read(&text, "-", info)) &&
+		!(err = encode(t, &text, special, &list, info)))
 		print_ids(&list, as_json);
-done:
 	mem_free(list.ids);
 	buf_free(&text);
-	arena_reset(&scratch);
 	return err;
 }
 

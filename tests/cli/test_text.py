@@ -5,6 +5,7 @@ import re
 
 import numpy
 import pytest
+import tokenizers
 
 from program import GOLDEN, QWEN3, checkpoint
 
@@ -27,6 +28,33 @@ def test_special_tokens_are_parsed_only_when_asked_for(shared):
     special = shared.json("tokenize", "--special", stdin="<|im_end|>")
     assert len(special) == 1 and len(plain) > 1
     assert shared.ok("detokenize", stdin=str(special[0])) == "<|im_end|>"
+
+
+def test_the_ids_are_those_of_hugging_face(shared):
+    reference = tokenizers.Tokenizer.from_file(os.path.join(QWEN3, "tokenizer.json"))
+    for text in (*TEXTS[:5], "e\u0301 I'm\n\n 2024 你好 the user's"):
+        assert shared.json("tokenize", QWEN3, stdin=text) == reference.encode(text).ids
+    for text in ("<|im_start|>user\nhi<|im_end|>", "a <think> b"):
+        assert shared.json("tokenize", QWEN3, "--special", stdin=text) == reference.encode(text).ids
+
+
+def test_a_normalizer_may_make_more_tokens_than_the_text_has_bytes(program, tmp_path):
+    folder = checkpoint(tmp_path / "model", tokenizer={"normalizer": {"type": "Replace", "pattern": {"String": "a"},
+                                                                     "content": "bcdefgh"}})
+    ids = program.json("tokenize", folder, stdin="a" * 1000)
+    assert program.ok("detokenize", folder, stdin=json.dumps(ids)) == "bcdefgh" * 1000
+
+
+def test_a_text_that_a_tokenizer_cannot_take_is_one_line(program, tmp_path):
+    step = {"type": "Replace", "pattern": {"String": "a"}, "content": "aaaa"}
+    folder = checkpoint(tmp_path / "growing", tokenizer={"normalizer": {"type": "Sequence", "normalizers": [step] * 10}})
+    assert program.fails("tokenize", folder, stdin="a" * 1000) == "normalizer: more than 36096 bytes come of the text"
+    bomb = {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "(a+)+b"}, "behavior": "Isolated", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}
+    folder = checkpoint(tmp_path / "bomb", tokenizer={"pre_tokenizer": bomb})
+    assert program.fails("tokenize", folder, stdin="a" * 1000) == \
+        'regex "(a+)+b" needs too many steps for a text of 1000 bytes'
 
 
 @pytest.mark.parametrize("ids", ["x", "1 x", "-1", "99999999", "1.5", "18446744073709551616"])
