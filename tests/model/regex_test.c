@@ -125,6 +125,7 @@ static void what_may_mean_something_else_is_refused_by_name(void **state)
 		{"[[:alpha:]]", "a set operation or POSIX bracket in a class at byte 1"},
 		{"[a[^b]]", "a set operation or POSIX bracket in a class at byte 2"},
 		{"[]a]", "an empty class at byte 1"},
+		{"[a-", "a class without an end at byte 3"},
 		{"[a", "a class without an end at byte 0"},
 		{"[b-a]", "this range at byte 1"},
 		{"[\\w-b]", "a hyphen behind a set at byte 1"},

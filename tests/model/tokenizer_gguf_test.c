@@ -11,12 +11,18 @@
 
 #define IDS_MAX 256
 
+/* Also as a user's text, which has no special token. */
 static void encode(const struct tokenizer *t, const char *text, struct token_list *out)
 {
 	struct err_info info = {0};
 	struct arena scratch;
 
 	arena_init(&scratch, 4096, (size_t)64 << 20);
+	out->count = 0;
+	if (tokenizer_encode(t, text, strlen(text), false, &scratch, out, &info))
+		fail_msg("%s", info.text);
+	for (size_t i = 0; i < out->count; i++)
+		assert_false(tokenizer_is_special(t, out->ids[i]));
 	out->count = 0;
 	if (tokenizer_encode(t, text, strlen(text), true, &scratch, out, &info))
 		fail_msg("%s", info.text);
@@ -97,6 +103,8 @@ static struct buf make_file_of(const char *pre, const char *wrong)
 	types[256] = TOKENIZER_GGUF_NORMAL;
 	tokens[257] = "<|im_end|>";
 	types[257] = TOKENIZER_GGUF_CONTROL;
+	if (strcmp(wrong, "special merge") == 0)
+		types[256] = TOKENIZER_GGUF_CONTROL;
 	tokens[258] = "12";
 	types[258] = TOKENIZER_GGUF_NORMAL;
 	tokens[259] = "y\u00cc";  /* the first byte of a combining mark */
@@ -153,6 +161,7 @@ static void what_is_missing_or_of_another_kind_is_said(void **state)
 		{"model", ERR_UNSUPPORTED, "llama"},
 		{"pre", ERR_UNSUPPORTED, "\"llama-bp\" is not known, only qwen2 "},
 		{"merges", ERR_INPUT, "merge 0"},
+		{"special merge", ERR_INPUT, "merge 0: \"a\" + \"b\" is no ordinary token"},
 		{"eos", ERR_INPUT, "eos_token_id is 260"},
 	};
 

@@ -343,6 +343,9 @@ static void files_of_every_form_agree(void **state)
 		const struct token_list list = encode(f, t, text, strlen(text), true);
 		assert_string_equal(ids_text(&list),
 			"288 263 198 268 289 273 220 258 6 82 220 18 13 16 19 282");
+		const struct token_list plain = encode(f, t, text, strlen(text), false);
+		for (size_t k = 0; k < plain.count; k++)
+			assert_false(tokenizer_is_special(t, plain.ids[k]));
 		const struct token_text end = tokenizer_text(t, tokenizer_eos(t));
 
 		assert_int_equal(end.size, 10);

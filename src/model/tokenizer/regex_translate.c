@@ -295,7 +295,11 @@ static int64_t read_member(struct translator *t, enum err *code)
 	size_t length;
 
 	*code = ERR_NONE;
-	if (peek(t, 0) != '\\') {
+	if (t->at >= t->size) {
+		*code = refuse(t, begin, "a class without an end");
+		return -1;
+	}
+	if (t->pattern[t->at] != '\\') {
 		if (utf8_next(t->pattern + t->at, t->size - t->at, &length, &c) != UTF8_CHARACTER) {
 			*code = refuse(t, begin, "broken UTF-8");
 			return -1;
