@@ -139,7 +139,7 @@ static void a_directory_becomes_what_the_converter_makes_of_it(void **state)
 		{"checkpoints/qwen3-mini-bf16-sharded", "gguf/qwen3-mini-bf16.gguf", "bf16"},
 		{"checkpoints/qwen3_5-mini-bf16", "gguf/qwen3_5-mini-bf16.gguf", "bf16"},
 		{"checkpoints/qwen3_5-mini-packed-bf16", "gguf/qwen3_5-mini-f32.gguf", "f32"},
-		{"checkpoints/qwen3_5-mini-older-f16", "gguf/qwen3_5-mini-f16.gguf", "f16"},
+		{"checkpoints/qwen3_5-mini-older-f16", "gguf/qwen3_5-mini-f32.gguf", "f32"},
 		{"checkpoints/llama-mini-bf16", "gguf/llama-mini-bf16.gguf", "bf16"},
 		{"checkpoints/qwen2_moe-bf16-sharded", "gguf/qwen2_moe-bf16.gguf", "bf16"},
 		{"checkpoints/qwen3_moe-f16-stacked", "gguf/qwen3_moe-f16.gguf", "f16"},
