@@ -22,14 +22,21 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
+/* Unless the caller has it ignored. */
+static void catch_signal(int number)
+{
+	struct sigaction action = {.sa_handler = on_signal}, before;
+
+	sigemptyset(&action.sa_mask);
+	if (!sigaction(number, NULL, &before) && before.sa_handler != SIG_IGN)
+		(void)sigaction(number, &action, NULL);
+}
+
 /* Who interrupts finds nothing half-written: the file goes, then the program. */
 static void catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
+	catch_signal(SIGINT);
+	catch_signal(SIGTERM);
 }
 
 struct bar {
