@@ -62,13 +62,14 @@ LAYOUTS = (
     Layout("checkpoints/qwen3-vl-moe-bf16", "qwen3_moe", "BF16", names="nested", spelling="old",
            experts="transposed", mrope=(8, 4, 4), extras=("vision",)),
     Layout("checkpoints/qwen3_moe-mini-bf16", "qwen3_moe_mini", "BF16", spelling="old"),
+    Layout("checkpoints/qwen3_moe-mini-f32-stacked", "qwen3_moe_mini", "F32", experts="stacked"),
     Layout("checkpoints/qwen3_next-bf16", "qwen3_next", "BF16", spelling="old", extras=("mtp",),
            keep_f32=True, interval=True),
     Layout("checkpoints/qwen3_next-mini-f32-stacked", "qwen3_next_mini", "F32",
            experts="stacked"),
     Layout("checkpoints/qwen3_5_moe-bf16", "qwen3_5_moe", "BF16", names="nested",
            experts="stacked", extras=("vision", "mtp"), keep_f32=True, template="file"),
-    Layout("checkpoints/qwen3_5_moe-mini-f16-text", "qwen3_5_moe_mini", "F16",
+    Layout("checkpoints/qwen3_5_moe-mini-f32-text", "qwen3_5_moe_mini", "F32",
            extras=("mtp block",), interval=True, template="file"),
 )
 
@@ -78,11 +79,11 @@ GGUFS = (
     GgufFile("gguf/qwen3-mini-f32.gguf", "qwen3_mini", "F32"),
     GgufFile("gguf/qwen3-mini-f16.gguf", "qwen3_mini", "F16"),
     GgufFile("gguf/qwen3-mini-bf16.gguf", "qwen3_mini", "BF16"),
-    GgufFile("gguf/qwen3_5-q8_0.gguf", "qwen3_5", "Q8_0"),
+    GgufFile("gguf/qwen3_5-q8_0.gguf", "qwen3_5", "Q8_0", mtp=True),
     GgufFile("gguf/qwen3_5-q4_0.gguf", "qwen3_5", "Q4_0",
              {"ssm_alpha": "F32", "ssm_beta": "F32", "attn_v": "Q8_0"}, own_head="Q8_0"),
     GgufFile("gguf/qwen3_5-mini-f32.gguf", "qwen3_5_mini", "F32"),
-    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16", mtp=True),
+    GgufFile("gguf/qwen3_5-mini-f16.gguf", "qwen3_5_mini", "F16"),
     GgufFile("gguf/qwen3_5-mini-bf16.gguf", "qwen3_5_mini", "BF16"),
     GgufFile("gguf/llama-f32.gguf", "llama", "F32"),
     GgufFile("gguf/llama-mini-bf16.gguf", "llama_mini", "BF16"),
@@ -114,8 +115,8 @@ GGUFS = (
         "token_embd": "Q6_K", "attn_v": "Q6_K", "ffn_down_exps": "Q6_K"}),
 )
 
-# What the program does not read yet: such cases stand under "waiting" in index.json.
-WAITING_BASES = ("qwen2_window",)
+# What the program does not read yet: cases of these bases stand under "waiting" in index.json.
+WAITING_BASES = ()
 
 
 def waits(case):

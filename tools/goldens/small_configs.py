@@ -165,7 +165,7 @@ QWEN3_GROUPS = {
 }
 QWEN3_TILES = {
     **QWEN3, "hidden_size": 160, "num_attention_heads": 2, "num_key_value_heads": 1,
-    "head_dim": 64, "intermediate_size": 288, "tie_word_embeddings": False,
+    "head_dim": 64, "intermediate_size": 192, "tie_word_embeddings": False,
 }
 
 QWEN3_MOE_TILES = {
