@@ -391,6 +391,18 @@ static void every_byte_knows_whether_it_comes_from_outside(void **state)
 	assert_trusted("{{ [u, 'x']|first }}{{ [u, 'x']|last }}{{ {'a': u}.a }}", "....x....");
 	assert_trusted("{{ 'x' * 2 }}{{ u * 2 }}{{ 7 }}{{ ['x'] }}", "xx..............");
 	assert_trusted("{{ u|indent(2, true) }}{{ u|string|safe }}", "  ........");
+	assert_trusted("{{ '<%s>%%' % u }}{{ '<{}>{{'.format(u) }}", "<....>%<....>{");
+	assert_trusted("{{ '{:*>6}|{:03d}'.format(u, 7) }}{{ '%5s' % u }}", "......|........");
+	assert_trusted("{{ u.format('x') }}{{ ('%%' + u) % () }}{{ u.zfill(6) }}", "....%..........");
+	assert_trusted("{{ ('<'|safe) + u }}{{ ('<' + u)|escape }}{{ '<'|escape }}",
+		"<............&lt;");
+	assert_trusted("{{ 'a<' + (u|safe) }}{{ u.ljust(6, '-') }}", "a&lt;........--");
+	assert_trusted("{{ u.partition('S')[0] }}{{ 'xSy'.partition('S')[2] }}{{ u|truncate(3, true, '-', 0) }}",
+		".y..-");
+	assert_trusted("{% for g in [{'k': u}]|groupby('k') %}{{ g.grouper }}{% endfor %}", "....");
+	assert_trusted("{% macro m() %}{{ varargs[0] }}{{ kwargs.a }}{% endmacro %}{{ m(u, a='t') }}",
+		"....t");
+	assert_trusted("{% for x in l recursive %}<{{ x }}>{% endfor %}", "<..><..>");
 }
 
 static void a_trusted_variable_counts_as_the_templates_own(void **state)

@@ -221,6 +221,7 @@ static bool filter_urlencode(struct jinja_render *r, const struct jinja_value *v
 {
 	const struct jinja_args none = {0};
 	struct jinja_value list = *v, pair;
+	const struct jinja_string and = {.bytes = "&", .size = 1}, is = {.bytes = "=", .size = 1};
 	struct jinja_builder b = {0};
 	struct jinja_string s;
 
@@ -241,8 +242,8 @@ static bool filter_urlencode(struct jinja_render *r, const struct jinja_value *v
 			return jinja_fail(r, ERR_INPUT, "urlencode: a pair is needed");
 		const struct jinja_value key = jinja_at(&pair, 0), value = jinja_at(&pair, 1);
 
-		if ((i > 0 && !jinja_builder_add(r, &b, jinja_text("&"))) ||
-			!quote(r, &key, true, &b) || !jinja_builder_add(r, &b, jinja_text("=")) ||
+		if ((i > 0 && !jinja_builder_add(r, &b, and)) ||
+			!quote(r, &key, true, &b) || !jinja_builder_add(r, &b, is) ||
 			!quote(r, &value, true, &b))
 			return false;
 	}

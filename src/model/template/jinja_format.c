@@ -1,7 +1,8 @@
 /* model/template/jinja_format.c - Python's two ways to format: "%s is %d" % values, and "{} is {n}".format.
  *
  * What both mean is a specification: how a number is written, and how it is filled up to a width.
- * Pieces of the format keep whose bytes they are, and so do strings that are put in.
+ * Pieces of the format keep whose bytes they are, and so do strings that are put in; what fills up
+ * counts as from outside.
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static bool add_fill(struct jinja_render *r, struct jinja_builder *b, uint32_t f
 	for (size_t i = 0; i < count; i++)
 		memcpy(text + i * length, bytes, length);
 	return jinja_builder_add(r, b,
-		(struct jinja_string){.bytes = text, .size = count * length, .trusted = true});
+		(struct jinja_string){.bytes = text, .size = count * length});
 }
 
 /* s in width characters; head is its sign and base, after which = fills. */
@@ -413,7 +414,7 @@ static bool percent_conversion(struct jinja_render *r, struct percent *p, struct
 	if (!take_byte(p->format, at, "diuoxXeEfFgGcrs%", &spec.type))
 		return jinja_fail(r, ERR_INPUT, "unsupported format character");
 	if (spec.type == '%')
-		return jinja_builder_add(r, b, jinja_text("%"));
+		return jinja_builder_add(r, b, jinja_cut(p->format, *at - 1, *at));
 	if (!keyed && !percent_value(r, p, at, &v))
 		return false;
 	spec.type = spec.type == 'i' || spec.type == 'u' ? 'd' : spec.type;

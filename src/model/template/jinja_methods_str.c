@@ -517,6 +517,7 @@ static bool str_zfill(struct jinja_render *r, const struct jinja_value *self,
 	const struct jinja_string s = self->string;
 	const size_t length = unicode_length(s.bytes, s.size);
 	const size_t sign = s.size > 0 && (s.bytes[0] == '-' || s.bytes[0] == '+');
+	const struct jinja_string zero = {.bytes = "0", .size = 1};
 	struct jinja_builder b = {0};
 	struct jinja_value value;
 	int64_t width;
@@ -530,7 +531,7 @@ static bool str_zfill(struct jinja_render *r, const struct jinja_value *self,
 	if (width <= (int64_t)length)
 		return true;
 	if (!jinja_builder_add(r, &b, jinja_cut(s, 0, sign)) ||
-		!fill(r, &b, jinja_text("0"), (size_t)width - length) ||
+		!fill(r, &b, zero, (size_t)width - length) ||
 		!jinja_builder_add(r, &b, jinja_cut(s, sign, s.size)) ||
 		!jinja_builder_finish(r, &b, &out->string))
 		return false;

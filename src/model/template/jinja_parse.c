@@ -478,7 +478,13 @@ static struct jinja_node *parse_generation(struct jinja_parser *p)
 {
 	struct jinja_node *node = jinja_parse_node(p, JINJA_NODE_WITH);
 
-	return node && parse_inner(p, "endgeneration", &node->with.body) ? node : NULL;
+	const uint32_t loops = p->loops;
+	bool parsed;
+
+	p->loops = 0;
+	parsed = node && parse_inner(p, "endgeneration", &node->with.body);
+	p->loops = loops;
+	return parsed ? node : NULL;
 }
 
 static struct jinja_node *parse_jump(struct jinja_parser *p, enum jinja_node_kind kind)

@@ -306,12 +306,18 @@ bool jinja_escape(struct jinja_render *r, struct jinja_string s, struct jinja_st
 		const char *plain, *escaped;
 	} escapes[] = {
 		{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
+	bool trusted = true;
 
+	if (s.size > 0 && !trust_is_uniform(s, &trusted))
+		trusted = false;
 	*out = s;
-	for (size_t i = 0; !s.markup && i < sizeof(escapes) / sizeof(escapes[0]); i++)
-		if (!jinja_replace(r, *out, jinja_text(escapes[i].plain),
-			    jinja_text(escapes[i].escaped), -1, out))
+	for (size_t i = 0; !s.markup && i < sizeof(escapes) / sizeof(escapes[0]); i++) {
+		struct jinja_string escaped = jinja_text(escapes[i].escaped);
+
+		escaped.trusted = trusted;
+		if (!jinja_replace(r, *out, jinja_text(escapes[i].plain), escaped, -1, out))
 			return false;
+	}
 	out->markup = true;
 	return true;
 }
