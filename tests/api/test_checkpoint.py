@@ -1,5 +1,6 @@
 """What the files of a checkpoint say is what its requests get: defaults, ends, the template and its arguments."""
 import os
+import shutil
 import sys
 
 import openai
@@ -12,6 +13,7 @@ from program import GOLDEN, QWEN3, Program, checkpoint  # noqa: E402
 ASK = [{"role": "user", "content": "hello"}]
 PLAIN = {"temperature": 2, "top_k": 0, "top_p": 1}     # of a generation_config: anything may come
 QWEN3_5 = os.path.join(GOLDEN, "checkpoints", "qwen3_5-bf16")
+TEMPLATES = os.path.join(GOLDEN, "..", "data", "tokenizer", "templates")
 
 
 class Asking:
@@ -48,12 +50,13 @@ def changed(tmp_path, **generation_config):
     return Asking(tmp_path, checkpoint(tmp_path / "model", generation_config=generation_config))
 
 
-@pytest.mark.parametrize("default", [{"temperature": 0}, {"top_k": 1}, {"min_p": 1}, {"top_p": 1e-9}], ids=str)
+@pytest.mark.parametrize("default", [{"temperature": 0}, {"top_k": 1}, {"min_p": 1}, {"top_p": 1e-9}, {"do_sample": False}], ids=str)
 def test_a_default_of_sampling_holds_until_a_request_says_otherwise(tmp_path, greedy, default):
-    otherwise = {"temperature": 2, "top_k": -1, "min_p": 0, "top_p": 1}
+    otherwise = {"temperature": ("temperature", 2), "top_k": ("top_k", -1), "min_p": ("min_p", 0), "top_p": ("top_p", 1),
+                 "do_sample": ("temperature", 2)}
     with changed(tmp_path, **{**PLAIN, **default}) as asking:
         assert [asking.text(seed=seed, ignore_eos=True) for seed in (1, 2, 3)] == [greedy] * 3
-        assert asking.text(ignore_eos=True, **{field: otherwise[field] for field in default}) != greedy
+        assert asking.text(ignore_eos=True, **dict([otherwise[field] for field in default])) != greedy
 
 
 def test_without_defaults_an_answer_is_sampled(tmp_path, greedy):
@@ -95,6 +98,28 @@ def test_the_templates_arguments_make_the_prompt_that_the_template_verb_shows(tm
     with Asking(tmp_path, QWEN3_5) as asking:
         for kwargs, tokens in ({}, thinks), ({"enable_thinking": True}, thinks), ({"enable_thinking": False}, does_not):
             assert asking.answer(max_tokens=1, chat_template_kwargs=kwargs).usage.prompt_tokens == tokens
+
+
+@pytest.mark.parametrize("budget", [0, 4])
+def test_a_thought_that_the_template_has_opened_ends_with_its_budget(tmp_path, budget):
+    model = checkpoint(tmp_path / "model", QWEN3_5)
+    shutil.copy(os.path.join(TEMPLATES, "Qwen3.5-4B.jinja"), os.path.join(model, "chat_template.jinja"))
+    with Asking(tmp_path, model) as asking:
+        def tokens(**fields):
+            answer = asking.answer(max_tokens=12, ignore_eos=True, logprobs=True, temperature=1, **fields)
+            return ([entry.bytes for entry in answer.choices[0].logprobs.content],
+                    answer.usage.completion_tokens_details.reasoning_tokens)
+        free, thought = tokens()
+        assert thought == 12
+        said, thought = tokens(thinking_budget=budget)
+        assert said[:budget] == free[:budget] and thought == budget + 1
+        assert said[budget:budget + 3] == [[10], list(b"</think>"), [10, 10]]
+        assert tokens(thinking_budget=budget, chat_template_kwargs={"enable_thinking": False})[1] == 0
+        streamed = asking.client.chat.completions.create(
+            model="model", messages=ASK, seed=1, max_tokens=12, temperature=1, logprobs=True, stream=True,
+            extra_body={"thinking_budget": budget, "ignore_eos": True})
+        assert [entry.bytes for chunk in streamed for choice in chunk.choices if choice.logprobs
+                for entry in choice.logprobs.content] == said
 
 
 def test_a_template_that_does_not_end_is_told_as_what_it_is(tmp_path):
