@@ -3,6 +3,7 @@
 Each case is a tokenizer.json that the reference wrote; tokenize_texts (C) reads it and encodes the same texts. Characters
 are those of Unicode 3.2 and some younger ones, so that the age of a library's tables does not matter.
 """
+import functools
 import json
 import os
 import random
@@ -223,9 +224,9 @@ BEHAVIORS = ("isolated", "removed", "merged_with_previous", "merged_with_next", 
 
 @pytest.mark.parametrize("name", CUTS)
 def test_every_way_of_cutting(tmp_path, name):
-    for seed in range(3):
+    for seed in range(2):
         made = tokenizer(random_model(f"{name} {seed}"), CUTS[name])
-        assert_same(tmp_path, made, random_texts(f"{name} {seed}", 400))
+        assert_same(tmp_path, made, random_texts(f"{name} {seed}", 500))
 
 
 @pytest.mark.parametrize("invert", (False, True))
@@ -297,6 +298,7 @@ def test_every_option_of_the_model(tmp_path, options):
         assert_same(tmp_path, made, random_texts(cut, 1000, ["whole", " whole", "你好世界", "12", "\x04", "\U00040000"]))
 
 
+@functools.cache
 def real_vocabulary():
     with open(os.path.join(DATA, "qwen2-vocab.json"), encoding="utf-8") as file:
         vocab = json.load(file)
@@ -308,7 +310,7 @@ def real_vocabulary():
 @pytest.mark.parametrize("name", ("qwen2", "qwen3.5", "llama3", "gpt2", "smollm", "gpt4o"))
 def test_the_vocabulary_of_qwen2_cut_in_every_way(tmp_path, name):
     made = tokenizer(real_vocabulary(), CUTS[name], NORMALIZERS["NFC"])
-    assert_same(tmp_path, made, random_texts("real " + name, 3000))
+    assert_same(tmp_path, made, random_texts("real " + name, 2000))
 
 
 ATOMS = ["a", "b", "e", " ", "\\n", "\\s", "\\S", "\\d", "\\D", "\\w", "\\W", ".", "\\p{L}", "\\P{L}", "\\p{N}", "\\p{M}", "\\p{Lu}",
@@ -338,7 +340,7 @@ def test_random_expressions_match_what_they_match_for_oniguruma(tmp_path):
     draw = random.Random("expressions")
     model, compared = random_model("expressions", merges_max=50), 0
     texts = [text for text in random_texts("expressions", 60) if len(text) < 60]
-    for _ in range(400):
+    for _ in range(300):
         pattern = random_pattern(draw) + draw.choice(["", "|x", "|\\s+"])
         try:
             made = tokenizer(model, sequence(split(pattern, draw.choice(BEHAVIORS)), byte_level()))
@@ -354,4 +356,4 @@ def test_random_expressions_match_what_they_match_for_oniguruma(tmp_path):
             assert_same(tmp_path, made, texts, too_long="needs too many steps")
         except AssertionError as error:
             raise AssertionError(f"{pattern!r}: {error}") from error
-    assert compared > 250, compared
+    assert compared > 200, compared
