@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/files/gguf_write.h"
 #include "model/quantize/quantize_file.h"
 #include "model/weights/weights.h"
 #include "test_data.h"
@@ -187,6 +188,48 @@ static void a_file_is_carried_over_with_all_its_keys(void **state)
 	close_file(&wanted);
 }
 
+/* Every second tensor of g, and in the first shard all keys. */
+static void write_shard(const struct gguf *g, uint32_t number, const char *path)
+{
+	struct err_info info = {0};
+	struct gguf_writer w;
+
+	gguf_writer_init(&w);
+	for (uint32_t i = 0; number == 0 && i < g->key_count; i++)
+		gguf_write_key(&w, &g->keys[i]);
+	gguf_write_u32(&w, "split.no", number);
+	gguf_write_u32(&w, "split.count", 2);
+	gguf_write_u32(&w, "split.tensors.count", g->tensors.count);
+	for (uint32_t i = number; i < g->tensors.count; i += 2) {
+		const struct stored_tensor *t = &g->tensors.tensors[i];
+
+		gguf_write_tensor(&w, t->name, t->name_size, t->dims, t->dim_count, t->dtype);
+	}
+	assert_int_equal(gguf_writer_open(&w, path, &info), ERR_NONE);
+	for (uint32_t i = number; i < g->tensors.count; i += 2) {
+		const struct stored_tensor *t = &g->tensors.tensors[i];
+
+		assert_int_equal(gguf_writer_data(&w, t->data, t->size_bytes, &info), ERR_NONE);
+	}
+	assert_int_equal(gguf_writer_commit(&w, &info), ERR_NONE);
+	gguf_writer_close(&w);
+}
+
+static void shards_become_one_file(void **state)
+{
+	(void)state;
+	struct opened whole = open_file(test_path("golden/gguf/qwen3-q8_0.gguf"));
+
+	write_shard(&whole.gguf, 0, out_path("s-00001-of-00002.gguf"));
+	write_shard(&whole.gguf, 1, out_path("s-00002-of-00002.gguf"));
+	must_write(out_path("s-00001-of-00002.gguf"), out_path("joined.gguf"), "q8_0");
+	struct opened made = open_file(out_path("joined.gguf"));
+	assert_same_tensors(&made.gguf, &whole.gguf);
+	assert_null(gguf_find(&made.gguf, "split.count"));
+	close_file(&made);
+	close_file(&whole);
+}
+
 static void every_mix_can_be_opened_again(void **state)
 {
 	static const char *const types[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0",
@@ -343,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_directory_becomes_what_the_converter_makes_of_it),
 		cmocka_unit_test(a_file_is_carried_over_with_all_its_keys),
+		cmocka_unit_test(shards_become_one_file),
 		cmocka_unit_test(every_mix_can_be_opened_again),
 		cmocka_unit_test(the_number_of_threads_does_not_show),
 		cmocka_unit_test(who_gives_up_finds_nothing_half_done),
