@@ -62,15 +62,22 @@ struct seen {
 	uint32_t first, end;
 };
 
-/* Values of keys that are seen; the others' are those of hidden. */
-VEC_INLINE vec only_seen(struct seen seen, uint32_t at, vec values, vec hidden)
+static bool is_whole(struct seen seen)
 {
+	return seen.first == 0 && seen.end == CHIP_PAGE_TOKENS;
+}
+
+/* Values of keys that are seen; the others' are those of hidden. */
+VEC_INLINE vec only_seen(struct seen seen, uint32_t at, vec values, vec hidden, const bool whole)
+{
+	if (whole)
+		return values;
 	return vec_first(vec_lanes_at(at, seen.first), hidden,
 		vec_first(vec_lanes_at(at, seen.end), values, hidden));
 }
 
 /* Scores to weights; returns by how much what was summed before shrinks. */
-static float weigh_page(float *weights, struct seen seen, struct progress *p)
+VEC_INLINE float weigh(float *weights, struct seen seen, struct progress *p, const bool whole)
 {
 	vec largest = vec_set(p->largest);
 	vec parts[KEY_VECTORS];
@@ -80,7 +87,7 @@ static float weigh_page(float *weights, struct seen seen, struct progress *p)
 	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
 		const vec s = vec_load(weights + j * VEC_LANES);
 
-		largest = vec_max(only_seen(seen, j * VEC_LANES, s, largest), largest);
+		largest = vec_max(only_seen(seen, j * VEC_LANES, s, largest, whole), largest);
 	}
 	const float top = vec_largest_lane(largest);
 
@@ -88,7 +95,7 @@ static float weigh_page(float *weights, struct seen seen, struct progress *p)
 	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
 		const vec e = vec_exp(vec_sub(vec_load(weights + j * VEC_LANES), vec_set(top)));
 
-		parts[j] = only_seen(seen, j * VEC_LANES, e, vec_set(0.0F));
+		parts[j] = only_seen(seen, j * VEC_LANES, e, vec_set(0.0F), whole);
 		vec_store(weights + j * VEC_LANES, parts[j]);
 	}
 	VEC_UNROLL
@@ -99,6 +106,11 @@ static float weigh_page(float *weights, struct seen seen, struct progress *p)
 	p->sum = vec_fma_one(p->sum, shrink, vec_fold_stripes(stripes.s));
 	p->largest = top;
 	return shrink;
+}
+
+static float weigh_page(float *weights, struct seen seen, struct progress *p)
+{
+	return is_whole(seen) ? weigh(weights, seen, p, true) : weigh(weights, seen, p, false);
 }
 
 /* out = out * shrink + the page's weighted values, for some vectors of dimensions. */
