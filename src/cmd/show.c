@@ -103,6 +103,48 @@ static json_t *sampling_json(const struct chip_sampling *s)
 	return out;
 }
 
+static uint32_t window_layers(const struct model_config *c)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < c->layers; i++)
+		count += c->layer_window[i];
+	return count;
+}
+
+/* The three below: NULL (null in the document) in models without. */
+static json_t *experts_json(const struct model_config *c)
+{
+	return c->experts == 0 ? NULL : json_pack("{s:i, s:i, s:i, s:i, s:i}",
+		"count", (int)c->experts, "used", (int)c->experts_used, "ffn", (int)c->expert_ffn,
+		"shared_ffn", (int)c->shared_ffn, "layers", (int)c->expert_layers);
+}
+
+static json_t *window_json(const struct model_config *c)
+{
+	return c->window == 0 ? NULL : json_pack("{s:i, s:i}", "tokens", (int)c->window, "layers",
+		(int)window_layers(c));
+}
+
+static const char *rope_name(enum model_rope kind)
+{
+	static const char *const names[] = {
+		[MODEL_ROPE_PLAIN] = "plain", [MODEL_ROPE_LINEAR] = "linear",
+		[MODEL_ROPE_YARN] = "yarn", [MODEL_ROPE_LLAMA3] = "llama3",
+	};
+
+	return names[kind];
+}
+
+static json_t *rope_json(const struct model_config *c)
+{
+	const struct model_rope_scaling *r = &c->rope_scaling;
+
+	return r->kind == MODEL_ROPE_PLAIN ? NULL : json_pack("{s:s, s:f, s:o?}",
+		"kind", rope_name(r->kind), "factor", r->factor,
+		"context", r->context ? json_integer(r->context) : NULL);
+}
+
 static json_t *ends_json(const struct model_config *c)
 {
 	json_t *out = json_array();
@@ -135,7 +177,7 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 
 	model_quantization_format(quantization, &c->quantization);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?}",
+		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?, s:o?, s:o?, s:o?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
@@ -160,7 +202,10 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 		"tokens", (int)tokenizer_count(model_tokenizer(m)),
 		"eos", ends_json(c),
 		"sampling", sampling_json(&c->sampling),
-		"licence", *licence ? licence : NULL);
+		"licence", *licence ? licence : NULL,
+		"experts", experts_json(c),
+		"window", window_json(c),
+		"rope_scaling", rope_json(c));
 }
 
 static void needs_print(const struct model_config *c, const struct needs *n)
@@ -181,6 +226,22 @@ static void needs_print(const struct model_config *c, const struct needs *n)
 		between = ", ";
 	}
 	printf(": decoded to F32 at each use\n");
+}
+
+/* What only some architectures have. */
+static void variant_print(const struct model_config *c)
+{
+	const struct model_rope_scaling *r = &c->rope_scaling;
+
+	if (c->experts) {
+		printf("  experts       %u in %u layers, %u a token, ffn %u", c->experts,
+			c->expert_layers, c->experts_used, c->expert_ffn);
+		printf(c->shared_ffn ? ", shared %u\n" : "\n", c->shared_ffn);
+	}
+	if (c->window)
+		printf("  window        %u tokens in %u layers\n", c->window, window_layers(c));
+	if (r->kind != MODEL_ROPE_PLAIN)
+		printf("  positions     %s, stretched %g times\n", rope_name(r->kind), r->factor);
 }
 
 static void show_print(const struct model *m, const char *licence, const struct needs *n)
@@ -206,6 +267,7 @@ static void show_print(const struct model *m, const char *licence, const struct 
 	printf("  hidden, ffn   %u, %u\n", c->hidden, c->ffn);
 	printf("  heads         %u of %u, %u for keys and values\n", c->heads, c->head_dim,
 		c->kv_heads);
+	variant_print(c);
 	printf("  vocabulary    %u tokens\n", c->vocab_used);
 	printf("  context       %u tokens at most\n", c->context_max);
 	needs_print(c, n);

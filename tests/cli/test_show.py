@@ -29,3 +29,17 @@ def test_what_it_is_made_of_is_in_the_table(shared):
     text = shared.ok("show", QWEN3)
     for word in ("architecture  qwen3\n", "tokenizer     byte-level BPE, ", "template ", "licence ", "context ", "needs "):
         assert word in text, word
+
+
+@pytest.mark.parametrize("name, key, says, line", [
+    ("qwen2_moe-bf16-sharded", "experts", {"count": 6, "used": 2}, "  experts       6 in "),
+    ("qwen2-window-bf16", "window", {"tokens": 24}, "  window        24 tokens in "),
+    ("qwen3-yarn-bf16", "rope_scaling", {"kind": "yarn"}, "  positions     yarn, stretched "),
+])
+def test_what_only_some_models_have_is_told_of_those(shared, name, key, says, line):
+    path = os.path.join(GOLDEN, "checkpoints", name)
+    document = shared.json("show", path)
+    assert document[key] == document[key] | says
+    assert [other for other in ("experts", "window", "rope_scaling") if document[other]] == [key]
+    assert line in shared.ok("show", path)
+    assert line not in shared.ok("show", QWEN3)
