@@ -11,6 +11,7 @@
  * instead, per thread: for machines that others use.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,7 @@ struct bench {
 /* What one operation reads and computes, for the shares. */
 struct work {
 	double bytes, bytes_per_row;    /* from memory; 0: what it reads lies in caches */
+	double share;                   /* of the bytes that a row reads, each another; 0: all */
 	double ops_per_row;
 	double ops_per_pair;            /* of a row and a row of the step that it sees */
 	int64_t peak;                   /* what its arithmetic is measured against */
@@ -120,8 +122,8 @@ static void random_row(struct prng *p, enum chip_type type, uint32_t group, uint
 }
 
 /* The same 64 rows over and over. */
-static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows,
-	uint32_t columns)
+static struct chip_weight *random_parts(struct bench *b, enum chip_type type, uint32_t rows,
+	uint32_t columns, uint32_t parts)
 {
 	const uint32_t group = chip_type_is_grouped(type) ? GROUP : 0;
 	const size_t row_bytes = chip_row_bytes(type, group, columns);
@@ -136,12 +138,18 @@ static struct chip_weight *random_weight(struct bench *b, enum chip_type type, u
 	for (uint32_t i = 0; i < rows; i += 64)
 		spans[i / 64] = (struct chip_span){bytes, rows - i < 64 ? rows - i : 64};
 	const struct chip_matrix m = {.type = type, .rows = rows, .columns = columns,
-		.group = group, .spans = spans, .span_count = (rows + 63) / 64};
+		.group = group, .spans = spans, .span_count = (rows + 63) / 64, .parts = parts};
 
 	must(chip_weight_pack(b->chip, w, &m, &info));
 	free(bytes);
 	free(spans);
 	return *w;
+}
+
+static struct chip_weight *random_weight(struct bench *b, enum chip_type type, uint32_t rows,
+	uint32_t columns)
+{
+	return random_parts(b, type, rows, columns, 0);
 }
 
 static struct chip_vector *constant_vector(struct bench *b, size_t count, float value)
@@ -222,7 +230,7 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 {
 	static struct chip_row table[ROWS_MAX];
 	static uint32_t pages[(DEPTH + ROWS_MAX) / CHIP_PAGE_TOKENS];
-	static uint32_t token;
+	static uint32_t token, first;
 	const struct chip_sequence sequence = {
 		.row_count = rows,
 		.cached_tokens = depth,
@@ -237,9 +245,11 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 
 	for (uint32_t i = 0; i < b->layout.pages; i++)
 		pages[i] = i;
+	/* Other rows each time, which go to other experts. */
+	first = b->input == CHIP_INPUT_EMBEDDING ? (first + rows) % ROWS_MAX : 0;
 	for (uint32_t i = 0; i < rows; i++)
-		table[i] = (struct chip_row){.input = (uint8_t)b->input, .value = i,
-			.position = {depth + i}};
+		table[i] = (struct chip_row){.input = (uint8_t)b->input,
+			.value = (first + i) % ROWS_MAX, .position = {depth + i}};
 	table[rows - 1].want = (uint8_t)b->want;
 	must(chip_submit(b->chip, b->program, b->cache, &s, NULL, &ticket, &info));
 	must(chip_wait(b->chip, ticket, &output, &info));
@@ -313,7 +323,8 @@ static void print_share(double amount_per_s, int64_t limit_per_s)
 static void print_row(const struct bench *b, const char *name, double rows, double ns,
 	const struct work *w)
 {
-	const double bytes = w->bytes + w->bytes_per_row * rows;
+	const double read = w->share > 0 ? 1 - pow(1 - w->share, rows) : 1;
+	const double bytes = w->bytes * read + w->bytes_per_row * rows;
 	const double ops = w->ops_per_row * rows + w->ops_per_pair * rows * (rows + 1) / 2;
 
 	printf("%-20s %5.0f %11.1f", name, rows, ns / 1000);
@@ -475,8 +486,9 @@ static void bench_attend(struct bench *b, uint32_t depth)
 	op->u.attend.scale = 0.088F;
 	repeat(b, 4);
 	(void)snprintf(name, sizeof(name), "attend, %" PRIu32 " before", depth);
-	run(b, name, depth, &(struct work){token_bytes * depth, token_bytes, key_ops * depth,
-		key_ops, b->rates.f32_ops_per_s});
+	run(b, name, depth, &(struct work){.bytes = token_bytes * depth,
+		.bytes_per_row = token_bytes, .ops_per_row = key_ops * depth,
+		.ops_per_pair = key_ops, .peak = b->rates.f32_ops_per_s});
 }
 
 /* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------- */
@@ -566,6 +578,75 @@ static void bench_element(struct bench *b, enum chip_op_kind kind, const char *n
 	run(b, name, 0, &(struct work){.ops_per_row = ops * WIDTH, .peak = b->rates.f32_ops_per_s});
 }
 
+/* ---- experts: 8 of 128 of 768 as in Qwen3-30B-A3B -------------------------------------------- */
+
+enum { EXPERTS = 128, USED = 8, EXPERT_FFN = 768 };
+
+/* Rows of a random router: each row goes to others. */
+static struct chip_op route_op(struct bench *b, uint32_t in)
+{
+	struct chip_op op = {.kind = CHIP_OP_ROUTE};
+
+	op.u.route.logits = add_buffer(b, CHIP_ROWS, EXPERTS);
+	op.u.route.weights = add_buffer(b, CHIP_ROWS, USED);
+	op.u.route.experts = EXPERTS;
+	op.u.route.used = USED;
+	op.u.route.normalise = true;
+	op.u.route.scale = 1;
+	set_matmul(add_op(b, CHIP_OP_MATMUL), in, random_weight(b, CHIP_F32, EXPERTS, WIDTH),
+		op.u.route.logits);
+	return op;
+}
+
+static void bench_route(struct bench *b)
+{
+	const struct chip_op op = route_op(b, begin(b, WIDTH));
+
+	*measured(b, CHIP_OP_ROUTE) = op;
+	repeat(b, COPIES_MAX / 4);
+	run(b, "route", 0, &(struct work){.ops_per_row = 25.0 * EXPERTS,
+		.peak = b->rates.f32_ops_per_s});
+}
+
+static void bench_experts(struct bench *b, enum chip_type type)
+{
+	const uint32_t in = begin(b, WIDTH), spread = add_buffer(b, CHIP_ROUTED, WIDTH);
+	const struct chip_op route = route_op(b, in);
+	struct chip_weight *w = random_parts(b, type, EXPERTS * EXPERT_FFN, WIDTH, EXPERTS);
+	char name[64];
+
+	*add_op(b, CHIP_OP_ROUTE) = route;
+	struct chip_op *op = add_op(b, CHIP_OP_GATHER);
+
+	op->u.gather.in = in;
+	op->u.gather.out = spread;
+	set_matmul(measured(b, CHIP_OP_MATMUL), spread, w, add_buffer(b, CHIP_ROUTED, EXPERT_FFN));
+	(void)snprintf(name, sizeof(name), "experts %s", chip_type_name(type));
+	run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w),
+		.share = (double)USED / EXPERTS, .ops_per_row = 2.0 * USED * EXPERT_FFN * WIDTH,
+		.peak = peak_of(b, type)});
+}
+
+static void bench_combine(struct bench *b)
+{
+	const uint32_t in = begin(b, WIDTH), spread = add_buffer(b, CHIP_ROUTED, WIDTH);
+	const struct chip_op route = route_op(b, in);
+
+	*add_op(b, CHIP_OP_ROUTE) = route;
+	struct chip_op *op = add_op(b, CHIP_OP_GATHER);
+
+	op->u.gather.in = in;
+	op->u.gather.out = spread;
+	op = measured(b, CHIP_OP_COMBINE);
+	op->u.combine.in = spread;
+	op->u.combine.weights = route.u.route.weights;
+	op->u.combine.out = add_buffer(b, CHIP_ROWS, WIDTH);
+	op->u.combine.shared = op->u.combine.gate = CHIP_NONE;
+	repeat(b, COPIES_MAX / 4);
+	run(b, "combine", 0, &(struct work){.ops_per_row = 2.0 * USED * WIDTH,
+		.peak = b->rates.f32_ops_per_s});
+}
+
 /* ---- sampling: one row of logits ------------------------------------------------------------- */
 
 static void bench_sample(struct bench *b, const char *name, float temperature)
@@ -626,6 +707,14 @@ static void bench_all(struct bench *b)
 		bench_element(b, CHIP_OP_SWIGLU, "swiglu", 21);
 	if (wanted(b, "add"))
 		bench_element(b, CHIP_OP_ADD, "add", 1);
+	if (wanted(b, "route"))
+		bench_route(b);
+	if (wanted(b, "experts")) {
+		bench_experts(b, CHIP_BF16);
+		bench_experts(b, CHIP_Q8_0);
+	}
+	if (wanted(b, "combine"))
+		bench_combine(b);
 	if (wanted(b, "sample")) {
 		bench_sample(b, "sample, greedy", 0);
 		bench_sample(b, "sample, top-k 20", 0.8F);
