@@ -7,12 +7,13 @@
 
 #include "base/mem.h"
 
-#define RANK_NONE          UINT32_MAX
-#define PROBES_MAX         1024  /* at half load a few do; more: somebody made the table collide */
-#define PIECE_CAPACITY_MIN 64
-#define TABLE_ALIGN        64    /* a line of memory */
-#define BYTE_PAIRS         ((size_t)1 << 16)
-#define SHORT_SYMBOLS_MAX  48    /* beyond, the heap is faster; measured on Chinese text */
+#define RANK_NONE            UINT32_MAX
+#define PROBES_MAX           1024  /* a few do; more: somebody made the table collide */
+#define PIECE_CAPACITY_MIN   64
+#define TABLE_ALIGN          64    /* a line of memory */
+#define FILTER_BITS_PER_SLOT 4
+#define BYTE_PAIRS           ((size_t)1 << 16)
+#define SHORT_SYMBOLS_MAX    24    /* beyond, the heap is as fast; English, Chinese */
 
 /* A slot is a pair and its rank in one number, so that a look costs one load:
  *
@@ -28,11 +29,23 @@ static uint64_t pair_key(uint32_t left, uint32_t right)
 	return (uint64_t)left << ID_BITS | right;
 }
 
-/* The pair's slot, or the free one where it belongs; NULL when the probes run out. */
-static uint64_t *slot_find(const struct bpe *b, uint64_t pair)
+static uint64_t pair_hash(uint64_t pair)
 {
-	const uint64_t mixed = (pair ^ pair >> 17) * 0x9E3779B97F4A7C15ULL;
-	size_t at = (size_t)(mixed >> 32) & b->slot_mask;
+	return (pair ^ pair >> 17) * 0x9E3779B97F4A7C15ULL;
+}
+
+/* The pair's bit in the filter: the higher bits of its hash, where the slot has the lower ones. */
+static size_t filter_bit(const struct bpe *b, uint64_t hash)
+{
+	const size_t bits = (b->slot_mask + 1) * FILTER_BITS_PER_SLOT;
+
+	return (size_t)(hash >> 40) & (bits - 1);
+}
+
+/* The pair's slot, or the free one where it belongs; NULL when the probes run out. */
+static uint64_t *slot_find(const struct bpe *b, uint64_t pair, uint64_t hash)
+{
+	size_t at = (size_t)(hash >> 32) & b->slot_mask;
 
 	for (unsigned probe = 0; probe < PROBES_MAX; probe++, at = (at + 1) & b->slot_mask) {
 		const uint64_t slot = b->slots[at];
@@ -43,9 +56,15 @@ static uint64_t *slot_find(const struct bpe *b, uint64_t pair)
 	return NULL;
 }
 
+/* Most pairs that are asked for are none, and the filter knows that of most of them. */
 static uint32_t pair_rank(const struct bpe *b, uint32_t left, uint32_t right)
 {
-	const uint64_t *slot = slot_find(b, pair_key(left, right));
+	const uint64_t pair = pair_key(left, right), hash = pair_hash(pair);
+	const size_t bit = filter_bit(b, hash);
+
+	if (!(b->filter[bit / 8] >> bit % 8 & 1))
+		return RANK_NONE;
+	const uint64_t *slot = slot_find(b, pair, hash);
 	const uint64_t rank = slot ? *slot & RANK_FREE : RANK_FREE;
 
 	return rank == RANK_FREE ? RANK_NONE : (uint32_t)rank;
@@ -60,7 +79,8 @@ static enum err bpe_allocate(struct bpe *b, size_t merge_count, struct err_info 
 	b->slots = mem_alloc_aligned(slot_count, sizeof(*b->slots), TABLE_ALIGN);
 	b->merges = mem_alloc_aligned(merge_count + 1, sizeof(*b->merges), TABLE_ALIGN);
 	b->byte_ranks = mem_alloc(BYTE_PAIRS, sizeof(*b->byte_ranks));
-	if (!b->slots || !b->merges || !b->byte_ranks)
+	b->filter = mem_alloc(slot_count * FILTER_BITS_PER_SLOT / 8, sizeof(*b->filter));
+	if (!b->slots || !b->merges || !b->byte_ranks || !b->filter)
 		return err_set(info, ERR_MEMORY, "no memory for %zu merges", merge_count);
 	b->slot_mask = slot_count - 1;
 	for (size_t i = 0; i < slot_count; i++)
@@ -74,12 +94,14 @@ static enum err bpe_fill(struct bpe *b, size_t merge_count, struct err_info *inf
 	for (size_t rank = 0; rank < merge_count; rank++) {
 		const struct bpe_merge *merge = &b->merges[rank];
 		const uint64_t pair = pair_key(merge->left, merge->right);
-		uint64_t *slot = slot_find(b, pair);
+		const uint64_t hash = pair_hash(pair);
+		uint64_t *slot = slot_find(b, pair, hash);
 
 		if (!slot)
 			return err_set(
 				info, ERR_INPUT, "merge %zu: too many merges collide", rank);
 		*slot = pair << RANK_BITS | rank;
+		b->filter[filter_bit(b, hash) / 8] |= (uint8_t)(1u << filter_bit(b, hash) % 8);
 	}
 	for (size_t pair = 0; pair < BYTE_PAIRS; pair++) {
 		const uint32_t left = b->byte_ids[pair >> 8], right = b->byte_ids[pair & 0xFF];
@@ -121,6 +143,7 @@ void bpe_close(struct bpe *b)
 	mem_free(b->slots);
 	mem_free(b->merges);
 	mem_free(b->byte_ranks);
+	mem_free(b->filter);
 	memset(b, 0, sizeof(*b));
 }
 

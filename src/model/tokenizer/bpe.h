@@ -42,6 +42,7 @@ struct bpe {
 	uint32_t unk_id;           /* of a byte without a token, or BPE_ID_NONE; set after open */
 	bool fuse_unk;             /* one for neighbours without a token */
 	uint64_t *slots;           /* open addressing: pair to rank */
+	uint8_t *filter;           /* a bit for each pair: 0 where none is, and it is small */
 	size_t slot_mask;
 	struct bpe_merge *merges;  /* [merge_count] by rank */
 	size_t merge_count;
