@@ -51,7 +51,7 @@ static void pipelines_that_are_not_ours_are_named(void **state)
 	assert_refused(root, ERR_UNSUPPORTED, "normalizer: Nmt is not supported");
 	root = good_json();
 	json_object_set_new(json_object_get(root, "model"), "type", json_string("Unigram"));
-	assert_refused(root, ERR_UNSUPPORTED, "model: only BPE");
+	assert_refused(root, ERR_UNSUPPORTED, "model: Unigram is not supported, only BPE");
 	root = good_json();
 	json_object_set_new(json_object_get(root, "model"), "byte_fallback", json_true());
 	assert_refused(root, ERR_UNSUPPORTED, "model: byte_fallback");

@@ -31,8 +31,11 @@ static enum err check_model(const json_t *model, struct err_info *info)
 		"continuing_subword_prefix", "end_of_word_suffix"};
 	const json_t *type = json_object_get(model, "type");
 
-	if (!json_is_object(model) || (type && !type_is(model, "BPE")))
-		return err_set(info, ERR_UNSUPPORTED, "model: only BPE");
+	if (!json_is_object(model))
+		return err_set(info, ERR_INPUT, "model is not an object");
+	if (type && !type_is(model, "BPE"))
+		return err_set(info, ERR_UNSUPPORTED, "model: %.64s is not supported, only BPE",
+			json_is_string(type) ? json_string_value(type) : "this type");
 	if (is_true(model, "byte_fallback"))
 		return err_set(info, ERR_UNSUPPORTED, "model: byte_fallback");
 	if (json_number_value(json_object_get(model, "dropout")) > 0)
