@@ -299,25 +299,33 @@ static enum err read_rope(const struct source *s, struct model_config *c)
 	return ERR_NONE;
 }
 
-/* A flag per layer, or every full_attention_interval-th is attention. Layers for multi-token
- * prediction may stand at the end of the list. */
+/* A list with an entry for each layer, or none. Layers for multi-token prediction may stand at its
+ * end. */
+static enum err want_layer_ints(const struct source *s, const char *key, uint32_t layers,
+	struct gguf_ints *out)
+{
+	char name[KEY_MAX];
+
+	if (gguf_get_ints(s->g, arch_key(name, s, key), out, s->info))
+		return s->info->code;
+	if (out->count > 0 && out->count < layers)
+		return err_set(s->info, ERR_INPUT,
+			"%s: %s has %" PRIu64 " entries for %" PRIu32 " layers", s->g->file, key,
+			out->count, layers);
+	return ERR_NONE;
+}
+
+/* A flag per layer, or every full_attention_interval-th is attention. */
 static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 {
 	struct gguf_ints recurrent;
 	uint32_t interval = 4;
-	char name[KEY_MAX];
 
 	if (!s->arch->hybrid)
 		return ERR_NONE;
 	if (want_u32(s, "full_attention_interval", 1, MODEL_LAYERS_MAX, &interval) ||
-		gguf_get_ints(
-			s->g, arch_key(name, s, "attention.recurrent_layers"), &recurrent, s->info))
+		want_layer_ints(s, "attention.recurrent_layers", c->layers, &recurrent))
 		return s->info->code;
-	if (recurrent.count > 0 && recurrent.count < c->layers)
-		return err_set(s->info, ERR_INPUT,
-			"%s: attention.recurrent_layers has %" PRIu64 " entries for %" PRIu32
-			" layers",
-			s->g->file, recurrent.count, c->layers);
 	for (uint32_t i = 0; i < c->layers; i++) {
 		const bool delta = recurrent.count > 0 ? gguf_int_at(&recurrent, i) != 0
 						       : (i + 1) % interval != 0;
@@ -331,17 +339,10 @@ static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 static enum err read_window(const struct source *s, struct model_config *c)
 {
 	struct gguf_ints pattern;
-	char name[KEY_MAX];
 
 	if (want_u32(s, "attention.sliding_window", 0, MODEL_CONTEXT_MAX, &c->window) ||
-		gguf_get_ints(s->g, arch_key(name, s, "attention.sliding_window_pattern"),
-			&pattern, s->info))
+		want_layer_ints(s, "attention.sliding_window_pattern", c->layers, &pattern))
 		return s->info->code;
-	if (pattern.count > 0 && pattern.count < c->layers)
-		return err_set(s->info, ERR_INPUT,
-			"%s: attention.sliding_window_pattern has %" PRIu64 " entries for %" PRIu32
-			" layers",
-			s->g->file, pattern.count, c->layers);
 	for (uint32_t i = 0; c->window > 0 && i < c->layers; i++)
 		c->layer_window[i] = c->layer_kind[i] == MODEL_LAYER_ATTENTION &&
 			(pattern.count == 0 || gguf_int_at(&pattern, i) != 0);
