@@ -104,17 +104,6 @@ static bool index_resolve(int64_t index, size_t count, size_t *out)
 	return true;
 }
 
-/* Byte offset of the character. */
-static size_t character_offset(struct jinja_string s, size_t character)
-{
-	size_t at = 0;
-	uint32_t ignored;
-
-	for (; character > 0 && at < s.size; character--)
-		at += unicode_decode(s.bytes + at, s.size - at, &ignored);
-	return at;
-}
-
 static bool integer_item(struct jinja_render *r, const struct jinja_value *object,
 	const struct jinja_value *index, struct jinja_value *out)
 {
@@ -130,7 +119,7 @@ static bool integer_item(struct jinja_render *r, const struct jinja_value *objec
 		return true;
 	}
 	const struct jinja_string s = object->string;
-	const size_t begin = character_offset(s, at);
+	const size_t begin = jinja_character_offset(s, at);
 
 	*out = jinja_string(jinja_cut(
 		s, begin, begin + unicode_decode(s.bytes + begin, s.size - begin, &ignored)));
@@ -256,10 +245,10 @@ static bool slice_string(struct jinja_render *r, struct jinja_string s, struct r
 	struct jinja_string joined;
 
 	if (range.step == 1) {
-		const size_t begin = character_offset(s, (size_t)range.start);
+		const size_t begin = jinja_character_offset(s, (size_t)range.start);
 		const struct jinja_string rest = jinja_cut(s, begin, s.size);
 
-		*out = jinja_string(jinja_cut(rest, 0, character_offset(rest, count)));
+		*out = jinja_string(jinja_cut(rest, 0, jinja_character_offset(rest, count)));
 		return true;
 	}
 	*out = jinja_string(s);

@@ -15,17 +15,6 @@ static bool no_arguments(struct jinja_render *r, const char *callee, const struc
 
 /* ---- beginnings, ends and places ------------------------------------------------------------- */
 
-/* Byte offset of a character; the size for those beyond the end. */
-static size_t offset_of(struct jinja_string s, size_t character)
-{
-	size_t at = 0;
-	uint32_t ignored;
-
-	for (; character > 0 && at < s.size; character--)
-		at += unicode_decode(s.bytes + at, s.size - at, &ignored);
-	return at;
-}
-
 /* What text is looked for, and in which part of the string. */
 struct search {
 	struct jinja_value wanted;
@@ -62,7 +51,8 @@ static bool search_bind(struct jinja_render *r, const char *callee, struct jinja
 		return false;
 	end = end > length ? length : end;
 	*out = (struct search){.wanted = values[0], .possible = begin <= end,
-		.begin = offset_of(s, (size_t)begin), .end = offset_of(s, (size_t)end)};
+		.begin = jinja_character_offset(s, (size_t)begin),
+		.end = jinja_character_offset(s, (size_t)end)};
 	return true;
 }
 

@@ -170,6 +170,16 @@ void jinja_write_text(struct jinja_writer *w, const char *text)
 
 /* ---- cuts ------------------------------------------------------------------------------------ */
 
+size_t jinja_character_offset(struct jinja_string s, size_t character)
+{
+	size_t at = 0;
+	uint32_t ignored;
+
+	for (; character > 0 && at < s.size; character--)
+		at += unicode_decode(s.bytes + at, s.size - at, &ignored);
+	return at;
+}
+
 struct jinja_string jinja_cut(struct jinja_string s, size_t begin, size_t end)
 {
 	assert(begin <= end && end <= s.size);

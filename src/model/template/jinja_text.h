@@ -41,6 +41,8 @@ struct jinja_writer {
 void jinja_write(struct jinja_writer *w, const char *bytes, size_t size);
 void jinja_write_text(struct jinja_writer *w, const char *text);
 
+/* Byte offset of a character; the size for those beyond the end. */
+size_t jinja_character_offset(struct jinja_string s, size_t character);
 struct jinja_string jinja_cut(struct jinja_string s, size_t begin, size_t end);
 bool jinja_string_equal(struct jinja_string a, struct jinja_string b);
 /* Offset of needle in s from begin on, SIZE_MAX if it is not there. An empty needle is
