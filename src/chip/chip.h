@@ -103,11 +103,16 @@ struct chip_info {
 	uint32_t device;        /* which of its kind */
 	char isa[64];           /* chosen: "avx2" */
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
-	char types[128];        /* weight types that it computes with as they are */
-	char types_decoded[256]; /* those that it decodes to f32 each time they are used */
+	uint32_t direct_types;  /* bit t: it computes with weights of enum chip_type t as they
+				 * are; with others it decodes to f32 each time they are used */
 	uint32_t cores;
 	int64_t memory_bytes;
 };
+
+static inline bool chip_is_direct(const struct chip_info *chip, enum chip_type type)
+{
+	return chip->direct_types >> type & 1;
+}
 
 /* Measured on all threads, not from a data sheet: what `bench` divides by. */
 struct chip_rates {

@@ -1,19 +1,38 @@
 /* cmd/chips.c - `tongyun chips`: what computes here, and how fast it was measured to be. */
+#include <assert.h>
 #include <stdio.h>
 
+#include "chip/format.h"
 #include "cmd/cmd.h"
 
-#define CHIPS_MAX 16
+#define CHIPS_MAX   16
+#define NAMES_BYTES 256   /* of all types */
+
+/* The types that it computes with as they are, or the others. */
+static const char *type_names(const struct chip_info *chip, bool direct, char out[NAMES_BYTES])
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		if (chip_is_direct(chip, type) == direct)
+			used += (size_t)snprintf(out + used, NAMES_BYTES - used, "%s%s",
+				used ? " " : "", chip_type_name(type));
+	assert(used < NAMES_BYTES);
+	return out;
+}
 
 static json_t *chip_json(const struct chip_info *chip, const struct chip_rates *rates)
 {
+	char direct[NAMES_BYTES], decoded[NAMES_BYTES];
+
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}",
 		"name", chip->name,
 		"kind", chip->kind,
 		"isa", chip->isa,
 		"isas", chip->isas,
-		"types", chip->types,
-		"types_decoded", chip->types_decoded,
+		"types", type_names(chip, true, direct),
+		"types_decoded", type_names(chip, false, decoded),
 		"cores", (int)chip->cores,
 		"memory_bytes", (json_int_t)chip->memory_bytes,
 		"read_bytes_per_s", (json_int_t)rates->read_bytes_per_s,
@@ -24,6 +43,8 @@ static json_t *chip_json(const struct chip_info *chip, const struct chip_rates *
 
 static void chip_print(const struct chip_info *chip, const struct chip_rates *rates)
 {
+	char names[NAMES_BYTES];
+
 	printf("%s (%s)\n", chip->name, chip->kind);
 	printf("  isa        %s, of: %s\n", chip->isa, chip->isas);
 	printf("  threads    %u\n", chip->cores);
@@ -33,8 +54,8 @@ static void chip_print(const struct chip_info *chip, const struct chip_rates *ra
 	if (rates->bf16_ops_per_s > 0)
 		printf("  bf16       %.1f GFLOPS measured\n", (double)rates->bf16_ops_per_s / 1e9);
 	printf("  f32        %.1f GFLOPS measured\n", (double)rates->f32_ops_per_s / 1e9);
-	printf("  weights    %s\n", chip->types);
-	printf("  decoded    %s\n", chip->types_decoded);
+	printf("  weights    %s\n", type_names(chip, true, names));
+	printf("  decoded    %s\n", type_names(chip, false, names));
 }
 
 static enum err measure(const struct chip_info *listed, struct chip_config config,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/math.h"
-#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "model/arch/config.h"
 #include "model/files/dtype.h"
@@ -38,16 +37,6 @@ struct needs {
 	json_t *decoded;           /* names of the weights' types that it decodes at each use */
 };
 
-static bool has_word(const char *words, const char *word)
-{
-	const size_t size = strlen(word);
-
-	for (const char *at = strstr(words, word); at; at = strstr(at + 1, word))
-		if ((at == words || at[-1] == ' ') && (at[size] == '\0' || at[size] == ' '))
-			return true;
-	return false;
-}
-
 static void needs_find(struct needs *n, const struct weights *w, int64_t context)
 {
 	const struct model_config *c = &w->config;
@@ -61,7 +50,7 @@ static void needs_find(struct needs *n, const struct weights *w, int64_t context
 		return;
 	n->memory_bytes = chip.memory_bytes;
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
-		if (w->type_bytes[type] && has_word(chip.types_decoded, chip_type_name(type)))
+		if (w->type_bytes[type] && !chip_is_direct(&chip, type))
 			json_array_append_new(n->decoded, json_string(dtype_of_chip(type)->name));
 }
 

@@ -67,22 +67,6 @@ static int64_t free_bytes(void)
 
 /* ---- list, describe -------------------------------------------------------------------------- */
 
-/* Names of the types with, or without, a kernel of their own. */
-static void type_names(const struct cpu_kernels *kernels, bool with, char *out, size_t size)
-{
-	size_t used = 0;
-
-	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
-		if ((kernels->matmul[type] != NULL) != with)
-			continue;
-		const int n = snprintf(out + used, size - used, "%s%s", used ? " " : "",
-			chip_type_name(type));
-
-		assert(n > 0 && (size_t)n < size - used);
-		used += (size_t)n;
-	}
-}
-
 static void describe(struct chip_info *out, const struct cpu_kernels *kernels, const char *isas,
 	uint32_t cores, int64_t memory_bytes)
 {
@@ -93,8 +77,8 @@ static void describe(struct chip_info *out, const struct cpu_kernels *kernels, c
 	(void)snprintf(out->kind, sizeof(out->kind), "cpu");
 	(void)snprintf(out->isa, sizeof(out->isa), "%s", kernels->name);
 	(void)snprintf(out->isas, sizeof(out->isas), "%s", isas);
-	type_names(kernels, true, out->types, sizeof(out->types));
-	type_names(kernels, false, out->types_decoded, sizeof(out->types_decoded));
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
+		out->direct_types |= (uint32_t)(kernels->matmul[type] != NULL) << type;
 	out->cores = cores;
 	out->memory_bytes = memory_bytes;
 }
