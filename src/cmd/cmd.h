@@ -15,6 +15,8 @@
 #include "hub/store.h"
 
 struct model;
+struct token_list;
+struct tokenizer;
 
 enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes, cli.md */
 
@@ -80,6 +82,13 @@ bool cmd_looks_like_model(const char *text);
 
 /* "1.5 GB", in steps of a thousand as the hubs say it; returns out. */
 const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES]);
+
+#define CMD_TEXT_BYTES_MAX ((size_t)256 << 20)
+
+/* The tokens of a text, of standard input where path is "-". list->ids is for mem_free, also when
+ * this fails. */
+enum err cmd_file_encode(const struct tokenizer *t, const char *path, bool special,
+	struct token_list *list, struct err_info *info) MUST_CHECK;
 
 /* The local time, for chat templates that ask the date; returns out. */
 const struct tm *cmd_now(struct tm *out);

@@ -4,13 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
+#include "model/tokenizer/tokenizer.h"
 #include "server/home.h"
 
-#define ROWS_DEFAULT 512
+#define ROWS_DEFAULT      512
+#define SCRATCH_CHUNK     ((size_t)1 << 20)
+#define SCRATCH_BYTES_MAX ((size_t)4 << 30)
 
 int cmd_fail(const struct err_info *info)
 {
@@ -86,6 +92,46 @@ const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES])
 	}
 	snprintf(out, CMD_SIZE_BYTES, "%.1f %s", value, units[unit]);
 	return out;
+}
+
+/* The text's ids; most have no more than it has bytes, but a normalizer may make it longer. */
+static enum err encode(const struct tokenizer *t, const struct buf *text, bool special,
+	struct token_list *list, struct err_info *info)
+{
+	struct arena scratch;
+	enum err err = ERR_LIMIT;
+
+	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
+	for (size_t max = text->size + 1; err == ERR_LIMIT; max *= 2) {
+		*info = (struct err_info){0};
+		mem_free(list->ids);
+		*list = (struct token_list){.ids = mem_alloc(max, sizeof(*list->ids)),
+			.count_max = max};
+		if (!list->ids) {
+			err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text",
+				text->size);
+			break;
+		}
+		err = tokenizer_encode(t, text->data ? text->data : "", text->size, special,
+			&scratch, list, info);
+		arena_reset(&scratch);
+		if (list->count < max)   /* another limit */
+			break;
+	}
+	return err;
+}
+
+enum err cmd_file_encode(const struct tokenizer *t, const char *path, bool special,
+	struct token_list *list, struct err_info *info)
+{
+	struct buf text;
+	enum err err;
+
+	buf_init(&text, CMD_TEXT_BYTES_MAX);
+	if (!(err = file_read(&text, path, info)))
+		err = encode(t, &text, special, list, info);
+	buf_free(&text);
+	return err;
 }
 
 const struct tm *cmd_now(struct tm *out)

@@ -9,9 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/arena.h"
-#include "base/buf.h"
-#include "base/file.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
@@ -20,9 +17,6 @@
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
 
-#define TEXT_BYTES_MAX ((size_t)256 << 20)
-#define SCRATCH_CHUNK     ((size_t)1 << 20)
-#define SCRATCH_BYTES_MAX (8 * TEXT_BYTES_MAX)
 #define CTX_DEFAULT    512
 #define CTX_MAX        1048576
 #define ROWS_MAX       512
@@ -120,30 +114,14 @@ static double perplexity_error(const struct measure *m)
 static enum err text_read(struct measure *m, const struct tokenizer *t, struct err_info *info)
 {
 	struct token_list list = {0};
-	struct arena scratch = {0};
-	struct buf text;
-	enum err err;
+	const enum err err = cmd_file_encode(t, m->text_path, m->special, &list, info);
 
-	buf_init(&text, TEXT_BYTES_MAX);
-	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
-	if ((err = file_read(&text, m->text_path, info)))
-		goto done;
-	list.count_max = text.size + 1;
-	list.ids = m->tokens = mem_alloc(list.count_max, sizeof(*list.ids));
-	if (!list.ids) {
-		err = err_set(info, ERR_MEMORY, "%s: no memory for its tokens", m->text_path);
-		goto done;
-	}
-	err = tokenizer_encode(t, text.data ? text.data : "", text.size, m->special, &scratch,
-		&list, info);
+	m->tokens = list.ids;
 	m->token_count = list.count;
 	if (!err && list.count < m->ctx)
-		err = err_set(info, ERR_INPUT,
+		return err_set(info, ERR_INPUT,
 			"%s: %zu tokens are less than one window of %u; give more text or a "
 			"smaller --ctx", m->text_path, list.count, m->ctx);
-done:
-	arena_reset(&scratch);
-	buf_free(&text);
 	return err;
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -13,11 +12,9 @@
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
 
-#define TEXT_BYTES_MAX    ((size_t)256 << 20)
-#define SCRATCH_CHUNK     ((size_t)1 << 20)
-#define SCRATCH_BYTES_MAX ((size_t)4 << 30)
-#define PRINT_BYTES       65536
-#define ID_BYTES_MAX      16
+#define TEXT_BYTES_MAX CMD_TEXT_BYTES_MAX
+#define PRINT_BYTES    65536
+#define ID_BYTES_MAX   16
 
 /* In decimal; returns how many bytes. printf would take longer than finding the id. */
 static size_t print_id(uint32_t id, char *out)
@@ -56,46 +53,15 @@ static void print_ids(const struct token_list *list, bool as_json)
 	puts(as_json ? "]" : "");
 }
 
-/* The text's ids; most have no more than it has bytes, but a normalizer may make it longer. */
-static enum err encode(const struct tokenizer *t, const struct buf *text, bool special,
-	struct token_list *list, struct err_info *info)
-{
-	struct arena scratch;
-	enum err err = ERR_LIMIT;
-
-	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
-	for (size_t max = text->size + 1; err == ERR_LIMIT; max *= 2) {
-		*info = (struct err_info){0};
-		mem_free(list->ids);
-		*list = (struct token_list){.ids = mem_alloc(max, sizeof(*list->ids)),
-			.count_max = max};
-		if (!list->ids) {
-			err = err_set(info, ERR_MEMORY, "out of memory for %zu bytes of text",
-				text->size);
-			break;
-		}
-		err = tokenizer_encode(t, text->data ? text->data : "", text->size, special,
-			&scratch, list, info);
-		arena_reset(&scratch);
-		if (list->count < max)   /* another limit */
-			break;
-	}
-	return err;
-}
-
 static enum err tokenize(const struct tokenizer *t, bool special, bool as_json,
 	struct err_info *info)
 {
 	struct token_list list = {0};
-	struct buf text;
-	enum err err;
+	const enum err err = cmd_file_encode(t, "-", special, &list, info);
 
-	buf_init(&text, TEXT_BYTES_MAX);
-	if (!(err = file_read(&text, "-", info)) &&
-		!(err = encode(t, &text, special, &list, info)))
+	if (!err)
 		print_ids(&list, as_json);
 	mem_free(list.ids);
-	buf_free(&text);
 	return err;
 }
 
