@@ -3,17 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cmd/bar.h"
 #include "cmd/cmd.h"
 #include "cmd/pull_make.h"
 
 #define SPEED_NS       (5 * NS_PER_S)   /* over which speed is measured */
-#define COLUMNS        80               /* of a terminal that does not say */
-#define BAR_COLUMNS    30
 #define ENDPOINT_BYTES 2048
 
 struct fetching {
@@ -22,8 +19,8 @@ struct fetching {
 	bool as_json;
 	char endpoint_text[ENDPOINT_BYTES];
 
-	/* the bar */
-	bool terminal, bar;        /* standard error is one; a bar stands there now */
+	/* what is seen meanwhile */
+	struct cmd_bar bar;
 	int64_t measured_ns;       /* when speed was looked at, and how much had come */
 	uint64_t measured_bytes;
 	double bytes_per_s;        /* 0: not known yet */
@@ -50,16 +47,11 @@ static void signals_take(void)
 
 /* ---- what is seen meanwhile ------------------------------------------------------------------ */
 
-static void bar_clear(struct fetching *f)
-{
-	if (f->bar)
-		fputs("\r\x1B[K", stderr);
-	f->bar = false;
-}
-
 static void on_note(void *context, const char *text)
 {
-	bar_clear(context);
+	struct fetching *f = context;
+
+	cmd_bar_clear(&f->bar);
 	fprintf(stderr, "tongyun: %s\n", text);
 }
 
@@ -77,14 +69,6 @@ static void speed_measure(struct fetching *f, uint64_t received)
 		f->bytes_per_s = (double)(received - f->measured_bytes) /
 			((double)passed / (double)NS_PER_S);
 	}
-}
-
-static int terminal_columns(void)
-{
-	struct winsize size;
-
-	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
-		: COLUMNS;
 }
 
 /* "  12.3 MB/s  0:42 left", or nothing while speed is not known. */
@@ -106,42 +90,26 @@ static void speed_print(const struct fetching *f, uint64_t left_bytes, char out[
 			cmd_size((uint64_t)f->bytes_per_s, speed), s / 3600, s / 60 % 60);
 }
 
-static void bar_draw(struct fetching *f, uint64_t done, uint64_t total, const char *text)
-{
-	const double share = total ? (double)done / (double)total : 1;
-	char bar[BAR_COLUMNS + 1], line[256];
-
-	for (int i = 0; i < BAR_COLUMNS; i++)
-		bar[i] = i < (int)(share * BAR_COLUMNS) ? '#' : '.';
-	bar[BAR_COLUMNS] = '\0';
-	snprintf(line, sizeof(line), "[%s] %3d%%  %s", bar, (int)(share * 100), text);
-	fprintf(stderr, "\r%.*s\x1B[K", terminal_columns() - 1, line);
-	f->bar = true;
-}
-
 static void on_progress(void *context, const struct download_progress *p)
 {
 	struct fetching *f = context;
 	char there[CMD_SIZE_BYTES], size[CMD_SIZE_BYTES], speed[64], text[160];
 
-	if (!f->terminal)
+	if (!f->bar.terminal)
 		return;
 	speed_measure(f, p->received_bytes);
 	speed_print(f, p->size_bytes - p->there_bytes, speed);
 	snprintf(text, sizeof(text), "%s of %s  %u of %u files%s", cmd_size(p->there_bytes, there),
 		cmd_size(p->size_bytes, size), p->files_whole, p->files, speed);
-	bar_draw(f, p->there_bytes, p->size_bytes, text);
+	cmd_bar_draw(&f->bar, p->there_bytes, p->size_bytes, text);
 }
 
 static bool on_making(void *context, uint64_t done, uint64_t total)
 {
 	struct fetching *f = context;
-	const int64_t now = clock_monotonic_ns();
 
-	if (f->terminal && (done == total || now - f->measured_ns >= NS_PER_S / 10)) {
-		f->measured_ns = now;
-		bar_draw(f, done, total, "quantising");
-	}
+	if (cmd_bar_is_due(&f->bar, done == total))
+		cmd_bar_draw(&f->bar, done, total, "quantising");
 	return !interrupted;
 }
 
@@ -229,9 +197,9 @@ static int pull_run(struct fetching *f, const struct pull_config *c, const char 
 	struct pull_result original, result;
 
 	signals_take();
-	f->terminal = isatty(STDERR_FILENO);
+	f->bar = cmd_bar_open();
 	(void)!pull_all(f, c, said, &original, &result, &info);
-	bar_clear(f);
+	cmd_bar_clear(&f->bar);
 	if (info.code == ERR_CANCELLED)
 		err_set(&info, ERR_CANCELLED, "interrupted; the same command goes on where it "
 			"stopped");

@@ -1,18 +1,14 @@
 /* cmd/quantize.c - `tongyun quantize`: a model as one GGUF file in a smaller type. */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
+#include "cmd/bar.h"
 #include "cmd/cmd.h"
 #include "model/files/dtype.h"
 #include "model/quantize/quantize_file.h"
 
-#define BAR_COLUMNS  30
-#define BAR_STEP_NS  (NS_PER_S / 10)
-#define ABOUT_BYTES  512
+#define ABOUT_BYTES 512
 
 static volatile sig_atomic_t interrupted;
 
@@ -39,34 +35,13 @@ static void catch_signals(void)
 	catch_signal(SIGTERM);
 }
 
-struct bar {
-	bool shown;          /* stderr is a terminal */
-	int64_t drawn_ns;    /* when it was drawn last */
-};
-
-static bool bar_draw(void *context, uint64_t done, uint64_t total)
+static bool on_progress(void *context, uint64_t done, uint64_t total)
 {
-	struct bar *bar = context;
-	const int64_t now_ns = clock_monotonic_ns();
-	char line[BAR_COLUMNS + 1];
+	struct cmd_bar *bar = context;
 
-	if (bar->shown && total > 0 && (done == total || now_ns - bar->drawn_ns >= BAR_STEP_NS)) {
-		const double share = (double)done / (double)total;
-		const size_t full = (size_t)(share * BAR_COLUMNS);
-
-		memset(line, ' ', BAR_COLUMNS);
-		memset(line, '#', full < BAR_COLUMNS ? full : BAR_COLUMNS);
-		line[BAR_COLUMNS] = '\0';
-		fprintf(stderr, "\r[%s] %3d %%", line, (int)(100 * share));
-		bar->drawn_ns = now_ns;
-	}
+	if (total > 0 && cmd_bar_is_due(bar, done == total))
+		cmd_bar_draw(bar, done, total, "");
 	return !interrupted;
-}
-
-static void bar_end(const struct bar *bar)
-{
-	if (bar->shown && bar->drawn_ns)
-		fprintf(stderr, "\r%*s\r", BAR_COLUMNS + 8, "");
 }
 
 static double bits_per_weight(uint64_t bytes, uint64_t values)
@@ -131,7 +106,7 @@ static void report_print(const struct quantize_job *job, const struct quantize_r
 static enum err quantize(struct quantize_job *job, const char *said,
 	struct quantize_report *report, struct err_info *info)
 {
-	struct bar bar = {.shown = isatty(STDERR_FILENO)};
+	struct cmd_bar bar = cmd_bar_open();
 	struct store_model found;
 	enum err err;
 
@@ -140,11 +115,11 @@ static enum err quantize(struct quantize_job *job, const char *said,
 	job->path = found.path;
 	/* a folder of the store is called by its type */
 	job->name = found.fd >= 0 && file_is_dir(found.path) ? said : NULL;
-	job->progress = bar_draw;
+	job->progress = on_progress;
 	job->context = &bar;
 	catch_signals();
 	err = quantize_file(job, report, info);
-	bar_end(&bar);
+	cmd_bar_clear(&bar);
 	store_release(&found);
 	return err;
 }
