@@ -7,34 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/byte_tokens.h"
 #include "model/tokenizer/pipeline_json.h"
 #include "model/tokenizer/source_builder.h"
 
 #define TEXT_BYTES_MAX ((size_t)1024)
 #define IDS_MAX        ((size_t)1 << 17)
 #define SCRATCH_BYTES  ((size_t)64 << 20)
-#define BYTES          256
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint32_t ids[IDS_MAX];
-
-/* GPT-2's letters of the bytes; id 0 is byte 0. */
-static void make_bytes(struct token_text tokens[BYTES])
-{
-	static char letters[BYTES][2];
-	unsigned spare = 0x100;
-
-	for (unsigned byte = 0; byte < BYTES; byte++) {
-		const bool itself = (byte >= 0x21 && byte < 0x7F) ||
-				    (byte >= 0xA1 && byte != 0xAD);
-		const unsigned c = itself ? byte : spare++;
-
-		letters[byte][0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
-		letters[byte][1] = (char)(0x80 | (c & 0x3F));
-		tokens[byte] = (struct token_text){letters[byte], c < 0x80 ? 1 : 2};
-	}
-}
 
 static bool is_faithful(const struct tokenizer_source *source)
 {
@@ -76,7 +59,7 @@ static void encode(const struct tokenizer *t, const char *text, size_t size, boo
 		check_text(t, &list, text, size);
 	for (size_t i = 0; i < list.count; i++)
 		assert(list.ids[i] < tokenizer_count(t) &&
-			(special || list.ids[i] < BYTES));
+			(special || list.ids[i] < BYTE_TOKENS));
 	arena_reset(&scratch);
 }
 
@@ -87,19 +70,19 @@ static enum err read_added(struct source_builder *b, const json_t *list, struct 
 
 	for (size_t i = 0; i < json_array_size(list) && !code; i++)
 		code = source_builder_added(
-			b, json_array_get(list, i), (int64_t)(BYTES + i), info);
+			b, json_array_get(list, i), (int64_t)(BYTE_TOKENS + i), info);
 	return code;
 }
 
 static void run(const json_t *root, const char *text, size_t size)
 {
-	struct token_text tokens[BYTES];
+	struct token_text tokens[BYTE_TOKENS];
 	struct tokenizer *t = NULL;
 	struct err_info info = {0};
 	struct source_builder b;
 	enum err code;
 
-	make_bytes(tokens);
+	byte_tokens_make(tokens);
 	source_builder_init(&b);
 	if (!(code = pipeline_normalizer(
 		      json_object_get(root, "normalizer"), &b.source.normalizer, &info)) &&
@@ -109,7 +92,7 @@ static void run(const json_t *root, const char *text, size_t size)
 		struct tokenizer_source source = *source_builder_finish(&b);
 
 		source.tokens = tokens;
-		source.token_count = BYTES;
+		source.token_count = BYTE_TOKENS;
 		if (!(code = tokenizer_open(&t, &source, &info))) {
 			encode(t, text, size, true, is_faithful(&source));
 			encode(t, text, size, false, is_faithful(&source));

@@ -2,7 +2,6 @@
  * fails. */
 #include "scratch.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,32 +12,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-static const char *in_dir(const char *name)
-{
-	static char path[4][256];
-	static unsigned turn;
-	char *out = path[turn++ % 4];
-
-	assert_int_equal(file_join(out, sizeof(path[0]), scratch, name), ERR_NONE);
-	return out;
-}
-
-static size_t entries_in_dir(void)
-{
-	DIR *d = opendir(scratch);
-	size_t count = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		count++;
-	closedir(d);
-	return count - 2;
-}
-
 static void put(const char *name, const char *text)
 {
-	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0600, UNIT_IGNORED),
-		ERR_NONE);
+	assert_int_equal(file_write_atomic(scratch_path(name), text, strlen(text), 0600,
+				 UNIT_IGNORED), ERR_NONE);
 }
 
 static void assert_holds(const char *name, const char *text)
@@ -46,7 +23,7 @@ static void assert_holds(const char *name, const char *text)
 	struct buf b;
 
 	buf_init(&b, 1000);
-	assert_int_equal(file_read(&b, in_dir(name), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_read(&b, scratch_path(name), UNIT_IGNORED), ERR_NONE);
 	assert_string_equal(b.data, text);
 	buf_free(&b);
 }
@@ -58,7 +35,7 @@ static void what_was_written_is_read_and_mapped(void **state)
 	(void)state;
 	put("a", "hello");
 	assert_holds("a", "hello");
-	assert_int_equal(file_map_open(&map, in_dir("a"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_map_open(&map, scratch_path("a"), UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(map.size, 5);
 	assert_memory_equal(map.data, "hello", 5);
 	file_map_close(&map);
@@ -73,10 +50,10 @@ static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void
 	pid_t child;
 
 	(void)state;
-	assert_int_equal(file_write_atomic(in_dir("shrinks"), "hello", 5, 0600, UNIT_IGNORED),
+	assert_int_equal(file_write_atomic(scratch_path("shrinks"), "hello", 5, 0600, UNIT_IGNORED),
 		ERR_NONE);
-	assert_int_equal(file_map_open(&map, in_dir("shrinks"), UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(truncate(in_dir("shrinks"), 0), 0);
+	assert_int_equal(file_map_open(&map, scratch_path("shrinks"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(truncate(scratch_path("shrinks"), 0), 0);
 	assert_int_equal(pipe(ends), 0);
 	if ((child = fork()) == 0) {
 		dup2(ends[1], STDERR_FILENO);
@@ -99,7 +76,7 @@ static void an_empty_file_maps_to_nothing(void **state)
 
 	(void)state;
 	put("empty", "");
-	assert_int_equal(file_map_open(&map, in_dir("empty"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_map_open(&map, scratch_path("empty"), UNIT_IGNORED), ERR_NONE);
 	assert_null(map.data);
 	assert_int_equal(map.size, 0);
 	file_map_close(&map);
@@ -113,7 +90,7 @@ static void errors_name_the_file_and_the_reason(void **state)
 
 	(void)state;
 	buf_init(&b, 1000);
-	assert_int_equal(file_read(&b, in_dir("missing"), &info), ERR_NOT_FOUND);
+	assert_int_equal(file_read(&b, scratch_path("missing"), &info), ERR_NOT_FOUND);
 	assert_non_null(strstr(info.text, "missing: No such file"));
 	assert_int_equal(file_map_open(&map, scratch, &info), ERR_INPUT);
 	assert_non_null(strstr(info.text, "not a regular file"));
@@ -126,8 +103,8 @@ static void a_pipe_without_a_writer_does_not_hang(void **state)
 	struct file_map map;
 
 	(void)state;
-	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
-	assert_int_equal(file_map_open(&map, in_dir("fifo"), UNIT_IGNORED), ERR_INPUT);
+	assert_int_equal(mkfifo(scratch_path("fifo"), 0600), 0);
+	assert_int_equal(file_map_open(&map, scratch_path("fifo"), UNIT_IGNORED), ERR_INPUT);
 }
 
 static void a_file_over_the_limit_is_refused(void **state)
@@ -138,11 +115,11 @@ static void a_file_over_the_limit_is_refused(void **state)
 	(void)state;
 	put("five", "hello");
 	buf_init(&b, 5);
-	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_NONE);
-	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_LIMIT);
+	assert_int_equal(file_read(&b, scratch_path("five"), &info), ERR_NONE);
+	assert_int_equal(file_read(&b, scratch_path("five"), &info), ERR_LIMIT);
 	buf_free(&b);
 	buf_init(&b, 4);
-	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_LIMIT);
+	assert_int_equal(file_read(&b, scratch_path("five"), &info), ERR_LIMIT);
 	assert_non_null(strstr(info.text, "larger than 4 bytes"));
 	buf_free(&b);
 }
@@ -156,7 +133,7 @@ static void an_empty_heap_while_reading_says_so(void **state)
 	put("five", "hello");
 	buf_init(&b, 100);
 	mem_fail_after(1, 0);
-	assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_MEMORY);
+	assert_int_equal(file_read(&b, scratch_path("five"), &info), ERR_MEMORY);
 	buf_free(&b);
 }
 
@@ -166,18 +143,18 @@ static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(
 
 	(void)state;
 	put("config", "old");
-	const size_t entries = entries_in_dir();
+	const size_t entries = scratch_entries();
 	for (n = 1; n < 20; n++) {
 		struct err_info info = {0};
 
 		file_fail_after(n, 0);
-		const enum err code = file_write_atomic(in_dir("config"), "new", 3, 0600, &info);
+		const enum err code = file_write_atomic(scratch_path("config"), "new", 3, 0600, &info);
 		file_fail_after(0, 0);
 		if (!code)
 			break;
 		assert_int_equal(code, ERR_IO);
 		assert_non_null(strstr(info.text, "config"));
-		assert_int_equal(entries_in_dir(), entries);
+		assert_int_equal(scratch_entries(), entries);
 		if (n <= 4)  /* open, write, sync, rename: before it took effect */
 			assert_holds("config", "old");
 	}
@@ -188,37 +165,37 @@ static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(
 
 static void a_large_file_is_there_only_when_it_is_whole(void **state)
 {
-	const size_t entries = entries_in_dir();
+	const size_t entries = scratch_entries();
 	struct err_info info = {0};
 	struct file_out out;
 
 	(void)state;
-	assert_int_equal(file_out_open(&out, in_dir("large"), 6, 0600, &info), ERR_NONE);
+	assert_int_equal(file_out_open(&out, scratch_path("large"), 6, 0600, &info), ERR_NONE);
 	assert_int_equal(file_out_write(&out, "abc", 3, &info), ERR_NONE);
-	assert_false(file_exists(in_dir("large")));
+	assert_false(file_exists(scratch_path("large")));
 	file_out_close(&out);
-	assert_int_equal(entries_in_dir(), entries);
-	assert_int_equal(file_out_open(&out, in_dir("large"), 6, 0600, &info), ERR_NONE);
+	assert_int_equal(scratch_entries(), entries);
+	assert_int_equal(file_out_open(&out, scratch_path("large"), 6, 0600, &info), ERR_NONE);
 	assert_int_equal(file_out_write(&out, "abc", 3, &info), ERR_NONE);
 	assert_int_equal(file_out_write(&out, "def", 3, &info), ERR_NONE);
 	assert_int_equal(out.size, 6);
 	assert_int_equal(file_out_commit(&out, &info), ERR_NONE);
 	file_out_close(&out);
 	assert_holds("large", "abcdef");
-	assert_int_equal(entries_in_dir(), entries + 1);
+	assert_int_equal(scratch_entries(), entries + 1);
 }
 
 static void what_no_disk_has_room_for_is_not_begun(void **state)
 {
-	const size_t entries = entries_in_dir();
+	const size_t entries = scratch_entries();
 	struct err_info info = {0};
 	struct file_out out;
 
 	(void)state;
 	assert_int_equal(
-		file_out_open(&out, in_dir("huge"), UINT64_MAX, 0600, &info), ERR_LIMIT);
+		file_out_open(&out, scratch_path("huge"), UINT64_MAX, 0600, &info), ERR_LIMIT);
 	assert_non_null(strstr(info.text, "huge: needs 18446744073709551615 bytes"));
-	assert_int_equal(entries_in_dir(), entries);
+	assert_int_equal(scratch_entries(), entries);
 }
 
 static void a_file_is_itself_by_any_name(void **state)
@@ -226,11 +203,11 @@ static void a_file_is_itself_by_any_name(void **state)
 	(void)state;
 	put("one", "x");
 	put("two", "x");
-	assert_int_equal(symlink("one", in_dir("alias")), 0);
-	assert_true(file_is_same(in_dir("one"), in_dir("alias")));
-	assert_true(file_is_same(in_dir("one"), in_dir("./one")));
-	assert_false(file_is_same(in_dir("one"), in_dir("two")));
-	assert_false(file_is_same(in_dir("nowhere"), in_dir("nowhere")));
+	assert_int_equal(symlink("one", scratch_path("alias")), 0);
+	assert_true(file_is_same(scratch_path("one"), scratch_path("alias")));
+	assert_true(file_is_same(scratch_path("one"), scratch_path("./one")));
+	assert_false(file_is_same(scratch_path("one"), scratch_path("two")));
+	assert_false(file_is_same(scratch_path("nowhere"), scratch_path("nowhere")));
 }
 
 static void a_read_that_fails_is_an_error_not_a_short_file(void **state)
@@ -244,10 +221,10 @@ static void a_read_that_fails_is_an_error_not_a_short_file(void **state)
 	for (int64_t n = 1; n <= 2; n++) {
 		buf_init(&b, 100);
 		file_fail_after(n, 0);
-		assert_int_equal(file_read(&b, in_dir("five"), &info), ERR_IO);
+		assert_int_equal(file_read(&b, scratch_path("five"), &info), ERR_IO);
 		buf_free(&b);
 		file_fail_after(n, 0);
-		assert_int_equal(file_map_open(&map, in_dir("five"), &info), ERR_IO);
+		assert_int_equal(file_map_open(&map, scratch_path("five"), &info), ERR_IO);
 		assert_null(map.data);
 	}
 	file_fail_after(0, 0);
@@ -259,9 +236,9 @@ static void the_mode_is_kept_as_open_would(void **state)
 
 	(void)state;
 	const mode_t before = umask(022);
-	assert_int_equal(file_write_atomic(in_dir("public"), "x", 1, 0666, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_write_atomic(scratch_path("public"), "x", 1, 0666, UNIT_IGNORED), ERR_NONE);
 	umask(before);
-	assert_int_equal(stat(in_dir("public"), &st), 0);
+	assert_int_equal(stat(scratch_path("public"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0644);
 }
 
@@ -271,17 +248,17 @@ static void directories_are_made_with_their_parents_for_the_owner_alone(void **s
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(file_mkdirs(in_dir("x/y//z/"), &info), ERR_NONE);
-	assert_int_equal(file_mkdirs(in_dir("x/y"), &info), ERR_NONE);
-	assert_true(file_is_dir(in_dir("x/y/z")));
-	assert_int_equal(stat(in_dir("x"), &st), 0);
+	assert_int_equal(file_mkdirs(scratch_path("x/y//z/"), &info), ERR_NONE);
+	assert_int_equal(file_mkdirs(scratch_path("x/y"), &info), ERR_NONE);
+	assert_true(file_is_dir(scratch_path("x/y/z")));
+	assert_int_equal(stat(scratch_path("x"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 	put("plain", "x");
-	assert_int_equal(file_mkdirs(in_dir("plain"), &info), ERR_EXISTS);
-	assert_int_equal(file_mkdirs(in_dir("plain/below"), &info), ERR_NOT_FOUND);
+	assert_int_equal(file_mkdirs(scratch_path("plain"), &info), ERR_EXISTS);
+	assert_int_equal(file_mkdirs(scratch_path("plain/below"), &info), ERR_NOT_FOUND);
 	assert_int_equal(file_mkdirs("", &info), ERR_INPUT);
-	assert_true(file_exists(in_dir("plain")) && !file_is_dir(in_dir("plain")));
-	assert_false(file_exists(in_dir("nowhere")));
+	assert_true(file_exists(scratch_path("plain")) && !file_is_dir(scratch_path("plain")));
+	assert_false(file_exists(scratch_path("nowhere")));
 }
 
 static void join_puts_one_slash_and_knows_its_room(void **state)

@@ -10,20 +10,10 @@
 #include "base/file.h"
 #include "base/folder.h"
 
-static const char *in_dir(const char *name)
-{
-	static char path[4][256];
-	static unsigned turn;
-	char *out = path[turn++ % 4];
-
-	assert_int_equal(file_join(out, sizeof(path[0]), scratch, name), ERR_NONE);
-	return out;
-}
-
 static void put(const char *name, const char *text)
 {
-	assert_int_equal(file_write_atomic(in_dir(name), text, strlen(text), 0600, UNIT_IGNORED),
-		ERR_NONE);
+	assert_int_equal(file_write_atomic(scratch_path(name), text, strlen(text), 0600,
+				 UNIT_IGNORED), ERR_NONE);
 }
 
 static void names_come_in_order_and_up_to_a_limit(void **state)
@@ -45,9 +35,9 @@ static void names_come_in_order_and_up_to_a_limit(void **state)
 	assert_string_equal(names.names[99], "f99");
 	assert_int_equal(folder_list(&names, &memory, scratch, 99, &info), ERR_LIMIT);
 	info = (struct err_info){0};
-	assert_int_equal(folder_list(&names, &memory, in_dir("absent"), 9, &info), ERR_NONE);
+	assert_int_equal(folder_list(&names, &memory, scratch_path("absent"), 9, &info), ERR_NONE);
 	assert_int_equal(names.count, 0);
-	assert_int_equal(folder_list(&names, &memory, in_dir("f00"), 9, &info), ERR_NOT_FOUND);
+	assert_int_equal(folder_list(&names, &memory, scratch_path("f00"), 9, &info), ERR_NOT_FOUND);
 	arena_reset(&memory);
 }
 
@@ -66,17 +56,17 @@ static void a_list_without_memory_is_an_error(void **state)
 static void a_folder_goes_with_all_that_is_in_it_but_not_with_what_is_linked(void **state)
 {
 	(void)state;
-	assert_int_equal(file_mkdirs(in_dir("gone/deep/deeper"), UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(file_mkdirs(in_dir("kept"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_mkdirs(scratch_path("gone/deep/deeper"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_mkdirs(scratch_path("kept"), UNIT_IGNORED), ERR_NONE);
 	put("gone/deep/deeper/file", "x");
 	put("kept/file", "x");
-	assert_int_equal(symlink(in_dir("kept"), in_dir("gone/link")), 0);
-	assert_int_equal(folder_remove(in_dir("gone"), UNIT_IGNORED), ERR_NONE);
-	assert_false(file_exists(in_dir("gone")));
-	assert_true(file_exists(in_dir("kept/file")));
-	assert_int_equal(folder_remove(in_dir("gone"), UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(folder_remove(in_dir("kept/file"), UNIT_IGNORED), ERR_NONE);
-	assert_false(file_exists(in_dir("kept/file")));
+	assert_int_equal(symlink(scratch_path("kept"), scratch_path("gone/link")), 0);
+	assert_int_equal(folder_remove(scratch_path("gone"), UNIT_IGNORED), ERR_NONE);
+	assert_false(file_exists(scratch_path("gone")));
+	assert_true(file_exists(scratch_path("kept/file")));
+	assert_int_equal(folder_remove(scratch_path("gone"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(folder_remove(scratch_path("kept/file"), UNIT_IGNORED), ERR_NONE);
+	assert_false(file_exists(scratch_path("kept/file")));
 }
 
 static void a_folder_that_is_too_deep_is_not_followed_for_ever(void **state)
@@ -90,7 +80,7 @@ static void a_folder_that_is_too_deep_is_not_followed_for_ever(void **state)
 	for (int i = 0; i < FOLDER_DEPTH_MAX + 2; i++)
 		used += (size_t)snprintf(path + used, sizeof(path) - used, "/d");
 	assert_int_equal(file_mkdirs(path, UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(folder_remove(in_dir("d"), &info), ERR_IO);
+	assert_int_equal(folder_remove(scratch_path("d"), &info), ERR_IO);
 	assert_non_null(strstr(info.text, "removing "));
 }
 
@@ -100,12 +90,12 @@ static void a_shared_file_has_the_same_bytes_and_outlives_the_other(void **state
 
 	(void)state;
 	put("a", "hello");
-	assert_int_equal(folder_share_file(in_dir("a"), in_dir("b"), UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(folder_share_file(in_dir("a"), in_dir("b"), UNIT_IGNORED), ERR_EXISTS);
-	assert_int_equal(folder_share_file(in_dir("x"), in_dir("c"), UNIT_IGNORED), ERR_NOT_FOUND);
-	unlink(in_dir("a"));
+	assert_int_equal(folder_share_file(scratch_path("a"), scratch_path("b"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(folder_share_file(scratch_path("a"), scratch_path("b"), UNIT_IGNORED), ERR_EXISTS);
+	assert_int_equal(folder_share_file(scratch_path("x"), scratch_path("c"), UNIT_IGNORED), ERR_NOT_FOUND);
+	unlink(scratch_path("a"));
 	buf_init(&b, 100);
-	assert_int_equal(file_read(&b, in_dir("b"), UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(file_read(&b, scratch_path("b"), UNIT_IGNORED), ERR_NONE);
 	assert_string_equal(b.data, "hello");
 	buf_free(&b);
 }
@@ -121,7 +111,7 @@ static void a_file_is_copied_where_it_cannot_be_linked(void **state)
 	snprintf(other, sizeof(other), "/dev/shm/tongyun-test-%ld", (long)getpid());
 	if (access("/dev/shm", W_OK))
 		skip();
-	assert_int_equal(folder_share_file(in_dir("a"), other, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(folder_share_file(scratch_path("a"), other, UNIT_IGNORED), ERR_NONE);
 	buf_init(&b, 100);
 	const enum err code = file_read(&b, other, UNIT_IGNORED);
 
@@ -138,7 +128,7 @@ static void the_space_that_is_left_is_told(void **state)
 	(void)state;
 	assert_int_equal(folder_free_space(scratch, &bytes, UNIT_IGNORED), ERR_NONE);
 	assert_true(bytes > 0);
-	assert_int_equal(folder_free_space(in_dir("absent"), &bytes, UNIT_IGNORED), ERR_NOT_FOUND);
+	assert_int_equal(folder_free_space(scratch_path("absent"), &bytes, UNIT_IGNORED), ERR_NOT_FOUND);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_open, scratch_close)

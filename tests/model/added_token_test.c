@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/byte_tokens.h"
 #include "model/tokenizer/tokenizer.h"
 
 #define IDS_MAX ((size_t)1 << 20)
-#define BYTES   256
 
 struct fixture {
 	struct tokenizer *t;
@@ -18,34 +18,17 @@ struct fixture {
 	uint32_t *ids;
 };
 
-/* GPT-2's letters of the bytes; id 0 is byte 0x00. */
-static void make_bytes(struct token_text tokens[BYTES])
-{
-	static char letters[BYTES][2];
-	unsigned spare = 0x100;
-
-	for (unsigned byte = 0; byte < BYTES; byte++) {
-		const bool itself = (byte >= 0x21 && byte < 0x7F) ||
-				    (byte >= 0xA1 && byte != 0xAD);
-		const unsigned c = itself ? byte : spare++;
-
-		letters[byte][0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
-		letters[byte][1] = (char)(0x80 | (c & 0x3F));
-		tokens[byte] = (struct token_text){letters[byte], c < 0x80 ? 1 : 2};
-	}
-}
-
 /* A vocabulary of bytes that is lower-cased, with these tokens from id 256 on. */
 static void open_added(struct fixture *f, struct tokenizer_added *added, size_t count)
 {
-	struct token_text tokens[BYTES];
-	struct tokenizer_source source = {.tokens = tokens, .token_count = BYTES, .added = added,
-		.added_count = count, .unk_id = TOKENIZER_ID_NONE};
+	struct token_text tokens[BYTE_TOKENS];
+	struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_TOKENS,
+		.added = added, .added_count = count, .unk_id = TOKENIZER_ID_NONE};
 	struct err_info info = {0};
 
-	make_bytes(tokens);
+	byte_tokens_make(tokens);
 	for (size_t i = 0; i < count; i++)
-		added[i].id = (uint32_t)(BYTES + i);
+		added[i].id = (uint32_t)(BYTE_TOKENS + i);
 	source.normalizer.steps[0].kind = NORMALIZER_LOWERCASE;
 	source.normalizer.count = 1;
 	if (tokenizer_open(&f->t, &source, &info))
@@ -77,8 +60,18 @@ static void assert_encoded(struct fixture *f, const char *text, const struct tex
 	shown[0] = '\0';
 	for (size_t i = 0; i < list.count; i++)
 		size += (size_t)snprintf(shown + size, sizeof(shown) - size,
-			list.ids[i] < BYTES ? "%c" : "[%u]", list.ids[i]);
+			list.ids[i] < BYTE_TOKENS ? "%c" : "[%u]", list.ids[i]);
 	assert_string_equal(shown, expected);
+}
+
+static void assert_a_token_a_byte(struct fixture *f, const char *text, size_t size)
+{
+	const struct text_span all = {0, size};
+	struct token_list list = {.ids = f->ids, .count_max = IDS_MAX};
+
+	assert_int_equal(tokenizer_encode_spans(f->t, text, size, &all, 1, &f->scratch, &list,
+				 UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(list.count, size);
 }
 
 #define END {.text = {"<|End|>", 7}, .special = true, .normalized = true}
@@ -137,17 +130,13 @@ static void a_megabyte_of_tokens_that_strip_is_linear(void **state)
 	struct tokenizer_added added[] = {{.text = {" ", 1}, .rstrip = true, .lstrip = true},
 		{.text = {"  ", 2}, .rstrip = true, .normalized = true}};
 	const size_t size = IDS_MAX / 2;
-	const struct text_span all = {0, size};
 	char *text = mem_alloc(size, 1);
 	struct fixture f;
 
 	(void)state;
 	open_added(&f, added, 2);
 	memset(text, ' ', size);
-	struct token_list list = {.ids = f.ids, .count_max = IDS_MAX};
-	assert_int_equal(tokenizer_encode_spans(f.t, text, size, &all, 1, &f.scratch, &list,
-				 UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(list.count, size);
+	assert_a_token_a_byte(&f, text, size);
 	close_added(&f);
 	mem_free(text);
 }
@@ -158,7 +147,6 @@ static void a_text_of_almost_tokens_costs_a_token_a_byte(void **state)
 	char token[257];
 	struct tokenizer_added added[] = {{.text = {token, 256}}};
 	const size_t size = (size_t)1 << 18;
-	const struct text_span all = {0, size};
 	char *text = mem_alloc(size, 1);
 	struct fixture f;
 
@@ -167,10 +155,7 @@ static void a_text_of_almost_tokens_costs_a_token_a_byte(void **state)
 	token[255] = 'b';
 	open_added(&f, added, 1);
 	memset(text, 'a', size);
-	struct token_list list = {.ids = f.ids, .count_max = IDS_MAX};
-	assert_int_equal(tokenizer_encode_spans(f.t, text, size, &all, 1, &f.scratch, &list,
-				 UNIT_IGNORED), ERR_NONE);
-	assert_int_equal(list.count, size);
+	assert_a_token_a_byte(&f, text, size);
 	close_added(&f);
 	mem_free(text);
 }
@@ -178,15 +163,15 @@ static void a_text_of_almost_tokens_costs_a_token_a_byte(void **state)
 static void tokens_beyond_a_limit_are_refused(void **state)
 {
 	char text[300];
-	struct token_text tokens[BYTES];
+	struct token_text tokens[BYTE_TOKENS];
 	struct tokenizer_added added = {.id = 256, .text = {text, 257}};
-	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTES,
+	const struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_TOKENS,
 		.added = &added, .added_count = 1, .unk_id = TOKENIZER_ID_NONE};
 	struct err_info info = {0};
 	struct tokenizer *t;
 
 	(void)state;
-	make_bytes(tokens);
+	byte_tokens_make(tokens);
 	memset(text, 'x', sizeof(text));
 	assert_int_equal(tokenizer_open(&t, &source, &info), ERR_LIMIT);
 	assert_string_equal(info.text, "added token 256 has 257 bytes, at most 256");
@@ -195,18 +180,18 @@ static void tokens_beyond_a_limit_are_refused(void **state)
 /* Were it one, a byte that nobody has a token for would end the answer. */
 static void an_unknown_byte_never_becomes_a_special_token(void **state)
 {
-	struct token_text tokens[BYTES];
+	struct token_text tokens[BYTE_TOKENS];
 	const struct tokenizer_added added = {
 		.id = 256, .text = {"<unk>", 5}, .special = true};
-	struct tokenizer_source source = {.tokens = tokens, .token_count = BYTES, .added = &added,
-		.added_count = 1, .unk_id = 256};
+	struct tokenizer_source source = {.tokens = tokens, .token_count = BYTE_TOKENS,
+		.added = &added, .added_count = 1, .unk_id = 256};
 	uint32_t ids[8];
 	struct token_list list = {.ids = ids, .count_max = 8};
 	struct tokenizer *t;
 	struct arena scratch;
 
 	(void)state;
-	make_bytes(tokens);
+	byte_tokens_make(tokens);
 	tokens['x'] = (struct token_text){NULL, 0};
 	assert_int_equal(tokenizer_open(&t, &source, UNIT_IGNORED), ERR_NONE);
 	arena_init(&scratch, 4096, 65536);

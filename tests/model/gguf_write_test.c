@@ -1,7 +1,6 @@
 /* tests/model/gguf_write_test.c - what is written is what a reader finds, or nothing is there. */
 #include "scratch.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,10 +9,7 @@
 
 static const char *out_path(void)
 {
-	static char path[512];
-
-	assert_int_equal(file_join(path, sizeof(path), scratch, "out.gguf"), ERR_NONE);
-	return path;
+	return scratch_path("out.gguf");
 }
 
 static const uint64_t MATRIX_DIMS[] = {3, 64}, CUBE_DIMS[] = {2, 3, 32};
@@ -125,23 +121,11 @@ static void keys_of_another_file_are_carried_over_byte_for_byte(void **state)
 	file_map_close(&map);
 }
 
-static size_t entries_in_scratch(void)
-{
-	DIR *d = opendir(scratch);
-	size_t count = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		count++;
-	closedir(d);
-	return count;
-}
-
 static void a_write_that_fails_anywhere_leaves_nothing(void **state)
 {
 	(void)state;
 	(void)remove(out_path());
-	const size_t entries = entries_in_scratch();
+	const size_t entries = scratch_entries();
 	int64_t n;
 
 	for (n = 1; n < 100; n++) {
@@ -155,7 +139,7 @@ static void a_write_that_fails_anywhere_leaves_nothing(void **state)
 		assert_int_equal(code, ERR_IO);
 		assert_non_null(strstr(info.text, "out.gguf"));
 		(void)remove(out_path()); /* whole, but its directory could not be synced */
-		assert_int_equal(entries_in_scratch(), entries);
+		assert_int_equal(scratch_entries(), entries);
 	}
 	assert_true(n > 10 && n < 100);
 	for (n = 1; n < 100; n++) {
@@ -168,7 +152,7 @@ static void a_write_that_fails_anywhere_leaves_nothing(void **state)
 		if (!code)
 			break;
 		assert_int_equal(code, ERR_MEMORY);
-		assert_int_equal(entries_in_scratch(), entries);
+		assert_int_equal(scratch_entries(), entries);
 	}
 	assert_true(n > 2 && n < 100);
 }
@@ -181,13 +165,13 @@ static void what_is_larger_than_its_disk_is_refused_before_it_is_begun(void **st
 
 	(void)state;
 	(void)remove(out_path());
-	const size_t entries = entries_in_scratch();
+	const size_t entries = scratch_entries();
 	gguf_writer_init(&w);
 	gguf_write_tensor(&w, "huge", 4, dims, 2, dtype_of_chip(CHIP_F32));
 	assert_int_equal(gguf_writer_open(&w, out_path(), &info), ERR_LIMIT);
 	assert_non_null(strstr(info.text, "left"));
 	gguf_writer_close(&w);
-	assert_int_equal(entries_in_scratch(), entries);
+	assert_int_equal(scratch_entries(), entries);
 }
 
 int main(void)

@@ -2,7 +2,6 @@
  * a directory, what was there of another file, and nothing when it does not come to its end. */
 #include "scratch.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,16 +11,6 @@
 #include "model/quantize/quantize_file.h"
 #include "model/weights/weights.h"
 #include "test_data.h"
-
-static const char *out_path(const char *name)
-{
-	static char path[2][512];
-	static unsigned turn;
-	char *out = path[turn++ % 2];
-
-	assert_int_equal(file_join(out, sizeof(path[0]), scratch, name), ERR_NONE);
-	return out;
-}
 
 static enum err write_model(const char *source, const char *out, const char *type,
 	struct err_info *info)
@@ -160,8 +149,8 @@ static void a_directory_becomes_what_the_converter_makes_of_it(void **state)
 
 		snprintf(source, sizeof(source), "golden/%s", cases[i][0]);
 		snprintf(golden, sizeof(golden), "golden/%s", cases[i][1]);
-		must_write(test_path(source), out_path("made.gguf"), cases[i][2]);
-		struct opened made = open_file(out_path("made.gguf"));
+		must_write(test_path(source), scratch_path("made.gguf"), cases[i][2]);
+		struct opened made = open_file(scratch_path("made.gguf"));
 		struct opened wanted = open_file(test_path(golden));
 		assert_same_tensors(&made.gguf, &wanted.gguf);
 		assert_true(count_same_keys(&made.gguf, &wanted.gguf) >= 18);
@@ -173,9 +162,9 @@ static void a_directory_becomes_what_the_converter_makes_of_it(void **state)
 static void a_file_is_carried_over_with_all_its_keys(void **state)
 {
 	(void)state;
-	must_write(test_path("golden/gguf/qwen3_5-q8_0.gguf"), out_path("same.gguf"), "q8_0");
+	must_write(test_path("golden/gguf/qwen3_5-q8_0.gguf"), scratch_path("same.gguf"), "q8_0");
 	struct opened wanted = open_file(test_path("golden/gguf/qwen3_5-q8_0.gguf"));
-	struct opened made = open_file(out_path("same.gguf"));
+	struct opened made = open_file(scratch_path("same.gguf"));
 	int64_t file_type = 0;
 
 	assert_same_tensors(&made.gguf, &wanted.gguf);
@@ -220,10 +209,10 @@ static void shards_become_one_file(void **state)
 	(void)state;
 	struct opened whole = open_file(test_path("golden/gguf/qwen3-q8_0.gguf"));
 
-	write_shard(&whole.gguf, 0, out_path("s-00001-of-00002.gguf"));
-	write_shard(&whole.gguf, 1, out_path("s-00002-of-00002.gguf"));
-	must_write(out_path("s-00001-of-00002.gguf"), out_path("joined.gguf"), "q8_0");
-	struct opened made = open_file(out_path("joined.gguf"));
+	write_shard(&whole.gguf, 0, scratch_path("s-00001-of-00002.gguf"));
+	write_shard(&whole.gguf, 1, scratch_path("s-00002-of-00002.gguf"));
+	must_write(scratch_path("s-00001-of-00002.gguf"), scratch_path("joined.gguf"), "q8_0");
+	struct opened made = open_file(scratch_path("joined.gguf"));
 	assert_same_tensors(&made.gguf, &whole.gguf);
 	assert_null(gguf_find(&made.gguf, "split.count"));
 	close_file(&made);
@@ -240,9 +229,9 @@ static void every_mix_can_be_opened_again(void **state)
 		struct err_info info = {0};
 		struct weights w;
 
-		must_write(test_path("golden/checkpoints/qwen3_5-bf16"), out_path("m.gguf"),
+		must_write(test_path("golden/checkpoints/qwen3_5-bf16"), scratch_path("m.gguf"),
 			types[i]);
-		if (weights_open(&w, out_path("m.gguf"), &info))
+		if (weights_open(&w, scratch_path("m.gguf"), &info))
 			fail_msg("%s: %s", types[i], info.text);
 		weights_close(&w);
 	}
@@ -269,26 +258,14 @@ static void the_number_of_threads_does_not_show(void **state)
 	struct err_info info = {0};
 
 	(void)state;
-	job.out = out_path("one.gguf");
+	job.out = scratch_path("one.gguf");
 	job.threads = 1;
 	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
-	job.out = out_path("five.gguf");
+	job.out = scratch_path("five.gguf");
 	job.threads = 5;
 	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
-	assert_same_bytes(out_path("one.gguf"), out_path("five.gguf"));
+	assert_same_bytes(scratch_path("one.gguf"), scratch_path("five.gguf"));
 	assert_true(report.narrow_tensors > 0 && report.values == 221792);
-}
-
-static size_t entries_in_scratch(void)
-{
-	DIR *d = opendir(scratch);
-	size_t count = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		count++;
-	closedir(d);
-	return count;
 }
 
 struct patience {
@@ -311,15 +288,15 @@ static void who_gives_up_finds_nothing_half_done(void **state)
 {
 	struct patience patience = {.calls_left = 5};
 	const struct quantize_job job = {.path = test_path("golden/checkpoints/qwen3-f32"),
-		.out = out_path("never.gguf"), .mix = quantize_mix_find("q8_0"),
+		.out = scratch_path("never.gguf"), .mix = quantize_mix_find("q8_0"),
 		.progress = wait_patiently, .context = &patience};
-	const size_t entries = entries_in_scratch();
+	const size_t entries = scratch_entries();
 	struct quantize_report report;
 	struct err_info info = {0};
 
 	(void)state;
 	assert_int_equal(quantize_file(&job, &report, &info), ERR_CANCELLED);
-	assert_int_equal(entries_in_scratch(), entries);
+	assert_int_equal(scratch_entries(), entries);
 	patience = (struct patience){.calls_left = UINT64_MAX};
 	info = (struct err_info){0};
 	assert_int_equal(quantize_file(&job, &report, &info), ERR_NONE);
@@ -329,7 +306,7 @@ static void who_gives_up_finds_nothing_half_done(void **state)
 static void what_is_there_is_kept_unless_it_is_said(void **state)
 {
 	struct quantize_job job = {.path = test_path("golden/gguf/qwen3-q8_0.gguf"),
-		.out = out_path("there.gguf"), .mix = quantize_mix_find("q8_0")};
+		.out = scratch_path("there.gguf"), .mix = quantize_mix_find("q8_0")};
 	struct quantize_report report;
 	struct err_info info = {0};
 
@@ -351,7 +328,7 @@ static void what_is_there_is_kept_unless_it_is_said(void **state)
 static void whatever_fails_nothing_is_left(void **state)
 {
 	const char *source = test_path("golden/gguf/qwen3-mini-f16.gguf");
-	const size_t entries = entries_in_scratch();
+	const size_t entries = scratch_entries();
 	int64_t n;
 
 	(void)state;
@@ -359,24 +336,24 @@ static void whatever_fails_nothing_is_left(void **state)
 		struct err_info info = {0};
 
 		file_fail_after(n, 0);
-		const enum err code = write_model(source, out_path("w.gguf"), "q8_0", &info);
+		const enum err code = write_model(source, scratch_path("w.gguf"), "q8_0", &info);
 		file_fail_after(0, 0);
 		if (!code)
 			break;
-		(void)remove(out_path("w.gguf")); /* whole, but its directory not synced */
-		assert_int_equal(entries_in_scratch(), entries);
+		(void)remove(scratch_path("w.gguf")); /* whole, but its directory not synced */
+		assert_int_equal(scratch_entries(), entries);
 	}
 	assert_true(n > 20 && n < 1000);
-	(void)remove(out_path("w.gguf"));
+	(void)remove(scratch_path("w.gguf"));
 	for (n = 1; n < 1000; n++) {
 		struct err_info info = {0};
 
 		mem_fail_after(n, 0);
-		const enum err code = write_model(source, out_path("w.gguf"), "q8_0", &info);
+		const enum err code = write_model(source, scratch_path("w.gguf"), "q8_0", &info);
 		mem_fail_after(0, 0);
 		if (!code)
 			break;
-		assert_int_equal(entries_in_scratch(), entries);
+		assert_int_equal(scratch_entries(), entries);
 	}
 	assert_true(n > 10 && n < 1000);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/byte_tokens.h"
 #include "model/gguf_builder.h"
 #include "model/tokenizer/tokenizer_gguf.h"
 #include "test_data.h"
@@ -80,23 +81,14 @@ static void the_golden_files_tokenize_like_their_checkpoints(void **state)
 /* 256 single bytes, three merges and one control token; one thing left out or made wrong. */
 static struct buf make_file_of(const char *pre, const char *wrong)
 {
-	static char letters[256][3];
+	struct token_text bytes[BYTE_TOKENS];
 	const char *tokens[260], *merges[] = {"a b", "1 2", "y \u00cc"};
 	int32_t types[260];
 	struct gguf_builder b;
-	int spare = 256;
 
+	byte_tokens_make(bytes);
 	for (int byte = 0; byte < 256; byte++) {
-		const bool printable = (byte >= 0x21 && byte < 0x7F) ||
-				       (byte >= 0xA1 && byte < 0xAD) || byte >= 0xAE;
-		const int letter = printable ? byte : spare++;
-
-		if (letter < 0x80)
-			snprintf(letters[byte], 3, "%c", letter);
-		else
-			snprintf(letters[byte], 3, "%c%c", 0xC0 | letter >> 6,
-				0x80 | (letter & 0x3F));
-		tokens[byte] = letters[byte];
+		tokens[byte] = bytes[byte].bytes;
 		types[byte] = TOKENIZER_GGUF_NORMAL;
 	}
 	tokens[256] = "ab";

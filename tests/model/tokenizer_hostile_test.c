@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/byte_tokens.h"
 #include "model/tokenizer/bpe.h"
 #include "model/tokenizer/tokenizer.h"
 #include "test_data.h"
@@ -139,26 +140,13 @@ static void holes_and_tokens_spelled_alike_are_tolerated(void **state)
 	struct token_text tokens[400] = {{0}};
 	struct tokenizer_source source = {
 		.tokens = tokens, .token_count = 400, .merges = &merge, .merge_count = 1};
-	char spelled[256][3];
 	uint32_t ids[8];
 	struct token_list list = {.ids = ids, .count_max = 8};
 	struct arena scratch;
 	struct tokenizer *t;
 
 	(void)state;
-	for (unsigned byte = 0; byte < 256; byte++) {
-		const bool itself =
-			(byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte != 0xAD);
-		const unsigned shifted = byte <= 0x20   ? byte
-					 : byte == 0xAD ? 67
-							: byte - 0x7F + 0x21;
-		const unsigned c = itself ? byte : 0x100 + shifted;
-		const unsigned size = c < 0x80 ? 1 : 2;
-
-		spelled[byte][0] = (char)(c < 0x80 ? c : 0xC0 | c >> 6);
-		spelled[byte][1] = (char)(0x80 | (c & 0x3F));
-		tokens[byte + 100] = (struct token_text){spelled[byte], size};
-	}
+	byte_tokens_make(tokens + 100);
 	for (size_t i = 0; i < 4; i++)
 		tokens[390 + i] = (struct token_text){letters[i], strlen(letters[i])};
 	assert_int_equal(tokenizer_open(&t, &source, UNIT_IGNORED), ERR_NONE);
