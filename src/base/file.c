@@ -226,6 +226,17 @@ static int sync_directory_of(const char *path)
 	return result;
 }
 
+/* A rename would put a file in the place of a device, a pipe or the like. */
+static enum err check_place(const char *path, struct err_info *info)
+{
+	struct stat there;
+
+	if (stat(path, &there) || S_ISREG(there.st_mode))
+		return ERR_NONE;
+	return err_set(info, ERR_INPUT, "writing %s: it is %s; name a file", path,
+		S_ISDIR(there.st_mode) ? "a directory" : "not a regular file");
+}
+
 /* Whether the file system that temporary has been made on has room for so much more. */
 static enum err check_space(const struct file_out *f, uint64_t size_bytes, struct err_info *info)
 {
@@ -247,9 +258,11 @@ enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes
 {
 	uint64_t suffix;
 
-	prng_system(&suffix, sizeof(suffix));
 	f->fd = -1;
 	f->size = 0;
+	if (check_place(path, info))
+		return info->code;
+	prng_system(&suffix, sizeof(suffix));
 	const int length = snprintf(f->temporary, sizeof(f->temporary), "%s.%016llx", path,
 		(unsigned long long)suffix);
 	if (length < 0 || (size_t)length >= sizeof(f->temporary))

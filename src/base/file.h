@@ -50,7 +50,8 @@ struct file_out {
 	char temporary[PATH_MAX];
 };
 
-/* ERR_LIMIT when the disk has not size_bytes left. mode as in open(2). */
+/* ERR_LIMIT when the disk has not size_bytes left, ERR_INPUT when path is there and is no regular
+ * file. mode as in open(2). */
 enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes, unsigned mode,
 	struct err_info *info) MUST_CHECK;
 enum err file_out_write(struct file_out *f, const void *bytes, size_t size, struct err_info *info)

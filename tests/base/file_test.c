@@ -198,6 +198,23 @@ static void what_no_disk_has_room_for_is_not_begun(void **state)
 	assert_int_equal(scratch_entries(), entries);
 }
 
+static void a_file_takes_the_place_of_files_alone(void **state)
+{
+	struct err_info info = {0};
+	struct file_out out;
+
+	(void)state;
+	assert_int_equal(mkfifo(scratch_path("pipe"), 0600), 0);
+	const size_t entries = scratch_entries();
+
+	assert_int_equal(file_out_open(&out, scratch_path("pipe"), 6, 0600, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "pipe: it is not a regular file"));
+	info = (struct err_info){0};
+	assert_int_equal(file_out_open(&out, scratch_path("."), 6, 0600, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "it is a directory"));
+	assert_int_equal(scratch_entries(), entries);
+}
+
 static void a_file_is_itself_by_any_name(void **state)
 {
 	(void)state;
@@ -291,6 +308,7 @@ int main(void)
 			a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter),
 		cmocka_unit_test(a_large_file_is_there_only_when_it_is_whole),
 		cmocka_unit_test(what_no_disk_has_room_for_is_not_begun),
+		cmocka_unit_test(a_file_takes_the_place_of_files_alone),
 		cmocka_unit_test(a_file_is_itself_by_any_name),
 		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
