@@ -1,5 +1,6 @@
 /* cmd/logits.c - `tongyun logits`: the model's logits at every position as a NumPy array, and on
  * demand every intermediate result, for comparing with a reference. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +16,21 @@
 #define TOKENS_BYTES_MAX ((size_t)64 << 20)
 #define CHUNK_DEFAULT 64   /* bounds the logits in memory: 64 rows of 248,320 are 64 MB */
 
+#define NPY_HEADER_BYTES 128
+
 /* NumPy format 1.0: magic, header padded to 64 bytes, little-endian float32 in C order. */
-static bool npy_begin(FILE *out, uint32_t rows, uint32_t columns)
+static void npy_header(char header[NPY_HEADER_BYTES], uint32_t rows, uint32_t columns)
 {
-	char header[128];
 	char shape[96];
 	int size;
 
 	snprintf(shape, sizeof(shape),
 		"{'descr': '<f4', 'fortran_order': False, 'shape': (%u, %u), }", rows, columns);
 	memcpy(header, "\x93NUMPY\x01\x00", 8);
-	header[8] = 118;   /* 128 - 10 */
+	header[8] = NPY_HEADER_BYTES - 10;
 	header[9] = 0;
-	size = snprintf(header + 10, sizeof(header) - 10, "%-117s", shape);
+	size = snprintf(header + 10, NPY_HEADER_BYTES - 10, "%-117s", shape);
 	header[10 + size] = '\n';
-	return fwrite(header, sizeof(header), 1, out) == 1;
 }
 
 /* Blank-separated ids. */
@@ -83,7 +84,7 @@ static void layer_see(void *context, const char *tap, uint32_t layer, const floa
 	uint32_t rows, uint32_t columns)
 {
 	struct layer_dump *dump = context;
-	char path[1024];
+	char path[1024], header[NPY_HEADER_BYTES];
 	FILE *out;
 
 	if (layer == CHIP_NONE)
@@ -91,15 +92,28 @@ static void layer_see(void *context, const char *tap, uint32_t layer, const floa
 	else
 		snprintf(path, sizeof(path), "%s/layer.%02u.%s.npy", dump->dir, layer, tap);
 	out = fopen(path, dump->started ? "ab" : "wb");
-	if (!out || (!dump->started && !npy_begin(out, dump->rows, columns)) ||
+	npy_header(header, dump->rows, columns);
+	if (!out || (!dump->started && fwrite(header, sizeof(header), 1, out) != 1) ||
 		fwrite(values, (size_t)columns * 4, rows, out) != rows)
 		dump->failed = true;
 	if (out && fclose(out) != 0)
 		dump->failed = true;
 }
 
+static enum err logits_check(const float *logits, uint32_t position, uint32_t rows, uint32_t vocab,
+	struct err_info *info)
+{
+	for (size_t i = 0; i < (size_t)rows * vocab; i++)
+		if (!isfinite(logits[i]))
+			return err_set(info, ERR_INPUT,
+				"the logits of position %zu are not finite: the model's weights "
+				"are damaged; get them again", position + i / vocab);
+	return ERR_NONE;
+}
+
 static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *tokens,
-	uint32_t count, uint32_t vocab, FILE *out, struct layer_dump *dump, struct err_info *info)
+	uint32_t count, uint32_t vocab, struct file_out *out, struct layer_dump *dump,
+	struct err_info *info)
 {
 	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 	float *logits = mem_alloc((size_t)chunk * vocab, sizeof(*logits));
@@ -117,8 +131,10 @@ static enum err logits_write(struct session *s, uint32_t chunk, const uint32_t *
 			.want_all = true};
 
 		err = session_step(s, &item, 1, &output, info);
-		if (!err && fwrite(logits, (size_t)vocab * 4, rows, out) != rows)
-			err = err_set_errno(info, "writing logits");
+		if (!err)
+			err = logits_check(logits, at, rows, vocab, info);
+		if (!err)
+			err = file_out_write(out, logits, (size_t)rows * vocab * 4, info);
 		at += rows;
 		dump->started = true;
 	}
@@ -142,7 +158,8 @@ static enum err logits_run(const struct logits_arguments *a, struct err_info *in
 	struct session *session = NULL;
 	uint32_t *tokens = NULL;
 	uint32_t count;
-	FILE *out = NULL;
+	struct file_out out = {.fd = -1};
+	char header[NPY_HEADER_BYTES];
 	enum err err;
 
 	if ((err = cmd_model_load(&loaded, &a->load, info)))
@@ -157,17 +174,18 @@ static enum err logits_run(const struct logits_arguments *a, struct err_info *in
 		goto done;
 	if ((err = session_open(&session, loaded.model, &options, info)))
 		goto done;
-	out = fopen(a->out_path, "wb");
-	if (!out || !npy_begin(out, count, config->vocab)) {
-		err = err_set_errno(info, "%s", a->out_path);
+	npy_header(header, count, config->vocab);
+	if ((err = file_out_open(&out, a->out_path,
+		sizeof(header) + (uint64_t)count * config->vocab * 4, 0666, info)) ||
+		(err = file_out_write(&out, header, sizeof(header), info)) ||
+		(err = logits_write(session, a->chunk, tokens, count, config->vocab, &out, &dump,
+			info)))
 		goto done;
-	}
-	err = logits_write(session, a->chunk, tokens, count, config->vocab, out, &dump, info);
-	if (!err && dump.failed)
-		err = err_set(info, ERR_IO, "%s: the layers could not be written", a->dump_dir);
+	err = dump.failed
+		? err_set(info, ERR_IO, "%s: the layers could not be written", a->dump_dir)
+		: file_out_commit(&out, info);
 done:
-	if (out && fclose(out) != 0 && !err)
-		err = err_set_errno(info, "%s", a->out_path);
+	file_out_close(&out);
 	session_close(session);
 	cmd_model_close(&loaded);
 	mem_free(tokens);

@@ -222,7 +222,8 @@ static enum err step_token(struct session *s, const struct session_item *item, u
 		return err;
 	if (token && *token == CHIP_NONE)
 		return err_set(info, ERR_INPUT,
-			"the model's logits are not finite: its weights are damaged");
+			"the model's logits are not finite: its weights are damaged; get them "
+			"again");
 	return ERR_NONE;
 }
 
