@@ -241,7 +241,8 @@ enum err answerer_prompt_raw(struct answerer *a, const char *text, size_t size,
 	enum err err;
 
 	arena_init(&scratch, SCRATCH_CHUNK, SCRATCH_BYTES_MAX);
-	err = tokenizer_encode(model_tokenizer(a->model), text, size, true, &scratch, &list, info);
+	err = tokenizer_encode_raw(model_tokenizer(a->model), text, size, true, &scratch, &list,
+		info);
 	arena_reset(&scratch);
 	return prompt_check(a, err, &list, prompt_tokens, info);
 }

@@ -85,9 +85,14 @@ const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES]);
 
 #define CMD_TEXT_BYTES_MAX ((size_t)256 << 20)
 
-/* The tokens of a text, of standard input where path is "-". list->ids is for mem_free, also when
- * this fails. */
-enum err cmd_file_encode(const struct tokenizer *t, const char *path, bool special,
+struct cmd_text {
+	const char *path;   /* "-": standard input */
+	bool special;       /* text such as <|im_end|> becomes its special token */
+	bool raw;           /* for the model as it is: tokenizer_encode_raw */
+};
+
+/* The tokens of a text. list->ids is for mem_free, also when this fails. */
+enum err cmd_text_encode(const struct tokenizer *t, const struct cmd_text *text,
 	struct token_list *list, struct err_info *info) MUST_CHECK;
 
 /* The local time, for chat templates that ask the date; returns out. */

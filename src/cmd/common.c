@@ -95,9 +95,10 @@ const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES])
 }
 
 /* The text's ids; most have no more than it has bytes, but a normalizer may make it longer. */
-static enum err encode(const struct tokenizer *t, const struct buf *text, bool special,
-	struct token_list *list, struct err_info *info)
+static enum err encode(const struct tokenizer *t, const struct cmd_text *how,
+	const struct buf *text, struct token_list *list, struct err_info *info)
 {
+	const char *bytes = text->data ? text->data : "";
 	struct arena scratch;
 	enum err err = ERR_LIMIT;
 
@@ -112,8 +113,11 @@ static enum err encode(const struct tokenizer *t, const struct buf *text, bool s
 				text->size);
 			break;
 		}
-		err = tokenizer_encode(t, text->data ? text->data : "", text->size, special,
-			&scratch, list, info);
+		err = how->raw
+			? tokenizer_encode_raw(t, bytes, text->size, how->special, &scratch, list,
+				info)
+			: tokenizer_encode(t, bytes, text->size, how->special, &scratch, list,
+				info);
 		arena_reset(&scratch);
 		if (list->count < max)   /* another limit */
 			break;
@@ -121,15 +125,15 @@ static enum err encode(const struct tokenizer *t, const struct buf *text, bool s
 	return err;
 }
 
-enum err cmd_file_encode(const struct tokenizer *t, const char *path, bool special,
+enum err cmd_text_encode(const struct tokenizer *t, const struct cmd_text *how,
 	struct token_list *list, struct err_info *info)
 {
 	struct buf text;
 	enum err err;
 
 	buf_init(&text, CMD_TEXT_BYTES_MAX);
-	if (!(err = file_read(&text, path, info)))
-		err = encode(t, &text, special, list, info);
+	if (!(err = file_read(&text, how->path, info)))
+		err = encode(t, how, &text, list, info);
 	buf_free(&text);
 	return err;
 }

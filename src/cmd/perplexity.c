@@ -3,7 +3,9 @@
  * The text is cut into windows of --ctx tokens, each read from an empty context; what counts are
  * the predictions in a window's second half, which have at least half a window before them. With n
  * of them and x_i = -ln p(token i): perplexity = exp(mean x), its error = perplexity x the standard
- * error of the mean. llama.cpp's llama-perplexity measures the same (tools/perplexity). */
+ * error of the mean. Where the model has seen every text begin with bos, the text does and so does
+ * each window, in place of its first token. llama.cpp's llama-perplexity measures the same
+ * (tools/perplexity). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +26,10 @@
 
 struct measure {
 	struct cmd_model_options load;
-	const char *text_path;
+	struct cmd_text text;
 	uint32_t ctx;
 	int64_t windows_max;        /* 0: all */
 	bool as_json;
-	bool special;
 
 	struct session *session;
 	uint32_t vocab;             /* columns of the logits */
@@ -36,6 +37,7 @@ struct measure {
 	float *logits;              /* [WANTED_MAX, vocab] */
 	uint32_t *tokens;
 	size_t token_count;
+	uint32_t bos;               /* first in every window, or TOKENIZER_ID_NONE */
 	double sum, sum_squares;    /* of -ln p */
 	int64_t count;
 };
@@ -70,7 +72,8 @@ static enum err rows_read(struct measure *m, const uint32_t *tokens, uint32_t ro
 
 		if (!isfinite(x))
 			return err_set(info, ERR_INPUT,
-				"the model's logits are not finite; its weights are broken");
+				"the model's logits are not finite: its weights are damaged; get "
+				"them again");
 		m->sum += x;
 		m->sum_squares += x * x;
 		m->count++;
@@ -78,12 +81,14 @@ static enum err rows_read(struct measure *m, const uint32_t *tokens, uint32_t ro
 	return ERR_NONE;
 }
 
-static enum err window_read(struct measure *m, const uint32_t *tokens, struct err_info *info)
+static enum err window_read(struct measure *m, uint32_t *tokens, struct err_info *info)
 {
 	static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 	const uint32_t half = m->ctx / 2, end = m->ctx - 1;   /* the last one predicts nothing */
 	enum err err = ERR_NONE;
 
+	if (m->bos != TOKENIZER_ID_NONE)
+		tokens[0] = m->bos;
 	session_start(m->session, 0, &greedy, tokens, 1);
 	for (uint32_t at = 0; at < end && !err;) {
 		const bool wanted = at >= half;
@@ -114,14 +119,15 @@ static double perplexity_error(const struct measure *m)
 static enum err text_read(struct measure *m, const struct tokenizer *t, struct err_info *info)
 {
 	struct token_list list = {0};
-	const enum err err = cmd_file_encode(t, m->text_path, m->special, &list, info);
+	const enum err err = cmd_text_encode(t, &m->text, &list, info);
 
+	m->bos = tokenizer_adds_bos(t) ? tokenizer_bos(t) : TOKENIZER_ID_NONE;
 	m->tokens = list.ids;
 	m->token_count = list.count;
 	if (!err && list.count < m->ctx)
 		return err_set(info, ERR_INPUT,
 			"%s: %zu tokens are less than one window of %u; give more text or a "
-			"smaller --ctx", m->text_path, list.count, m->ctx);
+			"smaller --ctx", m->text.path, list.count, m->ctx);
 	return err;
 }
 
@@ -197,7 +203,7 @@ static int measure_print(const struct measure *m)
 int cmd_perplexity(int argc, char **argv)
 {
 	struct measure m = {.load = {.kv_type = CHIP_F16, .rows_max = ROWS_MAX,
-		.wanted_max = WANTED_MAX}};
+		.wanted_max = WANTED_MAX}, .text = {.raw = true}};
 	int64_t ctx = CTX_DEFAULT;
 	bool exact_cache = false;
 	const struct option_row rows[] = {
@@ -205,7 +211,7 @@ int cmd_perplexity(int argc, char **argv)
 			"tokens of a window (512)"},
 		{"windows chunks", 0, OPTION_INT, &m.windows_max, 0, INT32_MAX, "N",
 			"so many windows at most (all)"},
-		{"special", 0, OPTION_FLAG, &m.special, 0, 0, NULL,
+		{"special", 0, OPTION_FLAG, &m.text.special, 0, 0, NULL,
 			"text such as <|im_end|> becomes its special token"},
 		{"threads", 't', OPTION_INT, &m.load.threads, 0, 1024, "N",
 			"worker threads (default: one per core)"},
@@ -229,7 +235,7 @@ int cmd_perplexity(int argc, char **argv)
 		return exit_code;
 	if (count == 0)
 		return options_wrong(&options, "which FILE?");
-	m.text_path = positionals[count - 1];
+	m.text.path = positionals[count - 1];
 	if (!cmd_model_argument(&options, &m.load.path, positionals[0], count - 1))
 		return CMD_WRONG;
 	m.ctx = (uint32_t)ctx;

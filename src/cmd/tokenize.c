@@ -57,7 +57,8 @@ static enum err tokenize(const struct tokenizer *t, bool special, bool as_json,
 	struct err_info *info)
 {
 	struct token_list list = {0};
-	const enum err err = cmd_file_encode(t, "-", special, &list, info);
+	const struct cmd_text text = {.path = "-", .special = special};
+	const enum err err = cmd_text_encode(t, &text, &list, info);
 
 	if (!err)
 		print_ids(&list, as_json);

@@ -243,6 +243,13 @@ def test_raw_is_the_text_as_it_is(shared):
     assert int(STATS.fullmatch(lines.stderr).group(1)) == len(shared.json("tokenize", "--special", stdin="春雨\n"))
 
 
+def test_raw_text_begins_with_bos_for_a_model_that_knows_no_other(shared, tmp_path):
+    model = checkpoint(tmp_path / "bos", tokenizer_config={"add_bos_token": True, "bos_token": "<|endoftext|>"})
+    tokens = [int(STATS.search(shared.run("run", "-m", m, "--raw", "--stats", "--max-tokens", 1, "hello",
+                                          binary=True).stderr.decode()).group(1)) for m in (QWEN3, model)]
+    assert tokens[1] == tokens[0] + 1
+
+
 @pytest.mark.parametrize("model, prompt", [("", "写一首七言律诗，题为秋夜"), (QWEN3, "hello")])
 def test_each_token_is_written_at_once_and_no_character_is_cut(shared, model, prompt):
     """A socket that keeps what was written together: each message is one write."""

@@ -4,16 +4,18 @@ import math
 import numpy as np
 import pytest
 
-from program import QWEN3
+from program import QWEN3, checkpoint
 
 TEXT = "The quick brown fox jumps over the lazy dog. 春眠不觉晓，处处闻啼鸟。 1234567890 \n" * 12
 
 
-def surprises(program, tmp_path, tokens, ctx):
-    """-ln p of every token in the second half of each window, from `tongyun logits` of that window alone."""
+def surprises(program, tmp_path, tokens, ctx, bos=None):
+    """-ln p of every token in the second half of each window, from `tongyun logits` of that window alone; bos: what
+    stands for the first token of each."""
     found = []
     for at in range(0, len(tokens) - ctx + 1, ctx):
         window = tokens[at:at + ctx]
+        window[0] = window[0] if bos is None else bos
         (tmp_path / "ids").write_text(" ".join(map(str, window)))
         program.ok("logits", QWEN3, "--tokens", tmp_path / "ids", "--out", tmp_path / "l.npy")
         logits = np.load(tmp_path / "l.npy").astype(np.float64)[:, :program.json("show", QWEN3)["vocab"]]
@@ -41,6 +43,16 @@ def test_fewer_windows_are_the_first_ones(program, tmp_path):
     said = program.json("perplexity", QWEN3, tmp_path / "text", "--ctx", 32, "--windows", 2)
     tokens = [int(t) for t in program.ok("tokenize", QWEN3, stdin=TEXT).split()][:64]
     assert said["perplexity"] == pytest.approx(math.exp(surprises(program, tmp_path, tokens, 32).mean()), rel=1e-6)
+
+
+def test_a_model_that_knows_texts_by_their_bos_reads_it_first_in_each_window(program, tmp_path):
+    model = checkpoint(tmp_path / "bos", tokenizer_config={"add_bos_token": True, "bos_token": "<|endoftext|>"})
+    (tmp_path / "text").write_text(TEXT)
+    bos = int(program.ok("tokenize", QWEN3, "--special", stdin="<|endoftext|>"))
+    tokens = [bos] + [int(t) for t in program.ok("tokenize", QWEN3, stdin=TEXT).split()]
+    said = program.json("perplexity", model, tmp_path / "text", "--ctx", 32)
+    x = surprises(program, tmp_path, tokens, 32, bos)
+    assert (said["tokens"], said["perplexity"]) == (len(tokens), pytest.approx(math.exp(x.mean()), rel=1e-6))
 
 
 def test_what_cannot_be_measured_is_said(program, tmp_path):

@@ -138,6 +138,12 @@ struct token_list {
 enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, bool special,
 	struct arena *scratch, struct token_list *out, struct err_info *info) MUST_CHECK;
 
+/* The same for a text that no template wrote: with the bos token first where the model has seen
+ * every text begin with it. */
+enum err tokenizer_encode_raw(const struct tokenizer *t, const char *text, size_t size,
+	bool special, struct arena *scratch, struct token_list *out,
+	struct err_info *info) MUST_CHECK;
+
 /* Added tokens are looked for only where one lies wholly inside a trusted span. */
 enum err tokenizer_encode_spans(const struct tokenizer *t, const char *text, size_t size,
 	const struct text_span *trusted, size_t trusted_count, struct arena *scratch,
@@ -152,8 +158,7 @@ struct token_text tokenizer_text(const struct tokenizer *t, uint32_t id);
  * looks for stop strings and whoever writes the text must agree on this. */
 struct token_text tokenizer_answer_text(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
-/* Whether the model has seen every text begin with the bos token. Nothing here puts it there: a
- * template writes its own, and who encodes raw text for the model asks. */
+/* Whether the model has seen every text begin with the bos token. A template writes its own. */
 bool tokenizer_adds_bos(const struct tokenizer *t);
 /* As the files say, or TOKENIZER_ID_NONE. A model's generation_config.json knows better
  * when to stop. */

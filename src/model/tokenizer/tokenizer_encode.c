@@ -291,3 +291,15 @@ enum err tokenizer_encode(const struct tokenizer *t, const char *text, size_t si
 
 	return tokenizer_encode_spans(t, text, size, &all, special ? 1 : 0, scratch, out, info);
 }
+
+enum err tokenizer_encode_raw(const struct tokenizer *t, const char *text, size_t size,
+	bool special, struct arena *scratch, struct token_list *out, struct err_info *info)
+{
+	if (t->adds_bos) {
+		if (out->count == out->count_max)
+			return err_set(info, ERR_LIMIT, "the text has more than %zu tokens",
+				out->count_max);
+		out->ids[out->count++] = t->bos_id;
+	}
+	return tokenizer_encode(t, text, size, special, scratch, out, info);
+}
