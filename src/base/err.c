@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Drops the last character if the cut went through its bytes: a text may be answered as JSON. */
 static void trim_cut_character(char *text, size_t length)
 {
@@ -26,14 +28,6 @@ static void trim_cut_character(char *text, size_t length)
 static void text_format(char *out, size_t size, const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
 
-/* Names from hostile files stand in texts, and texts are shown on terminals, one to a line. */
-static void drop_controls(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7F)
-			*text = '?';
-}
-
 static void text_format(char *out, size_t size, const char *format, va_list arguments)
 {
 	const int length = vsnprintf(out, size, format, arguments);
@@ -42,7 +36,8 @@ static void text_format(char *out, size_t size, const char *format, va_list argu
 		out[0] = '\0';
 	else if ((size_t)length >= size)
 		trim_cut_character(out, size - 1);
-	drop_controls(out);
+	/* names from hostile files stand in texts, and texts are shown on terminals */
+	utf8_blank_controls(out, '?');
 }
 
 /* Appends as much of tail as fits. */

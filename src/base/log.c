@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define LINE_BYTES_MAX 2048  /* below PIPE_BUF: lines of many processes never mix in a pipe */
 #define LEVEL_UNSET    (-1)
@@ -33,15 +34,6 @@ static int level_from_environment(enum log_level otherwise)
 void log_set_level(enum log_level level)
 {
 	atomic_store(&level_shown, level_from_environment(level));
-}
-
-/* Control bytes would let a text from outside write lines of its own, or talk to the terminal. */
-static void blank_controls(char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
-			text[i] = ' ';
-	}
 }
 
 static size_t clip(int length, size_t room)
@@ -67,7 +59,8 @@ void log_line(enum log_level level, const char *where, const char *format, ...)
 	va_start(arguments, format);
 	used += clip(vsnprintf(line + used, room - used, format, arguments), room - used);
 	va_end(arguments);
-	blank_controls(line, used);
+	/* a text from outside would write lines of its own, or talk to the terminal */
+	utf8_blank_controls(line, ' ');
 	line[used++] = '\n';
 	if (write(STDERR_FILENO, line, used) < 0)
 		return;  /* nowhere to say it */

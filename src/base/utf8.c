@@ -47,3 +47,16 @@ enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t
 		*code_point = value;
 	return UTF8_CHARACTER;
 }
+
+void utf8_blank_controls(char *text, char with)
+{
+	for (; *text; text++) {
+		const uint8_t *at = (const uint8_t *)text;
+
+		if (at[0] == 0xC2 && (at[1] & 0xE0) == 0x80)
+			*text++ = with;
+		else if (at[0] >= 0x20 && at[0] != 0x7F)
+			continue;
+		*text = with;
+	}
+}

@@ -23,4 +23,8 @@ enum utf8_unit {
  * NULL: of a character, else untouched. */
 enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t *code_point);
 
+/* Each byte of a control character (U+0000 to 1F, 7F to 9F) becomes another: terminals obey them,
+ * and U+009B is as good as ESC [. */
+void utf8_blank_controls(char *text, char with);
+
 #endif

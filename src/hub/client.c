@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "hub/transfer.h"
 
 #define STEP_MS      100
@@ -77,9 +78,7 @@ void client_note(const struct client *c, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	for (char *at = text; *at; at++)   /* words of a hub, on a terminal */
-		if ((unsigned char)*at < 0x20 || *at == 0x7F)
-			*at = '?';
+	utf8_blank_controls(text, '?');   /* words of a hub, on a terminal */
 	c->config.note(c->config.context, text);
 }
 

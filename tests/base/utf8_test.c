@@ -94,12 +94,22 @@ static void what_is_broken_is_one_subpart_long(void **state)
 	}
 }
 
+static void controls_are_blanked_of_either_kind_and_nothing_else(void **state)
+{
+	char text[] = "a\x1b[2J\n\x7f\xC2\x9B[m \xC2\xA0 \xE8\xAF\x97\xC2\x80\xC2";
+
+	(void)state;
+	utf8_blank_controls(text, '?');
+	assert_string_equal(text, "a?[2J????[m \xC2\xA0 \xE8\xAF\x97??\xC2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_character_is_read_and_every_cut_is_seen),
 		cmocka_unit_test(nothing_else_is_a_character),
 		cmocka_unit_test(what_is_broken_is_one_subpart_long),
+		cmocka_unit_test(controls_are_blanked_of_either_kind_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
