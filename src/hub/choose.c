@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -294,19 +295,32 @@ static enum err choose_gguf(struct manifest *m, const struct types *types, struc
 
 /* ---- which of the two ------------------------------------------------------------------------ */
 
-/* No two of them may become one file, or a file and a folder; nor one of them our manifest. */
-static enum err clashes_check(const struct manifest *m, struct err_info *info)
+static int by_path(const void *a, const void *b)
 {
+	const char *const *of_a = a, *const *of_b = b;
+	const int order = hub_path_order(*of_a, *of_b);
+
+	return order ? order : strcmp(*of_a, *of_b);
+}
+
+/* No two of them may become one file, or a file and a folder; nor one of them our manifest. */
+static enum err clashes_check(struct manifest *m, struct err_info *info)
+{
+	const char **paths = arena_array(&m->memory, m->file_count, sizeof(*paths));
+
+	if (!paths)
+		return err_set(info, ERR_MEMORY, "no memory for the list of files");
 	for (uint32_t i = 0; i < m->file_count; i++) {
-		if (m->files[i].path[0] == '.' || hub_path_clash(m->files[i].path, MANIFEST_FILE))
+		paths[i] = m->files[i].path;
+		if (paths[i][0] == '.' || hub_path_clash(paths[i], MANIFEST_FILE))
 			return err_set(info, ERR_INPUT, "the hub lists '%.200s', which cannot be "
-				"a file of a model", m->files[i].path);
-		for (uint32_t j = 0; j < i; j++)
-			if (hub_path_clash(m->files[i].path, m->files[j].path))
-				return err_set(info, ERR_INPUT, "the hub lists both '%.150s' and "
-					"'%.150s', which cannot be two files",
-					m->files[j].path, m->files[i].path);
+				"a file of a model", paths[i]);
 	}
+	qsort(paths, m->file_count, sizeof(*paths), by_path);
+	for (uint32_t i = 1; i < m->file_count; i++)
+		if (hub_path_clash(paths[i - 1], paths[i]))
+			return err_set(info, ERR_INPUT, "the hub lists both '%.150s' and "
+				"'%.150s', which cannot be two files", paths[i - 1], paths[i]);
 	return ERR_NONE;
 }
 

@@ -78,3 +78,18 @@ bool hub_path_clash(const char *a, const char *b)
 	}
 	return (*a == '\0' && (*b == '\0' || *b == '/')) || (*b == '\0' && *a == '/');
 }
+
+/* Case folded, and a slash before everything else: what is below a folder follows its name. */
+static int rank(char c)
+{
+	return c == '/' ? 1 : (unsigned char)lower(c);
+}
+
+int hub_path_order(const char *a, const char *b)
+{
+	while (*a && rank(*a) == rank(*b)) {
+		a++;
+		b++;
+	}
+	return rank(*a) - rank(*b);
+}

@@ -21,5 +21,7 @@ enum err hub_path_check(const char *path, size_t size, struct err_info *info) MU
 /* True when both would be one file where upper and lower case are the same (ASCII), or one would
  * have to be a folder and a file. */
 bool hub_path_clash(const char *a, const char *b);
+/* For sorting, as strcmp: of sorted paths, one that clashes with any clashes with its neighbour. */
+int hub_path_order(const char *a, const char *b);
 
 #endif

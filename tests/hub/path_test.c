@@ -1,6 +1,7 @@
 /* tests/hub/path_test.c - which paths a hub may name. */
 #include "unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "hub/path.h"
@@ -74,6 +75,26 @@ static void paths_that_cannot_be_two_files_clash(void **state)
 	assert_false(hub_path_clash("a.b", "a/b"));
 }
 
+static int by_order(const void *a, const void *b)
+{
+	return hub_path_order(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void sorted_paths_that_clash_are_neighbours(void **state)
+{
+	const char *paths[] = {"a/b", "a!", "b", "A", "a-b", "a.b", "ab", "a b", "a/"};
+	size_t clashes = 0;
+
+	(void)state;
+	qsort(paths, sizeof(paths) / sizeof(*paths), sizeof(*paths), by_order);
+	for (size_t i = 1; i < sizeof(paths) / sizeof(*paths); i++)
+		clashes += hub_path_clash(paths[i - 1], paths[i]);
+	assert_int_equal(clashes, 1);
+	assert_string_equal(paths[0], "A");
+	assert_true(hub_path_clash(paths[0], paths[1]));
+	assert_int_equal(hub_path_order("README.md", "readme.MD"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -82,6 +103,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_mean_something_elsewhere_are_refused),
 		cmocka_unit_test(what_is_too_long_or_deep_or_empty_is_refused),
 		cmocka_unit_test(paths_that_cannot_be_two_files_clash),
+		cmocka_unit_test(sorted_paths_that_clash_are_neighbours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
