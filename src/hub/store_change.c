@@ -318,7 +318,9 @@ static enum err files_share(const struct manifest *m, const char *from, const ch
 	return ERR_NONE;
 }
 
-static enum err copy_into(const struct store_lock *l, const struct store_model *source,
+/* The source is let go as soon as its files are shared: to wait for who reads what is replaced, and
+ * hold what another copy may replace, would be a circle. */
+static enum err copy_into(const struct store_lock *l, struct store_model *source,
 	struct hub_name *name, struct err_info *info)
 {
 	char staged[PATH_MAX];
@@ -327,7 +329,9 @@ static enum err copy_into(const struct store_lock *l, const struct store_model *
 	if (manifest_read(&m, source->dir, info) || store_stage(l, name->type, staged, info))
 		goto done;
 	m.name = *name;
-	if (!files_share(&m, source->dir, staged, info) && !store_write_manifest(&m, staged, info))
+	(void)!files_share(&m, source->dir, staged, info);
+	store_release(source);
+	if (!info->code && !store_write_manifest(&m, staged, info))
 		(void)!store_commit(l, staged, name->type, info);
 	if (info->code)
 		(void)!folder_remove(staged, &(struct err_info){0});

@@ -2,8 +2,10 @@
 #include "scratch.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -276,6 +278,42 @@ static void a_copy_is_another_name_for_the_same_files(void **state)
 	assert_holds("d/e:best", "eight");
 }
 
+/* Who copies onto a model that is being read waits, and holds up nobody: not one who copies the
+ * other way, and waits for it. */
+static void a_copy_that_waits_for_a_reader_has_let_its_source_go(void **state)
+{
+	const struct hub_name from = named("a/b:q8_0"), to = named("c/d:q8_0");
+	char staged[PATH_MAX], source[PATH_MAX];
+	struct store_model read;
+	int status = -1;
+
+	(void)state;
+	put("a/b:q8_0", "eight");
+	put("c/d:q8_0", "older");
+	snprintf(staged, sizeof(staged), "%s", in_store("c/d/.copy-q8_0/" MANIFEST_FILE));
+	snprintf(source, sizeof(source), "%s", in_store("a/b/q8_0/" MANIFEST_FILE));
+	assert_int_equal(find("c/d:q8_0", &read, UNIT_IGNORED), ERR_NONE);
+	const pid_t child = fork();
+
+	if (child == 0) {
+		struct hub_name copy;
+
+		close(read.fd);
+		_exit(store_copy(&store, &from, &to, true, &copy, UNIT_IGNORED));
+	}
+	while (!file_exists(staged) && waitpid(child, &status, WNOHANG) == 0)
+		;
+	const int fd = open(source, O_RDWR);
+
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	assert_int_equal(status, -1);
+	store_release(&read);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_holds("c/d:q8_0", "eight");
+}
+
 static void a_copy_that_fails_anywhere_leaves_nothing_half(void **state)
 {
 	enum err code = ERR_IO;
@@ -360,6 +398,7 @@ int main(void)
 		TEST(a_locked_model_is_not_changed_and_its_holder_is_named),
 		TEST(what_a_crash_has_left_is_swept),
 		TEST(a_copy_is_another_name_for_the_same_files),
+		TEST(a_copy_that_waits_for_a_reader_has_let_its_source_go),
 		TEST(a_copy_that_fails_anywhere_leaves_nothing_half),
 		TEST(the_list_has_what_is_whole_in_order),
 		TEST(a_heap_that_ends_is_an_error_everywhere),
