@@ -175,9 +175,11 @@ static enum err lane_failed(struct download *d, struct lane *l, long status, int
 	/* a cut after good progress is gone on from at once */
 	if (d->failures == 1 && status == 0)
 		wait_s = 0;
+	else if (clock_monotonic_ns() >= d->not_before_ns && status)
+		client_note(d->config.hub->client, "%s answers %ld; once more in %lld s",
+			hub_url_host(transfer_url(l->transfer), host), status, (long long)wait_s);
 	else if (clock_monotonic_ns() >= d->not_before_ns)
-		client_note(d->config.hub->client, "%s; once more in %lld s", status
-			? hub_url_host(transfer_url(l->transfer), host) : info->text,
+		client_note(d->config.hub->client, "%s; once more in %lld s", info->text,
 			(long long)wait_s);
 	const int64_t until = clock_monotonic_ns() + wait_s * NS_PER_S;
 

@@ -206,6 +206,13 @@ static bool headers_make(struct transfer *t)
 	return curl_slist_append(t->headers, line);
 }
 
+/* The token goes to this machine unencrypted: no proxy may come between. */
+static bool must_stay_here(const struct transfer *t)
+{
+	return t->client->token && !hub_url_is_https(t->url) &&
+		hub_url_same_origin(t->client->config.endpoint, t->url);
+}
+
 /* All of libcurl's settings that are not its defaults. By default certificates are checked, proxies
  * come from the environment, and SIGPIPE is kept away. */
 static bool options_set(struct transfer *t)
@@ -238,6 +245,8 @@ static bool options_set(struct transfer *t)
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)config->stall_s);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES_PER_S);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)config->stall_s);
+	if (must_stay_here(t))
+		bad = bad ? bad : curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 	if (t->ranged)
 		bad = bad ? bad : curl_easy_setopt(e, CURLOPT_RANGE, range);
 	bad = bad ? bad : curl_easy_setopt(e, CURLOPT_TIMEOUT, t->taker.seconds_max);
@@ -327,7 +336,8 @@ static enum transfer_end broken(struct transfer *t, CURLcode code)
 			"is ca-certificates installed, is the clock right?"},
 		{CURLE_SSL_CACERT_BADFILE, TRANSFER_FAILED,
 			"there are no certificates to check it with: install ca-certificates"},
-		{CURLE_OUT_OF_MEMORY, TRANSFER_FAILED, "no memory"},
+		{CURLE_OUT_OF_MEMORY, TRANSFER_FAILED,   /* libcurl says both so */
+			"no memory, or a line of its headers does not end"},
 	};
 	char host[HUB_HOST_BYTES];
 

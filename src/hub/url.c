@@ -48,6 +48,8 @@ enum err hub_endpoint_check(const char *url, struct err_info *info)
 	for (const char *c = url; *c && !why; c++)
 		if ((unsigned char)*c <= 0x20 || *c == 0x7F)
 			why = "it has a blank or a control character";
+	if (why && strpbrk(url, "@?"))   /* the rest may be a secret */
+		return err_set(info, ERR_INPUT, "the address of a hub at '%.200s': %s", host, why);
 	return why ? err_set(info, ERR_INPUT, "'%.200s' is no address of a hub: %s", url, why)
 		: ERR_NONE;
 }

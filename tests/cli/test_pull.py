@@ -312,6 +312,19 @@ def test_a_token_does_not_travel_unencrypted(program, hub):
     assert authorizations(hub, "hub") == {None}
 
 
+def test_a_token_for_this_machine_passes_no_proxy(program, hub):
+    hub.token, hub.redirect = "hf_secret", False
+    with Hub(weights()) as proxy:
+        pulled(program, hub, env={"HF_TOKEN": "hf_secret", "http_proxy": proxy.url})
+        assert proxy.requests == []
+
+
+@pytest.mark.parametrize("url", ["http://user:hf_secret@127.0.0.1", "http://hf_secret@127.0.0.1", "http://127.0.0.1?token=hf_secret"])
+def test_a_secret_in_an_address_is_not_repeated(program, url):
+    text = program.fails("pull", NAME, "--endpoint", url)
+    assert "the address of a hub at '127.0.0.1'" in text and "hf_secret" not in text
+
+
 def test_the_token_of_one_hub_is_not_shown_to_another(program, hub):
     pulled(program, hub, "--from", "modelscope", env={"HF_TOKEN": "hf_secret"})
     assert authorizations(hub, "hub") == {None}
@@ -764,7 +777,7 @@ def test_a_home_that_cannot_be_written_is_named(program, hub):
     ("http://x/\ny", ""), ("https://x/#y", "must end before")])
 def test_what_is_no_address_of_a_hub_is_refused(program, url, says):
     text = program.fails("pull", NAME, "--endpoint", url)
-    assert "is no address of a hub" in text and says in text
+    assert "address of a hub" in text and says in text
 
 
 def test_wrong_usage_is_said(program):
