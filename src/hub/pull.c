@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/folder.h"
@@ -184,8 +185,12 @@ static enum err fetch(struct puller *p, struct err_info *info)
 		download_open(&p->download, &p->wanted, &config, info))
 		return info->code;
 	share_there(p);
-	if (space_check(p, info) || !download_run(p->download, info))
+	if (space_check(p, info)) {
+		(void)rmdir(p->partial);   /* unless something of an earlier one is in it */
 		return info->code;
+	}
+	if (!download_run(p->download, info))
+		return ERR_NONE;
 	const struct err_info why = *info;
 
 	/* disk, network, a hub that is busy: not the hub's files, which were refused */
@@ -236,6 +241,17 @@ static void result_fill(const struct puller *p, bool changed, bool asked, struct
 	out->received_bytes = progress.received_bytes;
 }
 
+/* What is wanted is there; a pull that was killed between its rename and its end has left the older
+ * files, and its state. */
+static enum err remnants_remove(const struct puller *p, struct err_info *info)
+{
+	char state[PATH_MAX];
+
+	if (file_join(state, sizeof(state), p->place, DOWNLOAD_STATE_FILE))
+		return err_set(info, ERR_LIMIT, "%.300s: the path is too long", p->place);
+	return folder_remove(p->partial, info) ? info->code : folder_remove(state, info);
+}
+
 static enum err pull_locked(struct puller *p, bool asked, struct pull_result *out,
 	struct err_info *info)
 {
@@ -243,7 +259,7 @@ static enum err pull_locked(struct puller *p, bool asked, struct pull_result *ou
 		return info->code;
 	const bool changed = !is_there(p);
 
-	if (changed && (fetch(p, info) || publish(p, info)))
+	if (changed ? fetch(p, info) || publish(p, info) : remnants_remove(p, info) != ERR_NONE)
 		return info->code;
 	result_fill(p, changed, asked, out);
 	return ERR_NONE;

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import ssl
 import subprocess
@@ -452,6 +453,7 @@ def test_a_size_beyond_the_disk_is_refused_before_anything_is_fetched(program, h
                                    for entry in entries]
     assert "not enough space in " in refused(program, hub)
     assert not any("/resolve/" in path for path in hub.paths())
+    assert os.listdir(os.path.join(program.home, "models")) == []
 
 
 def test_a_listing_without_an_end_is_given_up(program, hub):
@@ -722,6 +724,18 @@ def test_an_interrupted_pull_says_that_it_can_go_on(program, hub, number):
     document = pulled(program, hub)
     assert_whole(program, hub)
     assert document["received_bytes"] < document["size_bytes"] - 2 * MIB
+
+
+def test_what_a_pull_killed_at_its_very_end_has_left_goes_with_the_next(program, hub):
+    """Old and new files have changed places, and nothing more was done."""
+    pulled(program, hub)
+    place = folder(program)
+    shutil.copytree(place, os.path.join(os.path.dirname(place), ".partial-original"))
+    with open(os.path.join(place, ".state.json"), "w", encoding="utf-8") as state:
+        state.write('{"files": []}')
+    assert pulled(program, hub)["changed"] is False
+    assert_whole(program, hub)
+    assert sorted(os.listdir(os.path.dirname(place))) == [".lock", "original"]
 
 
 def test_two_pulls_of_one_model_are_one(program, hub):
