@@ -8,12 +8,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/weights/builtin.h"
 #include "model/arch/config.h"
 #include "model/arch/program.h"
 #include "model/template/template.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/tokenizer_gguf.h"
+#include "model/weights/builtin.h"
 #include "model/weights/weights.h"
 
 #define NAME_BYTES    256

@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/weights/builtin.h"
+#include "chip/format.h"
 #include "model/model_builder.h"
+#include "model/weights/builtin.h"
 #include "model/weights/weights.h"
 
 static const struct model_builder_change NO_CHANGE;
@@ -210,7 +211,7 @@ static void tensors_are_taken_from_all_shards_each_once(void **state)
 	(void)state;
 	put_shards(dir);
 	assert_int_equal(weights_open(&w, dir, &info), ERR_NONE);
-	dtype_row_to_f32(CHIP_BF16, weights_row(weights_matrix(&w, WEIGHT_EMBED, 0), 0), 32, row);
+	chip_row_to_f32(CHIP_BF16, 0, weights_row(weights_matrix(&w, WEIGHT_EMBED, 0), 0), 32, row);
 	assert_true(row[0] == 1 && row[1] == 0);
 	weights_close(&w);
 	put(dir, "one", whole.data, whole.size);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "chip/format.h"
 #include "model/model_builder.h"
 #include "model/weights/weights.h"
 #include "test_data.h"
@@ -96,7 +97,7 @@ static void read_row(const struct chip_matrix *m, uint32_t row, float out[512])
 	uint8_t bytes[2048];
 
 	weights_read_rows(m, row, 1, bytes);
-	dtype_row_to_f32(m->type, bytes, m->columns, out);
+	chip_row_to_f32(m->type, 0, bytes, m->columns, out);
 }
 
 static void check_matrices(
@@ -619,8 +620,8 @@ static void llama_in_gguf_has_the_halves_of_each_head_in_turns(void **state)
 			const uint32_t at = row % 16;
 			const uint32_t there = i == 2 ? row : row - at + at % 8 * 2 + at / 8;
 
-			dtype_row_to_f32(ma->type, weights_row(ma, there), 32, a);
-			dtype_row_to_f32(mb->type, weights_row(mb, row), 32, b);
+			chip_row_to_f32(ma->type, 0, weights_row(ma, there), 32, a);
+			chip_row_to_f32(mb->type, 0, weights_row(mb, row), 32, b);
 			assert_memory_equal(a, b, sizeof(a));
 			assert_true(va->values[there] == vb->values[row]);
 		}

@@ -9,8 +9,8 @@
 
 #include "chip/chip.h"
 #include "model/arch/arch.h"
-#include "model/files/gguf.h"
 #include "model/arch/rope.h"
+#include "model/files/gguf.h"
 
 #define KEY_MAX 128
 #define TOKEN_CONTROL 3 /* token types of tokenizer.ggml.token_type */

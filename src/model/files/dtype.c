@@ -140,8 +140,3 @@ bool dtype_bytes(const struct dtype *t, uint64_t elements, size_t *bytes)
 		return false;
 	return math_mul_size((size_t)blocks, t->block_bytes, bytes);
 }
-
-void dtype_row_to_f32(enum chip_type type, const void *row, uint32_t columns, float *out)
-{
-	chip_row_to_f32(type, 0, row, columns, out);
-}

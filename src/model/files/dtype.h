@@ -46,8 +46,4 @@ void dtype_readable_names(char out[DTYPE_NAMES_BYTES]);
 bool dtype_bytes(const struct dtype *t, uint64_t elements, size_t *bytes)
 	__attribute__((warn_unused_result));
 
-/* out[0 .. columns) from one row of a type without groups, any alignment; columns fill whole
- * blocks. */
-void dtype_row_to_f32(enum chip_type type, const void *row, uint32_t columns, float *out);
-
 #endif

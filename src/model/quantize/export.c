@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/quantize/export_private.h"
 #include "model/arch/rope.h"
+#include "model/quantize/export_private.h"
 
 #define MEMORY_CHUNK_BYTES ((size_t)256 << 10)
 #define MEMORY_BYTES_MAX   ((size_t)1 << 30)

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/arch/rope.h"
 #include "model/quantize/export_private.h"
 #include "model/weights/licence.h"
-#include "model/arch/rope.h"
 
 #define KEY_BYTES            128
 #define NAME_BYTES           256

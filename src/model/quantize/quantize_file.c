@@ -166,7 +166,7 @@ static void run_pieces(struct work *w, uint32_t count)
 static enum err tell(struct work *w, uint64_t values)
 {
 	w->done += values;
-	weights_release_pages(w->e->weights);
+	weights_release(w->e->weights);
 	if (w->job->progress && !w->job->progress(w->job->context, w->done, w->report->values))
 		return err_set(w->info, ERR_CANCELLED, "%s: given up", w->job->out);
 	return ERR_NONE;

@@ -27,12 +27,6 @@ static enum err weights_end(struct weights *w, enum err code)
 	return code;
 }
 
-void weights_release_pages(const struct weights *w)
-{
-	for (uint32_t i = 0; i < w->map_count; i++)
-		file_map_release(&w->maps[i]);
-}
-
 bool weights_are_in(const struct weights *w, const char *path)
 {
 	const char *file = NULL;

@@ -104,9 +104,6 @@ const void *weights_row(const struct chip_matrix *m, uint32_t row);
 void weights_read_rows(const struct chip_matrix *m, uint32_t first, uint32_t count,
 	uint8_t *rows_out);
 
-/* Gives the memory of all mapped pages back; they are read again when they are touched. */
-void weights_release_pages(const struct weights *w);
-
 /* Whether path is one of the files that the weights lie in, under whatever name. */
 bool weights_are_in(const struct weights *w, const char *path);
 

@@ -357,7 +357,7 @@ static enum err read_values(const struct mapper *m, enum weight weight,
 	const struct stored_tensor *t, uint32_t count, float *out)
 {
 	if (!is_paired(m, weight)) {
-		dtype_row_to_f32(t->dtype->chip_type, t->data, count, out);
+		chip_row_to_f32(t->dtype->chip_type, 0, t->data, count, out);
 		return ERR_NONE;
 	}
 	if (t->dtype->block_elements > 1)
@@ -365,7 +365,7 @@ static enum err read_values(const struct mapper *m, enum weight weight,
 			"%s: tensor %.*s has type %s, which a vector cannot have", t->file,
 			(int)t->name_size, t->name, t->dtype->name);
 	for (uint32_t i = 0; i < count; i++)
-		dtype_row_to_f32(t->dtype->chip_type,
+		chip_row_to_f32(t->dtype->chip_type, 0,
 			t->data + paired_row(&m->w->config, i) * t->dtype->block_bytes, 1, out + i);
 	return ERR_NONE;
 }
