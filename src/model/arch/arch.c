@@ -29,6 +29,20 @@ static bool is_in(const char *const *names, size_t count, const char *name)
 	return false;
 }
 
+const struct weight_rule *arch_rule(const struct arch *arch, enum weight weight)
+{
+	for (size_t i = 0; i < arch->rule_count; i++)
+		if (arch->rules[i].weight == weight)
+			return &arch->rules[i];
+	return NULL;
+}
+
+bool arch_is_paired(const struct arch *arch, enum weight weight)
+{
+	return arch->gguf_pairs && (weight == WEIGHT_ATTN_Q || weight == WEIGHT_ATTN_K ||
+		weight == WEIGHT_ATTN_Q_BIAS || weight == WEIGHT_ATTN_K_BIAS);
+}
+
 const struct arch *arch_get(enum model_arch arch)
 {
 	assert(arch < MODEL_ARCHS && ARCHS[arch]->arch == arch);

@@ -155,9 +155,13 @@ struct arch {
 	bool norm_plus_one;             /* in safetensors */
 	bool gguf_pairs;                /* GGUF keeps rows of q and k so that dims 2i and 2i + 1 of
 					 * a head turn together */
-	bool gguf_divisors;             /* GGUF may keep rope_freqs.weight: rotary frequencies are
-					 * divided by it */
+	const char *gguf_divisors;      /* tensor of a GGUF file that rotary frequencies are divided
+					 * by, if it is there; NULL: never */
 	bool gguf_tiled;                /* GGUF keeps delta value heads tiled */
+	/* Tensors that may stand for two projections of a delta layer, rows by key head: of
+	 * WEIGHT_DELTA_QKV and _Z, of _B and _A; NULL: never. gguf_ba is also what is written. */
+	const char *json_qkvz, *json_ba;
+	const char *gguf_qkvz, *gguf_ba;
 	bool mrope_interleaved;         /* how GGUF's rope.dimension_sections lie */
 	uint32_t head_dim;              /* where config.json leaves it out; 0: hidden / heads */
 	double partial_rotary;          /* likewise */
@@ -171,6 +175,11 @@ static inline bool arch_form_is_matrix(enum weight_form form)
 {
 	return form == FORM_MATRIX || form == FORM_ROUTER || form == FORM_EXPERTS;
 }
+
+/* The rule of a weight; NULL when the architecture has no such weight. */
+const struct weight_rule *arch_rule(const struct arch *arch, enum weight weight);
+/* Whether gguf_pairs is about the rows of this weight. */
+bool arch_is_paired(const struct arch *arch, enum weight weight);
 
 const struct arch *arch_get(enum model_arch arch);
 /* NULL when nobody is called that. */

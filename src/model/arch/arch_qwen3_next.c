@@ -27,6 +27,9 @@ const struct arch arch_qwen3_next = {
 	.hybrid = true,
 	.q_gate = true,
 	.norm_plus_one = true,
+	ARCH_JSON_PACKED,
+	.gguf_qkvz = "ssm_in.weight",   /* of early files */
+	.gguf_ba = "ssm_ba.weight",
 	.head_dim = 256,
 	.partial_rotary = 0.25,
 	.pretokenize = PRETOKENIZE_QWEN2,

@@ -94,6 +94,10 @@ extern const struct arch arch_qwen3_5_moe;
 	{WEIGHT_ATTN_K_NORM, PLACE_ATTENTION, FORM_NORM, EXTENT_HEAD, EXTENT_NONE, \
 		"self_attn.k_norm.weight", "attn_k_norm.weight"}
 
+/* Checkpoints of both generations with delta layers may pack their projections. */
+#define ARCH_JSON_PACKED \
+	.json_qkvz = "linear_attn.in_proj_qkvz.weight", .json_ba = "linear_attn.in_proj_ba.weight"
+
 /* What the two generations with delta layers have in common. */
 #define RULES_DELTA \
 	{WEIGHT_DELTA_QKV, PLACE_DELTA, FORM_MATRIX, EXTENT_CHANNELS, EXTENT_HIDDEN, \

@@ -63,6 +63,21 @@ static enum err want_double(const struct source *s, const char *key, double min,
 	return gguf_get_double(s->g, arch_key(name, s, key), min, max, out, s->info);
 }
 
+/* The tensor of a weight of a layer, or of what is there once; NULL: not in this file. */
+static const struct stored_tensor *find_weight(const struct source *s, enum weight weight,
+	uint32_t layer)
+{
+	const struct weight_rule *rule = arch_rule(s->arch, weight);
+	char name[KEY_MAX];
+
+	if (!rule)
+		return NULL;
+	if (rule->place == PLACE_ONCE)
+		return stored_table_find(s->tensors, rule->gguf_name);
+	snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s", layer, rule->gguf_name);
+	return stored_table_find(s->tensors, name);
+}
+
 static bool is_text(const struct gguf_string *s, const char *text)
 {
 	return s->size == strlen(text) && memcmp(s->data, text, s->size) == 0;
@@ -106,16 +121,17 @@ static enum err refuse_foreign(const struct source *s)
 /* Rows of the embedding: the only size that no key gives. */
 static enum err read_vocab(const struct source *s, struct model_config *c)
 {
-	const struct stored_tensor *embed = stored_table_find(s->tensors, "token_embd.weight");
+	const struct stored_tensor *embed = find_weight(s, WEIGHT_EMBED, 0);
 
 	if (!embed || embed->dim_count != 2)
-		return err_set(s->info, ERR_INPUT, "%s: no matrix token_embd.weight", s->g->file);
+		return err_set(s->info, ERR_INPUT, "%s: no matrix %s", s->g->file,
+			arch_rule(s->arch, WEIGHT_EMBED)->gguf_name);
 	if (embed->dims[0] > MODEL_VOCAB_MAX)
 		return err_set(s->info, ERR_LIMIT, "%s: a vocabulary of %" PRIu64 ", at most %d",
 			s->g->file, embed->dims[0], MODEL_VOCAB_MAX);
 	c->vocab = (uint32_t)embed->dims[0];
 	c->vocab_used = c->vocab;
-	c->tied = !stored_table_find(s->tensors, "output.weight");
+	c->tied = !find_weight(s, WEIGHT_HEAD, 0);
 	return ERR_NONE;
 }
 
@@ -163,19 +179,16 @@ static enum err read_attention(const struct source *s, struct model_config *c)
 }
 
 /* Biases are told by the tensors of the first attention layer; all layers must agree. */
-static enum err read_biases(const struct source *s, struct model_config *c)
+static void read_biases(const struct source *s, struct model_config *c)
 {
 	uint32_t layer = 0;
-	char name[KEY_MAX];
 
 	while (layer + 1 < c->layers && c->layer_kind[layer] != MODEL_LAYER_ATTENTION)
 		layer++;
-	snprintf(name, sizeof(name), "blk.%" PRIu32 ".attn_q.bias", layer);
-	c->qkv_bias = s->arch->bias == ARCH_BIAS_QKV || stored_table_find(s->tensors, name);
-	snprintf(name, sizeof(name), "blk.%" PRIu32 ".attn_output.bias", layer);
-	c->out_bias = s->arch->bias == ARCH_BIAS_CONFIG && stored_table_find(s->tensors, name);
-	c->ffn_bias = s->arch->ffn_bias && stored_table_find(s->tensors, "blk.0.ffn_gate.bias");
-	return ERR_NONE;
+	c->qkv_bias = s->arch->bias == ARCH_BIAS_QKV || find_weight(s, WEIGHT_ATTN_Q_BIAS, layer);
+	c->out_bias = s->arch->bias == ARCH_BIAS_CONFIG &&
+		find_weight(s, WEIGHT_ATTN_OUT_BIAS, layer);
+	c->ffn_bias = s->arch->ffn_bias && find_weight(s, WEIGHT_FFN_GATE_BIAS, 0);
 }
 
 /* Converters write transformers' attention_factor as yarn_attn_factor; attn_factor is one more. */
@@ -240,15 +253,16 @@ static enum err read_scaling(const struct source *s, struct model_config *c)
 static enum err find_divisors(const struct source *s, const struct model_config *c,
 	float divisors[MODEL_HEAD_DIM_MAX / 2], const float **out)
 {
-	const struct stored_tensor *t = stored_table_find(s->tensors, "rope_freqs.weight");
+	const char *name = s->arch->gguf_divisors;
+	const struct stored_tensor *t = name ? stored_table_find(s->tensors, name) : NULL;
 
 	*out = NULL;
-	if (!t || !s->arch->gguf_divisors)
+	if (!t)
 		return ERR_NONE;
 	if (t->dim_count != 1 || t->dims[0] != c->rotary_dim / 2 ||
 		t->dtype->chip_type != CHIP_F32)
 		return err_set(s->info, ERR_INPUT,
-			"%s: tensor rope_freqs.weight is not F32 [%" PRIu32 "]", t->file,
+			"%s: tensor %s is not F32 [%" PRIu32 "]", t->file, name,
 			c->rotary_dim / 2);
 	memcpy(divisors, t->data, t->size_bytes);
 	*out = divisors;
@@ -377,13 +391,9 @@ static enum err read_expert_weights(const struct source *s, struct model_config 
 /* Layers that have a router have experts; in some architectures all do. */
 static void find_expert_layers(const struct source *s, struct model_config *c)
 {
-	char name[KEY_MAX];
-
-	for (uint32_t i = 0; i < c->layers && s->arch->experts; i++) {
-		snprintf(name, sizeof(name), "blk.%" PRIu32 ".ffn_gate_inp.weight", i);
-		if (!s->arch->dense_layers || stored_table_find(s->tensors, name))
+	for (uint32_t i = 0; i < c->layers && s->arch->experts; i++)
+		if (!s->arch->dense_layers || find_weight(s, WEIGHT_ROUTER, i))
 			c->layer_ffn[i] = MODEL_FFN_EXPERTS;
-	}
 }
 
 static enum err read_ffn(const struct source *s, struct model_config *c)
@@ -538,10 +548,9 @@ enum err model_config_from_gguf(struct model_config *c, const struct gguf *g,
 	c->q_gate = s.arch->q_gate;
 	if (read_sizes(&s, c) || read_attention(&s, c) || read_rope(&s, c) ||
 		read_layer_kinds(&s, c) || read_window(&s, c) || read_ffn(&s, c) ||
-		read_biases(&s, c) ||
-		read_delta(&s, c) ||
-		read_ends(&s, c) || read_sampling(&s, &c->sampling))
+		read_delta(&s, c) || read_ends(&s, c) || read_sampling(&s, &c->sampling))
 		return info->code;
+	read_biases(&s, c);
 	if (model_config_check(c, info))
 		return err_prefix(info, "%s", g->file);
 	return fill_rope(&s, c);

@@ -12,7 +12,6 @@
 #define MEMORY_CHUNK_BYTES ((size_t)256 << 10)
 #define MEMORY_BYTES_MAX   ((size_t)1 << 30)
 #define NAME_BYTES         64
-#define GGUF_PACKED_BA     "ssm_ba.weight"
 #define LAYERS_OF_70B      80   /* llama.cpp tells a kind of model by this number of layers */
 
 static enum err no_memory(struct err_info *info)
@@ -72,32 +71,25 @@ static void set_tiled(const struct export *e, struct export_tensor *t, enum weig
 	t->order = weight == WEIGHT_DELTA_OUT ? EXPORT_TILED_COLUMNS : EXPORT_TILED_ROWS;
 }
 
-/* Of architectures without tiled heads GGUF keeps the two in one tensor, packed by key head as the
- * first checkpoints were: this one stands for both. */
+/* Where GGUF keeps the two in one tensor, packed by key head, B stands for both. */
 static bool is_packed(const struct export *e, enum weight weight)
 {
-	const struct arch *arch = arch_get(e->weights->config.arch);
-
-	return arch->hybrid && !arch->gguf_tiled && weight == WEIGHT_DELTA_B;
+	return weight == WEIGHT_DELTA_B && arch_get(e->weights->config.arch)->gguf_ba;
 }
 
 static bool is_packed_away(const struct export *e, enum weight weight)
 {
-	const struct arch *arch = arch_get(e->weights->config.arch);
-
-	return arch->hybrid && !arch->gguf_tiled && weight == WEIGHT_DELTA_A;
+	return weight == WEIGHT_DELTA_A && arch_get(e->weights->config.arch)->gguf_ba;
 }
 
 static void set_order(const struct export *e, struct export_tensor *t, enum weight weight)
 {
 	const struct model_config *c = &e->weights->config;
 	const struct arch *arch = arch_get(c->arch);
-	const bool turned = weight == WEIGHT_ATTN_Q || weight == WEIGHT_ATTN_K ||
-		weight == WEIGHT_ATTN_Q_BIAS || weight == WEIGHT_ATTN_K_BIAS;
 
 	if (arch->gguf_tiled)
 		set_tiled(e, t, weight);
-	if (arch->gguf_pairs && turned) {
+	if (arch_is_paired(arch, weight)) {
 		t->order = EXPORT_PAIRS;
 		t->unit = c->head_dim;
 	}
@@ -111,7 +103,8 @@ static bool is_tied_head(const struct export *e, const struct weight_rule *rule)
 static enum err name_tensor(struct export *e, struct export_tensor *t,
 	const struct weight_rule *rule, uint32_t layer, struct err_info *info)
 {
-	const char *last = is_packed(e, rule->weight) ? GGUF_PACKED_BA : rule->gguf_name;
+	const char *last = is_packed(e, rule->weight) ? arch_get(e->weights->config.arch)->gguf_ba
+		: rule->gguf_name;
 	char name[NAME_BYTES];
 	const int size = rule->place == PLACE_ONCE
 		? snprintf(name, sizeof(name), "%s", last)
@@ -178,13 +171,13 @@ static enum err list_weight(struct export *e, const struct weight_rule *rule, ui
 /* Rotary frequencies that Llama 3 scales are divided by a tensor of their own. */
 static enum err list_divisors(struct export *e, struct err_info *info)
 {
-	static const char name[] = "rope_freqs.weight";
 	const struct model_config *c = &e->weights->config;
+	const char *name = arch_get(c->arch)->gguf_divisors;
 	float *divisors;
 
 	if (c->rope_scaling.kind != MODEL_ROPE_LLAMA3)
 		return ERR_NONE;
-	if (!arch_get(c->arch)->gguf_divisors)
+	if (!name)
 		return err_set(info, ERR_UNSUPPORTED,
 			"GGUF has no way to say rope scaling llama3 in %s",
 			model_arch_name(c->arch));
@@ -193,7 +186,7 @@ static enum err list_divisors(struct export *e, struct err_info *info)
 		return no_memory(info);
 	rope_divisors(c, divisors);
 	e->tensors[e->count++] = (struct export_tensor){.values = divisors, .as = {
-		.name = name, .name_size = sizeof(name) - 1, .dim_count = 1,
+		.name = name, .name_size = (uint32_t)strlen(name), .dim_count = 1,
 		.dims = {c->rotary_dim / 2}, .stored = dtype_of_chip(CHIP_F32)}};
 	return ERR_NONE;
 }

@@ -347,20 +347,10 @@ enum err weights_open_texts(struct weights *w, const struct model_config_texts *
 	return weights_end(w, weights_map(w, false, info));
 }
 
-static const struct weight_rule *find_rule(const struct weights *w, enum weight weight)
-{
-	const struct arch *arch = arch_get(w->config.arch);
-
-	for (size_t i = 0; i < arch->rule_count; i++)
-		if (arch->rules[i].weight == weight)
-			return &arch->rules[i];
-	return NULL;
-}
-
 static const struct weight_slot *get_slot(const struct weights *w, enum weight weight,
 	uint32_t layer, bool matrix)
 {
-	const struct weight_rule *rule = find_rule(w, weight);
+	const struct weight_rule *rule = arch_rule(arch_get(w->config.arch), weight);
 
 	assert(rule && arch_form_is_matrix(rule->form) == matrix);
 	assert(rule->place == PLACE_ONCE || layer < w->config.layers);

@@ -17,8 +17,10 @@
 #include "chip/format.h"
 #include "model/weights/weights_mapper.h"
 
+/* Of stacks; what one expert's are called, and all in GGUF, the rules say. */
 static const char JSON_GATE_UP[] = "mlp.experts.gate_up_proj";
 static const char JSON_DOWN[] = "mlp.experts.down_proj";
+static const char GGUF_GATE_UP[] = "ffn_gate_up_exps.weight";
 
 /* ---- transposed stacks ----------------------------------------------------------------------- */
 
@@ -197,9 +199,10 @@ static enum err map_stack(struct mapper *m, const char *last, uint32_t layer, ui
 
 /* ---- one by one ------------------------------------------------------------------------------ */
 
-static enum err map_each(struct mapper *m, uint32_t layer, const char *last, uint32_t part_rows,
+static enum err map_each(struct mapper *m, uint32_t layer, enum weight weight, uint32_t part_rows,
 	uint32_t columns, struct chip_matrix *out)
 {
+	const char *last = arch_rule(m->arch, weight)->json_name;
 	const uint32_t parts = m->w->config.experts;
 	struct weights_piece *pieces = mem_alloc(parts, sizeof(*pieces));
 	char name[MAPPER_NAME_MAX], of_expert[MAPPER_NAME_MAX];
@@ -233,11 +236,16 @@ static enum err map_json(struct mapper *m, uint32_t layer, struct chip_matrix *g
 			return m->info->code;
 		return map_stack(m, JSON_DOWN, layer, c->hidden, c->expert_ffn, down);
 	}
-	if (map_each(m, layer, "gate_proj.weight", c->expert_ffn, c->hidden, gate) ||
-		map_each(m, layer, "up_proj.weight", c->expert_ffn, c->hidden, up) ||
-		map_each(m, layer, "down_proj.weight", c->hidden, c->expert_ffn, down))
+	if (map_each(m, layer, WEIGHT_EXPERTS_GATE, c->expert_ffn, c->hidden, gate) ||
+		map_each(m, layer, WEIGHT_EXPERTS_UP, c->expert_ffn, c->hidden, up) ||
+		map_each(m, layer, WEIGHT_EXPERTS_DOWN, c->hidden, c->expert_ffn, down))
 		return m->info->code;
 	return ERR_NONE;
+}
+
+static const char *gguf_name(const struct mapper *m, enum weight weight)
+{
+	return arch_rule(m->arch, weight)->gguf_name;
 }
 
 static enum err map_gguf(struct mapper *m, uint32_t layer, struct chip_matrix *gate,
@@ -246,16 +254,19 @@ static enum err map_gguf(struct mapper *m, uint32_t layer, struct chip_matrix *g
 	const struct model_config *c = &m->w->config;
 	char name[MAPPER_NAME_MAX];
 
-	mapper_name(m, name, "ffn_gate_up_exps.weight", layer, false);
+	mapper_name(m, name, GGUF_GATE_UP, layer, false);
 	if (mapper_has(m, name)) {
 		if (map_gate_up(m, name, layer))
 			return m->info->code;
 	} else {
-		if (map_stack(m, "ffn_gate_exps.weight", layer, c->expert_ffn, c->hidden, gate) ||
-			map_stack(m, "ffn_up_exps.weight", layer, c->expert_ffn, c->hidden, up))
+		if (map_stack(m, gguf_name(m, WEIGHT_EXPERTS_GATE), layer, c->expert_ffn,
+			    c->hidden, gate) ||
+			map_stack(m, gguf_name(m, WEIGHT_EXPERTS_UP), layer, c->expert_ffn,
+				c->hidden, up))
 			return m->info->code;
 	}
-	return map_stack(m, "ffn_down_exps.weight", layer, c->hidden, c->expert_ffn, down);
+	return map_stack(m, gguf_name(m, WEIGHT_EXPERTS_DOWN), layer, c->hidden, c->expert_ffn,
+		down);
 }
 
 enum err mapper_experts(struct mapper *m, uint32_t layer)

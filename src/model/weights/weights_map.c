@@ -33,13 +33,6 @@ static const char *const MTP_PREFIXES[] = {"mtp.", "model.mtp.", "language_model
 static const char *const UNUSED_SUFFIXES[] = {".rotary_emb.inv_freq", ".input_scale",
 	".output_scale", ".k_scale", ".v_scale", "activation_scale"};
 
-/* The two projections of a delta layer in Qwen3-Next, rows grouped by key head: per group
- * [q k_dim | k k_dim | v r v_dim | z r v_dim], and [b r | a r], with r = v_heads / k_heads. */
-static const char JSON_QKVZ[] = "linear_attn.in_proj_qkvz.weight";
-static const char JSON_BA[] = "linear_attn.in_proj_ba.weight";
-static const char GGUF_QKVZ[] = "ssm_in.weight";   /* of early files */
-static const char GGUF_BA[] = "ssm_ba.weight";
-
 static bool is_once(const struct weight_rule *rule)
 {
 	return rule->place == PLACE_ONCE;
@@ -189,9 +182,7 @@ enum err mapper_find(struct mapper *m, const char *name, uint32_t parts, uint32_
 /* Whether the file keeps the halves of each head of this weight in turns. */
 static bool is_paired(const struct mapper *m, enum weight weight)
 {
-	return !m->prefix && m->arch->gguf_pairs &&
-		(weight == WEIGHT_ATTN_Q || weight == WEIGHT_ATTN_K ||
-			weight == WEIGHT_ATTN_Q_BIAS || weight == WEIGHT_ATTN_K_BIAS);
+	return !m->prefix && arch_is_paired(m->arch, weight);
 }
 
 /* Where a row lies in such a file: dims i and i + head_dim / 2 are 2i and 2i + 1 of their head. */
@@ -276,7 +267,10 @@ static enum err set_packed(const struct mapper *m, enum weight weight, uint32_t 
 	return ERR_NONE;
 }
 
-/* q, k and v, and z, of the first packed projection. */
+/* Two projections of a delta layer in one, rows grouped by key head: per group
+ * [q k_dim | k k_dim | v r v_dim | z r v_dim], or [b r | a r], with r = v_heads / k_heads. */
+
+/* q, k and v, and z. */
 static enum err cut_qkvz(struct mapper *m, uint32_t layer, const char *name,
 	const struct chip_matrix *qkvz, struct weights_piece *pieces)
 {
@@ -329,21 +323,26 @@ static enum err map_packed(struct mapper *m, enum weight weight, uint32_t layer,
 	return code;
 }
 
-/* Whether a weight is there only as a part of a packed projection, whose name that is then. GGUF
- * has them where value heads are not tiled. */
+/* What a packed projection that begins with this weight is called; NULL when there is none. */
+static const char *packed_name(const struct mapper *m, enum weight weight)
+{
+	if (weight == WEIGHT_DELTA_QKV)
+		return m->prefix ? m->arch->json_qkvz : m->arch->gguf_qkvz;
+	if (weight == WEIGHT_DELTA_B)
+		return m->prefix ? m->arch->json_ba : m->arch->gguf_ba;
+	return NULL;
+}
+
+/* Whether a weight is there only as a part of a packed projection, whose name that is then. */
 static bool find_packed(const struct mapper *m, const struct weight_rule *rule, uint32_t layer,
 	char name[MAPPER_NAME_MAX])
 {
+	const char *last = packed_name(m, rule->weight);
 	char packed[MAPPER_NAME_MAX];
 
-	if ((rule->weight != WEIGHT_DELTA_QKV && rule->weight != WEIGHT_DELTA_B) ||
-		mapper_has(m, name) || (!m->prefix && m->arch->gguf_tiled))
+	if (!last || mapper_has(m, name))
 		return false;
-	const bool is_ba = rule->weight == WEIGHT_DELTA_B;
-
-	mapper_name(m, packed,
-		m->prefix ? (is_ba ? JSON_BA : JSON_QKVZ) : (is_ba ? GGUF_BA : GGUF_QKVZ), layer,
-		false);
+	mapper_name(m, packed, last, layer, false);
 	if (!mapper_has(m, packed))
 		return false;
 	memcpy(name, packed, sizeof(packed));
@@ -495,11 +494,10 @@ static bool is_block_beyond(const struct mapper *m, const struct stored_tensor *
 
 static bool is_unused(const struct mapper *m, const struct stored_tensor *t)
 {
-	static const char divisors[] = "rope_freqs.weight"; /* the config has them */
+	const char *divisors = m->arch->gguf_divisors;   /* the config has them */
 
 	if (!m->prefix)
-		return m->arch->gguf_divisors && t->name_size == sizeof(divisors) - 1 &&
-			starts_with(t, divisors);
+		return divisors && t->name_size == strlen(divisors) && starts_with(t, divisors);
 	for (size_t i = 0; i < sizeof(UNUSED_SUFFIXES) / sizeof(UNUSED_SUFFIXES[0]); i++) {
 		const size_t size = strlen(UNUSED_SUFFIXES[i]);
 
@@ -557,10 +555,12 @@ static enum err check_left_over(struct mapper *m)
 /* The prefix under which the embedding is found; it must be one. */
 static enum err find_prefix(struct mapper *m)
 {
+	const char *last = arch_rule(m->arch, WEIGHT_EMBED)->json_name;
+
 	for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
 		char name[MAPPER_NAME_MAX];
 
-		snprintf(name, sizeof(name), "%sembed_tokens.weight", PREFIXES[i].body);
+		snprintf(name, sizeof(name), "%s%s", PREFIXES[i].body, last);
 		if (!stored_table_find(&m->w->table, name))
 			continue;
 		if (m->prefix)
