@@ -53,8 +53,14 @@ def test_architectures_are_those_of_the_program(known):
     assert readme_row("architectures").split(":")[0].replace("`", "").split(" ") == known
 
 
-def test_every_architecture_has_a_golden(known):
-    assert {case["arch"] for case in golden_cases()} == set(known)
+def test_every_architecture_has_goldens_of_all_lengths_in_float32_and_bfloat16(known):
+    lengths = {(arch, dtype): set() for arch in known for dtype in ("F32", "BF16")}
+    for case in golden_cases():
+        lengths.setdefault((case["arch"], case["dtype"]), set()).add(int(re.search(r"len(\d+)", case["tokens"]).group(1)))
+    assert {arch for arch, _ in lengths} == set(known)
+    for arch in known:
+        for dtype in ("F32", "BF16"):
+            assert lengths[arch, dtype] == {1, 7, 65, 300, 1500}, (arch, dtype)
 
 
 def test_formats_are_those_of_the_program_and_have_goldens(types):
