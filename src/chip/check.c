@@ -8,12 +8,9 @@
 #include "chip/driver.h"
 #include "chip/format.h"
 
-#define LAYERS_MAX     1024
-#define HEADS_MAX      1024
 #define PAGES_MAX      (1u << 24)
 #define STATES_MAX     (1u << 16)
 #define SLOTS_MAX      (1u << 16)
-#define CONTEXT_MAX    (1u << 24)
 
 static const char *const op_names[] = {
 	[CHIP_OP_EMBED] = "embed",         [CHIP_OP_NORM] = "norm",
@@ -91,23 +88,23 @@ enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
 
 enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *info)
 {
-	if (l->attention_layers > LAYERS_MAX || l->delta_layers > LAYERS_MAX)
+	if (l->attention_layers > CHIP_LAYERS_MAX || l->delta_layers > CHIP_LAYERS_MAX)
 		return err_set(info, ERR_LIMIT, "a cache of %u and %u layers", l->attention_layers,
 			l->delta_layers);
 	if (l->slots == 0 || l->slots > SLOTS_MAX || l->states > STATES_MAX || l->pages > PAGES_MAX)
 		return err_set(info, ERR_LIMIT, "a cache of %u slots, %u states, %u pages",
 			l->slots, l->states, l->pages);
-	if (l->context_max > CONTEXT_MAX || l->vocab > CHIP_COLUMNS_MAX)
+	if (l->context_max > CHIP_CONTEXT_MAX || l->vocab > CHIP_COLUMNS_MAX)
 		return err_set(info, ERR_LIMIT, "a context of %u tokens, a vocabulary of %u",
 			l->context_max, l->vocab);
 	if (l->attention_layers > 0 && l->kv_type != CHIP_F32 && l->kv_type != CHIP_F16)
 		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32 or f16");
 	if (l->attention_layers > 0 &&
-	    (l->kv_heads == 0 || l->kv_heads > HEADS_MAX || l->head_dim == 0 ||
+	    (l->kv_heads == 0 || l->kv_heads > CHIP_HEADS_MAX || l->head_dim == 0 ||
 		    l->head_dim > CHIP_HEAD_DIM_MAX))
 		return err_set(info, ERR_LIMIT, "%u key heads of %u", l->kv_heads, l->head_dim);
 	if (l->delta_layers > 0 &&
-	    (l->v_heads == 0 || l->v_heads > HEADS_MAX || l->k_dim == 0 ||
+	    (l->v_heads == 0 || l->v_heads > CHIP_HEADS_MAX || l->k_dim == 0 ||
 		    l->k_dim > CHIP_HEAD_DIM_MAX || l->v_dim == 0 || l->v_dim > CHIP_HEAD_DIM_MAX ||
 		    l->conv_channels == 0 || l->conv_channels > CHIP_COLUMNS_MAX ||
 		    l->conv_width < 2 || l->conv_width > CHIP_CONV_WIDTH_MAX))
@@ -259,7 +256,7 @@ static void claim_heads(struct checker *c, const struct chip_heads *h, uint32_t 
 {
 	if (!claim_buffer(c, h->buffer, CHIP_ROWS, 0))
 		return;
-	claim(c, h->count > 0 && h->count <= HEADS_MAX, "no heads, or too many");
+	claim(c, h->count > 0 && h->count <= CHIP_HEADS_MAX, "no heads, or too many");
 	claim(c, h->count < 2 || h->stride >= head_dim, "heads overlap");
 	const uint64_t others = h->count ? h->count - 1 : 0;
 	const uint64_t last = h->first + others * h->stride;
@@ -396,7 +393,7 @@ static void check_delta(struct checker *c)
 		return;
 	claim(c, v_heads == c->layout->v_heads && op->u.delta.k_dim == c->layout->k_dim &&
 		op->u.delta.v_dim == c->layout->v_dim, "heads are not the cache's");
-	if (!claim(c, k_heads > 0 && k_heads <= HEADS_MAX && v_heads % k_heads == 0,
+	if (!claim(c, k_heads > 0 && k_heads <= CHIP_HEADS_MAX && v_heads % k_heads == 0,
 		    "value heads do not divide among the key heads"))
 		return;
 	claim_buffer(c, op->u.delta.qkv, CHIP_ROWS,
@@ -619,7 +616,7 @@ static void check_rows(const struct chip_program_desc *desc, const struct chip_s
 		assert(sequence < step->sequence_count && r->sequence == sequence);
 		seen++;
 		assert(r->input <= CHIP_INPUT_EMBEDDING && r->want <= CHIP_WANT_HIDDEN);
-		assert(r->position[0] <= CONTEXT_MAX);
+		assert(r->position[0] <= CHIP_CONTEXT_MAX);
 		assert(r->input != CHIP_INPUT_TOKEN || r->value < table_rows);
 		assert(r->input != CHIP_INPUT_EMBEDDING || step->embeddings);
 		wanted += r->want != CHIP_WANT_NOTHING;

@@ -35,13 +35,16 @@
 
 /* tokens in a page of keys and values; also the key block of attention */
 #define CHIP_PAGE_TOKENS     32
-#define CHIP_OPS_MAX         8192   /* operations of a program */
+#define CHIP_OPS_MAX         16384  /* operations of a program */
 #define CHIP_BUFFERS_MAX     64     /* buffers of a program */
 #define CHIP_ROWS_MAX        4096   /* rows of a step */
 #define CHIP_STEP_PAGES_MAX  131072 /* page table entries of a step */
 #define CHIP_STEPS_MAX       2      /* steps of one program in flight: one runs, one is ready */
 #define CHIP_COLUMNS_MAX     (1u << 20)  /* columns of a buffer, rows and columns of a matrix */
 #define CHIP_HEAD_DIM_MAX    512
+#define CHIP_HEADS_MAX       1024
+#define CHIP_LAYERS_MAX      1024   /* of attention in a cache, and as many of DeltaNet */
+#define CHIP_CONTEXT_MAX     (1u << 24)  /* tokens of a sequence */
 #define CHIP_CONV_WIDTH_MAX  8
 #define CHIP_SEQUENCES_MAX   1024   /* sequences of a step */
 #define CHIP_PARTS_MAX       4096   /* parts of a matrix, experts */

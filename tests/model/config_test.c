@@ -171,8 +171,9 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 		{CONFIG_QWEN3, "{\"num_key_value_heads\":7}", "16 heads cannot share 7"},
 		{CONFIG_QWEN3, "{\"num_key_value_heads\":17}", "key heads"},
 		{CONFIG_QWEN3, "{\"head_dim\":127}", "must be even"},
+		{CONFIG_QWEN3, "{\"head_dim\":514}", "head_dim: 514 is not from 1 to 512"},
 		{CONFIG_QWEN3,
-			"{\"num_attention_heads\":1024,\"num_key_value_heads\":8,\"head_dim\":1024,"
+			"{\"num_attention_heads\":1024,\"num_key_value_heads\":8,\"head_dim\":512,"
 			"\"vocab_size\":2000000}",
 			"vocab_size"},
 		{CONFIG_QWEN3, "{\"rms_norm_eps\":null}", "rms_norm_eps"},
@@ -200,8 +201,8 @@ static void what_is_wrong_is_refused_with_the_field(void **state)
 		{CONFIG_QWEN3_5, "{\"text_config\":{\"linear_num_key_heads\":3}}", "cannot share 3"},
 		{CONFIG_QWEN3_5, "{\"text_config\":{\"linear_conv_kernel_dim\":1}}", "taps"},
 		{CONFIG_QWEN3_5,
-			"{\"text_config\":{\"linear_num_value_heads\":1024,\"linear_value_head_"
-			"dim\":1024}}",
+			"{\"text_config\":{\"linear_num_value_heads\":1024,\"linear_value_head_dim\":"
+			"512,\"linear_num_key_heads\":1024,\"linear_key_head_dim\":512}}",
 			"channels"},
 	};
 

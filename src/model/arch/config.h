@@ -17,14 +17,15 @@
 #include "chip/chip.h"
 #include "model/arch/config_quantized.h"
 
+/* Within what a chip takes: what passes here is not refused when it is loaded. */
 #define MODEL_LAYERS_MAX   512
 #define MODEL_HIDDEN_MAX   65536
-#define MODEL_HEADS_MAX    1024
-#define MODEL_HEAD_DIM_MAX 1024
-#define MODEL_WIDTH_MAX    1048576     /* outputs of one projection, conv channels */
-#define MODEL_VOCAB_MAX    1048576
-#define MODEL_CONTEXT_MAX  16777216    /* tokens */
-#define MODEL_CONV_MAX     8           /* taps */
+#define MODEL_HEADS_MAX    CHIP_HEADS_MAX
+#define MODEL_HEAD_DIM_MAX CHIP_HEAD_DIM_MAX
+#define MODEL_WIDTH_MAX    CHIP_COLUMNS_MAX       /* outputs of one projection, conv channels */
+#define MODEL_VOCAB_MAX    CHIP_COLUMNS_MAX
+#define MODEL_CONTEXT_MAX  CHIP_CONTEXT_MAX       /* tokens */
+#define MODEL_CONV_MAX     CHIP_CONV_WIDTH_MAX    /* taps */
 #define MODEL_EXPERTS_MAX  1024
 #define MODEL_EOS_MAX      16
 #define MODEL_NO_TOKEN     UINT32_MAX

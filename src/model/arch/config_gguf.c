@@ -127,7 +127,7 @@ static enum err read_vocab(const struct source *s, struct model_config *c)
 		return err_set(s->info, ERR_INPUT, "%s: no matrix %s", s->g->file,
 			arch_rule(s->arch, WEIGHT_EMBED)->gguf_name);
 	if (embed->dims[0] > MODEL_VOCAB_MAX)
-		return err_set(s->info, ERR_LIMIT, "%s: a vocabulary of %" PRIu64 ", at most %d",
+		return err_set(s->info, ERR_LIMIT, "%s: a vocabulary of %" PRIu64 ", at most %u",
 			s->g->file, embed->dims[0], MODEL_VOCAB_MAX);
 	c->vocab = (uint32_t)embed->dims[0];
 	c->vocab_used = c->vocab;

@@ -7,8 +7,12 @@
 #include "base/math.h"
 #include "model/arch/config.h"
 
-#define OPS_PER_LAYER_MAX 20
-#define OPS_AROUND_MAX    16
+#define OPS_PER_LAYER_MAX 16   /* DeltaNet, experts and a shared one */
+#define OPS_AROUND_MAX    6
+
+_Static_assert(MODEL_LAYERS_MAX * OPS_PER_LAYER_MAX + OPS_AROUND_MAX <= CHIP_OPS_MAX &&
+	MODEL_LAYERS_MAX <= CHIP_LAYERS_MAX && MODEL_HIDDEN_MAX <= CHIP_COLUMNS_MAX &&
+	MODEL_EXPERTS_MAX <= CHIP_PARTS_MAX, "a chip takes every model that a config may be");
 
 /* Of a feed-forward part. */
 struct swiglu_buffers {
