@@ -385,6 +385,20 @@ enum err file_mkdirs(const char *path, struct err_info *info)
 	return ERR_NONE;
 }
 
+enum err file_mkdirs_above(const char *path, char dir[PATH_MAX], struct err_info *info)
+{
+	const char *slash = strrchr(path, '/');
+
+	assert(slash);
+	const size_t length = (size_t)(slash - path);
+
+	if (length >= PATH_MAX)
+		return err_set(info, ERR_LIMIT, "%.300s: not a usable path", path);
+	memcpy(dir, path, length);
+	dir[length] = '\0';
+	return length ? file_mkdirs(dir, info) : ERR_NONE;
+}
+
 bool file_is_same(const char *a, const char *b)
 {
 	struct stat one, other;
@@ -405,6 +419,20 @@ bool file_is_dir(const char *path)
 	struct stat st;
 
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+const char *file_last_part(const char *path, size_t *size)
+{
+	size_t end = strlen(path);
+
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	size_t from = end;
+
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	*size = end - from;
+	return path + from;
 }
 
 enum err file_join(char *out, size_t size, const char *dir, const char *name)

@@ -76,9 +76,14 @@ enum err file_sync(const char *path, struct err_info *info) MUST_CHECK;
 
 /* Creates path and its missing parents with mode 0700. */
 enum err file_mkdirs(const char *path, struct err_info *info) MUST_CHECK;
+/* The same for the directory that path will lie in; its own path goes to dir. path has a slash. */
+enum err file_mkdirs_above(const char *path, char dir[PATH_MAX], struct err_info *info) MUST_CHECK;
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
+
+/* The last part of a path, without the slashes that may end it: *size bytes of path. */
+const char *file_last_part(const char *path, size_t *size);
 
 /* dir/name into out of size bytes; ERR_LIMIT when it does not fit. */
 enum err file_join(char *out, size_t size, const char *dir, const char *name) MUST_CHECK;

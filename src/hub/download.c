@@ -31,16 +31,10 @@ static enum err path_of(const struct download *d, const struct download_file *f,
 
 enum err download_file_open(struct download *d, struct download_file *f, struct err_info *info)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], dir[PATH_MAX];
 
-	if (f->fd >= 0 || path_of(d, f, path, info))
+	if (f->fd >= 0 || path_of(d, f, path, info) || file_mkdirs_above(path, dir, info))
 		return info->code;
-	char *slash = strrchr(path, '/');
-
-	*slash = '\0';
-	if (file_mkdirs(path, info))
-		return info->code;
-	*slash = '/';
 	if (f->done.count == 0)   /* whatever it is: another model may have it too */
 		(void)unlink(path);
 	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

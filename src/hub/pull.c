@@ -11,7 +11,6 @@
 #include "base/folder.h"
 #include "hub/choose.h"
 
-#define PARTIAL       ".partial-"
 #define WAIT_MS       100
 #define SPARE_BYTES   ((uint64_t)64 << 20)   /* that a disk keeps for what else is written */
 #define NAMES_CHUNK   ((size_t)16 << 10)
@@ -64,7 +63,7 @@ static bool is_there(const struct puller *p)
 /* Files that have not changed since the revision that is there are shared with it. */
 static void share_there(struct puller *p)
 {
-	char from[PATH_MAX], to[PATH_MAX];
+	char from[PATH_MAX], to[PATH_MAX], dir[PATH_MAX];
 
 	for (uint32_t i = 0; i < p->wanted.file_count; i++) {
 		const char *path = p->wanted.files[i].path;
@@ -72,14 +71,9 @@ static void share_there(struct puller *p)
 
 		if (!find_there(p, &p->wanted.files[i]) ||
 			file_join(from, sizeof(from), p->place, path) ||
-			file_join(to, sizeof(to), p->partial, path))
+			file_join(to, sizeof(to), p->partial, path) ||
+			file_mkdirs_above(to, dir, &ignored))
 			continue;
-		char *slash = strrchr(to, '/');
-
-		*slash = '\0';
-		if (file_mkdirs(to, &ignored))
-			continue;
-		*slash = '/';
 		if (!folder_remove(to, &ignored))
 			download_have(p->download, i, !folder_share_file(from, to, &ignored));
 	}
@@ -216,9 +210,9 @@ static enum err publish(struct puller *p, struct err_info *info)
 
 static enum err paths_make(struct puller *p, struct err_info *info)
 {
-	char name[HUB_PART_BYTES + sizeof(PARTIAL)];
+	char name[HUB_PART_BYTES + sizeof(STORE_PARTIAL)];
 
-	snprintf(name, sizeof(name), PARTIAL "%s", p->wanted.name.type);
+	snprintf(name, sizeof(name), STORE_PARTIAL "%s", p->wanted.name.type);
 	if (file_join(p->partial, sizeof(p->partial), p->lock.dir, name) ||
 		file_join(p->place, sizeof(p->place), p->lock.dir, p->wanted.name.type))
 		return err_set(info, ERR_LIMIT, "%.300s: the path is too long", p->lock.dir);

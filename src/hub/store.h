@@ -23,6 +23,7 @@
 #include "hub/name.h"
 
 #define STORE_FOLDER      "models"   /* in $TONGYUN_HOME */
+#define STORE_PARTIAL     ".partial-"   /* and a type: a download that has not ended */
 #define STORE_MODELS_MAX  10000
 
 struct store {

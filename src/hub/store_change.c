@@ -258,7 +258,7 @@ static enum err remove_all(const struct store_lock *l, struct arena *memory, boo
 static enum err remove_type(const struct store_lock *l, const char *type, bool *any,
 	struct err_info *info)
 {
-	static const char *const prefixes[] = {"", ".partial-"};
+	static const char *const prefixes[] = {"", STORE_PARTIAL};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < 2 && !info->code; i++) {
@@ -300,21 +300,14 @@ enum err store_remove(const struct store *s, const struct hub_name *name, struct
 static enum err files_share(const struct manifest *m, const char *from, const char *to,
 	struct err_info *info)
 {
-	char source[PATH_MAX], target[PATH_MAX];
+	char source[PATH_MAX], target[PATH_MAX], dir[PATH_MAX];
 
-	for (uint32_t i = 0; i < m->file_count; i++) {
+	for (uint32_t i = 0; i < m->file_count; i++)
 		if (join(source, from, "", m->files[i].path, info) ||
-			join(target, to, "", m->files[i].path, info))
+			join(target, to, "", m->files[i].path, info) ||
+			file_mkdirs_above(target, dir, info) || file_sync(dir, info) ||
+			folder_share_file(source, target, info))
 			return info->code;
-		char *slash = strrchr(target, '/');
-
-		*slash = '\0';
-		if (file_mkdirs(target, info) || file_sync(target, info))
-			return info->code;
-		*slash = '/';
-		if (folder_share_file(source, target, info))
-			return info->code;
-	}
 	return ERR_NONE;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/arch/config.h"
@@ -32,22 +33,15 @@ struct model {
 	uint64_t unreleased;            /* bytes packed since the file's pages were given back */
 };
 
-/* The base name without .gguf and without a trailing slash (rules.md 17). */
+/* What a model is called: its file without .gguf, or its directory. */
 static void name_from_path(char out[NAME_BYTES], const char *path)
 {
-	size_t size = strlen(path);
+	size_t size;
+	const char *name = file_last_part(path, &size);
 
-	while (size > 1 && path[size - 1] == '/')
-		size--;
-	size_t from = size;
-
-	while (from > 0 && path[from - 1] != '/')
-		from--;
-	size -= from;
-	if (size > 5 && memcmp(path + from + size - 5, ".gguf", 5) == 0)
+	if (size > 5 && memcmp(name + size - 5, ".gguf", 5) == 0)
 		size -= 5;
-	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1),
-		path + from);
+	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1), name);
 }
 
 static enum err tokenizer_for(struct model *m, const char *path, struct err_info *info)

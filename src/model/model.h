@@ -43,7 +43,7 @@ const struct weights *model_weights(const struct model *m);
 const struct tokenizer *model_tokenizer(const struct model *m);
 /* NULL when the model has none: then only raw prompts work. */
 const struct chat_template *model_template(const struct model *m);
-/* "tongyun-poet", or the path's base name without .gguf (rules.md 17). */
+/* "tongyun-poet", or the last part of the path without .gguf. */
 const char *model_name(const struct model *m);
 /* Another name, of which 255 bytes count: who found the path by a name says it. */
 void model_name_set(struct model *m, const char *name);

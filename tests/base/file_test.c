@@ -262,10 +262,15 @@ static void the_mode_is_kept_as_open_would(void **state)
 static void directories_are_made_with_their_parents_for_the_owner_alone(void **state)
 {
 	struct err_info info = {0};
+	char dir[PATH_MAX];
 	struct stat st;
 
 	(void)state;
 	assert_int_equal(file_mkdirs(scratch_path("x/y//z/"), &info), ERR_NONE);
+	assert_int_equal(file_mkdirs_above(scratch_path("x/v/w/file"), dir, &info), ERR_NONE);
+	assert_true(file_is_dir(dir) && !file_exists(scratch_path("x/v/w/file")));
+	assert_string_equal(dir, scratch_path("x/v/w"));
+	assert_int_equal(file_mkdirs_above("/file", dir, &info), ERR_NONE);
 	assert_int_equal(file_mkdirs(scratch_path("x/y"), &info), ERR_NONE);
 	assert_true(file_is_dir(scratch_path("x/y/z")));
 	assert_int_equal(stat(scratch_path("x"), &st), 0);
@@ -276,6 +281,21 @@ static void directories_are_made_with_their_parents_for_the_owner_alone(void **s
 	assert_int_equal(file_mkdirs("", &info), ERR_INPUT);
 	assert_true(file_exists(scratch_path("plain")) && !file_is_dir(scratch_path("plain")));
 	assert_false(file_exists(scratch_path("nowhere")));
+}
+
+static void the_last_part_of_a_path_has_no_slashes(void **state)
+{
+	static const char *const cases[][2] = {{"a/b/c.gguf", "c.gguf"}, {"c", "c"}, {"a/b//", "b"},
+		{"/", ""}, {"", ""}, {"./", "."}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t size;
+		const char *part = file_last_part(cases[i][0], &size);
+
+		assert_int_equal(size, strlen(cases[i][1]));
+		assert_memory_equal(part, cases[i][1], size);
+	}
 }
 
 static void join_puts_one_slash_and_knows_its_room(void **state)
@@ -313,6 +333,7 @@ int main(void)
 		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
 		cmocka_unit_test(directories_are_made_with_their_parents_for_the_owner_alone),
+		cmocka_unit_test(the_last_part_of_a_path_has_no_slashes),
 		cmocka_unit_test(join_puts_one_slash_and_knows_its_room),
 	};
 

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/arch/rope.h"
 #include "model/quantize/export_private.h"
 #include "model/weights/licence.h"
 
 #define KEY_BYTES            128
-#define NAME_BYTES           256
 #define QUANTIZATION_VERSION 2      /* of ggml's block layouts */
 
 /* ---- from a GGUF file ------------------------------------------------------------------------ */
@@ -84,29 +84,17 @@ static void put_f32(struct keys *k, const char *last, float value)
 	gguf_write_f32(k->writer, key_of(k, last), value);
 }
 
-/* The last part of a path, however many slashes end it. */
-static void name_of_path(char out[NAME_BYTES], const char *path)
-{
-	size_t end = strlen(path);
-
-	while (end > 1 && path[end - 1] == '/')
-		end--;
-	size_t start = end;
-
-	while (start > 0 && path[start - 1] != '/')
-		start--;
-	snprintf(out, NAME_BYTES, "%.*s", (int)(end - start), path + start);
-}
-
 static void put_general(struct keys *k, const struct weights *w, const char *path,
 	const char *name)
 {
-	char base[NAME_BYTES], licence[LICENCE_BYTES];
+	char licence[LICENCE_BYTES];
+	size_t size;
+	const char *folder = file_last_part(path, &size);
 
-	name_of_path(base, path);
 	gguf_write_text(k->writer, "general.architecture", k->prefix);
 	gguf_write_text(k->writer, "general.type", "model");
-	gguf_write_text(k->writer, "general.name", name ? name : base);
+	gguf_write_bytes(k->writer, "general.name", name ? name : folder,
+		name ? strlen(name) : size);
 	licence_find(w, path, licence);
 	if (*licence)
 		gguf_write_text(k->writer, "general.license", licence);
