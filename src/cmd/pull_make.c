@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "hub/choose.h"
 #include "hub/digest.h"
 #include "model/quantize/quantize_file.h"
 
@@ -20,7 +21,7 @@ static enum err join(char out[PATH_MAX], const char *dir, const char *name, stru
 		"%.300s: the path is too long", dir) : ERR_NONE;
 }
 
-/* README.md, LICENSE and their like: also the copy's. */
+/* What tells the licence also belongs to the copy. */
 static enum err papers_share(struct manifest *made, const struct manifest *original,
 	const char *from, const char *to, struct err_info *info)
 {
@@ -28,8 +29,7 @@ static enum err papers_share(struct manifest *made, const struct manifest *origi
 		const struct manifest_file *f = &original->files[i];
 		char source[PATH_MAX], target[PATH_MAX];
 
-		if (strcmp(f->path, "README.md") != 0 && strncmp(f->path, "LICENSE", 7) != 0 &&
-			strncmp(f->path, "NOTICE", 6) != 0)
+		if (!choose_is_paper(f->path))
 			continue;
 		if (join(source, from, f->path, info) || join(target, to, f->path, info) ||
 			folder_share_file(source, target, info))

@@ -39,8 +39,7 @@ static bool is_top(const char *path)
 	return !strchr(path, '/');
 }
 
-/* What tells the licence. */
-static bool is_paper(const char *path)
+bool choose_is_paper(const char *path)
 {
 	return is_top(path) && (strcasecmp(path, "README.md") == 0 || starts(path, "LICENSE") ||
 		starts(path, "LICENCE") || starts(path, "NOTICE"));
@@ -106,7 +105,7 @@ static enum err choose_safetensors(struct manifest *m, bool *asked, struct err_i
 	for (uint32_t i = 0; i < m->file_count; i++) {
 		const char *path = m->files[i].path;
 
-		if (is_paper(path) || is_side(path) || is_weights(path, indexed, single))
+		if (choose_is_paper(path) || is_side(path) || is_weights(path, indexed, single))
 			m->files[kept++] = m->files[i];
 	}
 	m->file_count = kept;
@@ -263,7 +262,7 @@ static enum err gguf_keep(struct manifest *m, const char *first, struct err_info
 	for (uint32_t i = 0; i < m->file_count; i++) {
 		const bool is_part = same_model(m->files[i].path, first);
 
-		if (is_part || is_paper(m->files[i].path))
+		if (is_part || choose_is_paper(m->files[i].path))
 			m->files[kept++] = m->files[i];
 		seen += is_part;
 	}

@@ -16,6 +16,9 @@
  * false when the type that name.type asked for is not the hub's to give, but can be made of it. */
 enum err choose_files(struct manifest *listing, bool *asked, struct err_info *info) MUST_CHECK;
 
+/* Whether a path is of a file that tells the licence: README.md, LICENSE, NOTICE and their like. */
+bool choose_is_paper(const char *path);
+
 /* What a GGUF file's name says of its type: "Qwen3-8B-Q4_K_M-00001-of-00002.gguf" is q4_k. False
  * when nothing. */
 bool choose_type_of(const char *path, char out[HUB_PART_BYTES]);

@@ -248,9 +248,9 @@ def test_a_gguf_model_runs_from_the_store(program):
 # ---- types that are made
 
 def test_a_type_that_the_hub_has_not_is_made_beside_the_original(program, model):
-    model.files["README.md"] = b"# Small"
+    model.files |= {"README.md": b"# Small", "licence.txt": b"all of it"}
     document = pulled(program, model, name=NAME + ":Q8_0")
-    assert (document["name"], document["type"], document["files"]) == (NAME, "q8_0", 3)
+    assert (document["name"], document["type"], document["files"]) == (NAME, "q8_0", 4)
     assert [(row["type"], row["revision"], row["licence"]) for row in program.json("list")] == [
         (type, model.commit(), "apache-2.0") for type in ("original", "q8_0")]
     manifest = json.load(open(os.path.join(folder(program, type="q8_0"), "manifest.json"), encoding="utf-8"))
