@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "hub/transfer.h"
+#include "hub/client_private.h"
 
 #define STEP_MS      100
 #define WAIT_MAX_S   60     /* between tries, when nobody says how long */

@@ -1,6 +1,6 @@
-/* hub/transfer.h - private to client.c and transfer.c: what a client holds. */
-#ifndef HUB_TRANSFER_H
-#define HUB_TRANSFER_H
+/* hub/client_private.h - between client.c and transfer.c: what a client holds. */
+#ifndef HUB_CLIENT_PRIVATE_H
+#define HUB_CLIENT_PRIVATE_H
 
 #include <curl/curl.h>
 

@@ -1,6 +1,6 @@
 /* hub/transfer.c - see client.h. One request and its redirects: what may be sent where, what is
  * taken from an answer, and what a failure means. */
-#include "hub/transfer.h"
+#include "hub/client_private.h"
 
 #include <assert.h>
 #include <ctype.h>
