@@ -307,14 +307,10 @@ int cmd_bench(int argc, char **argv)
 		"are of this machine's measured read bandwidth and int8 peak.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
-	const char *positional = NULL;
-	uint32_t positional_count;
 	int exit_code;
 
-	if (!cmd_parse(&options, argc, argv, &positional, &positional_count, &exit_code))
+	if (!cmd_parse_model(&options, argc, argv, &load.path, &exit_code))
 		return exit_code;
-	if (!cmd_model_argument(&options, &load.path, positional, positional_count))
-		return CMD_WRONG;
 	b.batch = (uint32_t)batch;
 	b.rounds = (uint32_t)rounds;
 	b.depth = (uint32_t)depth;

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -75,6 +76,10 @@ bool cmd_model_once(const struct options *o, const void *value, const char *posi
 bool cmd_model_argument(const struct options *o, const char **path, const char *positional,
 	uint32_t count) MUST_CHECK;
 
+/* Parses for such a verb: true to go on, else *exit_code is final. */
+bool cmd_parse_model(const struct options *o, int argc, char **argv, const char **path,
+	int *exit_code) MUST_CHECK;
+
 /* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
 bool cmd_looks_like_model(const char *text);
 
@@ -94,6 +99,11 @@ struct cmd_text {
 /* The tokens of a text. list->ids is for mem_free, also when this fails. */
 enum err cmd_text_encode(const struct tokenizer *t, const struct cmd_text *text,
 	struct token_list *list, struct err_info *info) MUST_CHECK;
+
+/* For work that ends in good order when it is interrupted: from now on SIGINT, SIGTERM and SIGHUP
+ * only set the flag that is returned, unless the caller has them ignored; a second one of its kind
+ * ends the program. */
+const volatile sig_atomic_t *cmd_signals_take(void);
 
 /* The local time, for chat templates that ask the date; returns out. */
 const struct tm *cmd_now(struct tm *out);

@@ -138,6 +138,25 @@ enum err cmd_text_encode(const struct tokenizer *t, const struct cmd_text *how,
 	return err;
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+const volatile sig_atomic_t *cmd_signals_take(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, old;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			(void)sigaction(signals[i], &action, NULL);
+	return &interrupted;
+}
+
 const struct tm *cmd_now(struct tm *out)
 {
 	const time_t seconds = (time_t)(clock_wall_ns() / NS_PER_S);
@@ -162,6 +181,19 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 	if (count > 0)
 		*path = positional;
 	return true;
+}
+
+bool cmd_parse_model(const struct options *o, int argc, char **argv, const char **path,
+	int *exit_code)
+{
+	const char *positional = NULL;
+	uint32_t count;
+
+	assert(o->positional_max == 1);
+	if (!cmd_parse(o, argc, argv, &positional, &count, exit_code))
+		return false;
+	*exit_code = CMD_WRONG;
+	return cmd_model_argument(o, path, positional, count);
 }
 
 bool cmd_looks_like_model(const char *text)

@@ -218,16 +218,12 @@ int cmd_logits(int argc, char **argv)
 		"Writes the logits of every position of a token sequence.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
-	const char *positional = NULL;
-	uint32_t positional_count;
 	int exit_code;
 
-	if (!cmd_parse(&options, argc, argv, &positional, &positional_count, &exit_code))
+	if (!cmd_parse_model(&options, argc, argv, &a.load.path, &exit_code))
 		return exit_code;
 	if (!a.tokens_path || !a.out_path)
 		return options_wrong(&options, "--tokens and --out are needed");
-	if (!cmd_model_argument(&options, &a.load.path, positional, positional_count))
-		return CMD_WRONG;
 	a.chunk = (uint32_t)chunk;
 	a.load.kv_type = exact_cache ? CHIP_F32 : CHIP_F16;
 	a.load.rows_max = a.load.wanted_max = a.chunk;

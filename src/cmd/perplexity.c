@@ -9,10 +9,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/math.h"
 #include "base/mem.h"
+#include "cmd/bar.h"
 #include "cmd/cmd.h"
 #include "engine/session.h"
 #include "model/arch/config.h"
@@ -136,17 +136,19 @@ static enum err windows_read(struct measure *m, struct err_info *info)
 	const size_t all = m->token_count / m->ctx;
 	const size_t windows = m->windows_max && (size_t)m->windows_max < all
 		? (size_t)m->windows_max : all;
-	const bool progress = isatty(STDERR_FILENO);
+	struct cmd_bar bar = cmd_bar_open();
 	enum err err = ERR_NONE;
+	char text[80];
 
 	for (size_t i = 0; i < windows && !err; i++) {
 		err = window_read(m, m->tokens + i * m->ctx, info);
-		if (progress && !err)
-			fprintf(stderr, "\r%zu of %zu windows, %.4f\x1b[K", i + 1, windows,
-				perplexity(m));
+		if (err || !cmd_bar_is_due(&bar, i + 1 == windows))
+			continue;
+		snprintf(text, sizeof(text), "%zu of %zu windows  %.4f", i + 1, windows,
+			perplexity(m));
+		cmd_bar_draw(&bar, i + 1, windows, text);
 	}
-	if (progress)
-		fputc('\n', stderr);
+	cmd_bar_clear(&bar);
 	return err;
 }
 

@@ -17,6 +17,7 @@ struct fetching {
 	const char *from, *endpoint, *token;
 	int64_t connections, part_mib, stall_s, tries_max;
 	bool as_json;
+	const volatile sig_atomic_t *stop;
 	char endpoint_text[ENDPOINT_BYTES];
 
 	/* what is seen meanwhile */
@@ -25,25 +26,6 @@ struct fetching {
 	uint64_t measured_bytes;
 	double bytes_per_s;        /* 0: not known yet */
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-/* The first one lets the download keep what it has; a second one of its kind ends the program. */
-static void signals_take(void)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, old;
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
-		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-			(void)sigaction(signals[i], &action, NULL);
-}
 
 /* ---- what is seen meanwhile ------------------------------------------------------------------ */
 
@@ -110,7 +92,7 @@ static bool on_making(void *context, uint64_t done, uint64_t total)
 
 	if (cmd_bar_is_due(&f->bar, done == total))
 		cmd_bar_draw(&f->bar, done, total, "quantising");
-	return !interrupted;
+	return !*f->stop;
 }
 
 /* ---- what was asked for ---------------------------------------------------------------------- */
@@ -196,7 +178,6 @@ static int pull_run(struct fetching *f, const struct pull_config *c, const char 
 	struct err_info info = {0};
 	struct pull_result original, result;
 
-	signals_take();
 	f->bar = cmd_bar_open();
 	(void)!pull_all(f, c, said, &original, &result, &info);
 	cmd_bar_clear(&f->bar);
@@ -252,7 +233,7 @@ int cmd_pull(int argc, char **argv)
 	config.client.ca_file = environment("SSL_CERT_FILE");   /* as OpenSSL's own programs */
 	config.client.stall_s = f.stall_s;
 	config.client.tries_max = (uint32_t)f.tries_max;
-	config.client.stop = &interrupted;
+	config.client.stop = f.stop = cmd_signals_take();
 	config.client.note = on_note;
 	config.client.context = &f;
 	config.connections = (uint32_t)f.connections;

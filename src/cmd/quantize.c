@@ -1,5 +1,4 @@
 /* cmd/quantize.c - `tongyun quantize`: a model as one GGUF file in a smaller type. */
-#include <signal.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -10,38 +9,19 @@
 
 #define ABOUT_BYTES 512
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-/* Unless the caller has it ignored. */
-static void catch_signal(int number)
-{
-	struct sigaction action = {.sa_handler = on_signal}, before;
-
-	sigemptyset(&action.sa_mask);
-	if (!sigaction(number, NULL, &before) && before.sa_handler != SIG_IGN)
-		(void)sigaction(number, &action, NULL);
-}
-
-/* Who interrupts finds nothing half-written: the file goes, then the program. */
-static void catch_signals(void)
-{
-	catch_signal(SIGINT);
-	catch_signal(SIGTERM);
-}
+/* What is looked at between two pieces. */
+struct watch {
+	struct cmd_bar bar;
+	const volatile sig_atomic_t *stop;
+};
 
 static bool on_progress(void *context, uint64_t done, uint64_t total)
 {
-	struct cmd_bar *bar = context;
+	struct watch *w = context;
 
-	if (total > 0 && cmd_bar_is_due(bar, done == total))
-		cmd_bar_draw(bar, done, total, "");
-	return !interrupted;
+	if (total > 0 && cmd_bar_is_due(&w->bar, done == total))
+		cmd_bar_draw(&w->bar, done, total, "");
+	return !*w->stop;
 }
 
 static double bits_per_weight(uint64_t bytes, uint64_t values)
@@ -106,7 +86,7 @@ static void report_print(const struct quantize_job *job, const struct quantize_r
 static enum err quantize(struct quantize_job *job, const char *said,
 	struct quantize_report *report, struct err_info *info)
 {
-	struct cmd_bar bar = cmd_bar_open();
+	struct watch watch = {.bar = cmd_bar_open()};
 	struct store_model found;
 	enum err err;
 
@@ -116,10 +96,10 @@ static enum err quantize(struct quantize_job *job, const char *said,
 	/* a folder of the store is called by its type */
 	job->name = found.fd >= 0 && file_is_dir(found.path) ? said : NULL;
 	job->progress = on_progress;
-	job->context = &bar;
-	catch_signals();
+	job->context = &watch;
+	watch.stop = cmd_signals_take();   /* who interrupts finds nothing half-written */
 	err = quantize_file(job, report, info);
-	cmd_bar_clear(&bar);
+	cmd_bar_clear(&watch.bar);
 	store_release(&found);
 	return err;
 }

@@ -273,7 +273,7 @@ int cmd_show(int argc, char **argv)
 	bool as_json = false;
 	int64_t context = 0;
 	struct needs needs = {0};
-	const char *path = NULL, *positional = NULL;
+	const char *path = NULL;
 	const struct option_row rows[] = {
 		{"ctx ctx-size max-model-len", 'c', OPTION_INT, &context, 0, MODEL_CONTEXT_MAX, "N",
 			"count the memory of so many tokens (the model's, at most 4096)"},
@@ -285,17 +285,15 @@ int cmd_show(int argc, char **argv)
 	struct err_info info = {0};
 	char licence[LICENCE_BYTES];
 	struct cmd_model m;
-	uint32_t count;
-	int exit_code = CMD_DONE;
+	int exit_code;
 
-	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+	if (!cmd_parse_model(&options, argc, argv, &path, &exit_code))
 		return exit_code;
-	if (!cmd_model_argument(&options, &path, positional, count))
-		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	licence_find(model_weights(m.model), *m.path ? m.path : NULL, licence);
 	needs_find(&needs, model_weights(m.model), context);
+	exit_code = CMD_DONE;
 	if (as_json)
 		exit_code = cmd_print_json(show_json(m.model, licence, &needs));
 	else

@@ -46,7 +46,7 @@ static enum err render(const struct model *m, const char *path, bool generation_
 
 int cmd_template(int argc, char **argv)
 {
-	const char *path = NULL, *messages = NULL, *positional = NULL;
+	const char *path = NULL, *messages = NULL;
 	bool generation_prompt = true;
 	const struct option_row rows[] = {
 		{"messages", 0, OPTION_STRING, &messages, 0, 0, "F.json",
@@ -61,15 +61,12 @@ int cmd_template(int argc, char **argv)
 		"makes of messages.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&o, argc, argv, &positional, &count, &exit_code))
+	if (!cmd_parse_model(&o, argc, argv, &path, &exit_code))
 		return exit_code;
 	if (!messages)
 		return options_wrong(&o, "--messages is needed");
-	if (!cmd_model_argument(&o, &path, positional, count))
-		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = render(m.model, messages, generation_prompt, &info);

@@ -12,7 +12,6 @@
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
 
-#define TEXT_BYTES_MAX CMD_TEXT_BYTES_MAX
 #define PRINT_BYTES    65536
 #define ID_BYTES_MAX   16
 
@@ -69,7 +68,7 @@ static enum err tokenize(const struct tokenizer *t, bool special, bool as_json,
 int cmd_tokenize(int argc, char **argv)
 {
 	bool special = false, as_json = false;
-	const char *path = NULL, *positional = NULL;
+	const char *path = NULL;
 	const struct option_row rows[] = {
 		{"special", 0, OPTION_FLAG, &special, 0, 0, NULL,
 			"text such as <|im_end|> becomes its special token"},
@@ -81,13 +80,10 @@ int cmd_tokenize(int argc, char **argv)
 		"input.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+	if (!cmd_parse_model(&options, argc, argv, &path, &exit_code))
 		return exit_code;
-	if (!cmd_model_argument(&options, &path, positional, count))
-		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = tokenize(model_tokenizer(m.model), special, as_json, &info);
@@ -103,7 +99,7 @@ static enum err detokenize(const struct tokenizer *t, struct err_info *info)
 	char *end;
 	enum err err;
 
-	buf_init(&text, TEXT_BYTES_MAX);
+	buf_init(&text, CMD_TEXT_BYTES_MAX);
 	if ((err = file_read(&text, "-", info)))
 		goto done;
 	for (const char *at = text.data ? text.data : "";; at = end) {
@@ -129,7 +125,7 @@ done:
 
 int cmd_detokenize(int argc, char **argv)
 {
-	const char *path = NULL, *positional = NULL;
+	const char *path = NULL;
 	const struct option_row rows[] = {
 		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
 	};
@@ -138,13 +134,10 @@ int cmd_detokenize(int argc, char **argv)
 		"input, blank separated or a JSON array.", rows, sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	struct cmd_model m;
-	uint32_t count;
 	int exit_code;
 
-	if (!cmd_parse(&options, argc, argv, &positional, &count, &exit_code))
+	if (!cmd_parse_model(&options, argc, argv, &path, &exit_code))
 		return exit_code;
-	if (!cmd_model_argument(&options, &path, positional, count))
-		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	const enum err err = detokenize(model_tokenizer(m.model), &info);

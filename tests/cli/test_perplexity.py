@@ -63,3 +63,10 @@ def test_what_cannot_be_measured_is_said(program, tmp_path):
         "perplexity", QWEN3, tmp_path / "text", "--ctx", 1048576)
     assert "absent" in program.fails("perplexity", QWEN3, tmp_path / "absent")
     assert program.wrong("perplexity") == "which FILE?"
+
+
+def test_at_a_terminal_a_bar_shows_how_far_it_is(program, tmp_path):
+    (tmp_path / "text").write_text("all the same " * 40)
+    with program.chat("perplexity", QWEN3, tmp_path / "text", "--ctx", 32) as terminal:
+        assert "[####" in terminal.until("100%")
+        assert "perplexity " in terminal.until("\n") and terminal.end() == 0

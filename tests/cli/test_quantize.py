@@ -3,6 +3,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import struct
 
 import numpy as np
@@ -159,6 +160,17 @@ def large_model(folder):
         for part in parts:
             file.write(part)
     return str(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_one_leaves_nothing(program, tmp_path, number):
+    model = large_model(tmp_path / "large")
+    before = sorted(os.listdir(program.folder))
+    with program.chat("quantize", model, "o.gguf", "--type", "q2_k", "--threads", 1) as terminal:
+        terminal.until("%")     # the bar, after a piece of sixteen
+        os.kill(terminal.pid, number)
+        assert terminal.end() == 1
+    assert sorted(os.listdir(program.folder)) == before
 
 
 def peak_bytes(program, *arguments):
