@@ -273,7 +273,8 @@ class Goldens:
             other = np.diff(np.sort(rows)[:, -2:])[:, 0] * (rows.argmax(1) == answer)
             margins = np.minimum(margins, other).tolist()
         count = next((i for i, m in enumerate(margins) if m < GREEDY_MARGIN), len(steps))
-        assert count >= GREEDY_TOKENS_MIN, (model.name, count)
+        assert count >= GREEDY_TOKENS_MIN, (
+            f"{model.name}: only {count} greedy tokens are certain; give it another seed")
         about = {"arch": model.arch, "base": model.name, "dtype": ""}
         ready = [x for x in places if not golden_files.waits({**about, "model": x})]
         self.greedy.append({"models": ready, "waiting": [x for x in places if x not in ready],
