@@ -54,6 +54,7 @@
 #define CHIP_BIASES_MAX      1024   /* tokens whose logits a sampling changes */
 #define CHIP_TOP_LOGPROBS_MAX 20    /* likeliest tokens that are told beside the chosen one */
 #define CHIP_CANDIDATES_MAX  1024   /* top_k above this, and 0, mean the whole vocabulary */
+#define CHIP_DELTA_EPS       1e-6F
 #define CHIP_FREQUENCY_MAX   32.0F  /* radians that a pair turns from token to token */
 #define CHIP_NONE            UINT32_MAX
 
@@ -295,7 +296,7 @@ enum chip_op_kind {
 	CHIP_OP_ATTEND,     /* causal attention of q over the pages, or over the last keys of
 			     * them, times sigmoid(gate) if there is one */
 	CHIP_OP_CONV,       /* causal depthwise convolution with its state, then silu; in place */
-	CHIP_OP_DELTA,      /* the gated delta rule with its state, spec qwen.md 2.7 steps 3 to 5 */
+	CHIP_OP_DELTA,      /* the gated delta rule with its state */
 	CHIP_OP_NORM_GATE,  /* per head: out = norm(in) * weight * silu(gate) */
 	CHIP_OP_ADD,        /* out += in */
 	CHIP_OP_GATHER,     /* rows that want something, in order: CHIP_ROWS to CHIP_WANTED; or
@@ -368,6 +369,11 @@ struct chip_op {
 			const struct chip_vector *weight;   /* [channels, width] */
 			uint32_t layer;
 		} conv;
+		/* Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464, equation 10), for each value
+		 * head and token, with S [k_dim, v_dim]: q and k over the roots of their squares'
+		 * sums + CHIP_DELTA_EPS, q times k_dim^-1/2; beta = sigmoid(b);
+		 *	S = exp(decay softplus(a + dt_bias)) S
+		 *	S = S + k (beta (v - S^T k))^T;  out = S^T q */
 		struct {
 			uint32_t qkv;               /* [q k_heads k_dim | k k_heads k_dim |
 						     * v v_heads v_dim] */

@@ -1,6 +1,6 @@
 /* chip/format.h - number formats of weights: how many bytes a row takes, and the way back to float.
  *
- * Types of blocks are ggml's, byte for byte as in GGUF files (spec qwen.md 5.4). Three types are
+ * Types of blocks are ggml's, byte for byte as in GGUF files (ggml-common.h). Three types are
  * ours, for what safetensors' quantised releases hold: a row is a sequence of groups, each with its
  * own scale; the last group may be shorter. The size of a group belongs to the matrix.
  *

@@ -116,7 +116,7 @@ static void token_take(struct answerer *a, uint32_t token)
 	buf_add_char(&a->logprobs, '\n');
 }
 
-/* From the first sampled token to the end, by the rules of a served request (rules.md 3, 7). */
+/* From the first sampled token to the end, by the rules of a served request. */
 static enum err decode(struct answerer *a, uint32_t token, uint32_t tokens_max, struct buf *answer,
 	struct answer_stats *stats, struct err_info *info)
 {

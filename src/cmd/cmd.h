@@ -19,7 +19,7 @@ struct model;
 struct token_list;
 struct tokenizer;
 
-enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes, cli.md */
+enum { CMD_DONE = 0, CMD_FAILED = 1, CMD_WRONG = 2 };   /* exit codes */
 
 /* argv[0] is the verb. */
 int cmd_fleet(int argc, char **argv);
@@ -80,7 +80,7 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 bool cmd_parse_model(const struct options *o, int argc, char **argv, const char **path,
 	int *exit_code) MUST_CHECK;
 
-/* True if a lone argument of `run` names a model rather than a prompt (cli.md). */
+/* True if a lone argument of `run` names a model rather than a prompt. */
 bool cmd_looks_like_model(const char *text);
 
 #define CMD_SIZE_BYTES 16

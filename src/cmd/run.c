@@ -170,7 +170,7 @@ static bool bias_take(struct run *r, uint32_t index)
 	return true;
 }
 
-/* MODEL and PROMPT by cli.md: two arguments are both; a lone one is a MODEL if it looks like one.
+/* MODEL and PROMPT: two arguments are both; a lone one is a MODEL if it looks like one.
  * What -m or -p has said is not an argument any more. */
 static bool arguments_take(struct run *r, const struct options *o, const char **positionals,
 	uint32_t count)

@@ -27,7 +27,7 @@ struct hub_name {
 	char type[HUB_PART_BYTES];           /* "": not said */
 };
 
-/* True of what has the form OWNER/NAME[:TYPE] (cli.md), if only to say that there is none. */
+/* True of what has the form OWNER/NAME[:TYPE], if only to say that there is none. */
 bool hub_name_looks(const char *text);
 
 /* with_revision: @REV is allowed. */

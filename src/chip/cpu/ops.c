@@ -24,7 +24,6 @@
 #define MATMUL_SHARE_BYTES  65536
 /* that kernels take together, to hide the latency of one sum behind others */
 #define MATMUL_SHARE_PANELS 4
-#define UNIT_EPS            1e-6F   /* added to the sum of squares of q and k */
 
 /* ---- row by row ------------------------------------------------------------------------------ */
 
@@ -417,9 +416,9 @@ static void delta_prepare_row(const struct run *r, const struct chip_op *op, uin
 	const float scale = 1.0F / math_sqrtf((float)k_dim);
 
 	for (size_t at = 0; at < width; at += k_dim) {
-		r->kernels->l2_norm(qkv + at, UNIT_EPS, scale, k_dim,
+		r->kernels->l2_norm(qkv + at, CHIP_DELTA_EPS, scale, k_dim,
 			r->program->delta_q + row * width + at);
-		r->kernels->l2_norm(qkv + width + at, UNIT_EPS, 1.0F, k_dim,
+		r->kernels->l2_norm(qkv + width + at, CHIP_DELTA_EPS, 1.0F, k_dim,
 			r->program->delta_k + row * width + at);
 	}
 	for (size_t head = 0; head < v_heads; head++) {

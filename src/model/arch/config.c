@@ -159,25 +159,20 @@ static enum err check_tokens(const struct model_config *c, struct err_info *info
 	return ERR_NONE;
 }
 
-/* false for NaN. */
-static bool in_range(float value, float min, float max)
-{
-	return value >= min && value <= max;
-}
-
 static enum err check_sampling(const struct chip_sampling *s, struct err_info *info)
 {
 	const struct {
 		const char *name;
 		bool good;
 	} checks[] = {
-		{"temperature", in_range(s->temperature, 0, 100)},
-		{"top_p", in_range(s->top_p, 0, 1) && s->top_p > 0},
-		{"min_p", in_range(s->min_p, 0, 1)},
-		{"typical_p", in_range(s->typical_p, 0, 1)},
+		{"temperature", between((double)s->temperature, 0, 100)},
+		{"top_p", between((double)s->top_p, 0, 1) && s->top_p > 0},
+		{"min_p", between((double)s->min_p, 0, 1)},
+		{"typical_p", between((double)s->typical_p, 0, 1)},
 		{"repetition_penalty",
-			in_range(s->repetition_penalty, 0, 100) && s->repetition_penalty > 0},
-		{"presence_penalty", in_range(s->presence_penalty, -100, 100)},
+			between((double)s->repetition_penalty, 0, 100) &&
+				s->repetition_penalty > 0},
+		{"presence_penalty", between((double)s->presence_penalty, -100, 100)},
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

@@ -1,5 +1,5 @@
-/* model/arch/config_gguf.c - struct model_config from the metadata of a GGUF file (spec qwen.md
- * 5.3). */
+/* model/arch/config_gguf.c - struct model_config from the metadata of a GGUF file, whose keys are
+ * those of llama.cpp's src/llama-arch.cpp. */
 #include "model/arch/config.h"
 
 #include <assert.h>

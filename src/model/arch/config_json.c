@@ -273,9 +273,9 @@ static enum err add_named_eos(struct model_config *c, const json_t *tokenizer,
 	return ERR_NONE;
 }
 
-/* spec qwen.md 4.4: generation_config.json, then tokenizer_config.json, then config.json. The last
- * names the end of text only, for chats too, so it is added to what the tokenizer says and never
- * overrides the first. */
+/* What generation_config.json names, as transformers' generate does; where it names nothing, what
+ * tokenizer_config.json and config.json do: the last often has the end of text only, also for
+ * chats. */
 static enum err read_ends(struct model_config *c, const struct model_config_texts *texts,
 	struct err_info *info)
 {

@@ -59,7 +59,7 @@ struct weights {
 	char note[WEIGHTS_NOTE_MAX];     /* what was left out, for a log line; "" if nothing */
 	struct stored_table table;       /* all files' tensors, those that are not used too */
 
-	/* private to weights.c */
+	/* private to weights/ */
 	struct file_map *maps;
 	struct gguf *ggufs;
 	struct safetensors *safetensors;
