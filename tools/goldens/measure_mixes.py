@@ -29,15 +29,19 @@ CASES = {
     "qwen2moe-eight": dict(arch="qwen2moe", layers=4, hidden=256, ffn=256, heads=2, kv=2, experts=8, shared=True,
                            tied=False),
     "qwen35": dict(arch="qwen35", layers=12, hidden=256, ffn=512, heads=4, kv=1, tied=True),
+    "qwen35moe": dict(arch="qwen35moe", layers=9, hidden=256, ffn=256, heads=8, kv=1, experts=16, shared=True, tied=False),
+    "qwen3next": dict(arch="qwen3next", layers=8, hidden=256, ffn=256, heads=4, kv=2, experts=16, shared=True, tied=False),
 }
+DELTA = ("qwen35", "qwen35moe", "qwen3next")
 
 
 def block(case, layer):
     """(name, shape outermost first) of one block."""
     h, f, dim = case["hidden"], case["ffn"], 32
     experts = case.get("experts", 0)
-    if case["arch"] == "qwen35" and layer % 4 != 3:
-        yield from (("attn_qkv", (96, h)), ("attn_gate", (32, h)), ("ssm_alpha", (2, h)), ("ssm_beta", (2, h)),
+    if case["arch"] in DELTA and layer % 4 != 3:
+        step = (("ssm_ba", (4, h)),) if case["arch"] == "qwen3next" else (("ssm_alpha", (2, h)), ("ssm_beta", (2, h)))
+        yield from (("attn_qkv", (96, h)), ("attn_gate", (32, h)), *step,
                     ("ssm_conv1d", (96, 4)), ("ssm_out", (h, 32)), ("ssm_norm", (16,)))
     else:
         q, kv = case["heads"] * dim, case["kv"] * dim
@@ -81,7 +85,7 @@ def write(case, path):
         writer.add_expert_count(case["experts"])
         writer.add_expert_used_count(2)
         writer.add_expert_feed_forward_length(case["ffn"])
-    if case["arch"] == "qwen35":
+    if case["arch"] in DELTA:
         for add, value in ((writer.add_ssm_conv_kernel, 4), (writer.add_ssm_state_size, 16),
                            (writer.add_ssm_group_count, 2), (writer.add_ssm_time_step_rank, 2),
                            (writer.add_ssm_inner_size, 32)):
