@@ -27,7 +27,9 @@ ALL_SECONDS = 1200          # of everything together, on slow cores that others 
 PYTEST_FOLDERS = ["tests/api", "tests/cli", "tests/model", "tests/tools"]
 OUTPUT_LINES_MAX = 200      # of one failing program
 TAP_LINE = re.compile(r"^(not )?ok \d+ (# SKIP)?(?:- )?(.*)$")
+TAP_SKIP = re.compile(r"^(?:not )?ok \d+ # SKIP (.*)$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)$")
+PYTEST_SKIP = re.compile(r"^SKIPPED (\[\d+\] .*)$")     # of its summary: how often, where, why
 NOTE = "# note: "            # what a reader should know of a program that passed; the same one is shown once
 EXIT_SKIPPED = 77           # as automake and Meson have it
 
@@ -80,9 +82,16 @@ def count_tap(output):
     return passed, failed, skipped, planned
 
 
+def skip_notes(pattern, output, name=""):
+    """A note for each test that was skipped."""
+    return "".join(f"{NOTE}skipped: {name}{match[1]}\n" for match in map(pattern.match, output.splitlines()) if match)
+
+
 def judge(name, code, output, seconds):
     passed, failed, skipped, planned = count_tap(output)
+    output += skip_notes(TAP_SKIP, output, name + ", ")
     if planned is None:  # not cmocka: one case
+        output += f"{NOTE}skipped: {name}\n" if code == EXIT_SKIPPED else ""
         return Result(name, int(code == 0), int(code not in (0, EXIT_SKIPPED)), int(code == EXIT_SKIPPED), seconds,
                       output)
     complete = passed + failed + skipped == planned
@@ -143,7 +152,7 @@ def run_pytest(build, patterns, deadline):
     report = os.path.join(build, "pytest.xml")
     if os.path.exists(report):
         os.remove(report)
-    command = [pytest_python(build), "-m", "pytest", "-v", "-p", "no:cacheprovider", "--junitxml", report, *folders]
+    command = [pytest_python(build), "-m", "pytest", "-v", "-rfEs", "-p", "no:cacheprovider", "--junitxml", report, *folders]
     if patterns:
         command += ["-k", " or ".join(re.sub(r"\W+", "_", pattern.strip("/")) for pattern in patterns)]
     env = dict(os.environ, TONGYUN_BUILD=build, PYTHONDONTWRITEBYTECODE="1")
@@ -157,7 +166,9 @@ def run_pytest(build, patterns, deadline):
         counts["failures"] = len(re.findall(r" (?:FAILED|ERROR) +\[", output))
         counts["tests"] = counts["failures"] + len(re.findall(r" PASSED +\[", output))
         output += "\npytest ran out of time; the last test named did not end\n"
-    output = "".join(line for line in output.splitlines(True) if not re.search(r" (PASSED|SKIPPED.*) +\[ *\d+%\]$", line))
+    notes = skip_notes(PYTEST_SKIP, output)
+    output = notes + "".join(line for line in output.splitlines(True)
+                             if not re.search(r" (PASSED|SKIPPED.*) +\[ *\d+%\]$", line))
     failed = counts["failures"] + counts["errors"]
     if code is None or (code not in (0, 5) and failed == 0):  # 5: none matched the patterns
         failed += 1

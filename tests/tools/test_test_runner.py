@@ -54,3 +54,14 @@ def test_a_note_is_shown_once(capsys):
     shown = capsys.readouterr().out
     assert shown.count("note: emulated") == 1
     assert "other" not in shown
+
+
+def test_what_was_skipped_is_named(capsys):
+    report = RUNNER.Reporter()
+    report(RUNNER.judge("floor/x", 1, TAP, 0.1))
+    report(RUNNER.judge("floor/y", RUNNER.EXIT_SKIPPED, "no cmocka\n", 0.1))
+    said = "tests/api/test_x.py::test_a SKIPPED (no network) [ 50%]\nSKIPPED [2] tests/api/test_x.py:7: no network\n"
+    report(RUNNER.Result("pytest", 1, 0, 2, 0.1, RUNNER.skip_notes(RUNNER.PYTEST_SKIP, said) + said))
+    shown = capsys.readouterr().out
+    for name in ("floor/x, c", "floor/y", "[2] tests/api/test_x.py:7: no network"):
+        assert f"     note: skipped: {name}\n" in shown, name
