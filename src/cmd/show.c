@@ -166,7 +166,7 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 
 	model_quantization_format(quantization, &c->quantization);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?, s:o?, s:o?, s:o?}",
+		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?, s:o?, s:o?, s:o?, s:s?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
@@ -194,7 +194,8 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 		"licence", *licence ? licence : NULL,
 		"experts", experts_json(c),
 		"window", window_json(c),
-		"rope_scaling", rope_json(c));
+		"rope_scaling", rope_json(c),
+		"note", *w->note ? w->note : NULL);
 }
 
 static void needs_print(const struct model_config *c, const struct needs *n)

@@ -43,3 +43,14 @@ def test_what_only_some_models_have_is_told_of_those(shared, name, key, says, li
     assert [other for other in ("experts", "window", "rope_scaling") if document[other]] == [key]
     assert line in shared.ok("show", path)
     assert line not in shared.ok("show", QWEN3)
+
+
+@pytest.mark.parametrize("name, note", [
+    ("checkpoints/qwen3_5-bf16", "left out: 4 tensors of vision, 4 of multi-token prediction"),
+    ("gguf/qwen3_5-q8_0.gguf", "left out: 0 tensors of vision, 15 of multi-token prediction"),
+])
+def test_what_is_left_out_is_told_in_one_note(shared, name, note):
+    path = os.path.join(GOLDEN, name)
+    assert shared.json("show", path)["note"] == note
+    assert shared.ok("show", path).count(f"  note          {note}\n") == 1
+    assert shared.json("show", QWEN3)["note"] is None and "note" not in shared.ok("show", QWEN3)

@@ -191,7 +191,7 @@ def test_show_is_one_document(shared, model):
         "name", "architecture", "parameters", "size_bytes", "type", "context_max", "layers", "attention_layers",
         "delta_layers", "hidden", "ffn", "vocab", "kv_bytes_per_token", "state_bytes", "chat_template", "tokens",
         "licence", "context", "needed_bytes", "memory_bytes", "decoded", "type_bytes", "quantization", "eos", "sampling",
-        "experts", "window", "rope_scaling"}
+        "experts", "window", "rope_scaling", "note"}
     text = shared.ok("show", *model)
     for word in (document["name"], document["architecture"], document["type"], f'{document["context_max"]} tokens'):
         assert word in text
