@@ -2,10 +2,11 @@
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
-from program import GOLDEN, ROOT
+from program import BUILD, GOLDEN, ROOT
 
 GOLDEN_FORMATS = {"fp8": "fp8", "gptq": "gptq", "awq": "awq", "compressed-tensors": "packed"}
 
@@ -72,6 +73,14 @@ def test_formats_are_those_of_the_program_and_have_goldens(types):
     words = re.split(r"[ ,;]+", readme_row("formats"))
     for name in named:
         assert name in words, name
+
+
+def test_errors_of_quantizing_are_those_that_the_command_prints():
+    said = subprocess.run([os.path.join(BUILD, "tests", "model_quantize_test")], capture_output=True, timeout=60, check=True)
+    seen = {name: f"{float(ratio):.2f}" for name, ratio in re.findall(r"^(\w+) +weights +([0-9.]+) plain", said.stdout.decode(),
+                                                                      re.MULTILINE)}
+    told = dict(re.findall(r"^\| (\w+) \|.*\| ([0-9.]+) \|$", section("Formats"), re.MULTILINE))
+    assert len(told) == 13 and told == seen
 
 
 def test_what_checks_is_there():
