@@ -180,6 +180,12 @@ class Table:
                  self.run(model.config, weights, traps=["tied_ignored"]),
                  self.run(model.config, weights))
 
+    def rounding(self):
+        """Activations in float16, which large models overflow besides: round_input is of projections."""
+        for base, model in self.models.items():
+            got = self.run(model.config, model.weights, round_input=lambda _, x: x.half().to(x.dtype))
+            self.add("activations rounded to float16", base, got, self.right[base])
+
     def padding(self):
         """Rows whose argmax would fall on a padding row."""
         lines = []
@@ -206,7 +212,8 @@ class Table:
             "| base | argmax is padding |", "|---|---|", *padding, "",
             "Not in this table: which layers are dense (`mlp_only_layers`, `decoder_sparse_step`) and",
             "that the experts of Qwen3-VL-MoE are transposed. Who takes it another way does not find",
-            "the tensors, or finds other shapes.", ""])
+            "the tensors, or finds other shapes. Angles at positions beyond 100,000 and int8 activations",
+            "with one scale for a whole row: `tests/chip/program_test.c` and class `quant`.", ""])
 
 
 def main():
@@ -219,6 +226,7 @@ def main():
     table = Table(args.golden)
     table.arithmetic()
     table.reading()
+    table.rounding()
     text = table.text(table.padding())
     (args.golden / "traps.md").write_text(text, encoding="utf-8")
     for line in table.weak:
