@@ -295,12 +295,10 @@ int cmd_bench(int argc, char **argv)
 			"tokens in the cache before (0)"},
 		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N",
 			"rows of a prefill step (512)"},
-		{"threads", 't', OPTION_INT, &load.threads, 0, 1024, "N",
-			"worker threads (default: one per core)"},
-		{"isa", 0, OPTION_STRING, &load.isa, 0, 0, "NAME", "force an instruction set"},
-		{"model", 'm', OPTION_STRING, &load.path, 0, 0, "MODEL",
-			"the model (also as argument)"},
-		{"json", 0, OPTION_FLAG, &b.as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_THREADS(&load.threads),
+		OPTION_ROW_ISA(&load.isa),
+		OPTION_ROW_MODEL(&load.path),
+		OPTION_ROW_JSON(&b.as_json),
 	};
 	const struct options options = {"bench", "[MODEL]",
 		"Measures prefill and decode with random tokens; shares "

@@ -80,10 +80,9 @@ int cmd_chips(int argc, char **argv)
 	const char *isa = NULL;
 	int64_t threads = 0;
 	const struct option_row rows[] = {
-		{"isa", 0, OPTION_STRING, &isa, 0, 0, "NAME", "force an instruction set"},
-		{"threads", 't', OPTION_INT, &threads, 0, 1024, "N",
-			"worker threads (default: one per core)"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_ISA(&isa),
+		OPTION_ROW_THREADS(&threads),
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options options = {"chips", "",
 		"Lists the chips of this machine with the measured read "

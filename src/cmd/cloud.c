@@ -138,7 +138,7 @@ int cloud_list(int argc, char **argv, const char *verb, const char *op, const ch
 {
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {verb, "", about, rows, 1, 0};
 	uint32_t count;

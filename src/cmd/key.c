@@ -30,7 +30,7 @@ static int key_create(int argc, char **argv)
 	bool as_json = false;
 	const struct option_row rows[] = {
 		{"name", 0, OPTION_STRING, &name, 0, 0, "S", "what it is for"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"key create", "TENANT",
 		"Makes a key for a tenant and prints it, once.", rows, 2, 1};
@@ -53,7 +53,7 @@ static int key_revoke(int argc, char **argv)
 	const char *id_text;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"key revoke", "ID",
 		"Revokes a key: it fails on the next request.", rows, 1, 1};

@@ -42,6 +42,17 @@ struct option_row {
 	const char *help;
 };
 
+/* Rows that several verbs have. */
+#define OPTION_ROW_MODEL(value) {"model", 'm', OPTION_STRING, value, 0, 0, "MODEL", \
+	"the model (also as argument)"}
+#define OPTION_ROW_JSON(value) {"json", 0, OPTION_FLAG, value, 0, 0, NULL, "one JSON document"}
+#define OPTION_ROW_THREADS(value) {"threads", 't', OPTION_INT, value, 0, 1024, "N", \
+	"worker threads (default: one per core)"}
+#define OPTION_ROW_ISA(value) {"isa", 0, OPTION_STRING, value, 0, 0, "NAME", \
+	"force an instruction set"}
+#define OPTION_ROW_KV_F32(value) {"kv-f32", 0, OPTION_FLAG, value, 0, 0, NULL, \
+	"keep keys and values in float32"}
+
 struct options {
 	const char *verb;           /* "run" */
 	const char *arguments;      /* "[MODEL] [PROMPT]" */

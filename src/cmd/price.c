@@ -22,7 +22,7 @@ static int price_set(int argc, char **argv)
 		{"output", 0, OPTION_STRING, &output, 0, 0, "AMOUNT", "per million answer tokens"},
 		{"cached", 0, OPTION_STRING, &cached, 0, 0, "AMOUNT",
 			"per million cached prompt tokens (as --input)"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"price set", "MODEL --input AMOUNT --output AMOUNT",
 		"Sets the price of a model, the id in /v1/models, from now on; what was used "

@@ -213,7 +213,7 @@ int cmd_pull(int argc, char **argv)
 			"that a connection may bring nothing (30)"},
 		{"retries", 0, OPTION_INT, &f.tries_max, 0, 100, "N",
 			"in a row that bring nothing (5)"},
-		{"json", 0, OPTION_FLAG, &f.as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&f.as_json),
 	};
 	const struct options o = {"pull", "OWNER/NAME[@REV][:TYPE]",
 		"Fetches a model into the store, checked by size and hash; what was interrupted "

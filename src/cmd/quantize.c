@@ -116,7 +116,7 @@ int cmd_quantize(int argc, char **argv)
 		{"threads", 't', OPTION_INT, &threads, 0, QUANTIZE_THREADS_MAX, "N",
 			"worker threads (default: one per core)"},
 		{"force", 0, OPTION_FLAG, &job.force, 0, 0, NULL, "OUT.gguf may exist: replace it"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options options = {"quantize", "MODEL OUT.gguf", about, rows,
 		sizeof(rows) / sizeof(*rows), 2};

@@ -213,8 +213,7 @@ int cmd_run(int argc, char **argv)
 		.presence_penalty = UNSET, .frequency_penalty = UNSET,
 		.top_k = -1, .seed = -1, .thinking_budget = -1, .logprobs = -1};
 	const struct option_row rows[] = {
-		{"model", 'm', OPTION_STRING, &r.load.path, 0, 0, "MODEL",
-			"the model (also as argument)"},
+		OPTION_ROW_MODEL(&r.load.path),
 		{"prompt", 'p', OPTION_STRING, &r.prompt, 0, 0, "PROMPT",
 			"the prompt (also as argument, or piped)"},
 		{"system", 0, OPTION_STRING, &r.settings.system, 0, 0, "S", "system message"},
@@ -248,9 +247,8 @@ int cmd_run(int argc, char **argv)
 			"time to first token and tokens/s on stderr"},
 		{"logprobs", 0, OPTION_INT, &r.logprobs, 0, CHIP_TOP_LOGPROBS_MAX, "N",
 			"how likely each token and the N likeliest were, as JSON lines on stderr"},
-		{"threads", 't', OPTION_INT, &r.load.threads, 0, 1024, "N",
-			"worker threads (default: one per core)"},
-		{"isa", 0, OPTION_STRING, &r.load.isa, 0, 0, "NAME", "force an instruction set"},
+		OPTION_ROW_THREADS(&r.load.threads),
+		OPTION_ROW_ISA(&r.load.isa),
 	};
 	const struct options o = {"run", "[MODEL] [PROMPT]",
 		"Answers a prompt, streaming; without one, chats in the terminal. Without MODEL "

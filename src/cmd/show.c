@@ -278,8 +278,8 @@ int cmd_show(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"ctx ctx-size max-model-len", 'c', OPTION_INT, &context, 0, MODEL_CONTEXT_MAX, "N",
 			"count the memory of so many tokens (the model's, at most 4096)"},
-		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_MODEL(&path),
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options options = {"show", "[MODEL]",
 		"Tells what a model is and what it needs.", rows, sizeof(rows) / sizeof(*rows), 1};

@@ -58,7 +58,7 @@ int cmd_list(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"list", "", "Lists the models of the store: what `tongyun pull` "
 		"fetched or made, under $TONGYUN_HOME/models.", rows, 1, 0};

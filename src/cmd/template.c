@@ -54,7 +54,7 @@ int cmd_template(int argc, char **argv)
 			"stdin"},
 		{"no-generation-prompt", 0, OPTION_NO_FLAG, &generation_prompt, 0, 0, NULL,
 			"end after the last message"},
-		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+		OPTION_ROW_MODEL(&path),
 	};
 	const struct options o = {"template", "[MODEL] --messages F.json",
 		"Prints the prompt that the model's chat template "

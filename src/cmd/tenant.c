@@ -48,7 +48,7 @@ static int tenant_create(int argc, char **argv)
 		{"balance", 0, OPTION_STRING, &balance, 0, 0, "AMOUNT", "first top-up"},
 		{"credit", 0, OPTION_STRING, &credit, 0, 0, "AMOUNT",
 			"how far below zero the balance may go"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"tenant create", "NAME",
 		"Makes a tenant; NAME is of a-z, 0-9 and -, at most 64.", rows,
@@ -71,7 +71,7 @@ static int tenant_topup(int argc, char **argv)
 	const char *arguments[2];
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"tenant topup", "NAME AMOUNT",
 		"Adds money to a tenant's balance.", rows, 1, 2};
@@ -96,7 +96,7 @@ static int tenant_show(int argc, char **argv)
 	const char *name;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"tenant show", "NAME", "Shows a tenant's money.", rows, 1, 1};
 	int exit_code;
@@ -119,7 +119,7 @@ static int tenant_set(int argc, char **argv)
 			"requests a minute; 0: no limit"},
 		{"tokens-per-min", 0, OPTION_INT, &tokens, 0, BUCKET_CAPACITY_MAX, "N",
 			"tokens a minute, prompt and answer; 0: no limit"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"tenant set", "NAME",
 		"Changes a tenant's credit and limits; what is not named stays.", rows,

@@ -72,7 +72,7 @@ int cmd_tokenize(int argc, char **argv)
 	const struct option_row rows[] = {
 		{"special", 0, OPTION_FLAG, &special, 0, 0, NULL,
 			"text such as <|im_end|> becomes its special token"},
-		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+		OPTION_ROW_MODEL(&path),
 		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON array"},
 	};
 	const struct options options = {"tokenize", "[MODEL] < TEXT",
@@ -127,7 +127,7 @@ int cmd_detokenize(int argc, char **argv)
 {
 	const char *path = NULL;
 	const struct option_row rows[] = {
-		{"model", 'm', OPTION_STRING, &path, 0, 0, "MODEL", "the model (also as argument)"},
+		OPTION_ROW_MODEL(&path),
 	};
 	const struct options options = {"detokenize", "[MODEL] < IDS",
 		"Prints the text of the token ids on standard "

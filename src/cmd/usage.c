@@ -42,7 +42,7 @@ static int list(int argc, char **argv, const char *verb, const char *op, const c
 		{"tenant", 0, OPTION_STRING, &tenant, 0, 0, "T", "only this tenant's"},
 		{"request", 0, OPTION_STRING, &request, 0, 0, "ID",
 			"only this request's: its x-request-id"},
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {verb, "", about, rows, sizeof(rows) / sizeof(*rows), 0};
 	uint32_t count;
@@ -82,7 +82,7 @@ static int ledger_check(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+		OPTION_ROW_JSON(&as_json),
 	};
 	const struct options o = {"ledger check", "",
 		"Checks that ledger, usage and journal agree; exit 1 and the first "

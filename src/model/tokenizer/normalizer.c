@@ -213,9 +213,9 @@ static enum err apply_strip(struct output *o, bool left, bool right)
 	size_t begin = 0, end = o->in->size;
 
 	if (left)
-		begin += unicode_space_before(o->in->bytes, end);
+		begin += unicode_leading_space(o->in->bytes, end);
 	if (right)
-		end -= unicode_space_after(o->in->bytes + begin, end - begin);
+		end -= unicode_trailing_space(o->in->bytes + begin, end - begin);
 	return output_copy(o, begin, end);
 }
 

@@ -166,7 +166,7 @@ static size_t space_end(struct search *s, size_t end)
 {
 	if (end < s->space.begin || end > s->space.end)
 		s->space = (struct text_span){.begin = end,
-			.end = end + unicode_space_before(s->text + end, s->size - end)};
+			.end = end + unicode_leading_space(s->text + end, s->size - end)};
 	return s->space.end;
 }
 
@@ -177,7 +177,7 @@ static enum err take_match(struct search *s, size_t begin, size_t end, const str
 
 	if (m->flags & ADDED_LSTRIP)
 		begin = s->done >= begin ? s->done
-					 : begin - unicode_space_after(s->text + s->done,
+					 : begin - unicode_trailing_space(s->text + s->done,
 							   begin - s->done);
 	if (m->flags & ADDED_RSTRIP)
 		end = space_end(s, end);

@@ -85,7 +85,7 @@ enum unicode_class unicode_class_of(uint32_t code_point)
 	return unicode_is_white_space(code_point) ? UNICODE_SPACE : UNICODE_OTHER;
 }
 
-size_t unicode_space_before(const char *text, size_t size)
+size_t unicode_leading_space(const char *text, size_t size)
 {
 	size_t at = 0;
 
@@ -110,7 +110,7 @@ size_t unicode_decode_last(const char *text, size_t size, uint32_t *code_point)
 	return 1;
 }
 
-size_t unicode_space_after(const char *text, size_t size)
+size_t unicode_trailing_space(const char *text, size_t size)
 {
 	size_t end = size;
 

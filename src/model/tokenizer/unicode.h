@@ -50,8 +50,8 @@ bool unicode_is_python_digit(uint32_t code_point);
 bool unicode_is_white_space(uint32_t code_point);
 
 /* How many bytes of White_Space text[0 .. size) begins and ends with. */
-size_t unicode_space_before(const char *text, size_t size);
-size_t unicode_space_after(const char *text, size_t size);
+size_t unicode_leading_space(const char *text, size_t size);
+size_t unicode_trailing_space(const char *text, size_t size);
 
 /* The last character of text[0 .. size), size > 0, as unicode_decode tells the first. */
 size_t unicode_decode_last(const char *text, size_t size, uint32_t *code_point);
