@@ -140,17 +140,11 @@ struct arch {
 	const char *classes[ARCH_CLASSES_MAX];      /* config.json's architectures */
 	const char *gguf_name;          /* general.architecture and prefix of its keys */
 	enum arch_bias bias;
-	bool ffn_bias;                  /* config.json's mlp_bias is a word here */
-	bool experts;                   /* a mixture of them, if there are any */
-	bool shared_expert;
-	bool dense_layers;              /* config.json may say mlp_only_layers,
-					 * decoder_sparse_step */
 	bool stack_transposed;          /* stacks of experts in safetensors may be, as their shape
 					 * tells */
 	enum arch_norm norm_topk;
 	bool gguf_norm_topk;            /* in GGUF where expert_weights_norm is not said */
 	enum arch_window window;        /* where layer_types does not say */
-	bool hybrid;                    /* attention and delta layers */
 	bool q_gate;
 	bool norm_plus_one;             /* in safetensors */
 	bool gguf_pairs;                /* GGUF keeps rows of q and k so that dims 2i and 2i + 1 of
@@ -178,6 +172,33 @@ static inline bool arch_form_is_matrix(enum weight_form form)
 
 /* The rule of a weight; NULL when the architecture has no such weight. */
 const struct weight_rule *arch_rule(const struct arch *arch, enum weight weight);
+
+/* What the layers of an architecture can be: what it has rules for. */
+static inline bool arch_has_delta(const struct arch *arch)
+{
+	return arch_rule(arch, WEIGHT_DELTA_QKV) != NULL;
+}
+
+static inline bool arch_has_experts(const struct arch *arch)
+{
+	return arch_rule(arch, WEIGHT_ROUTER) != NULL;
+}
+
+static inline bool arch_has_shared_expert(const struct arch *arch)
+{
+	return arch_rule(arch, WEIGHT_SHARED_ROUTER) != NULL;
+}
+
+static inline bool arch_has_dense(const struct arch *arch)
+{
+	return arch_rule(arch, WEIGHT_FFN_GATE) != NULL;
+}
+
+static inline bool arch_has_ffn_bias(const struct arch *arch)
+{
+	return arch_rule(arch, WEIGHT_FFN_GATE_BIAS) != NULL;
+}
+
 /* Whether gguf_pairs is about the rows of this weight. */
 bool arch_is_paired(const struct arch *arch, enum weight weight);
 

@@ -16,7 +16,6 @@ const struct arch arch_llama = {
 	.model_types = {"llama"},
 	.classes = {"LlamaForCausalLM", "LlamaModel"},
 	.gguf_name = "llama",
-	.ffn_bias = true,
 	.gguf_pairs = true,
 	.gguf_divisors = "rope_freqs.weight",
 	.partial_rotary = 1,

@@ -133,7 +133,7 @@ static enum err check_ffn(const struct model_config *c, struct err_info *info)
 			info) ||
 		check_range("the feed-forward size of an expert", c->expert_ffn, 1,
 			MODEL_WIDTH_MAX, info) ||
-		(arch_get(c->arch)->shared_expert &&
+		(arch_has_shared_expert(arch_get(c->arch)) &&
 			check_range("the feed-forward size of the shared expert", c->shared_ffn, 1,
 				MODEL_WIDTH_MAX, info)))
 		return info->code;
@@ -202,8 +202,8 @@ enum err model_config_check(struct model_config *c, struct err_info *info)
 	if (check_sizes(c, info) || check_attention(c, info))
 		return info->code;
 	count_layers(c);
-	assert(c->delta_layers == 0 || arch_get(c->arch)->hybrid);
-	assert(c->expert_layers == 0 || arch_get(c->arch)->experts);
+	assert(c->delta_layers == 0 || arch_has_delta(arch_get(c->arch)));
+	assert(c->expert_layers == 0 || arch_has_experts(arch_get(c->arch)));
 	if (check_ffn(c, info) || check_delta(c, info) || check_tokens(c, info) ||
 		check_sampling(&c->sampling, info))
 		return info->code;

@@ -188,7 +188,7 @@ static void read_biases(const struct source *s, struct model_config *c)
 	c->qkv_bias = s->arch->bias == ARCH_BIAS_QKV || find_weight(s, WEIGHT_ATTN_Q_BIAS, layer);
 	c->out_bias = s->arch->bias == ARCH_BIAS_CONFIG &&
 		find_weight(s, WEIGHT_ATTN_OUT_BIAS, layer);
-	c->ffn_bias = s->arch->ffn_bias && find_weight(s, WEIGHT_FFN_GATE_BIAS, 0);
+	c->ffn_bias = find_weight(s, WEIGHT_FFN_GATE_BIAS, 0);
 }
 
 /* Converters write transformers' attention_factor as yarn_attn_factor; attn_factor is one more. */
@@ -335,7 +335,7 @@ static enum err read_layer_kinds(const struct source *s, struct model_config *c)
 	struct gguf_ints recurrent;
 	uint32_t interval = 4;
 
-	if (!s->arch->hybrid)
+	if (!arch_has_delta(s->arch))
 		return ERR_NONE;
 	if (want_u32(s, "full_attention_interval", 1, MODEL_LAYERS_MAX, &interval) ||
 		want_layer_ints(s, "attention.recurrent_layers", c->layers, &recurrent))
@@ -391,8 +391,8 @@ static enum err read_expert_weights(const struct source *s, struct model_config 
 /* Layers that have a router have experts; in some architectures all do. */
 static void find_expert_layers(const struct source *s, struct model_config *c)
 {
-	for (uint32_t i = 0; i < c->layers && s->arch->experts; i++)
-		if (!s->arch->dense_layers || find_weight(s, WEIGHT_ROUTER, i))
+	for (uint32_t i = 0; i < c->layers && arch_has_experts(s->arch); i++)
+		if (!arch_has_dense(s->arch) || find_weight(s, WEIGHT_ROUTER, i))
 			c->layer_ffn[i] = MODEL_FFN_EXPERTS;
 }
 
@@ -402,22 +402,21 @@ static enum err read_ffn(const struct source *s, struct model_config *c)
 	if (want_u32(s, "feed_forward_length", 0, MODEL_WIDTH_MAX, &c->ffn) ||
 		want_u32(s, "expert_count", 0, MODEL_EXPERTS_MAX, &c->experts))
 		return s->info->code;
-	if (c->experts > 0 && !s->arch->experts)
+	if (c->experts > 0 && !arch_has_experts(s->arch))
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"%s: a mixture of experts is not supported in %s", s->g->file,
 			s->arch->name);
 	find_expert_layers(s, c);
 	if (c->experts == 0)
-		return s->arch->experts ? ERR_NONE
-					: need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX,
-						  &c->ffn);
+		return arch_has_experts(s->arch) ? ERR_NONE
+			: need_u32(s, "feed_forward_length", MODEL_WIDTH_MAX, &c->ffn);
 	if (need_u32(s, "expert_used_count", MODEL_EXPERTS_MAX, &c->experts_used))
 		return s->info->code;
 	c->expert_ffn = c->ffn / c->experts_used;
-	c->shared_ffn = s->arch->shared_expert ? c->ffn : 0;
+	c->shared_ffn = arch_has_shared_expert(s->arch) ? c->ffn : 0;
 	if (want_u32(s, "expert_feed_forward_length", 0, MODEL_WIDTH_MAX, &c->expert_ffn) ||
-		(s->arch->shared_expert && want_u32(s, "expert_shared_feed_forward_length", 0,
-						   MODEL_WIDTH_MAX, &c->shared_ffn)))
+		(arch_has_shared_expert(s->arch) && want_u32(s,
+			"expert_shared_feed_forward_length", 0, MODEL_WIDTH_MAX, &c->shared_ffn)))
 		return s->info->code;
 	return read_expert_weights(s, c);
 }
@@ -426,7 +425,7 @@ static enum err read_delta(const struct source *s, struct model_config *c)
 {
 	uint32_t inner = 0;
 
-	if (!s->arch->hybrid)
+	if (!arch_has_delta(s->arch))
 		return ERR_NONE;
 	if (need_u32(s, "ssm.group_count", MODEL_HEADS_MAX, &c->delta_k_heads) ||
 		need_u32(s, "ssm.time_step_rank", MODEL_HEADS_MAX, &c->delta_v_heads) ||

@@ -137,7 +137,7 @@ static enum err read_biases(const struct config_source *s, struct model_config *
 		      : s->arch->bias == ARCH_BIAS_QKV_CONFIG ? qkv
 							      : true;
 	c->out_bias = attention && s->arch->bias == ARCH_BIAS_CONFIG;
-	c->ffn_bias = ffn && s->arch->ffn_bias;
+	c->ffn_bias = ffn && arch_has_ffn_bias(s->arch);
 	return ERR_NONE;
 }
 

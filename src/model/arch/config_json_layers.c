@@ -65,7 +65,7 @@ static enum err set_kind(const struct config_source *s, struct model_config *c, 
 		c->layer_window[layer] = true;
 	else if (strcmp(type, "full_attention") == 0 || strcmp(type, "attention") == 0)
 		c->layer_window[layer] = false;
-	else if (s->arch->hybrid && strcmp(type, "linear_attention") == 0)
+	else if (arch_has_delta(s->arch) && strcmp(type, "linear_attention") == 0)
 		c->layer_kind[layer] = MODEL_LAYER_DELTA;
 	else
 		return err_set(s->info, ERR_UNSUPPORTED,
@@ -82,7 +82,7 @@ static enum err read_kinds_by_interval(const struct config_source *s, struct mod
 
 	if (config_want_u32(s, "full_attention_interval", MODEL_LAYERS_MAX, &interval))
 		return s->info->code;
-	for (uint32_t i = 0; s->arch->hybrid && i < c->layers; i++)
+	for (uint32_t i = 0; arch_has_delta(s->arch) && i < c->layers; i++)
 		c->layer_kind[i] = (i + 1) % interval == 0 ? MODEL_LAYER_ATTENTION
 							   : MODEL_LAYER_DELTA;
 	return ERR_NONE;
@@ -133,7 +133,7 @@ static enum err read_expert_count(const struct config_source *s, struct model_co
 	if (json_get_int(s->text, "num_experts", 0, MODEL_EXPERTS_MAX, &count, s->info) ||
 		json_get_int(s->text, "num_local_experts", 0, MODEL_EXPERTS_MAX, &count, s->info))
 		return s->info->code;
-	if (count > 0 && !s->arch->experts)
+	if (count > 0 && !arch_has_experts(s->arch))
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"a mixture of experts (num_experts) is not supported in %s", s->arch->name);
 	c->experts = (uint32_t)count;
@@ -157,8 +157,8 @@ static enum err read_expert_sizes(const struct config_source *s, struct model_co
 {
 	if (config_need_u32(s, "num_experts_per_tok", MODEL_EXPERTS_MAX, &c->experts_used) ||
 		config_need_u32(s, "moe_intermediate_size", MODEL_WIDTH_MAX, &c->expert_ffn) ||
-		(s->arch->shared_expert && config_need_u32(s, "shared_expert_intermediate_size",
-						   MODEL_WIDTH_MAX, &c->shared_ffn)))
+		(arch_has_shared_expert(s->arch) && config_need_u32(s,
+			"shared_expert_intermediate_size", MODEL_WIDTH_MAX, &c->shared_ffn)))
 		return s->info->code;
 	return read_expert_norm(s, c);
 }
@@ -179,7 +179,7 @@ static enum err read_dense_layers(const struct config_source *s, struct model_co
 				"mlp_only_layers holds something that is not one of %" PRIu32
 				" layers",
 				c->layers);
-		if (!s->arch->dense_layers)
+		if (!arch_has_dense(s->arch))
 			return err_set(s->info, ERR_UNSUPPORTED,
 				"mlp_only_layers is not supported in %s", s->arch->name);
 		c->layer_ffn[layer] = MODEL_FFN_DENSE;
@@ -195,11 +195,11 @@ static enum err read_experts(const struct config_source *s, struct model_config 
 	if (read_expert_count(s, c) ||
 		config_want_u32(s, "decoder_sparse_step", UINT32_MAX, &step))
 		return s->info->code;
-	if (c->experts == 0 && s->arch->experts && !s->arch->dense_layers)
+	if (c->experts == 0 && arch_has_experts(s->arch) && !arch_has_dense(s->arch))
 		return err_set(s->info, ERR_INPUT, "num_experts is missing");
 	if (c->experts == 0)
 		return ERR_NONE;
-	if (step > 1 && !s->arch->dense_layers)
+	if (step > 1 && !arch_has_dense(s->arch))
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"decoder_sparse_step %" PRIu32 " is not supported in %s", step,
 			s->arch->name);
@@ -223,5 +223,5 @@ enum err config_read_layers(const struct config_source *s, struct model_config *
 {
 	if (read_kinds(s, c) || read_ffn(s, c))
 		return s->info->code;
-	return s->arch->hybrid ? read_delta(s, c) : ERR_NONE;
+	return arch_has_delta(s->arch) ? read_delta(s, c) : ERR_NONE;
 }
