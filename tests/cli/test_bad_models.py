@@ -66,6 +66,16 @@ def index(folder, change):
     change_json(os.path.join(folder, "model.safetensors.index.json"), lambda document: change(document["weight_map"]))
 
 
+def pointer(folder, name):
+    """What `git clone` leaves where Git LFS is missing."""
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        os.unlink(path)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 889648\n")
+
+
+POINTER_TOLD = "git's pointer to the file, not the file; `git lfs pull` in its directory fetches it"
 Q = "model.layers.0.self_attn.q_proj"
 EMBED = "model.embed_tokens.weight"
 
@@ -75,7 +85,10 @@ BAD = {
     "cut config": (QWEN3, lambda d: cut(d, "config.json"), "config.json: line"),
     "no weights": (QWEN3, lambda d: os.unlink(os.path.join(d, WEIGHTS)), "neither model.safetensors nor"),
     "no config": (QWEN3, lambda d: os.unlink(os.path.join(d, "config.json")), "no config.json"),
-    "no tokenizer": (QWEN3, lambda d: os.unlink(os.path.join(d, "tokenizer.json")), "vocab.json"),
+    "no tokenizer": (QWEN3, lambda d: os.unlink(os.path.join(d, "tokenizer.json")),
+                     "no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"),
+    "git's pointer for the weights": (QWEN3, lambda d: pointer(d, WEIGHTS), POINTER_TOLD),
+    "git's pointer for the tokenizer": (QWEN3, lambda d: pointer(d, "tokenizer.json"), POINTER_TOLD),
     "a folder for a file": (QWEN3, lambda d: (os.unlink(os.path.join(d, WEIGHTS)), os.mkdir(os.path.join(d, WEIGHTS))),
                             "not a regular file"),
     "a pipe for a file": (QWEN3, lambda d: (os.unlink(os.path.join(d, WEIGHTS)), os.mkfifo(os.path.join(d, WEIGHTS))),
@@ -138,3 +151,12 @@ def test_counts_of_a_gguf_file_take_no_memory(program, tmp_path):
         data[at:at + 8] = struct.pack("<Q", 2**63)
         path.write_bytes(data)
         assert "m.gguf: " in program.fails("show", path, preexec_fn=limit_memory)
+
+
+def test_what_is_no_gguf_file_is_told_apart(program, tmp_path):
+    (tmp_path / "empty.gguf").touch()
+    pointer(tmp_path, "pointer.gguf")
+    for path, said in ((tmp_path / "empty.gguf", "an empty file, not a GGUF file"),
+                       (tmp_path / "pointer.gguf", POINTER_TOLD),
+                       (os.path.join(QWEN3, "config.json"), "not a GGUF file; name one, or a model directory")):
+        assert program.fails("show", path) == f"{path}: {said}"

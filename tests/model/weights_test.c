@@ -219,6 +219,9 @@ static void vision_and_multi_token_prediction_are_left_out_with_one_note(void **
 	(void)state;
 	assert_string_equal(w.note, "left out: 4 tensors of vision, 4 of multi-token prediction");
 	weights_close(&w);
+	w = open_golden("gguf/qwen3_5-q8_0.gguf");
+	assert_string_equal(w.note, "left out: 15 tensors of multi-token prediction");
+	weights_close(&w);
 	w = open_golden("checkpoints/qwen3-f32");
 	assert_string_equal(w.note, "");
 	weights_close(&w);

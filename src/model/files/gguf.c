@@ -247,7 +247,7 @@ static enum err place_tensor(const struct cursor *c, struct stored_tensor *t, si
 		t->size_bytes > c->size - data_start - offset_bytes)
 		return err_set(c->info, ERR_INPUT,
 			"%s: tensor %.*s (%zu bytes at offset %" PRIu64
-			") reaches beyond the end of the file",
+			") reaches beyond the end of the file; is it whole?",
 			c->file, (int)t->name_size, t->name, t->size_bytes, offset_bytes);
 	t->data = c->data + data_start + offset_bytes;
 	return ERR_NONE;
@@ -338,8 +338,11 @@ enum err gguf_open(struct gguf *g, const void *data, size_t size, const char *fi
 	const uint8_t *magic;
 
 	*g = (struct gguf){.file = file};
+	if (stored_check_fetched(data, size, file, info))
+		return info->code;
 	if (!is_gguf(data, size))
-		return err_set(info, ERR_INPUT, "%s: not a GGUF file", file);
+		return err_set(info, ERR_INPUT, size ? "%s: not a GGUF file; name one, or a model "
+			"directory" : "%s: an empty file, not a GGUF file", file);
 	if (cursor_take(&c, 4, &magic, "the magic") || cursor_u32(&c, &version, "the version"))
 		goto done;
 	if (version != GGUF_VERSION) {

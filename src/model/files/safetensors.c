@@ -57,7 +57,7 @@ static enum err read_place(struct stored_tensor *t, const json_t *offsets,
 	if (begin < 0 || end < begin)
 		return bad_tensor(t, info, "data_offsets run backwards");
 	if ((uint64_t)end > region->size)
-		return bad_tensor(t, info, "reaches beyond the end of the file");
+		return bad_tensor(t, info, "reaches beyond the end of the file; is it whole?");
 	if ((size_t)(end - begin) != t->size_bytes)
 		return err_set(info, ERR_INPUT,
 			"%s: tensor %.*s has %" PRId64 " bytes, its shape says %zu", t->file,
@@ -207,7 +207,8 @@ enum err safetensors_open(struct safetensors *s, const void *data, size_t size, 
 	size_t header_size = 0;
 
 	*s = (struct safetensors){0};
-	if (find_header(bytes, size, file, &header_size, info))
+	if (stored_check_fetched(data, size, file, info) ||
+		find_header(bytes, size, file, &header_size, info))
 		return info->code;
 	const struct region region = {
 		.data = bytes + HEADER_START + header_size,

@@ -91,6 +91,17 @@ enum err stored_tensor_measure(struct stored_tensor *t, struct err_info *info)
 	return ERR_NONE;
 }
 
+enum err stored_check_fetched(const void *data, size_t size, const char *file,
+	struct err_info *info)
+{
+	static const char pointer[] = "version https://git-lfs.github.com/spec/";
+
+	if (size < sizeof(pointer) - 1 || memcmp(data, pointer, sizeof(pointer) - 1) != 0)
+		return ERR_NONE;
+	return err_set(info, ERR_INPUT, "%s: git's pointer to the file, not the file; `git lfs "
+		"pull` in its directory fetches it", file);
+}
+
 void stored_shape_format(char *out, size_t size, const uint64_t *dims, uint32_t dim_count)
 {
 	size_t used = 0;

@@ -44,6 +44,11 @@ const struct stored_tensor *stored_table_find(const struct stored_table *t, cons
  * the rows do not fill whole blocks; ERR_UNSUPPORTED when the layout is not known. */
 enum err stored_tensor_measure(struct stored_tensor *t, struct err_info *info) MUST_CHECK;
 
+/* ERR_INPUT when the bytes are not those of the file, but the few lines that git has in the place
+ * of a large one that was not fetched (Git LFS): what a clone has where Git LFS is missing. */
+enum err stored_check_fetched(const void *data, size_t size, const char *file,
+	struct err_info *info) MUST_CHECK;
+
 /* "[1024, 3072]" into out, cut where it does not fit: for errors and show. */
 void stored_shape_format(char *out, size_t size, const uint64_t *dims, uint32_t dim_count);
 

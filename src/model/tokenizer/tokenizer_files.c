@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "model/files/stored.h"
 #include "model/tokenizer/source_builder.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -106,7 +107,16 @@ static enum err read_file(struct buf *out, const char *dir, const char *name, bo
 		return err_set(info, code, "%s: path too long", dir);
 	if (!required && !file_exists(path))
 		return ERR_NONE;
-	return file_read(out, path, info);
+	if ((code = file_read(out, path, info)))
+		return code;
+	return out->data ? stored_check_fetched(out->data, out->size, path, info) : ERR_NONE;
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	return !file_join(path, sizeof(path), dir, name) && file_exists(path);
 }
 
 static enum err read_dir_vocab(const char *dir, const struct buf *config,
@@ -115,6 +125,9 @@ static enum err read_dir_vocab(const char *dir, const struct buf *config,
 	struct buf vocab = {0}, merges = {0};
 	enum err code;
 
+	if (!is_there(dir, "vocab.json") && !is_there(dir, "merges.txt"))
+		return err_set(info, ERR_NOT_FOUND, "%s: no tokenizer: neither tokenizer.json nor "
+			"vocab.json and merges.txt", dir);
 	if (!(code = read_file(&vocab, dir, "vocab.json", true, info)) &&
 		!(code = read_file(&merges, dir, "merges.txt", true, info)) &&
 		(code = source_read_vocab(vocab.data, vocab.size, merges.data, merges.size,

@@ -521,6 +521,16 @@ static bool is_mtp(const struct mapper *m, const struct stored_tensor *t)
 	return starts_with_any(t, MTP_PREFIXES, sizeof(MTP_PREFIXES) / sizeof(char *));
 }
 
+static void note_left_out(char *out, size_t size, uint32_t vision, uint32_t mtp)
+{
+	if (vision > 0 && mtp > 0)
+		snprintf(out, size, "left out: %" PRIu32 " tensors of vision, %" PRIu32
+			" of multi-token prediction", vision, mtp);
+	else if (vision + mtp > 0)
+		snprintf(out, size, "left out: %" PRIu32 " tensors of %s", vision + mtp,
+			vision ? "vision" : "multi-token prediction");
+}
+
 static enum err check_left_over(struct mapper *m)
 {
 	const struct stored_tensor *unknown = NULL;
@@ -544,11 +554,7 @@ static enum err check_left_over(struct mapper *m)
 			" such tensors)",
 			unknown->file, (int)unknown->name_size, unknown->name, m->arch->name,
 			m->w->config.layers, unknown_count);
-	if (vision + mtp > 0)
-		snprintf(m->w->note, sizeof(m->w->note),
-			"left out: %" PRIu32 " tensors of vision, %" PRIu32
-			" of multi-token prediction",
-			vision, mtp);
+	note_left_out(m->w->note, sizeof(m->w->note), vision, mtp);
 	return ERR_NONE;
 }
 
