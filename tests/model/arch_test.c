@@ -3,7 +3,6 @@
 #include "model/config_rig.h"
 
 #include "model/arch/arch.h"
-#include "model/gguf_builder.h"
 
 static const char LLAMA[] =
 	"{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":576,"
@@ -315,7 +314,7 @@ struct key {
 
 /* A qwen3moe of two layers, with one key in another way or more than it needs, and a pattern of
  * windows if flags is not 0. */
-static enum err read_built(const struct key *other, uint32_t routers, const int32_t *pattern,
+static enum err read_moe(const struct key *other, uint32_t routers, const int32_t *pattern,
 	uint64_t flags, struct model_config *c, struct err_info *info)
 {
 	static const struct key keys[] = {
@@ -327,7 +326,6 @@ static enum err read_built(const struct key *other, uint32_t routers, const int3
 	static const float rows[8 * 32];
 	const size_t count = sizeof(keys) / sizeof(keys[0]);
 	struct gguf_builder b;
-	struct gguf g;
 	char name[64];
 
 	gguf_builder_init(&b);
@@ -345,31 +343,23 @@ static enum err read_built(const struct key *other, uint32_t routers, const int3
 	}
 	if (flags > 0)
 		gguf_add_i32s(&b, "qwen3moe.attention.sliding_window_pattern", flags, pattern);
-	gguf_add_tensor(&b, "token_embd.weight", 0, 2, (uint64_t[]){32, 8}, rows, sizeof(rows));
 	for (uint32_t i = 0; i < routers; i++) {
 		snprintf(name, sizeof(name), "blk.%u.ffn_gate_inp.weight", i);
 		gguf_add_tensor(&b, name, 0, 2, (uint64_t[]){32, 8}, rows, sizeof(rows));
 	}
-	struct buf file = gguf_builder_finish(&b);
-
-	assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", info), ERR_NONE);
-	const enum err code = model_config_from_gguf(c, &g, &g.tensors, info);
-
-	gguf_close(&g);
-	buf_free(&file);
-	return code;
+	return read_built(&b, 8, 32, c, info);
 }
 
 static enum err read_gguf(const struct key *other, uint32_t routers, struct model_config *c,
 	struct err_info *info)
 {
-	return read_built(other, routers, NULL, 0, c, info);
+	return read_moe(other, routers, NULL, 0, c, info);
 }
 
 static enum err read_gguf_pattern(const struct key *other, const int32_t *pattern, uint64_t flags,
 	struct model_config *c, struct err_info *info)
 {
-	return read_built(other, 2, pattern, flags, c, info);
+	return read_moe(other, 2, pattern, flags, c, info);
 }
 
 static void experts_of_gguf_are_in_the_layers_that_have_a_router(void **state)

@@ -4,10 +4,12 @@
 
 #include "unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "model/arch/config.h"
+#include "model/gguf_builder.h"
 
 static const char CONFIG_QWEN3[] =
 	"{\"architectures\":[\"Qwen3ForCausalLM\"],\"model_type\":\"qwen3\",\"hidden_size\":1024,"
@@ -88,6 +90,27 @@ static inline void check_refusals(const struct config_refusal *cases, size_t cou
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
 	}
+}
+
+/* The config of the GGUF file that is being built, which ends here with an embedding of zeros. */
+static inline enum err read_built(struct gguf_builder *b, uint64_t rows, uint64_t columns,
+	struct model_config *c, struct err_info *info)
+{
+	const size_t bytes = (size_t)(rows * columns) * sizeof(float);
+	float *zeros = calloc(1, bytes);
+	struct gguf g;
+
+	assert_non_null(zeros);
+	gguf_add_tensor(b, "token_embd.weight", 0, 2, (uint64_t[]){columns, rows}, zeros, bytes);
+	struct buf file = gguf_builder_finish(b);
+
+	assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", info), ERR_NONE);
+	const enum err code = model_config_from_gguf(c, &g, &g.tensors, info);
+
+	gguf_close(&g);
+	buf_free(&file);
+	free(zeros);
+	return code;
 }
 
 #endif

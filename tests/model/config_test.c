@@ -5,7 +5,6 @@
 #include <math.h>
 
 #include "base/mem.h"
-#include "model/gguf_builder.h"
 
 static void qwen3_is_read(void **state)
 {
@@ -340,21 +339,6 @@ static void add_qwen35_but(struct gguf_builder *b, const char *skip)
 	gguf_add_i32s(b, "qwen35.rope.dimension_sections", 4, sections);
 }
 
-static enum err read_gguf(struct model_config *c, struct gguf_builder *b, struct err_info *info)
-{
-	static const float rows[8 * 64];
-	struct gguf g;
-
-	gguf_add_tensor(b, "token_embd.weight", 0, 2, (uint64_t[]){64, 8}, rows, sizeof(rows));
-	struct buf file = gguf_builder_finish(b);
-	enum err code = gguf_open(&g, file.data, file.size, "test.gguf", info);
-	assert_int_equal(code, ERR_NONE);
-	code = model_config_from_gguf(c, &g, &g.tensors, info);
-	gguf_close(&g);
-	buf_free(&file);
-	return code;
-}
-
 static void gguf_metadata_is_read(void **state)
 {
 	static const char *const tokens[] = {
@@ -370,7 +354,7 @@ static void gguf_metadata_is_read(void **state)
 	gguf_add_strings(&b, "tokenizer.ggml.tokens", 6, tokens);
 	gguf_add_i32s(&b, "tokenizer.ggml.token_type", 6, types);
 	gguf_add_f32(&b, "general.sampling.temp", 0.8F);
-	if (read_gguf(&c, &b, &info))
+	if (read_built(&b, 8, 64, &c, &info))
 		fail_msg("%s", info.text);
 	assert_int_equal(c.arch, MODEL_ARCH_QWEN3_5);
 	assert_true(c.layers == 4 && c.mtp_layers == 1 && c.attention_layers == 1 &&
@@ -402,7 +386,7 @@ static void gguf_metadata_that_is_missing_is_named(void **state)
 
 		gguf_builder_init(&b);
 		add_qwen35_but(&b, needed[i]);
-		assert_true(read_gguf(&c, &b, &info));
+		assert_true(read_built(&b, 8, 64, &c, &info));
 		if (!strstr(info.text, last))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, last);
 	}
@@ -454,7 +438,7 @@ static void gguf_metadata_that_is_wrong_is_refused(void **state)
 			gguf_add_f32(&b, cases[i].key, cases[i].real);
 		else
 			gguf_add_u32(&b, cases[i].key, cases[i].number);
-		assert_true(read_gguf(&c, &b, &info));
+		assert_true(read_built(&b, 8, 64, &c, &info));
 		if (!strstr(info.text, cases[i].part))
 			fail_msg("\"%s\" does not say \"%s\"", info.text, cases[i].part);
 	}

@@ -3,7 +3,6 @@
 #include "model/config_rig.h"
 
 #include "base/math.h"
-#include "model/gguf_builder.h"
 #include "model/arch/rope.h"
 
 #define PAIRS 8
@@ -155,22 +154,6 @@ static void add_llama_keys(struct gguf_builder *b, float base)
 	gguf_add_f32(b, "llama.rope.freq_base", base);
 }
 
-static enum err read_gguf(struct gguf_builder *b, struct model_config *c, struct err_info *info)
-{
-	static const float rows[320 * 64];
-	struct gguf g;
-
-	gguf_add_tensor(b, "token_embd.weight", 0, 2, (uint64_t[]){64, 320}, rows, sizeof(rows));
-	struct buf file = gguf_builder_finish(b);
-
-	assert_int_equal(gguf_open(&g, file.data, file.size, "test.gguf", info), ERR_NONE);
-	const enum err code = model_config_from_gguf(c, &g, &g.tensors, info);
-
-	gguf_close(&g);
-	buf_free(&file);
-	return code;
-}
-
 static void yarn_in_gguf_keys_gives_the_same_frequencies(void **state)
 {
 	struct err_info info = {0};
@@ -182,7 +165,7 @@ static void yarn_in_gguf_keys_gives_the_same_frequencies(void **state)
 	gguf_add_string(&b, "llama.rope.scaling.type", "yarn");
 	gguf_add_f32(&b, "llama.rope.scaling.factor", 4);
 	gguf_add_u32(&b, "llama.rope.scaling.original_context_length", 32768);
-	assert_int_equal(read_gguf(&b, &c, &info), ERR_NONE);
+	assert_int_equal(read_built(&b, 320, 64, &c, &info), ERR_NONE);
 	check_golden(&c, &GOLDENS[2]);
 	assert_int_equal(c.context_max, 131072);
 }
@@ -196,16 +179,16 @@ static void a_factor_without_a_type_is_linear_and_one_is_none(void **state)
 	(void)state;
 	add_llama_keys(&b, 1e4F);
 	gguf_add_f32(&b, "llama.rope.scaling.factor", 2.5F);
-	assert_int_equal(read_gguf(&b, &c, &info), ERR_NONE);
+	assert_int_equal(read_built(&b, 320, 64, &c, &info), ERR_NONE);
 	check_golden(&c, &GOLDENS[1]);
 	add_llama_keys(&b, 1e6F);
 	gguf_add_f32(&b, "llama.rope.scaling.factor", 1);
-	assert_int_equal(read_gguf(&b, &c, &info), ERR_NONE);
+	assert_int_equal(read_built(&b, 320, 64, &c, &info), ERR_NONE);
 	check_golden(&c, &GOLDENS[0]);
 	add_llama_keys(&b, 1e6F);
 	gguf_add_f32(&b, "llama.rope.scaling.factor", 2.5F);
 	gguf_add_string(&b, "llama.rope.scaling.type", "none");
-	assert_int_equal(read_gguf(&b, &c, &info), ERR_NONE);
+	assert_int_equal(read_built(&b, 320, 64, &c, &info), ERR_NONE);
 	check_golden(&c, &GOLDENS[0]);
 }
 
@@ -216,7 +199,7 @@ static enum err read_divided(const float divisors[PAIRS], uint64_t count, struct
 
 	add_llama_keys(&b, 1e6F);
 	gguf_add_tensor(&b, "rope_freqs.weight", 0, 1, &count, divisors, count * sizeof(float));
-	return read_gguf(&b, c, info);
+	return read_built(&b, 320, 64, c, info);
 }
 
 static void frequencies_of_llama_3_are_divided_by_what_the_file_says(void **state)
