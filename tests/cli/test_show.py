@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from program import GOLDEN, POET, QWEN3
+from program import GOLDEN, POET, QWEN3, checkpoint
 
 GGUFS = os.path.join(GOLDEN, "gguf")
 
@@ -54,3 +54,15 @@ def test_what_is_left_out_is_told_in_one_note(shared, name, note):
     assert shared.json("show", path)["note"] == note
     assert shared.ok("show", path).count(f"  note          {note}\n") == 1
     assert shared.json("show", QWEN3)["note"] is None and "note" not in shared.ok("show", QWEN3)
+
+
+@pytest.mark.parametrize("said, told", [
+    (b"apache-2.0", "apache-2.0"), (b"'mit'", "mit"), (b"\x1b[31mred", "?[31mred"), ("许".encode() * 80, "许" * 42),
+    (b"a\xffb", "a"), (b"", None),
+])
+def test_a_licence_is_text_that_a_terminal_can_show(program, said, told):
+    folder = checkpoint(os.path.join(program.folder, "m"))
+    with open(os.path.join(folder, "README.md"), "wb") as card:
+        card.write(b"---\nlicense: " + said + b"\n---\n")
+    assert program.json("show", folder)["licence"] == told
+    assert f"  licence       {told or 'not said'}\n" in program.ok("show", folder)

@@ -1,7 +1,7 @@
 /* model/arch/program.h - the forward pass of a model, recorded as a chip program.
  *
- * An architecture is the order in which it calls a few recording functions; there is one forward
- * pass.
+ * There is one forward pass for all architectures: the config says, layer by layer, what it is made
+ * of.
  *
  *	x  residual [rows, hidden]        d  what the last block adds to it
  *	per layer:  y = norm(x += d) -> attention or DeltaNet -> d;  y = norm(x += d) -> SwiGLU -> d

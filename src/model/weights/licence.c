@@ -2,13 +2,27 @@
 #include "model/weights/licence.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #define CARD_BYTES_MAX ((size_t)4 << 20)
+
+/* Whole characters of it, as many as fit, none that a terminal obeys. */
+static void take(char out[LICENCE_BYTES], const char *text, size_t size)
+{
+	size_t used = 0, length;
+
+	while (used < size && utf8_next(text + used, size - used, &length, NULL) ==
+		UTF8_CHARACTER && used + length < LICENCE_BYTES) {
+		memcpy(out + used, text + used, length);
+		used += length;
+	}
+	out[used] = '\0';
+	utf8_blank_controls(out, '?');
+}
 
 /* The line `license: ...` in what opens a model card: metadata between two lines of dashes. */
 static void licence_of_card(const char *card, char out[LICENCE_BYTES])
@@ -21,7 +35,7 @@ static void licence_of_card(const char *card, char out[LICENCE_BYTES])
 		return;
 	at += sizeof(field) - 1;
 	at += strspn(at, " \t\"'");
-	snprintf(out, LICENCE_BYTES, "%.*s", (int)strcspn(at, "\r\n\"' "), at);
+	take(out, at, strcspn(at, "\r\n\"' "));
 }
 
 void licence_find(const struct weights *w, const char *path, char out[LICENCE_BYTES])
@@ -34,8 +48,7 @@ void licence_find(const struct weights *w, const char *path, char out[LICENCE_BY
 
 	out[0] = '\0';
 	if (gguf && !gguf_get_string(gguf, "general.license", &said, &info) && said.size > 0)
-		snprintf(out, LICENCE_BYTES, "%.*s",
-			(int)(said.size < LICENCE_BYTES ? said.size : LICENCE_BYTES), said.data);
+		take(out, said.data, said.size);
 	if (gguf || !path || file_join(card_path, sizeof(card_path), path, "README.md") ||
 		!file_exists(card_path))
 		return;

@@ -6,8 +6,8 @@
 
 #define LICENCE_BYTES 128
 
-/* As the GGUF file, or the model card in the directory path, says; "" when nothing does. path NULL:
- * a model without files. */
+/* As the GGUF file, or the model card in the directory path, says; "" when nothing does. UTF-8
+ * without control characters, cut where it is too long. path NULL: a model without files. */
 void licence_find(const struct weights *w, const char *path, char out[LICENCE_BYTES]);
 
 #endif
