@@ -161,6 +161,21 @@ static enum err pack_all(struct model *m, struct err_info *info)
 	return weights_read_faults(&m->weights, info);
 }
 
+/* Packed they take about what they take in the file: better said now than after most of them. */
+static enum err check_memory(const struct model *m, const struct chip *chip, struct err_info *info)
+{
+	struct chip_info about;
+
+	chip_describe(chip, &about);
+	const int64_t left = about.memory_bytes - chip_memory_used(chip);
+
+	if (left >= 0 && m->weights.size_bytes <= (uint64_t)left)
+		return ERR_NONE;
+	return err_set(info, ERR_MEMORY, "%s: its weights take %llu MiB, and %lld MiB of memory are "
+		"left for them; a smaller type (tongyun quantize) takes less", m->name,
+		(unsigned long long)(m->weights.size_bytes >> 20), (long long)(left >> 20));
+}
+
 enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,
 	struct err_info *info)
 {
@@ -168,6 +183,8 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 	enum err err;
 
 	assert(!m->chip);
+	if (check_memory(m, chip, info))
+		return info->code;
 	m->chip = chip;
 	m->packed.layers = mem_alloc(m->weights.config.layers, sizeof(*m->packed.layers));
 	if (!m->packed.layers)

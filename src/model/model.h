@@ -31,6 +31,7 @@ struct model_load_options {
 
 /* path: a directory, a .gguf file, or NULL: the model inside the program. */
 enum err model_open(struct model **out, const char *path, struct err_info *info) MUST_CHECK;
+/* ERR_MEMORY before anything is packed when the chip has no room for the weights. */
 enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,
 	struct err_info *info) MUST_CHECK;
 /* The chip must still be open when weights were loaded. NULL is legal. */

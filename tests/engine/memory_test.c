@@ -111,10 +111,31 @@ static void a_model_takes_its_file_once_and_a_seventh(void **state)
 	(void)unlink(model_path);
 }
 
+static void weights_that_do_not_fit_are_refused_before_any_is_packed(void **state)
+{
+	const struct chip_config config = {.threads = 1, .memory_bytes = 35 << 20};
+	const struct model_load_options options = {ROWS, ROWS, CHIP_F16, false};
+	struct err_info info = {0};
+	struct model *model;
+	struct chip *chip;
+
+	(void)state;
+	support_write_model(model_path, &shapes[3], 3);
+	assert_int_equal(chip_open(&chip, "cpu", &config, &info), ERR_NONE);
+	assert_int_equal(model_open(&model, model_path, &info), ERR_NONE);
+	assert_int_equal(model_load(model, chip, &options, &info), ERR_MEMORY);
+	assert_non_null(strstr(info.text, "MiB, and 35 MiB of memory are left for them; a smaller "));
+	assert_int_equal(chip_memory_used(chip), 0);
+	model_close(model);
+	chip_close(chip);
+	(void)unlink(model_path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_model_takes_its_file_once_and_a_seventh),
+		cmocka_unit_test(weights_that_do_not_fit_are_refused_before_any_is_packed),
 	};
 
 	snprintf(model_path, sizeof(model_path), "/tmp/tongyun-memory-%d.gguf", (int)getpid());
