@@ -13,6 +13,7 @@
 #include "engine/session.h"
 #include "model/arch/config.h"
 #include "model/model.h"
+#include "model/weights/weights.h"
 
 #define ROUNDS_MAX 1000
 #define TOKENS_SEED 7
@@ -192,7 +193,7 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 	return json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, "
 		"s:f, s:f}",
 		"model_type", model_name(b->loaded.model),
-		"model_size", (json_int_t)b->cost.weight_bytes,
+		"model_size", (json_int_t)model_weights(b->loaded.model)->size_bytes,
 		"isa", chip.isa,
 		"n_threads", (int)chip.cores,
 		"n_prompt", (int)row->prompt,

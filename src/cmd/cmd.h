@@ -80,6 +80,9 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 bool cmd_parse_model(const struct options *o, int argc, char **argv, const char **path,
 	int *exit_code) MUST_CHECK;
 
+/* True for a directory, and for what ends as a GGUF file does. */
+bool cmd_is_model_path(const char *text);
+
 /* True if a lone argument of `run` names a model rather than a prompt. */
 bool cmd_looks_like_model(const char *text);
 

@@ -196,12 +196,16 @@ bool cmd_parse_model(const struct options *o, int argc, char **argv, const char 
 	return cmd_model_argument(o, path, positional, count);
 }
 
-bool cmd_looks_like_model(const char *text)
+bool cmd_is_model_path(const char *text)
 {
 	const size_t size = strlen(text);
 
-	return file_exists(text) || hub_name_looks(text) ||
-		(size > 5 && strcmp(text + size - 5, ".gguf") == 0);
+	return file_is_dir(text) || (size > 5 && strcmp(text + size - 5, ".gguf") == 0);
+}
+
+bool cmd_looks_like_model(const char *text)
+{
+	return file_exists(text) || hub_name_looks(text) || cmd_is_model_path(text);
 }
 
 enum err cmd_store_open(struct store *s, struct err_info *info)

@@ -12,6 +12,7 @@
 #include "engine/session.h"
 #include "model/arch/config.h"
 #include "model/model.h"
+#include "model/weights/weights.h"
 
 #define TOKENS_BYTES_MAX ((size_t)64 << 20)
 #define CHUNK_DEFAULT 64   /* bounds the logits in memory: 64 rows of 248,320 are 64 MB */
@@ -166,6 +167,11 @@ static enum err logits_run(const struct logits_arguments *a, struct err_info *in
 		return err;
 	const struct model_config *config = model_config(loaded.model);
 
+	if (weights_are_in(model_weights(loaded.model), a->out_path)) {
+		err = err_set(info, ERR_INPUT, "%s: is what is read; give another name",
+			a->out_path);
+		goto done;
+	}
 	if ((err = tokens_read(a->tokens_path, config->vocab, &tokens, &count, info)))
 		goto done;
 	options.context_max = count;
@@ -221,6 +227,8 @@ int cmd_logits(int argc, char **argv)
 		return exit_code;
 	if (!a.tokens_path || !a.out_path)
 		return options_wrong(&options, "--tokens and --out are needed");
+	if (strcmp(a.out_path, "-") == 0)
+		return options_wrong(&options, "--out is a file, not standard output");
 	a.chunk = (uint32_t)chunk;
 	a.load.kv_type = exact_cache ? CHIP_F32 : CHIP_F16;
 	a.load.rows_max = a.load.wanted_max = a.chunk;

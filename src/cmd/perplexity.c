@@ -234,6 +234,9 @@ int cmd_perplexity(int argc, char **argv)
 		return exit_code;
 	if (count == 0)
 		return options_wrong(&options, "which FILE?");
+	if (count == 1 && options_source(&m.load.path) != OPTION_FLAGS &&
+		cmd_is_model_path(positionals[0]))
+		return options_wrong(&options, "'%s' is a MODEL; which FILE?", positionals[0]);
 	m.text.path = positionals[count - 1];
 	if (!cmd_model_argument(&options, &m.load.path, positionals[0], count - 1))
 		return CMD_WRONG;

@@ -149,8 +149,9 @@ static void result_print(const struct pull_result *r)
 {
 	char text[HUB_NAME_BYTES], size[CMD_SIZE_BYTES];
 
-	printf("%s: %u files, %s, revision %.12s%s\n", hub_name_print(&r->name, text), r->files,
-		cmd_size(r->size_bytes, size), r->revision, r->changed ? "" : "; was there");
+	printf("%s: %u file%s, %s, revision %.12s%s\n", hub_name_print(&r->name, text), r->files,
+		r->files == 1 ? "" : "s", cmd_size(r->size_bytes, size), r->revision,
+		r->changed ? "" : "; was there");
 }
 
 /* The hub's files, and what is to be made of them; *original is told beside the result. */

@@ -1,5 +1,6 @@
 /* cmd/quantize.c - `tongyun quantize`: a model as one GGUF file in a smaller type. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "cmd/bar.h"
@@ -125,7 +126,8 @@ int cmd_quantize(int argc, char **argv)
 	uint32_t count;
 	int exit_code;
 
-	snprintf(about, sizeof(about), "Writes MODEL as one GGUF file, its matrices in type T:\n%s.",
+	snprintf(about, sizeof(about), "Writes MODEL as one GGUF file, its matrices in type T:\n%s.\n"
+		"llama.cpp's names of these are taken too: Q4_K_M is q4_k.",
 		quantize_mix_names(names));
 	if (!cmd_parse(&options, argc, argv, positionals, &count, &exit_code))
 		return exit_code;
@@ -136,6 +138,8 @@ int cmd_quantize(int argc, char **argv)
 		return options_wrong(&options, "which --type T? It is one of %s", names);
 	if (!(job.mix = quantize_mix_find(type)))
 		return options_wrong(&options, "no type %s; T is one of %s", type, names);
+	if (strcmp(positionals[1], "-") == 0)
+		return options_wrong(&options, "OUT.gguf is a file, not standard output");
 	job.out = positionals[1];
 	job.threads = (uint32_t)threads;
 	if (quantize(&job, positionals[0], &report, &info))

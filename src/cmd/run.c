@@ -128,6 +128,15 @@ static enum err prompt_take(struct run *r, struct err_info *info)
 	return ERR_NONE;
 }
 
+/* One word that may have been meant as a MODEL: qwen3:0.6b, or a path. */
+static bool is_like_a_name(const char *word)
+{
+	const size_t size = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._-/:~");
+
+	return word[size] == '\0' && strcspn(word, "0123456789/:") < size;
+}
+
 static int run(struct run *r)
 {
 	struct err_info info = {0};
@@ -191,6 +200,9 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 		r->load.path = positionals[0];
 	} else if (count == 1) {
 		r->prompt = positionals[0];
+		if (!model_said && is_like_a_name(r->prompt))
+			fprintf(stderr, "tongyun: note: there is no model '%s'; it is taken as the "
+				"prompt (-m names a MODEL)\n", r->prompt);
 	}
 	for (uint32_t i = 0; i < r->stops.count; i++)
 		if (!*r->stops.values[i] || strlen(r->stops.values[i]) > REQUEST_STOP_BYTES) {

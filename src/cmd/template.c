@@ -25,6 +25,10 @@ static enum err render(const struct model *m, const char *path, bool generation_
 		return err_set(info, ERR_UNSUPPORTED, "%s has no chat template", model_name(m));
 	if ((err = json_read_file(&file, path, &JSON_LIMITS_REQUEST, info)))
 		return err;
+	if (!json_is_array(json_object_get(file, "messages"))) {
+		json_decref(file);
+		return err_set(info, ERR_INPUT, "%s: needs {\"messages\": [...]}", path);
+	}
 	const struct chat_prompt prompt = {
 		.messages = json_object_get(file, "messages"),
 		.tools = json_object_get(file, "tools"),

@@ -14,6 +14,7 @@
 
 #define PRINT_BYTES    65536
 #define ID_BYTES_MAX   16
+#define BETWEEN_IDS    " \t\r\n[],"
 
 /* In decimal; returns how many bytes. printf would take longer than finding the id. */
 static size_t print_id(uint32_t id, char *out)
@@ -103,14 +104,16 @@ static enum err detokenize(const struct tokenizer *t, struct err_info *info)
 	if ((err = file_read(&text, "-", info)))
 		goto done;
 	for (const char *at = text.data ? text.data : "";; at = end) {
-		at += strspn(at, " \t\r\n[],");
+		at += strspn(at, BETWEEN_IDS);
 		if (*at == '\0')
 			break;
 		const unsigned long id = strtoul(at, &end, 10);
+		const size_t size = strcspn(at, BETWEEN_IDS);
 
-		if (end == at || id >= tokenizer_count(t)) {
+		if (end != at + size || id >= tokenizer_count(t)) {
 			err = err_set(info, ERR_INPUT,
-				"standard input: '%.16s' is not a token id below %zu", at,
+				"standard input: '%.*s' is not a token id below %zu",
+				size < ID_BYTES_MAX ? (int)size : ID_BYTES_MAX, at,
 				tokenizer_count(t));
 			goto done;
 		}

@@ -112,6 +112,14 @@ def test_a_prompt_that_does_not_fit_is_told(shared):
     shared.ok("run", "--raw", "-c", 32, stdin="春" * 31)
 
 
+@pytest.mark.parametrize("word, noted", [
+    ("qwen3", True), ("qwen3:0.6b", True), ("/models/Qwen3-0.6B", True), ("hello", False), ("what is 2+2?", False), ("你好2", False)])
+def test_a_prompt_that_may_have_been_meant_as_a_model_is_noted(shared, word, noted):
+    note = f"tongyun: note: there is no model '{word}'; it is taken as the prompt (-m names a MODEL)\n"
+    assert shared.run("run", "--max-tokens", 1, word).stderr == (note if noted else "")
+    assert shared.run("run", "--max-tokens", 1, "-p", word).stderr == ""
+
+
 def test_the_same_seed_gives_the_same_answer_and_another_another(shared):
     def answer(*options):
         return shared.ok("run", "写一首七言律诗，题为秋夜", *options)

@@ -63,6 +63,8 @@ def test_what_cannot_be_measured_is_said(program, tmp_path):
         "perplexity", QWEN3, tmp_path / "text", "--ctx", 1048576)
     assert "absent" in program.fails("perplexity", QWEN3, tmp_path / "absent")
     assert program.wrong("perplexity") == "which FILE?"
+    for model in (QWEN3, "x.gguf"):     # not the text to measure the model inside by
+        assert program.wrong("perplexity", model) == f"'{model}' is a MODEL; which FILE?"
 
 
 def test_at_a_terminal_a_bar_shows_how_far_it_is(program, tmp_path):

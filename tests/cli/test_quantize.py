@@ -80,6 +80,13 @@ def test_wrong_usage_is_told(program):
     assert program.wrong("quantize", QWEN3, "o.gguf") == f"which --type T? It is one of {names}"
     assert program.wrong("quantize", QWEN3, "o.gguf", "--type", "q9") == f"no type q9; T is one of {names}"
     assert program.wrong("quantize", QWEN3, "o.gguf", "p.gguf", "--type", "f16")
+    assert program.wrong("quantize", QWEN3, "-", "--type", "f16") == "OUT.gguf is a file, not standard output"
+
+
+def test_the_names_of_llama_cpp_are_known(program):
+    for name, type in (("Q4_K_M", "q4_k"), ("q5_k_m", "q5_k"), ("Q3_K_M", "q3_k"), ("MXFP4_MOE", "mxfp4"), ("Q8_0", "q8_0")):
+        assert quantized(program, QWEN3, name)[1]["type"] == type
+    assert "Q4_K_M is q4_k" in program.ok("quantize", "--help")
 
 
 def test_no_file_is_lost(program):
@@ -169,6 +176,7 @@ def test_an_interrupted_one_leaves_nothing(program, tmp_path, number):
     with program.chat("quantize", model, "o.gguf", "--type", "q2_k", "--threads", 1) as terminal:
         terminal.until("%")     # the bar, after a piece of sixteen
         os.kill(terminal.pid, number)
+        assert "tongyun: error: interrupted; o.gguf is not written" in terminal.until("\n")
         assert terminal.end() == 1
     assert sorted(os.listdir(program.folder)) == before
 

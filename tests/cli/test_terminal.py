@@ -215,9 +215,9 @@ def test_a_template_that_does_not_end_is_told_and_nothing_is_forgotten(program, 
     with program.chat("run", model, "--stats", "--max-tokens", 1) as chat:
         chat.prompt()
         first, second = stats(chat.say("one"))[0], stats(chat.say("one"))[0]
-        assert "error: line 1: the template takes too many steps" in chat.say("spin")
+        assert "error: chat template: line 1: the template takes too many steps" in chat.say("spin")
         assert stats(chat.say("one"))[0] > second > first
-    assert program.fails("run", model, "spin") == "line 1: the template takes too many steps"
+    assert program.fails("run", model, "spin") == "chat template: line 1: the template takes too many steps"
 
 
 def test_a_raw_conversation_is_refused(program):

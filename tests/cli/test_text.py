@@ -60,7 +60,11 @@ def test_a_text_that_a_tokenizer_cannot_take_is_one_line(program, tmp_path):
 @pytest.mark.parametrize("ids", ["x", "1 x", "-1", "99999999", "1.5", "18446744073709551616"])
 def test_what_is_no_id_is_named(shared, ids):
     text = shared.fails("detokenize", stdin=ids)
-    assert text.startswith("standard input: '") and "is not a token id below" in text
+    assert text.startswith(f"standard input: '{ids.split()[-1][:16]}' is not a token id below")
+
+
+def test_what_is_no_id_is_named_without_what_is_behind_it(shared):
+    assert shared.fails("detokenize", stdin="[1, two,\n3]").startswith("standard input: 'two' is not a token id below")
 
 
 def test_a_template_is_rendered_with_and_without_the_assistants_turn(shared, tmp_path):
@@ -119,6 +123,10 @@ def test_messages_that_are_none_are_an_error_or_an_empty_prompt(shared, text):
     assert done.returncode == 0 or (done.stderr.startswith("tongyun: error: ") and done.stderr.count("\n") == 1)
     if text in ("", "{", '{"messages": []', "[]", "null", "{}", '{"messages": 1}'):
         assert done.returncode == 1, done.stdout
+    if text in ("[]", "null", "{}", '{"messages": 1}'):
+        assert done.stderr == 'tongyun: error: -: needs {"messages": [...]}\n'
+    if text == '{"messages": [{"role": "user"}]}':
+        assert done.stderr.startswith("tongyun: error: chat template: line ")
 
 
 def test_logits_are_a_numpy_array_and_the_same_in_every_chunk(shared, tmp_path):

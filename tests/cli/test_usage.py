@@ -224,6 +224,7 @@ def test_bench_has_the_field_names_of_llama_bench(shared):
     rows = shared.json("bench", "-p", 4, "-n", 2, "-b", 2, "-r", 2, "-d", 3, "-t", 1)
     assert [(row["n_prompt"], row["n_gen"], row["n_depth"], row["n_batch"]) for row in rows] == [(4, 0, 3, 2), (0, 2, 3, 2)]
     for row in rows:
+        assert row["model_size"] == shared.json("show")["size_bytes"]
         assert {"avg_ts", "stddev_ts", "samples_ts", "avg_ns", "model_type", "model_size", "n_threads", "bandwidth_ratio",
                 "compute_ratio"} <= set(row)
         assert len(row["samples_ts"]) == 2 and row["n_threads"] == 1 and row["avg_ts"] > 0

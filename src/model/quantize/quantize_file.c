@@ -168,7 +168,7 @@ static enum err tell(struct work *w, uint64_t values)
 	w->done += values;
 	weights_release(w->e->weights);
 	if (w->job->progress && !w->job->progress(w->job->context, w->done, w->report->values))
-		return err_set(w->info, ERR_CANCELLED, "%s: given up", w->job->out);
+		return err_set(w->info, ERR_CANCELLED, "interrupted; %s is not written", w->job->out);
 	return ERR_NONE;
 }
 

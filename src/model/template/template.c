@@ -121,8 +121,10 @@ enum err chat_template_render(const struct chat_template *t, const struct chat_p
 		return err_set(info, ERR_INPUT, "messages must be an array");
 	if ((err = variables_fill(&variables, t, prompt, info)))
 		return err;
-	return jinja_render(tools ? t->with_tools : t->jinja, variables.list, variables.count,
-		&options, scratch, out, info);
+	if ((err = jinja_render(tools ? t->with_tools : t->jinja, variables.list, variables.count,
+		     &options, scratch, out, info)))
+		err_prefix(info, "chat template");
+	return err;
 }
 
 enum err chat_template_encode(const struct chat_template *t, const struct tokenizer *tokenizer,
