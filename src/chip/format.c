@@ -8,6 +8,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	"files are little endian, and so must the host be");
 
 #define GROUPED 0
+#define BLOCK_ROW(TYPE, type, values, bytes) [CHIP_##TYPE] = {#type, values, bytes},
 
 static const struct {
 	const char *name;
@@ -17,19 +18,7 @@ static const struct {
 	[CHIP_F32] = {"f32", 1, 4},
 	[CHIP_F16] = {"f16", 1, 2},
 	[CHIP_BF16] = {"bf16", 1, 2},
-	[CHIP_Q8_0] = {"q8_0", 32, 34},
-	[CHIP_Q4_0] = {"q4_0", 32, 18},
-	[CHIP_Q4_1] = {"q4_1", 32, 20},
-	[CHIP_Q5_0] = {"q5_0", 32, 22},
-	[CHIP_Q5_1] = {"q5_1", 32, 24},
-	[CHIP_Q2_K] = {"q2_k", 256, 84},
-	[CHIP_Q3_K] = {"q3_k", 256, 110},
-	[CHIP_Q4_K] = {"q4_k", 256, 144},
-	[CHIP_Q5_K] = {"q5_k", 256, 176},
-	[CHIP_Q6_K] = {"q6_k", 256, 210},
-	[CHIP_IQ4_NL] = {"iq4_nl", 32, 18},
-	[CHIP_IQ4_XS] = {"iq4_xs", 256, 136},
-	[CHIP_MXFP4] = {"mxfp4", 32, 17},
+	FORMAT_BLOCK_TYPES(BLOCK_ROW)
 	[CHIP_F8_E4M3] = {"f8_e4m3", GROUPED, 0},
 	[CHIP_INT4] = {"int4", GROUPED, 0},
 	[CHIP_INT8] = {"int8", GROUPED, 0},

@@ -15,6 +15,28 @@
 
 #define FORMAT_INLINE static inline __attribute__((always_inline))
 
+/* Types of blocks: values and bytes of one. A type more is a line here, a value of enum chip_type
+ * and a decoder below. */
+#define FORMAT_BLOCK_TYPES(X) \
+	X(Q8_0, q8_0, 32, 34) \
+	X(Q4_0, q4_0, 32, 18) \
+	X(Q4_1, q4_1, 32, 20) \
+	X(Q5_0, q5_0, 32, 22) \
+	X(Q5_1, q5_1, 32, 24) \
+	X(Q2_K, q2_k, 256, 84) \
+	X(Q3_K, q3_k, 256, 110) \
+	X(Q4_K, q4_k, 256, 144) \
+	X(Q5_K, q5_k, 256, 176) \
+	X(Q6_K, q6_k, 256, 210) \
+	X(IQ4_NL, iq4_nl, 32, 18) \
+	X(IQ4_XS, iq4_xs, 256, 136) \
+	X(MXFP4, mxfp4, 32, 17)
+
+/* FORMAT_Q8_0_VALUES, FORMAT_Q8_0_BYTES, ... */
+#define FORMAT_SIZES(TYPE, name, values, bytes) \
+	FORMAT_##TYPE##_VALUES = values, FORMAT_##TYPE##_BYTES = bytes,
+enum { FORMAT_BLOCK_TYPES(FORMAT_SIZES) };
+
 FORMAT_INLINE uint16_t format_u16(const uint8_t *bytes)
 {
 	uint16_t value;
@@ -381,7 +403,7 @@ FORMAT_INLINE void format_groups(const uint8_t *row, uint32_t first, uint32_t co
 #define FORMAT_BLOCKS(TYPE, type, values, bytes)                                            \
 	case CHIP_##TYPE:                                                                   \
 		format_blocks(row, first, count, values, bytes, format_##type, out);        \
-		return
+		return;
 
 #define FORMAT_GROUPS(TYPE, type, bytes)                                                    \
 	case CHIP_##TYPE:                                                                   \
@@ -404,19 +426,7 @@ FORMAT_INLINE void format_part_to_f32(enum chip_type type, uint32_t group,
 		for (size_t i = 0; i < count; i++)
 			out[i] = math_f32_from_bf16(format_u16(row + 2 * (first + i)));
 		return;
-	FORMAT_BLOCKS(Q8_0, q8_0, 32, 34);
-	FORMAT_BLOCKS(Q4_0, q4_0, 32, 18);
-	FORMAT_BLOCKS(Q4_1, q4_1, 32, 20);
-	FORMAT_BLOCKS(Q5_0, q5_0, 32, 22);
-	FORMAT_BLOCKS(Q5_1, q5_1, 32, 24);
-	FORMAT_BLOCKS(Q2_K, q2_k, 256, 84);
-	FORMAT_BLOCKS(Q3_K, q3_k, 256, 110);
-	FORMAT_BLOCKS(Q4_K, q4_k, 256, 144);
-	FORMAT_BLOCKS(Q5_K, q5_k, 256, 176);
-	FORMAT_BLOCKS(Q6_K, q6_k, 256, 210);
-	FORMAT_BLOCKS(IQ4_NL, iq4_nl, 32, 18);
-	FORMAT_BLOCKS(IQ4_XS, iq4_xs, 256, 136);
-	FORMAT_BLOCKS(MXFP4, mxfp4, 32, 17);
+	FORMAT_BLOCK_TYPES(FORMAT_BLOCKS)
 	FORMAT_GROUPS(F8_E4M3, f8_e4m3, CHIP_F8_HEAD_BYTES + (size_t)group);
 	FORMAT_GROUPS(INT8, int8, CHIP_INT_HEAD_BYTES + (size_t)group);
 	FORMAT_GROUPS(INT4, int4, CHIP_INT_HEAD_BYTES + (size_t)group / 2);

@@ -255,9 +255,10 @@ VEC_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict out)
 	}
 }
 
-#define BLOCKS(TYPE, decode, values, bytes)                                                 \
+#define BLOCKS(TYPE, decode)                                                                \
 	case CHIP_##TYPE:                                                                   \
-		format_blocks(row, first, count, values, bytes, decode, out);               \
+		format_blocks(row, first, count, FORMAT_##TYPE##_VALUES,                    \
+			FORMAT_##TYPE##_BYTES, decode, out);                                \
 		return
 
 /* As format_part_to_f32. */
@@ -265,17 +266,17 @@ static void row_part(const struct cpu_stored *s, const uint8_t *row, uint32_t fi
 	float *out)
 {
 	switch ((int)s->type) {
-	BLOCKS(Q4_1, q4_1, 32, 20);
-	BLOCKS(Q5_0, q5_0, 32, 22);
-	BLOCKS(Q5_1, q5_1, 32, 24);
-	BLOCKS(Q2_K, q2_k, 256, 84);
-	BLOCKS(Q3_K, q3_k, 256, 110);
-	BLOCKS(Q4_K, q4_k, 256, 144);
-	BLOCKS(Q5_K, q5_k, 256, 176);
-	BLOCKS(Q6_K, q6_k, 256, 210);
-	BLOCKS(IQ4_NL, iq4_nl, 32, 18);
-	BLOCKS(IQ4_XS, iq4_xs, 256, 136);
-	BLOCKS(MXFP4, mxfp4, 32, 17);
+	BLOCKS(Q4_1, q4_1);
+	BLOCKS(Q5_0, q5_0);
+	BLOCKS(Q5_1, q5_1);
+	BLOCKS(Q2_K, q2_k);
+	BLOCKS(Q3_K, q3_k);
+	BLOCKS(Q4_K, q4_k);
+	BLOCKS(Q5_K, q5_k);
+	BLOCKS(Q6_K, q6_k);
+	BLOCKS(IQ4_NL, iq4_nl);
+	BLOCKS(IQ4_XS, iq4_xs);
+	BLOCKS(MXFP4, mxfp4);
 	default:
 		format_part_to_f32(s->type, s->group, row, first, count, out);
 	}
