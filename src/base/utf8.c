@@ -48,6 +48,12 @@ enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t
 	return UTF8_CHARACTER;
 }
 
+bool utf8_is_control(uint32_t code_point)
+{
+	return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0) ||
+		code_point == 0x2028 || code_point == 0x2029;
+}
+
 void utf8_blank_controls(char *text, char with)
 {
 	for (; *text; text++) {

@@ -7,6 +7,7 @@
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ enum utf8_unit {
 /* What text[0 .. size) begins with, size > 0. *length: its bytes, at least 1. *code_point, if not
  * NULL: of a character, else untouched. */
 enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t *code_point);
+
+/* What a terminal would obey or break a line at: C0, DEL, C1, and the two separators of Unicode. */
+bool utf8_is_control(uint32_t code_point);
 
 /* Each byte of a control character (U+0000 to 1F, 7F to 9F) becomes another: terminals obey them,
  * and U+009B is as good as ESC [. */

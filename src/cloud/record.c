@@ -160,12 +160,6 @@ bool record_tenant_name_valid(const char *name)
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
 }
 
-bool record_is_control(uint32_t code_point)
-{
-	return code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0) ||
-		code_point == 0x2028 || code_point == 0x2029;
-}
-
 bool record_label_valid(const char *label, size_t bytes)
 {
 	const size_t size = strnlen(label, bytes);
@@ -174,7 +168,7 @@ bool record_label_valid(const char *label, size_t bytes)
 		uint32_t code_point = 0;
 
 		if (utf8_next(label + at, size - at, &length, &code_point) != UTF8_CHARACTER ||
-			record_is_control(code_point))
+			utf8_is_control(code_point))
 			return false;
 	}
 	return size > 0 && size < bytes;

@@ -190,7 +190,5 @@ bool record_tenant_name_valid(const char *name);
 /* A name that people gave, of a model or a key: UTF-8 without control characters, so that a list of
  * names shows what it says in any terminal; 1 to bytes - 1 bytes. */
 bool record_label_valid(const char *label, size_t bytes);
-/* What a terminal would obey or break a line at: C0, DEL, C1, and the two separators of Unicode. */
-bool record_is_control(uint32_t code_point);
 
 #endif

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "cloud/record.h"
 #include "engine/detokenize.h"
 #include "engine/session.h"
 #include "model/arch/config.h"
@@ -67,7 +66,7 @@ static void show(const struct buf *text)
 		uint32_t code_point = 0;
 
 		if (utf8_next(from, text->size - at, &length, &code_point) == UTF8_CHARACTER &&
-			record_is_control(code_point) && *from != '\n' && *from != '\t')
+			utf8_is_control(code_point) && *from != '\n' && *from != '\t')
 			putchar('?');
 		else
 			fwrite(from, 1, length, stdout);

@@ -8,7 +8,6 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "cloud/record.h"
 #include "cmd/cmd.h"
 #include "server/admin_link.h"
 
@@ -28,7 +27,7 @@ static void text_make_printable(json_t *text)
 		uint32_t code_point = 0;
 
 		if (utf8_next(from + at, size - at, &length, &code_point) == UTF8_CHARACTER &&
-			!record_is_control(code_point))
+			!utf8_is_control(code_point))
 			buf_add(&out, from + at, length);
 		else
 			buf_add_char(&out, '?');

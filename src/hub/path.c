@@ -27,7 +27,7 @@ static const char *bytes_wrong(const char *path, size_t size)
 
 		if (utf8_next(path + at, size - at, &length, &code_point) != UTF8_CHARACTER)
 			return "it is not UTF-8";
-		if (code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0))
+		if (utf8_is_control(code_point))
 			return "it has a control character";
 		if (code_point == '\\')
 			return "it has a backslash";

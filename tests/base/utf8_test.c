@@ -94,6 +94,18 @@ static void what_is_broken_is_one_subpart_long(void **state)
 	}
 }
 
+static void controls_are_what_a_terminal_obeys_or_breaks_a_line_at(void **state)
+{
+	static const uint32_t controls[] = {0, '\n', 0x1B, 0x7F, 0x80, 0x9B, 0x9F, 0x2028, 0x2029};
+	static const uint32_t others[] = {' ', '~', 0xA0, 0x2027, 0x202A, 0x10FFFF};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
+		assert_true(utf8_is_control(controls[i]));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(utf8_is_control(others[i]));
+}
+
 static void controls_are_blanked_of_either_kind_and_nothing_else(void **state)
 {
 	char text[] = "a\x1b[2J\n\x7f\xC2\x9B[m \xC2\xA0 \xE8\xAF\x97\xC2\x80\xC2";
@@ -109,6 +121,7 @@ int main(void)
 		cmocka_unit_test(every_character_is_read_and_every_cut_is_seen),
 		cmocka_unit_test(nothing_else_is_a_character),
 		cmocka_unit_test(what_is_broken_is_one_subpart_long),
+		cmocka_unit_test(controls_are_what_a_terminal_obeys_or_breaks_a_line_at),
 		cmocka_unit_test(controls_are_blanked_of_either_kind_and_nothing_else),
 	};
 

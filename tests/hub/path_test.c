@@ -45,6 +45,7 @@ static void bytes_that_mean_something_elsewhere_are_refused(void **state)
 	assert_refused("a\0b", 3, "control character");
 	assert_refused("a\x1B[2J", 5, "control character");
 	assert_refused("a\xC2\x9B", 3, "control character");
+	assert_refused("a\xE2\x80\xA8", 4, "control character");   /* U+2028: a line's end */
 	assert_refused("a\xFF", 2, "not UTF-8");
 	assert_refused("a\xE6\x98", 3, "not UTF-8");
 }
