@@ -299,7 +299,7 @@ static void a_copy_that_waits_for_a_reader_has_let_its_source_go(void **state)
 		struct hub_name copy;
 
 		close(read.fd);
-		_exit(store_copy(&store, &from, &to, true, &copy, UNIT_IGNORED));
+		_exit((int)store_copy(&store, &from, &to, true, &copy, UNIT_IGNORED));
 	}
 	while (!file_exists(staged) && waitpid(child, &status, WNOHANG) == 0)
 		;
