@@ -168,8 +168,8 @@ static enum err pull_all(struct fetching *f, const struct pull_config *c, const 
 	*result = *original;
 	if (original->asked)
 		return ERR_NONE;
-	const struct pull_making making = {.store = &store, .original = original,
-		.type = name.type, .progress = on_making, .context = f};
+	const struct pull_making making = {.store = &store, .client = &c->client,
+		.original = original, .type = name.type, .progress = on_making, .context = f};
 
 	return pull_make(&making, result, info);
 }

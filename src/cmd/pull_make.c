@@ -96,23 +96,38 @@ done:
 	return info->code;
 }
 
-enum err pull_make(const struct pull_making *m, struct pull_result *out, struct err_info *info)
+/* Under the lock. *changed: false when it was made meanwhile. */
+static enum err make_unless_there(const struct pull_making *m, const struct store_lock *lock,
+	struct manifest *made, bool *changed, struct err_info *info)
 {
 	struct store_model original = {.fd = -1};
+	struct hub_name name = m->original->name;
+
+	snprintf(name.type, sizeof(name.type), "%s", m->type);
+	*changed = !pull_find_made(m->store, &name, m->original->source, m->original->revision,
+		made);
+	if (*changed && !store_find(m->store, &m->original->name, &original, info))
+		(void)!make(m, &original, lock, made, info);
+	store_release(&original);
+	return info->code;
+}
+
+enum err pull_make(const struct pull_making *m, struct pull_result *out, struct err_info *info)
+{
 	struct store_lock lock = {.fd = -1};
 	struct manifest made = {0};
+	bool changed;
 
-	if (!store_lock(m->store, &m->original->name, "pull", &lock, info) &&
-		!store_find(m->store, &m->original->name, &original, info) &&
-		!make(m, &original, &lock, &made, info)) {
+	if (!pull_lock(m->store, &m->original->name, m->client, &lock, info) &&
+		!make_unless_there(m, &lock, &made, &changed, info)) {
 		*out = *m->original;
 		out->name = made.name;
-		out->changed = out->asked = true;
+		out->asked = true;
+		out->changed = changed;
 		out->files = made.file_count;
 		out->size_bytes = manifest_size(&made);
 	}
 	store_unlock(m->store, &lock);
-	store_release(&original);
 	manifest_free(&made);
 	return info->code;
 }

@@ -10,6 +10,7 @@ bool pull_can_make(const char *type);
 
 struct pull_making {
 	const struct store *store;
+	const struct client_config *client;   /* who is told of waits, and can end them */
 	const struct pull_result *original;   /* what the hub had */
 	const char *type;
 	/* how far it is; false: given up (ERR_CANCELLED) */
@@ -17,7 +18,8 @@ struct pull_making {
 	void *context;
 };
 
-/* One GGUF file and what tells the licence, as a model of its own. */
+/* One GGUF file and what tells the licence, as a model of its own; unless another process has made
+ * it meanwhile. */
 enum err pull_make(const struct pull_making *m, struct pull_result *out, struct err_info *info)
 	MUST_CHECK;
 

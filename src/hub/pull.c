@@ -81,20 +81,20 @@ static void share_there(struct puller *p)
 
 /* ---- the lock -------------------------------------------------------------------------------- */
 
-/* Waits for who holds the model, and says so once. */
-static enum err lock(struct puller *p, struct err_info *info)
+enum err pull_lock(const struct store *s, const struct hub_name *name,
+	const struct client_config *client, struct store_lock *out, struct err_info *info)
 {
 	bool said = false;
 
-	while (store_lock(p->store, &p->wanted.name, "pull", &p->lock, info)) {
+	while (store_lock(s, name, "pull", out, info)) {
 		if (info->code != ERR_BUSY)
 			return info->code;
 		if (!said)
-			p->config->client.note(p->config->client.context, info->text);
+			client->note(client->context, info->text);
 		said = true;
 		*info = (struct err_info){0};
 		(void)poll(NULL, 0, WAIT_MS);
-		if (*p->config->client.stop)
+		if (*client->stop)
 			return err_set(info, ERR_CANCELLED, "interrupted");
 	}
 	return ERR_NONE;
@@ -259,34 +259,42 @@ static enum err pull_locked(struct puller *p, bool asked, struct pull_result *ou
 	return ERR_NONE;
 }
 
+bool pull_find_made(const struct store *s, const struct hub_name *name, const char *source,
+	const char *revision, struct manifest *out)
+{
+	struct store_model made;
+
+	*out = (struct manifest){0};
+	if (store_find(s, name, &made, &(struct err_info){0}))
+		return false;
+	/* a branch may have moved on: only a commit is the same for ever */
+	const bool found = !manifest_read(out, made.dir, &(struct err_info){0}) &&
+		hub_is_hex(out->revision, HUB_SHA1_BYTES - 1) &&
+		strcmp(out->revision, revision) == 0 && strcmp(out->source, source) == 0;
+
+	if (!found)
+		manifest_free(out);
+	store_release(&made);
+	return found;
+}
+
 /* The type asked for is none of the hub's. *there: it was made before, of the same commit. */
 static enum err made_check(struct puller *p, const char *type, bool *there, struct err_info *info)
 {
-	struct store_model made;
 	struct hub_name name = p->wanted.name;
-	struct manifest m = {0};
+	struct manifest m;
 
-	*there = false;
 	if (!p->config->can_make(type))
 		return err_set(info, ERR_UNSUPPORTED, "%s/%s: type %s cannot be made of it; "
 			"`tongyun quantize --help` names those that can", name.owner, name.model,
 			type);
 	name.revision[0] = '\0';
 	snprintf(name.type, sizeof(name.type), "%s", type);
-	if (store_find(p->store, &name, &made, &(struct err_info){0}))
-		return ERR_NONE;
-	/* a branch may have moved on: only a commit is the same for ever */
-	*there = !manifest_read(&m, made.dir, &(struct err_info){0}) &&
-		hub_is_hex(m.revision, HUB_SHA1_BYTES - 1) &&
-		strcmp(m.revision, p->wanted.revision) == 0 &&
-		strcmp(m.source, p->wanted.source) == 0;
+	*there = pull_find_made(p->store, &name, p->wanted.source, p->wanted.revision, &m);
 	if (*there) {
 		manifest_free(&p->wanted);
 		p->wanted = m;
-	} else {
-		manifest_free(&m);
 	}
-	store_release(&made);
 	return ERR_NONE;
 }
 
@@ -304,7 +312,7 @@ enum err pull(const struct store *s, const struct hub_name *name, const struct p
 		goto done;
 	if (made)
 		result_fill(&p, false, true, out);
-	else if (!lock(&p, info))
+	else if (!pull_lock(s, &p.wanted.name, &config->client, &p.lock, info))
 		(void)!pull_locked(&p, asked, out, info);
 done:
 	download_close(p.download);

@@ -33,4 +33,13 @@ struct pull_result {
 enum err pull(const struct store *s, const struct hub_name *name, const struct pull_config *config,
 	struct pull_result *out, struct err_info *info) MUST_CHECK;
 
+/* For who makes a type of what came. Waits for who holds the model, and says so once. */
+enum err pull_lock(const struct store *s, const struct hub_name *name,
+	const struct client_config *client, struct store_lock *out, struct err_info *info)
+	MUST_CHECK;
+/* True when the store has name, type included, made of this commit of this source; then *out is its
+ * manifest. */
+bool pull_find_made(const struct store *s, const struct hub_name *name, const char *source,
+	const char *revision, struct manifest *out);
+
 #endif

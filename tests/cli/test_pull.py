@@ -3,6 +3,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import ssl
@@ -749,6 +750,18 @@ def test_two_pulls_of_one_model_are_one(program, hub):
     assert (second.returncode, err) == (0, b"")
     assert (json.loads(out)["changed"], json.loads(out)["received_bytes"]) == (False, 0)
     assert_whole(program, hub)
+
+
+def test_two_pulls_that_make_one_type_make_it_once(program, model):
+    model.hold = ("model.safetensors", 0, threading.Event())
+    both = [subprocess.Popen([TONGYUN, "pull", f"{NAME}:q8_0", "--endpoint", model.url, "--json"], env=program.env,
+                             cwd=program.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    readable, _, _ = select.select([one.stderr for one in both], [], [], SECONDS_MAX)
+    assert b"is in use by " in readable[0].readline()
+    model.hold[2].set()
+    ends = [one.communicate(timeout=SECONDS_MAX)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(json.loads(out)["changed"] for out in ends) == [False, True]
 
 
 def test_who_waits_for_another_pull_can_be_interrupted(program, hub):
