@@ -280,6 +280,12 @@ static void no_template_outruns_its_limits(void **state)
 		"{% set x = c.next() %}{% endfor %}{% endfor %}",
 		"{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{{ caller }}{% endmacro %}"
 		"{% call m() %}{% endcall %}",
+		"{% set s = 'a' * 1000000 %}{% for i in range(9999) %}{{ 'b'.strip(s) }}{% endfor %}",
+		"{% set s = 'a' * 1000000 %}{% for i in range(9999) %}{{ 'b'|trim(s) }}{% endfor %}",
+		"{% set s = 'a' * 1000000 %}{% for i in range(9999) %}{% set x = s.zfill(1) %}"
+		"{% endfor %}",
+		"{% set s = 'a' * 1000000 %}{% for i in range(9999) %}"
+		"{{ 'b'|truncate(1000000, end=s) }}{% endfor %}",
 	};
 
 	(void)state;

@@ -46,7 +46,7 @@ struct jinja_limits {
 	uint32_t depth_max;   /* evaluations inside evaluations; calls of macros among them */
 };
 
-/* 20,000,000 steps: about a second; depth 400. */
+/* 20,000,000 steps: some seconds at most; depth 400. */
 extern const struct jinja_limits JINJA_LIMITS;
 
 struct jinja_template;

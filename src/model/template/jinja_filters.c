@@ -88,7 +88,7 @@ static bool filter_trim(struct jinja_render *r, const struct jinja_value *v,
 		!jinja_charge_bytes(r, s.size))
 		return false;
 	if (chars.type != JINJA_NONE && (!jinja_want_string(r, "trim", &chars, &set) ||
-		!jinja_charge(r, s.size / 256 * set.size)))
+		!jinja_charge_strip(r, s, set)))
 		return false;
 	*out = jinja_string(jinja_strip(s, chars.type == JINJA_NONE ? NULL : &set, true, true));
 	return true;

@@ -166,6 +166,7 @@ static bool filter_truncate(struct jinja_render *r, const struct jinja_value *v,
 	if (!jinja_bind(r, "truncate", args, names, 4, 0, values) ||
 		!jinja_want_int(r, "truncate", &values[0], &length) ||
 		!jinja_want_string(r, "truncate", &values[2], &end) ||
+		!jinja_charge_bytes(r, end.size) ||
 		(values[3].type != JINJA_NONE &&
 			!jinja_want_int(r, "truncate", &values[3], &leeway)) ||
 		!jinja_length(r, v, &count))

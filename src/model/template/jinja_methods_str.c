@@ -235,9 +235,8 @@ static bool strip(struct jinja_render *r, const char *callee, const struct jinja
 		*out = jinja_string(jinja_strip(self->string, NULL, left, right));
 		return true;
 	}
-	/* each character is compared with each of chars */
 	if (!jinja_want_string(r, callee, &chars, &text) ||
-		!jinja_charge(r, self->string.size / 256 * text.size))
+		!jinja_charge_strip(r, self->string, text))
 		return false;
 	*out = jinja_string(jinja_strip(self->string, &text, left, right));
 	return true;
@@ -513,7 +512,7 @@ static bool str_zfill(struct jinja_render *r, const struct jinja_value *self,
 	int64_t width;
 
 	if (!jinja_bind(r, "zfill", args, names, 1, 1, &value) ||
-		!jinja_want_int(r, "zfill", &value, &width))
+		!jinja_want_int(r, "zfill", &value, &width) || !jinja_charge_bytes(r, s.size))
 		return false;
 	if (width > WIDTH_MAX)
 		return jinja_fail(r, ERR_LIMIT, "zfill: a width of more than %d", WIDTH_MAX);

@@ -265,6 +265,12 @@ struct jinja_string jinja_strip(struct jinja_string s, const struct jinja_string
 	return s;
 }
 
+/* Each character is compared with each of chars. */
+bool jinja_charge_strip(struct jinja_render *r, struct jinja_string s, struct jinja_string chars)
+{
+	return jinja_charge(r, (s.size / 64 + 1) * (chars.size + 1));
+}
+
 /* An empty old is found before every character and at the end. */
 static bool replace_empty(struct jinja_render *r, struct jinja_string s, struct jinja_string new,
 	int64_t count_max, struct jinja_builder *b)
@@ -541,7 +547,7 @@ bool jinja_recase(struct jinja_render *r, struct jinja_string s, enum jinja_case
 	struct jinja_writer w = {0};
 	bool trusted = false;
 
-	if (!jinja_charge(r, s.size / 16 + 1))
+	if (!jinja_charge(r, s.size / 4 + 1))
 		return false;
 	if (s.size > 0 && !trust_is_uniform(s, &trusted))
 		trusted = false;

@@ -57,9 +57,11 @@ size_t jinja_string_find_last(struct jinja_string s, struct jinja_string needle)
 bool jinja_escape(struct jinja_render *r, struct jinja_string s, struct jinja_string *out)
 	MUST_CHECK;
 
-/* Python's strip: of white space, or of the characters in chars. */
+/* Python's strip: of white space, or of the characters in chars; that is charged before. */
 struct jinja_string jinja_strip(struct jinja_string s, const struct jinja_string *chars, bool left,
 	bool right);
+bool jinja_charge_strip(struct jinja_render *r, struct jinja_string s, struct jinja_string chars)
+	MUST_CHECK;
 bool jinja_replace(struct jinja_render *r, struct jinja_string s, struct jinja_string old,
 	struct jinja_string new, int64_t count_max, struct jinja_string *out) MUST_CHECK;
 /* separator NULL: runs of white space. count_max below 0: all. */

@@ -11,7 +11,7 @@
 #include "model/template/jinja_text.h"
 #include "model/tokenizer/unicode.h"
 
-#define BYTES_PER_STEP 64
+#define BYTES_PER_STEP 16
 
 bool jinja_fail(struct jinja_render *r, enum err code, const char *format, ...)
 {
