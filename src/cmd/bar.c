@@ -9,7 +9,7 @@
 #include "base/units.h"
 
 #define COLUMNS     80   /* of a terminal that does not say */
-#define BAR_COLUMNS 30
+#define BAR_COLUMNS 20
 #define DUE_NS      (NS_PER_S / 10)
 
 static int terminal_columns(void)

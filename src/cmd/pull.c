@@ -81,8 +81,9 @@ static void on_progress(void *context, const struct download_progress *p)
 		return;
 	speed_measure(f, p->received_bytes);
 	speed_print(f, p->size_bytes - p->there_bytes, speed);
-	snprintf(text, sizeof(text), "%s of %s  %u of %u files%s", cmd_size(p->there_bytes, there),
-		cmd_size(p->size_bytes, size), p->files_whole, p->files, speed);
+	/* in 80 columns the files are what is cut off */
+	snprintf(text, sizeof(text), "%s of %s%s  %u of %u files", cmd_size(p->there_bytes, there),
+		cmd_size(p->size_bytes, size), speed, p->files_whole, p->files);
 	cmd_bar_draw(&f->bar, p->there_bytes, p->size_bytes, text);
 }
 

@@ -109,6 +109,10 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 		return info->code;
 	const struct model_config *config = model_config(m->loaded.model);
 
+	if (s->context_max > (int64_t)config->context_max)
+		log_line(LOG_WARN, "serve", "%s: --max-model-len is %lld, the model's context %u: "
+			"that is what it gets", model_name(m->loaded.model),
+			(long long)s->context_max, config->context_max);
 	m->serve = s;
 	served->id = index < s->aliases.count ? s->aliases.values[index]
 		: model_name(m->loaded.model);

@@ -12,6 +12,7 @@
 #include "hub/choose.h"
 
 #define WAIT_MS       100
+#define MB            1000000u
 #define SPARE_BYTES   ((uint64_t)64 << 20)   /* that a disk keeps for what else is written */
 #define NAMES_CHUNK   ((size_t)16 << 10)
 #define NAMES_MEMORY  ((size_t)16 << 20)
@@ -161,9 +162,9 @@ static enum err space_check(const struct puller *p, struct err_info *info)
 		return info->code;
 	if (missing > 0 && (space < SPARE_BYTES || space - SPARE_BYTES < missing))
 		return err_set(info, ERR_LIMIT, "not enough space in %.200s: %llu MB are missing of "
-			"this model, %llu MB are free", p->store->path,
-			(unsigned long long)(missing / 1000000 + 1),
-			(unsigned long long)(space / 1000000));
+			"this model, %llu MB must stay free, %llu MB are", p->store->path,
+			(unsigned long long)(missing / MB + 1),
+			(unsigned long long)(SPARE_BYTES / MB), (unsigned long long)(space / MB));
 	return ERR_NONE;
 }
 

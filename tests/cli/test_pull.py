@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import resource
 import select
 import shutil
@@ -194,6 +195,17 @@ def test_at_a_terminal_a_bar_shows_how_far_it_is(program, hub):
         assert "[####" in terminal.until("100%")
         assert terminal.end() == 0
     assert_whole(program, hub)
+
+
+def test_in_eighty_columns_the_bar_has_speed_and_time(program, hub):
+    go = threading.Event()
+    hub.hold = ("model.safetensors", 3 * MIB, go)       # the speed is known after a second
+    with program.chat("pull", NAME, "--endpoint", hub.url, "--connections", 1) as terminal:
+        line = terminal.until(" left").split("\r")[-1]
+        assert re.search(r"\] +5\d%  3\.\d MB of 5\.3 MB  \d+\.\d [kM]B/s  0:\d\d left$", line), line
+        go.set()
+        terminal.until("100%")
+        assert terminal.end() == 0
 
 
 def test_otherwise_nothing_is_said_but_the_result(program, hub):
@@ -452,7 +464,8 @@ def test_an_entry_that_cannot_be_is_refused(program, hub, entry, says):
 def test_a_size_beyond_the_disk_is_refused_before_anything_is_fetched(program, hub):
     hub.entries = lambda entries: [{**entry, "lfs": {"oid": "3" * 64, "size": 2**49}} if "lfs" in entry else entry
                                    for entry in entries]
-    assert "not enough space in " in refused(program, hub)
+    assert re.search("not enough space in .*: 5629[0-9]+ MB are missing of this model, 67 MB must stay free, [0-9]+ MB are$",
+                     refused(program, hub))
     assert not any("/resolve/" in path for path in hub.paths())
     assert os.listdir(os.path.join(program.home, "models")) == []
 

@@ -49,6 +49,13 @@ def test_the_spellings_of_other_servers_mean_the_same(program, spelling):
         assert "3 sequences" in server.log
 
 
+def test_a_context_beyond_the_models_is_told(program):
+    with program.serve("--max-model-len", 100000) as server:
+        _, document = server.request("GET", "/v1/models")
+        assert document["data"][0]["max_model_len"] == 2048
+        assert "--max-model-len is 100000, the model's context 2048: that is what it gets" in server.log
+
+
 @pytest.mark.parametrize("spelling", [["--max-num-seqs", 3], ["--parallel", 3], ["-np", 3], ["--parallel=3"]])
 def test_sequences_at_once_have_three_spellings(program, spelling):
     with program.serve(*spelling) as server:
