@@ -84,6 +84,15 @@ def test_errors_of_quantizing_are_those_that_the_command_prints():
 
 
 def test_what_checks_is_there():
-    for path in re.findall(r"`((?:tests|tools|docs)/[\w/.]+)", section("How it is checked")):
+    said = section("How it is checked")
+    for path in re.findall(r"`((?:tests|tools|docs)/[\w/.]+)", said):
         assert os.path.exists(os.path.join(ROOT, path)), path
+    with open(os.path.join(BUILD, "meson-info", "intro-tests.json"), encoding="utf-8") as file:
+        names = [test["name"] for test in json.load(file)]
+    for folder in ("api", "cli", "model", "tools"):
+        names += os.listdir(os.path.join(ROOT, "tests", folder))
+    patterns = [word for words in re.findall(r"`tools/test.py ([^`]+)`", said) for word in words.split()]
+    assert len(patterns) >= 8
+    for pattern in patterns:
+        assert any(pattern in name for name in names), pattern
     assert os.path.isdir(GOLDEN)
