@@ -171,7 +171,8 @@ static void windows_are_in_the_layers_that_the_architecture_means(void **state)
 		{LLAMA,
 			"{\"layer_types\":[\"sliding_attention\",\"full_attention\","
 			"\"full_attention\"]}",
-			ERR_UNSUPPORTED, "layer 0 of type sliding_attention is not supported in"},
+			ERR_UNSUPPORTED, "layer 0 of type sliding_attention is not supported in llama; "
+			"known: full_attention"},
 		{MOE,
 			"{" WINDOW("1") ",\"layer_types\":[\"full_attention\",\"full_attention\","
 			"\"full_attention\",\"full_attention\"]}",

@@ -328,7 +328,7 @@ static void shapes_that_are_broken_are_refused(void **state)
 		{TYPE_F32, 4, {65536, 65536, 65536, 65536}, ERR_INPUT, "overflow"},
 		{TYPE_F32, 1, {UINT64_MAX / 4 + 1}, ERR_INPUT, "overflow"},
 		{TYPE_Q8_0, 2, {16, 2}, ERR_INPUT, "not a multiple of the 32 of Q8_0"},
-		{5, 1, {32}, ERR_UNSUPPORTED, "unknown type 5"},
+		{5, 1, {32}, ERR_UNSUPPORTED, "unknown type 5; read are F32 F16 Q4_0"},
 		{UINT32_MAX, 1, {32}, ERR_UNSUPPORTED, "unknown type"},
 		{42, 1, {32}, ERR_UNSUPPORTED, "Q2_0"},
 	};

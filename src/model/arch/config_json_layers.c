@@ -69,8 +69,11 @@ static enum err set_kind(const struct config_source *s, struct model_config *c, 
 		c->layer_kind[layer] = MODEL_LAYER_DELTA;
 	else
 		return err_set(s->info, ERR_UNSUPPORTED,
-			"layer %" PRIu32 " of type %.32s is not supported in %s", layer, type,
-			s->arch->name);
+			"layer %" PRIu32 " of type %.32s is not supported in %s; known: "
+			"full_attention%s%s",
+			layer, type, s->arch->name,
+			arch_has_delta(s->arch) ? ", linear_attention" : "",
+			s->arch->window != ARCH_WINDOW_NONE ? ", sliding_attention" : "");
 	return ERR_NONE;
 }
 

@@ -229,11 +229,14 @@ static enum err read_tensor(struct cursor *c, struct stored_tensor *t, uint64_t 
 	if (cursor_u32(c, &type, "a tensor info") || cursor_u64(c, offset_bytes, "a tensor info"))
 		return c->info->code;
 	t->dtype = dtype_from_gguf(type);
-	if (!t->dtype)
-		return err_set(c->info, ERR_UNSUPPORTED,
-			"%s: tensor %.*s has the unknown type %" PRIu32, c->file, (int)t->name_size,
-			t->name, type);
-	return stored_tensor_measure(t, c->info);
+	if (t->dtype)
+		return stored_tensor_measure(t, c->info);
+	char names[DTYPE_NAMES_BYTES];
+
+	dtype_readable_names(names);
+	return err_set(c->info, ERR_UNSUPPORTED,
+		"%s: tensor %.*s has the unknown type %" PRIu32 "; read are %s", c->file,
+		(int)t->name_size, t->name, type, names);
 }
 
 static enum err place_tensor(const struct cursor *c, struct stored_tensor *t, size_t data_start,

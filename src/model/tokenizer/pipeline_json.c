@@ -56,6 +56,8 @@ static const struct {
 	{"Replace", NORMALIZER_REPLACE, NORMAL_FORM_C},
 };
 
+#define NORMALIZER_NAMES \
+	"NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace and Sequence"
 #define NORMALIZER_COUNT (sizeof(NORMALIZERS) / sizeof(*NORMALIZERS))
 
 static enum err read_normalizer_step(const json_t *node, struct normalizer_steps *out,
@@ -68,7 +70,8 @@ static enum err read_normalizer_step(const json_t *node, struct normalizer_steps
 	while (i < NORMALIZER_COUNT && !type_is(node, NORMALIZERS[i].type))
 		i++;
 	if (i == NORMALIZER_COUNT)
-		return err_set(info, ERR_UNSUPPORTED, "normalizer: %.64s is not supported",
+		return err_set(info, ERR_UNSUPPORTED,
+			"normalizer: %.64s is not supported, only " NORMALIZER_NAMES,
 			type_of(node));
 	step.kind = NORMALIZERS[i].kind;
 	step.form = NORMALIZERS[i].form;
@@ -224,8 +227,9 @@ static enum err read_pre_tokenizer(const json_t *node, unsigned depth,
 	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
 		if (type_is(node, types[i].type))
 			return types[i].read(node, out, info);
-	return err_set(info, ERR_UNSUPPORTED, "pre_tokenizer: %.64s is not supported",
-		type_of(node));
+	return err_set(info, ERR_UNSUPPORTED,
+		"pre_tokenizer: %.64s is not supported, only Split, Digits, Punctuation, ByteLevel "
+		"and Sequence", type_of(node));
 }
 
 enum err pipeline_pre_tokenizer(const json_t *node, struct pretokenizer_steps *out,
@@ -248,7 +252,8 @@ enum err pipeline_decoder(const json_t *node, struct err_info *info)
 {
 	if (!node || json_is_null(node) || type_is(node, "ByteLevel"))
 		return ERR_NONE;
-	return err_set(info, ERR_UNSUPPORTED, "decoder: %.64s is not supported", type_of(node));
+	return err_set(info, ERR_UNSUPPORTED, "decoder: %.64s is not supported, only ByteLevel",
+		type_of(node));
 }
 
 const json_t *pipeline_first_token(const json_t *post_processor)
