@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* How many bytes a character with this lead has; 0: no character has it. */
 static size_t lead_length(uint8_t lead)
@@ -54,15 +55,21 @@ bool utf8_is_control(uint32_t code_point)
 		code_point == 0x2028 || code_point == 0x2029;
 }
 
+/* The marks of direction (UAX #9, 2): in a text of one's own they are right, in a name from outside
+ * they make it look like another. */
+static bool turns(uint32_t c)
+{
+	return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
+		(c >= 0x2066 && c <= 0x2069);
+}
+
 void utf8_blank_controls(char *text, char with)
 {
-	for (; *text; text++) {
-		const uint8_t *at = (const uint8_t *)text;
+	const size_t size = strlen(text);
+	uint32_t c;
 
-		if (at[0] == 0xC2 && (at[1] & 0xE0) == 0x80)
-			*text++ = with;
-		else if (at[0] >= 0x20 && at[0] != 0x7F)
-			continue;
-		*text = with;
-	}
+	for (size_t at = 0, length; at < size; at += length)
+		if (utf8_next(text + at, size - at, &length, &c) != UTF8_CHARACTER ||
+			utf8_is_control(c) || turns(c))
+			memset(text + at, with, length);
 }

@@ -27,8 +27,9 @@ enum utf8_unit utf8_next(const char *text, size_t size, size_t *length, uint32_t
 /* What a terminal would obey or break a line at: C0, DEL, C1, and the two separators of Unicode. */
 bool utf8_is_control(uint32_t code_point);
 
-/* Each byte of a control character (U+0000 to 1F, 7F to 9F) becomes another: terminals obey them,
- * and U+009B is as good as ESC [. */
+/* Each byte of a control character, of a mark that turns the direction of writing, or of no
+ * character at all becomes another: terminals obey them, U+009B is as good as ESC [, and what is
+ * answered as JSON is UTF-8. */
 void utf8_blank_controls(char *text, char with);
 
 #endif

@@ -106,13 +106,22 @@ static void controls_are_what_a_terminal_obeys_or_breaks_a_line_at(void **state)
 		assert_false(utf8_is_control(others[i]));
 }
 
-static void controls_are_blanked_of_either_kind_and_nothing_else(void **state)
+static void what_turns_the_writing_or_is_no_character_is_blanked_too(void **state)
 {
-	char text[] = "a\x1b[2J\n\x7f\xC2\x9B[m \xC2\xA0 \xE8\xAF\x97\xC2\x80\xC2";
+	char text[] = "gpj\xE2\x80\xAE.exe\xE2\x81\xA9 \xFF\x9B \xE2\x80\xA6\xE2\x80";
 
 	(void)state;
 	utf8_blank_controls(text, '?');
-	assert_string_equal(text, "a?[2J????[m \xC2\xA0 \xE8\xAF\x97??\xC2");
+	assert_string_equal(text, "gpj???.exe??? ?? \xE2\x80\xA6??");
+}
+
+static void controls_are_blanked_of_either_kind_and_nothing_else(void **state)
+{
+	char text[] = "a\x1b[2J\n\x7f\xC2\x9B[m \xC2\xA0 \xE8\xAF\x97\xC2\x80.";
+
+	(void)state;
+	utf8_blank_controls(text, '?');
+	assert_string_equal(text, "a?[2J????[m \xC2\xA0 \xE8\xAF\x97??.");
 }
 
 int main(void)
@@ -122,6 +131,7 @@ int main(void)
 		cmocka_unit_test(nothing_else_is_a_character),
 		cmocka_unit_test(what_is_broken_is_one_subpart_long),
 		cmocka_unit_test(controls_are_what_a_terminal_obeys_or_breaks_a_line_at),
+		cmocka_unit_test(what_turns_the_writing_or_is_no_character_is_blanked_too),
 		cmocka_unit_test(controls_are_blanked_of_either_kind_and_nothing_else),
 	};
 
