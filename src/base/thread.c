@@ -44,10 +44,21 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
+/* All but those that a thread's own instruction raises: blocked, they would end the process where
+ * file_map_guard has a line to say. */
+static void signals_of_others(sigset_t *out)
+{
+	static const int own[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+
+	sigfillset(out);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		sigdelset(out, own[i]);
+}
+
 enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument),
 	void *argument, struct err_info *info)
 {
-	sigset_t all;
+	sigset_t others;
 	sigset_t before;
 
 	*out = NULL;
@@ -59,8 +70,8 @@ enum err thread_start(struct thread **out, const char *name, void (*run)(void *a
 	memcpy(t->name, name, strlen(name) + 1);
 	t->run = run;
 	t->argument = argument;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);  /* inherited by the new thread */
+	signals_of_others(&others);
+	pthread_sigmask(SIG_SETMASK, &others, &before);  /* inherited by the new thread */
 	const int failed = pthread_create(&t->id, NULL, thread_main, t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failed) {

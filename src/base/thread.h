@@ -9,7 +9,8 @@
 
 struct thread;
 
-/* Starts run(argument) in a thread called name (at most 15 bytes), all signals blocked in it. */
+/* Starts run(argument) in a thread called name (at most 15 bytes), in which all signals are blocked
+ * but those that its own instructions raise. */
 enum err thread_start(struct thread **out, const char *name, void (*run)(void *argument),
 	void *argument, struct err_info *info) MUST_CHECK;
 /* Waits for its end and frees it; NULL is legal. */

@@ -13,6 +13,7 @@
 struct seen {
 	char name[16];
 	int term_blocked;
+	int fault_blocked;
 	int pinned;
 	int cores_after_pin;
 	int out_of_range;
@@ -27,13 +28,14 @@ static void look_around(void *argument)
 	pthread_getname_np(pthread_self(), seen->name, sizeof(seen->name));
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 	seen->term_blocked = sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGINT);
+	seen->fault_blocked = sigismember(&blocked, SIGBUS) || sigismember(&blocked, SIGSEGV);
 	seen->pinned = thread_pin_self(0);
 	sched_getaffinity(0, sizeof(cores), &cores);
 	seen->cores_after_pin = CPU_COUNT(&cores);
 	seen->out_of_range = thread_pin_self(100000);
 }
 
-static void a_thread_has_its_name_blocks_signals_and_can_be_pinned(void **state)
+static void a_thread_has_its_name_blocks_signals_of_others_and_can_be_pinned(void **state)
 {
 	struct seen seen = {0};
 	struct thread *t;
@@ -44,6 +46,7 @@ static void a_thread_has_its_name_blocks_signals_and_can_be_pinned(void **state)
 	thread_join(t);
 	assert_string_equal(seen.name, "tongyun-test-15");
 	assert_true(seen.term_blocked);
+	assert_false(seen.fault_blocked);
 	assert_true(seen.pinned);
 	assert_int_equal(seen.cores_after_pin, 1);
 	assert_false(seen.out_of_range);
@@ -76,7 +79,7 @@ static void there_is_a_core_and_no_more_than_the_mask_allows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_thread_has_its_name_blocks_signals_and_can_be_pinned),
+		cmocka_unit_test(a_thread_has_its_name_blocks_signals_of_others_and_can_be_pinned),
 		cmocka_unit_test(a_thread_that_cannot_be_had_is_an_error),
 		cmocka_unit_test(there_is_a_core_and_no_more_than_the_mask_allows),
 	};
