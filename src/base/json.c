@@ -22,9 +22,9 @@ const struct json_limits JSON_LIMITS_REQUEST = {
 
 const struct json_limits JSON_LIMITS_FILE = {
 	.bytes_max = (size_t)256 << 20,
-	.values_max = 20000000,
+	.values_max = 4000000,
 	.depth_max = 64,
-	.memory_max = (size_t)4 << 30,
+	.memory_max = (size_t)1 << 30,
 };
 
 /* What the parsing of this thread counts on; NULL: it does not parse. Counted up only, freed blocks

@@ -26,7 +26,8 @@ struct json_limits {
 
 /* rules.md 5: 16 MiB, 1,000,000 values, depth 64; 128 MiB of memory. */
 extern const struct json_limits JSON_LIMITS_REQUEST;
-/* tokenizer.json and the like: 256 MiB, 20,000,000 values, depth 64; 4 GiB of memory. */
+/* tokenizer.json and the like: 256 MiB, 4,000,000 values (262,144 tokens and as many merges of two
+ * strings each make a fourth of that), depth 64; 1 GiB of memory. */
 extern const struct json_limits JSON_LIMITS_FILE;
 
 /* Checks the limits in one pass before it builds anything; duplicate keys are refused when strict.

@@ -355,6 +355,24 @@ static void integers_out_of_64_bits_are_never_cut(void **state)
 	json_decref(o);
 }
 
+static void a_file_of_many_values_is_refused_before_any_is_built(void **state)
+{
+	const size_t values = 4000001, size = 3 * values;
+	struct err_info info = {0};
+	char *text = malloc(size);
+	json_t *value = NULL;
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t at = 0; at < size; at += 3)   /* small in the file, large in memory */
+		memcpy(text + at, "{},", 3);
+	text[0] = '[', text[1] = text[2] = ' ', text[size - 1] = ']';
+	assert_int_equal(json_parse(&value, text, size, &JSON_LIMITS_FILE, true, &info), ERR_LIMIT);
+	assert_non_null(strstr(info.text, "too many values"));
+	assert_null(value);
+	free(text);
+}
+
 static void a_file_error_names_the_file(void **state)
 {
 	char path[] = "/tmp/tongyun-json-XXXXXX";
@@ -391,6 +409,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
 		cmocka_unit_test(typed_reads_take_the_type_and_the_range),
 		cmocka_unit_test(integers_out_of_64_bits_are_never_cut),
+		cmocka_unit_test(a_file_of_many_values_is_refused_before_any_is_built),
 		cmocka_unit_test(a_file_error_names_the_file),
 	};
 
