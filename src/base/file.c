@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,28 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/prng.h"
+#include "base/utf8.h"
 
-#define READ_CHUNK_BYTES 65536
+#define READ_CHUNK_BYTES  65536
+#define MAPPED_MAX        64     /* files whose names map_fault knows */
+#define MAPPED_PATH_BYTES 256
+#define FD_PATH_BYTES     32
+
+/* What is mapped, for a signal handler, which can neither wait nor allocate: a row is read while
+ * data is set, and belongs to its mapping while taken is. */
+struct mapped {
+	atomic_flag taken;
+	_Atomic(const uint8_t *) data;
+	size_t size;
+	char path[MAPPED_PATH_BYTES];
+};
+
+static struct mapped mapped[MAPPED_MAX];
 
 static struct fault file_fault;
 
@@ -104,6 +121,43 @@ static enum err open_regular(const char *path, int *fd, size_t *size, struct err
 	return ERR_NONE;
 }
 
+static void mapped_add(const struct file_map *map, const char *path)
+{
+	for (size_t i = 0; i < MAPPED_MAX; i++) {
+		struct mapped *row = &mapped[i];
+
+		if (atomic_flag_test_and_set(&row->taken))
+			continue;
+		row->size = map->size;
+		snprintf(row->path, sizeof(row->path), "%s", path);
+		utf8_blank_controls(row->path, '?');
+		atomic_store(&row->data, map->data);
+		return;
+	}
+}
+
+static void mapped_remove(const struct file_map *map)
+{
+	for (size_t i = 0; i < MAPPED_MAX; i++)
+		if (atomic_load(&mapped[i].data) == map->data) {
+			atomic_store(&mapped[i].data, NULL);
+			atomic_flag_clear(&mapped[i].taken);
+			return;
+		}
+}
+
+/* "a file" when it is one too many. */
+static const char *mapped_path(const uint8_t *at)
+{
+	for (size_t i = 0; i < MAPPED_MAX; i++) {
+		const uint8_t *data = atomic_load(&mapped[i].data);
+
+		if (data && at >= data && (size_t)(at - data) < mapped[i].size)
+			return mapped[i].path;
+	}
+	return "a file";
+}
+
 enum err file_map_open(struct file_map *map, const char *path, struct err_info *info)
 {
 	enum err code;
@@ -122,6 +176,7 @@ enum err file_map_open(struct file_map *map, const char *path, struct err_info *
 			*map = (struct file_map){0};
 		} else {
 			map->data = data;
+			mapped_add(map, path);
 		}
 	}
 	close(fd);
@@ -130,9 +185,11 @@ enum err file_map_open(struct file_map *map, const char *path, struct err_info *
 
 void file_map_close(struct file_map *map)
 {
-	if (map->data)
+	if (map->data) {
+		mapped_remove(map);
 		/* munmap wants what mmap gave: not const */
 		munmap((void *)(uintptr_t)map->data, map->size);
+	}
 	*map = (struct file_map){0};
 }
 
@@ -143,19 +200,27 @@ void file_map_release(const struct file_map *map)
 }
 
 /* Only what a signal handler may do. */
-static void map_fault(int signal_number)
+static void map_fault(int signal_number, siginfo_t *what, void *context)
 {
-	static const char text[] = "tongyun: error: a file in use became shorter, or could not be "
-		"read from its disk\n";
+	static char before[] = "tongyun: error: ";
+	static char after[] = ": became shorter while it was in use, or cannot be read from its "
+		"disk; fetch it again\n";
+	const char *path = mapped_path(what->si_addr);
+	const struct iovec parts[] = {
+		{before, sizeof(before) - 1},
+		{(void *)(uintptr_t)path, strlen(path)},   /* writev only reads it */
+		{after, sizeof(after) - 1},
+	};
 
 	(void)signal_number;
-	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)context;
+	(void)!writev(STDERR_FILENO, parts, 3);
 	_exit(1);
 }
 
 void file_map_guard(void)
 {
-	const struct sigaction action = {.sa_handler = map_fault};
+	const struct sigaction action = {.sa_sigaction = map_fault, .sa_flags = SA_SIGINFO};
 
 	(void)sigaction(SIGBUS, &action, NULL);
 }
@@ -206,17 +271,25 @@ enum err file_read(struct buf *out, const char *path, struct err_info *info)
 	return code;
 }
 
+static void directory_of(const char *path, char dir[PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+
+	assert(length < PATH_MAX);
+	memcpy(dir, path, length);
+	dir[length] = '\0';
+	if (length == 0)
+		memcpy(dir, ".", 2);
+}
+
 /* Makes a rename in path's directory survive a power loss. */
 static int sync_directory_of(const char *path)
 {
 	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	const size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
 
-	assert(length < sizeof(dir));
-	memcpy(dir, path, length);
-	dir[length] = '\0';
-	const int fd = sys_open(length ? dir : ".", O_RDONLY | O_DIRECTORY, 0);
+	directory_of(path, dir);
+	const int fd = sys_open(dir, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return -1;
 	const int result = sys_sync(fd);
@@ -253,6 +326,48 @@ static enum err check_space(const struct file_out *f, uint64_t size_bytes, struc
 	return ERR_NONE;
 }
 
+/* Where an open file without a name can be found to be given one. */
+static void fd_path(char out[FD_PATH_BYTES], int fd)
+{
+	snprintf(out, FD_PATH_BYTES, "/proc/self/fd/%d", fd);
+}
+
+/* A file without a name in the directory of f->path, so that nothing is left of it however the
+ * program ends; f->temporary where the file system has no such files, or they can get no name. */
+static int open_beside(struct file_out *f, unsigned mode)
+{
+	char dir[PATH_MAX], place[FD_PATH_BYTES];
+
+	directory_of(f->path, dir);
+	f->fd = sys_open(dir, O_WRONLY | O_TMPFILE, mode);
+	f->nameless = f->fd >= 0;
+	if (f->fd < 0 && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+		return -1;
+	fd_path(place, f->fd);
+	if (f->fd >= 0 && access(place, F_OK) == 0)
+		return 0;
+	if (f->fd >= 0)
+		close(f->fd);
+	f->nameless = false;
+	f->fd = sys_open(f->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+	return f->fd < 0 ? -1 : 0;
+}
+
+/* Under f->path if nothing is there, else under f->temporary; *renames says which. */
+static int give_name(const struct file_out *f, bool *renames)
+{
+	char place[FD_PATH_BYTES];
+
+	*renames = false;
+	if (fails())
+		return -1;
+	fd_path(place, f->fd);
+	if (linkat(AT_FDCWD, place, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	*renames = errno == EEXIST;
+	return *renames ? linkat(AT_FDCWD, place, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW) : -1;
+}
+
 enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes, unsigned mode,
 	struct err_info *info)
 {
@@ -268,8 +383,7 @@ enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes
 	if (length < 0 || (size_t)length >= sizeof(f->temporary))
 		return err_set(info, ERR_LIMIT, "%s: path too long", path);
 	memcpy(f->path, path, strlen(path) + 1);
-	f->fd = sys_open(f->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
-	if (f->fd < 0)
+	if (open_beside(f, mode))
 		return err_set_errno(info, "writing %s", path);
 	if (check_space(f, size_bytes, info))
 		file_out_close(f);
@@ -286,12 +400,14 @@ enum err file_out_write(struct file_out *f, const void *bytes, size_t size, stru
 
 enum err file_out_commit(struct file_out *f, struct err_info *info)
 {
-	if (sys_sync(f->fd))
+	bool renames = true;
+
+	if (sys_sync(f->fd) || (f->nameless && give_name(f, &renames)))
 		return err_set_errno(info, "writing %s", f->path);
 	const int closed = close(f->fd);
 
 	f->fd = -1;
-	if (closed || sys_rename(f->temporary, f->path)) {
+	if (closed || (renames && sys_rename(f->temporary, f->path))) {
 		const enum err code = err_set_errno(info, "writing %s", f->path);
 
 		(void)unlink(f->temporary);
@@ -308,7 +424,8 @@ void file_out_close(struct file_out *f)
 		return;
 	close(f->fd);
 	f->fd = -1;
-	(void)unlink(f->temporary);
+	if (!f->nameless)
+		(void)unlink(f->temporary);
 }
 
 enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,

@@ -25,7 +25,7 @@ void file_map_close(struct file_map *map);
 void file_map_release(const struct file_map *map);
 
 /* From now on a mapped file that became shorter or cannot be read ends the program with exit code 1
- * and a line that says so, where it would end by SIGBUS. Once, by main. */
+ * and a line that names it, where it would end by SIGBUS. Once, by main. */
 void file_map_guard(void);
 
 /* Appends the file's bytes to out (initialised by the caller, whose limit holds). "-"
@@ -36,7 +36,9 @@ enum err file_read(struct buf *out, const char *path, struct err_info *info) MUS
 enum err file_write_atomic(const char *path, const void *bytes, size_t size, unsigned mode,
 	struct err_info *info) MUST_CHECK;
 
-/* A large file, written piece by piece into a temporary one beside it.
+/* A large file, written piece by piece into one without a name in the same directory, of which a
+ * program that is killed leaves nothing; into a temporary one beside it where the file system has
+ * no such files.
  *
  *	struct file_out out = {.fd = -1};
  *	if (!file_out_open(&out, path, size, 0666, &info) && !file_out_write(&out, ...) ...)
@@ -45,6 +47,7 @@ enum err file_write_atomic(const char *path, const void *bytes, size_t size, uns
  */
 struct file_out {
 	int fd;                       /* -1: not open */
+	bool nameless;                /* temporary is not there (yet) */
 	uint64_t size;                /* written so far */
 	char path[PATH_MAX];
 	char temporary[PATH_MAX];

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/thread.h"
 #include "base/mem.h"
 
 static void put(const char *name, const char *text)
@@ -42,14 +43,28 @@ static void what_was_written_is_read_and_mapped(void **state)
 	file_map_close(&map);
 }
 
-static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void **state)
+static void touch(void *data)
+{
+	_exit(*(const volatile uint8_t *)data == 'h' ? 0 : 2);
+}
+
+/* The thread is nobody's to join: the process ends in it. */
+static void touch_in_a_thread(const uint8_t *data)
+{
+	struct thread *t;
+
+	if (thread_start(&t, "reader", touch, (void *)(uintptr_t)data, UNIT_IGNORED))
+		_exit(3);
+	thread_join(t);
+}
+
+static void ends_with_a_line(bool in_thread)
 {
 	struct file_map map;
-	char line[256] = {0};
+	char line[512] = {0};
 	int ends[2], status;
 	pid_t child;
 
-	(void)state;
 	assert_int_equal(file_write_atomic(scratch_path("shrinks"), "hello", 5, 0600, UNIT_IGNORED),
 		ERR_NONE);
 	assert_int_equal(file_map_open(&map, scratch_path("shrinks"), UNIT_IGNORED), ERR_NONE);
@@ -58,16 +73,50 @@ static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void
 	if ((child = fork()) == 0) {
 		dup2(ends[1], STDERR_FILENO);
 		file_map_guard();
-		_exit(((const volatile uint8_t *)map.data)[0] == 'h' ? 0 : 2);
+		if (in_thread)
+			touch_in_a_thread(map.data);
+		touch((void *)(uintptr_t)map.data);
 	}
 	close(ends[1]);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 1);
 	assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
-	assert_non_null(strstr(line, "tongyun: error: a file in use became shorter"));
+	assert_memory_equal(line, "tongyun: error: ", 16);
+	assert_non_null(strstr(line, "/shrinks: became shorter while it was in use"));
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 	close(ends[0]);
 	file_map_close(&map);
+}
+
+static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void **state)
+{
+	(void)state;
+	ends_with_a_line(false);
+}
+
+static void whichever_thread_reads_it(void **state)
+{
+	(void)state;
+	ends_with_a_line(true);
+}
+
+/* Killed, that is: nobody closes. */
+static void a_program_that_is_killed_leaves_nothing_of_a_file_it_writes(void **state)
+{
+	const size_t entries = scratch_entries();
+	struct err_info info = {0};
+	struct file_out out;
+
+	(void)state;
+	assert_int_equal(file_out_open(&out, scratch_path("part"), 3, 0600, &info), ERR_NONE);
+	assert_int_equal(file_out_write(&out, "abc", 3, &info), ERR_NONE);
+	if (!out.nameless) {   /* ext4, xfs, btrfs and tmpfs have such files */
+		file_out_close(&out);
+		skip();
+	}
+	assert_int_equal(scratch_entries(), entries);
+	close(out.fd);
 }
 
 static void an_empty_file_maps_to_nothing(void **state)
@@ -158,8 +207,8 @@ static void a_replacement_that_fails_anywhere_leaves_the_old_file_and_no_litter(
 		if (n <= 4)  /* open, write, sync, rename: before it took effect */
 			assert_holds("config", "old");
 	}
-	/* open, write, sync, rename, open and sync of the directory: all six were tried */
-	assert_int_equal(n, 7);
+	/* open, write, sync, name, rename, open and sync of the directory: all were tried */
+	assert_int_equal(n, 8);
 	assert_holds("config", "new");
 }
 
@@ -319,6 +368,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_read_and_mapped),
 		cmocka_unit_test(a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line),
+		cmocka_unit_test(whichever_thread_reads_it),
+		cmocka_unit_test(a_program_that_is_killed_leaves_nothing_of_a_file_it_writes),
 		cmocka_unit_test(an_empty_file_maps_to_nothing),
 		cmocka_unit_test(errors_name_the_file_and_the_reason),
 		cmocka_unit_test(a_pipe_without_a_writer_does_not_hang),
