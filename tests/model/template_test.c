@@ -281,10 +281,10 @@ static void the_templates_refusals_are_its_own_words(void **state)
 	struct chat_prompt prompt = {.messages = none};
 
 	assert_int_equal(run(f, c, &prompt), ERR_INPUT);
-	assert_string_equal(f->info.text, "No messages provided.");
+	assert_string_equal(f->info.text, "chat template: No messages provided.");
 	prompt.messages = system;
 	assert_int_equal(run(f, c, &prompt), ERR_INPUT);
-	assert_string_equal(f->info.text, "No user query found in messages.");
+	assert_string_equal(f->info.text, "chat template: No user query found in messages.");
 	prompt.messages = NULL;
 	assert_int_equal(run(f, c, &prompt), ERR_INPUT);
 	json_decref(none);

@@ -47,8 +47,8 @@ struct chat_prompt {
 	const struct tm *now;       /* for templates that ask the date; NULL: those fail */
 };
 
-/* ERR_INPUT: the template refuses these messages, in its own words, or fails at a line; ERR_LIMIT:
- * too much work, memory or text. Working memory comes from scratch. */
+/* ERR_INPUT: the template refuses these messages, in its own words behind "chat template: ", or
+ * fails at a line; ERR_LIMIT: too much work, memory or text. Working memory comes from scratch. */
 enum err chat_template_render(const struct chat_template *t, const struct chat_prompt *prompt,
 	struct arena *scratch, struct jinja_output *out, struct err_info *info) MUST_CHECK;
 
