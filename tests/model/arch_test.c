@@ -92,15 +92,59 @@ static void the_text_part_is_found_in_a_model_with_vision(void **state)
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-static void heads_are_as_wide_as_the_architecture_says(void **state)
+/* With the defaults of the classes in transformers; 0: none, the config must say it. */
+static void what_a_config_leaves_out_is_the_architectures(void **state)
 {
+	static const char without[] = "{\"model_type\":\"%s\",\"architectures\":null,"
+		"\"head_dim\":null,\"rope_theta\":%s,\"rope_scaling\":{\"type\":\"default\","
+		"\"mrope_section\":[%u,0,0]},\"num_experts\":%s,\"intermediate_size\":512,"
+		"\"shared_expert_intermediate_size\":8}";
+	static const struct {
+		const char *base, *type, *experts;
+		uint32_t head_dim, rotary_dim;
+		double theta;
+		bool interleaved;
+		enum pretokenize_rule pretokenize;
+	} cases[] = {
+		{LLAMA, "llama", "null", 64, 64, 10000, false, PRETOKENIZE_GPT2},
+		{QWEN2, "qwen2", "null", 64, 64, 0, false, PRETOKENIZE_QWEN2},
+		{QWEN2, "qwen2_vl", "null", 64, 64, 1000000, false, PRETOKENIZE_QWEN2},
+		{MOE, "qwen2_moe", "128", 64, 64, 0, false, PRETOKENIZE_QWEN2},
+		{QWEN2, "qwen3", "null", 128, 128, 0, false, PRETOKENIZE_QWEN2},
+		{MOE, "qwen3_moe", "128", 64, 64, 0, false, PRETOKENIZE_QWEN2},
+		{QWEN2, "qwen3_vl", "null", 128, 128, 0, true, PRETOKENIZE_QWEN2},
+		{MOE, "qwen3_vl_moe", "128", 64, 64, 0, true, PRETOKENIZE_QWEN2},
+		{MOE_3_5, "qwen3_next", "256", 256, 64, 0, false, PRETOKENIZE_QWEN2},
+		{MOE_3_5, "qwen3_5", "null", 256, 64, 0, true, PRETOKENIZE_QWEN35},
+		{MOE_3_5, "qwen3_5_moe", "256", 256, 64, 0, true, PRETOKENIZE_QWEN35},
+	};
+
 	(void)state;
-	assert_int_equal(read_good(LLAMA, NULL, NULL, NULL).head_dim, 64);
+	_Static_assert(sizeof(cases) / sizeof(cases[0]) == MODEL_ARCHS, "each has a row");
+	for (size_t i = 0; i < MODEL_ARCHS; i++) {
+		struct err_info info = {0};
+		struct model_config c;
+		char patch[512];
+
+		for (int said = 0; said < 2; said++) {
+			snprintf(patch, sizeof(patch), without, cases[i].type, said ? "5e5" : "null",
+				cases[i].rotary_dim / 2, cases[i].experts);
+			if (!said && cases[i].theta == 0) {
+				assert_int_equal(read_texts(&c, cases[i].base, patch, NULL, NULL,
+					&info), ERR_INPUT);
+				assert_non_null(strstr(info.text, "rope_theta is missing"));
+				continue;
+			}
+			c = read_good(cases[i].base, patch, NULL, NULL);
+			assert_string_equal(model_arch_name(c.arch), cases[i].type);
+			assert_true(c.rope_theta == (said ? 5e5 : cases[i].theta));
+			assert_int_equal(c.head_dim, cases[i].head_dim);
+			assert_int_equal(c.rotary_dim, cases[i].rotary_dim);
+			assert_int_equal(c.rope_interleaved, cases[i].interleaved);
+			assert_int_equal(arch_get(c.arch)->pretokenize, cases[i].pretokenize);
+		}
+	}
 	assert_int_equal(read_good(LLAMA, "{\"head_dim\":128}", NULL, NULL).head_dim, 128);
-	assert_int_equal(read_good(QWEN2, NULL, NULL, NULL).head_dim, 64);
-	assert_int_equal(read_good(CONFIG_QWEN3, "{\"head_dim\":null}", NULL, NULL).head_dim, 128);
-	assert_int_equal(read_good(MOE, "{\"head_dim\":null}", NULL, NULL).head_dim, 64);
-	assert_int_equal(read_good(MOE_3_5, NULL, NULL, NULL).head_dim, 256);
 }
 
 static void biases_are_where_the_architecture_has_them(void **state)
@@ -149,6 +193,7 @@ static void windows_are_in_the_layers_that_the_architecture_means(void **state)
 			"{" WINDOW("1") ",\"layer_types\":[\"sliding_attention\",\"full_attention\","
 			"\"sliding_attention\"]}",
 			"wfw"},
+		{QWEN2, "{\"model_type\":\"qwen2_vl\"," WINDOW("1") "}", "fww"},
 		{CONFIG_QWEN3, "{" WINDOW("2") "}", "ffw"},
 		{LLAMA, "{" WINDOW("0") "}", "fff"},
 		{MOE, "{" WINDOW("9") "}", "wwww"},
@@ -297,6 +342,8 @@ static void experts_that_cannot_be_are_refused(void **state)
 		{MOE_3_5, "{\"num_experts\":0}", ERR_INPUT, "num_experts is missing"},
 		{MOE_3_5, "{\"norm_topk_prob\":false}", ERR_UNSUPPORTED,
 			"norm_topk_prob false is not supported in qwen3_5_moe"},
+		{MOE, "{\"model_type\":\"qwen3_vl_moe\",\"norm_topk_prob\":false}", ERR_UNSUPPORTED,
+			"norm_topk_prob false is not supported in qwen3_vl_moe"},
 		{MOE_3_5, "{\"mlp_only_layers\":[1]}", ERR_UNSUPPORTED, "mlp_only_layers is not"},
 		{MOE_3_5, "{\"decoder_sparse_step\":2}", ERR_UNSUPPORTED, "decoder_sparse_step 2"},
 	};
@@ -428,7 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_architecture_is_found_by_each_of_its_names),
 		cmocka_unit_test(the_text_part_is_found_in_a_model_with_vision),
-		cmocka_unit_test(heads_are_as_wide_as_the_architecture_says),
+		cmocka_unit_test(what_a_config_leaves_out_is_the_architectures),
 		cmocka_unit_test(biases_are_where_the_architecture_has_them),
 		cmocka_unit_test(windows_are_in_the_layers_that_the_architecture_means),
 		cmocka_unit_test(experts_are_read),

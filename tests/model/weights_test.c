@@ -7,8 +7,10 @@
 
 #include "base/mem.h"
 #include "chip/format.h"
+#include "model/files/gguf_write.h"
 #include "model/model_builder.h"
 #include "model/weights/weights.h"
+#include "scratch.h"
 #include "test_data.h"
 
 static const struct model_builder_change NO_CHANGE;
@@ -635,6 +637,64 @@ static void llama_in_gguf_has_the_halves_of_each_head_in_turns(void **state)
 	buf_free(&files[1]);
 }
 
+static void write_tensor(struct gguf_writer *w, const struct stored_tensor *t)
+{
+	assert_int_equal(gguf_writer_data(w, t->data, t->size_bytes, UNIT_IGNORED), ERR_NONE);
+}
+
+/* A file of Qwen3-Next with q, k, v and z of its first layer in one tensor, by key head, as the
+ * first conversions had it, and as the checkpoint has it. */
+static void write_early(const struct weights *gguf, const struct stored_tensor *qkvz)
+{
+	static const char *const two[] = {"blk.0.attn_qkv.weight", "blk.0.attn_gate.weight"};
+	const struct stored_tensor *of_two[2];
+	struct gguf_writer w;
+
+	gguf_writer_init(&w);
+	for (uint32_t i = 0; i < gguf->gguf->key_count; i++)
+		gguf_write_key(&w, &gguf->gguf->keys[i]);
+	gguf_write_tensor(&w, "blk.0.ssm_in.weight", 19, qkvz->dims, 2, dtype_of_chip(CHIP_BF16));
+	for (size_t i = 0; i < 2; i++)
+		assert_non_null(of_two[i] = stored_table_find(&gguf->table, two[i]));
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < gguf->table.count; i++) {
+			const struct stored_tensor *t = &gguf->table.tensors[i];
+
+			if (t == of_two[0] || t == of_two[1])
+				continue;
+			if (pass == 0)
+				gguf_write_tensor(&w, t->name, t->name_size, t->dims, t->dim_count,
+					t->dtype);
+			else
+				write_tensor(&w, t);
+		}
+		if (pass > 0)
+			break;
+		assert_int_equal(gguf_writer_open(&w, scratch_path("early.gguf"), UNIT_IGNORED),
+			ERR_NONE);
+		write_tensor(&w, qkvz);
+	}
+	assert_int_equal(gguf_writer_commit(&w, UNIT_IGNORED), ERR_NONE);
+	gguf_writer_close(&w);
+}
+
+static void early_files_of_qwen3_next_have_one_projection_for_two(void **state)
+{
+	struct weights json = open_golden("checkpoints/qwen3_next-bf16"),
+		       gguf = open_golden("gguf/qwen3_next-bf16.gguf"), early;
+	struct err_info info = {0};
+
+	(void)state;
+	write_early(&gguf, stored_table_find(&json.table,
+		"model.layers.0.linear_attn.in_proj_qkvz.weight"));
+	if (weights_open(&early, scratch_path("early.gguf"), &info))
+		fail_msg("%s", info.text);
+	check_same(&gguf, &early);
+	weights_close(&early);
+	weights_close(&gguf);
+	weights_close(&json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -653,6 +713,9 @@ int main(void)
 		cmocka_unit_test(a_tied_checkpoint_uses_its_head_only_where_the_config_says_both),
 		cmocka_unit_test(a_byte_changed_anywhere_in_a_model_is_an_answer),
 		cmocka_unit_test(llama_in_gguf_has_the_halves_of_each_head_in_turns),
+		cmocka_unit_test_setup_teardown(
+			early_files_of_qwen3_next_have_one_projection_for_two, scratch_open,
+			scratch_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
