@@ -47,6 +47,11 @@ int cmd_tokenize(int argc, char **argv);
 /* `tongyun: error: text` on stderr; returns CMD_FAILED. */
 int cmd_fail(const struct err_info *info);
 
+#define CMD_SAID_BYTES 128
+
+/* An argument as it can stand in a line: cut, without control characters; returns out. */
+const char *cmd_said(const char *argument, char out[CMD_SAID_BYTES]);
+
 /* Prints one JSON document on stdout and releases it. */
 int cmd_print_json(json_t *document);
 

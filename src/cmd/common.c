@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
@@ -61,6 +62,13 @@ bool cmd_parse_one(const struct options *o, int argc, char **argv, const char **
 	return count == 1;
 }
 
+const char *cmd_said(const char *argument, char out[CMD_SAID_BYTES])
+{
+	snprintf(out, CMD_SAID_BYTES, "%s", argument);
+	utf8_blank_controls(out, '?');
+	return out;
+}
+
 int cmd_dispatch(int argc, char **argv, const char *about, const struct cmd_subverb *subverbs,
 	uint32_t count)
 {
@@ -72,8 +80,11 @@ int cmd_dispatch(int argc, char **argv, const char *about, const struct cmd_subv
 			return subverbs[i].run(argc - 1, argv + 1);
 	FILE *out = help ? stdout : stderr;
 
-	if (argc > 1 && !help)
-		fprintf(out, "tongyun: %s: unknown '%s'\n", argv[0], argv[1]);
+	if (argc > 1 && !help) {
+		char said[CMD_SAID_BYTES];
+
+		fprintf(out, "tongyun: %s: unknown '%s'\n", argv[0], cmd_said(argv[1], said));
+	}
 	fprintf(out, "usage: tongyun %s VERB ...\n\n%s\n\n", argv[0], about);
 	for (uint32_t i = 0; i < count; i++)
 		fprintf(out, "  tongyun %s %s --help\n", argv[0], subverbs[i].name);

@@ -97,6 +97,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return finish(verbs[i].run(argc - 1, argv + 1));
-	fprintf(stderr, "tongyun: unknown verb '%s'; see tongyun --help\n", argv[1]);
+	char said[CMD_SAID_BYTES];
+
+	fprintf(stderr, "tongyun: unknown verb '%s'; see tongyun --help\n",
+		cmd_said(argv[1], said));
 	return CMD_WRONG;
 }

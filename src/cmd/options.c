@@ -12,10 +12,12 @@
 #include <yaml.h>
 
 #include "base/arena.h"
+#include "base/utf8.h"
 
 #define SPELLINGS_MAX 128   /* long names of a verb, all spellings */
 #define NAME_MAX_BYTES 48
 #define LETTERS_MAX 128
+#define WRONG_BYTES 1024
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)   /* values of a config file */
 
 static struct arena config_values;   /* live as long as the program, like argv */
@@ -24,13 +26,14 @@ static const struct options *parsed;
 
 int options_wrong(const struct options *o, const char *format, ...)
 {
+	char text[WRONG_BYTES];
 	va_list arguments;
 
-	fprintf(stderr, "tongyun: %s: ", o->verb);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "; see tongyun %s --help\n", o->verb);
+	utf8_blank_controls(text, '?');   /* one line, whatever was typed */
+	fprintf(stderr, "tongyun: %s: %s; see tongyun %s --help\n", o->verb, text, o->verb);
 	return 2;
 }
 

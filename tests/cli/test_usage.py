@@ -88,6 +88,14 @@ def test_no_verb_or_a_wrong_one_is_wrong_usage(shared):
     assert done.stderr == "tongyun: unknown verb 'nonsense'; see tongyun --help\n"
 
 
+def test_what_was_typed_does_not_command_the_terminal(shared):
+    typed = "a\n\x1b[31mb"
+    assert shared.run(typed).stderr == "tongyun: unknown verb 'a??[31mb'; see tongyun --help\n"
+    assert shared.run("tenant", typed).stderr.startswith("tongyun: tenant: unknown 'a??[31mb'\nusage: ")
+    assert "'a??[31mb' is not a whole number" in shared.wrong("serve", "--port", typed)
+    assert "unexpected argument 'a??[31mb'" in shared.wrong("list", typed)
+
+
 @pytest.mark.parametrize("verb", OPTIONS)
 def test_an_unknown_option_and_an_argument_too_many_are_wrong_usage(shared, verb):
     assert "there is no option --nonsense" in shared.wrong(verb, "--nonsense")
