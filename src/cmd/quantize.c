@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "chip/format.h"
 #include "cmd/bar.h"
 #include "cmd/cmd.h"
 #include "model/files/dtype.h"
@@ -49,9 +50,10 @@ static json_t *report_json(const struct quantize_job *job, const struct quantize
 				json_pack("{s:I, s:I}",
 					"tensors", (json_int_t)r->type_tensors[type],
 					"bytes", (json_int_t)r->type_bytes[type]));
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:s?}",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:s?}",
 		"out", job->out,
 		"type", job->mix->name,
+		"source_type", dtype_of_chip(r->source_type)->name,
 		"tensors", (json_int_t)r->tensors,
 		"parameters", (json_int_t)r->values,
 		"source_bytes", (json_int_t)r->source_bytes,
@@ -61,6 +63,12 @@ static json_t *report_json(const struct quantize_job *job, const struct quantize
 		"narrow_tensors", (json_int_t)r->narrow_tensors,
 		"types", types,
 		"note", *r->note ? r->note : NULL);
+}
+
+static bool is_quantized_twice(const struct quantize_job *job, const struct quantize_report *r)
+{
+	return r->source_type != job->mix->type && chip_type_block_values(r->source_type) > 1 &&
+		chip_type_block_values(job->mix->type) > 1;
 }
 
 static void report_print(const struct quantize_job *job, const struct quantize_report *r)
@@ -77,6 +85,9 @@ static void report_print(const struct quantize_job *job, const struct quantize_r
 			printf("  %-7s %12llu bytes in %llu tensors\n", dtype_of_chip(type)->name,
 				(unsigned long long)r->type_bytes[type],
 				(unsigned long long)r->type_tensors[type]);
+	if (is_quantized_twice(job, r))
+		printf("  note    made of %s: what that has lost stays lost; better take the "
+			"original\n", dtype_of_chip(r->source_type)->name);
 	if (r->narrow_tensors)
 		printf("  note    the rows of %llu tensors do not fill blocks of %s: other types\n",
 			(unsigned long long)r->narrow_tensors, dtype_of_chip(job->mix->type)->name);

@@ -83,6 +83,15 @@ def test_wrong_usage_is_told(program):
     assert program.wrong("quantize", QWEN3, "-", "--type", "f16") == "OUT.gguf is a file, not standard output"
 
 
+def test_what_was_quantized_before_is_told(program):
+    note = "made of Q8_0: what that has lost stays lost; better take the original"
+    out, said = quantized(program, QWEN3, "q8_0")
+    assert said["source_type"] == "F32"
+    for type, noted in (("q4_0", True), ("q8_0", False), ("f16", False)):
+        assert (note in program.ok("quantize", out, f"again-{type}.gguf", "--type", type)) == noted
+    assert note not in program.ok("quantize", QWEN3, "first.gguf", "--type", "q4_0")
+
+
 def test_the_names_of_llama_cpp_are_known(program):
     for name, type in (("Q4_K_M", "q4_k"), ("q5_k_m", "q5_k"), ("Q3_K_M", "q3_k"), ("MXFP4_MOE", "mxfp4"), ("Q8_0", "q8_0")):
         assert quantized(program, QWEN3, name)[1]["type"] == type

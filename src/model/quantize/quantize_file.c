@@ -372,6 +372,7 @@ enum err quantize_file(const struct quantize_job *job, struct quantize_report *r
 	if (weights_open(&weights, job->path, info))
 		return info->code;
 	snprintf(report->note, sizeof(report->note), "%s", weights.note);
+	report->source_type = weights.type;
 	if (!(code = check_out(job, &weights, info)))
 		code = write_weights(job, &weights, report, info);
 	weights_close(&weights);

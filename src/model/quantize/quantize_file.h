@@ -39,6 +39,7 @@ struct quantize_report {
 	uint64_t tensors;
 	uint64_t values;
 	uint64_t source_bytes;            /* of the tensors that were written */
+	enum chip_type source_type;       /* of most of them */
 	uint64_t file_bytes;
 	uint64_t type_tensors[CHIP_TYPES];
 	uint64_t type_bytes[CHIP_TYPES];
