@@ -182,6 +182,20 @@ static void top_k_above_the_limit_means_everything(void **state)
 			choose_by(&all, logits, VOCAB_MAX, position));
 }
 
+static void min_p_keeps_what_is_as_likely_as_it_says(void **state)
+{
+	const float logits[] = {1, 4, 2, 4, 4};
+	struct chip_sampling s = plain;
+	uint32_t seen[5] = {0};
+
+	(void)state;
+	s.min_p = 1;
+	for (uint32_t position = 0; position < 100; position++)
+		seen[choose_by(&s, logits, 5, position)]++;
+	assert_true(seen[1] > 0 && seen[3] > 0 && seen[4] > 0);
+	assert_int_equal(seen[0] + seen[2], 0);
+}
+
 /* ---- distributions --------------------------------------------------------------------------- */
 
 #define DRAWS 20000
@@ -617,6 +631,7 @@ int main(void)
 		cmocka_unit_test(greedy_takes_the_largest_and_the_lower_id_among_equals),
 		cmocka_unit_test(shortcuts_choose_what_sorting_everything_chooses),
 		cmocka_unit_test(top_k_above_the_limit_means_everything),
+		cmocka_unit_test(min_p_keeps_what_is_as_likely_as_it_says),
 		cmocka_unit_test(draws_follow_the_probabilities),
 		cmocka_unit_test(masks_and_bans_leave_the_rest_in_proportion),
 		cmocka_unit_test(a_ban_ends_at_its_position),
