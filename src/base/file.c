@@ -105,6 +105,8 @@ static enum err open_regular(const char *path, int *fd, size_t *size, struct err
 
 	/* O_NONBLOCK: a pipe without a writer must not hang us */
 	*fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
+	if (*fd < 0 && errno == ENOENT && lstat(path, &st) == 0)
+		return err_set(info, ERR_NOT_FOUND, "%s: a link to a file that is not there", path);
 	if (*fd < 0)
 		return err_set_errno(info, "%s", path);
 	if (fstat(*fd, &st) < 0) {
@@ -202,6 +204,7 @@ void file_map_release(const struct file_map *map)
 /* Only what a signal handler may do. */
 static void map_fault(int signal_number, siginfo_t *what, void *context)
 {
+	static atomic_flag told = ATOMIC_FLAG_INIT;
 	static char before[] = "tongyun: error: ";
 	static char after[] = ": became shorter while it was in use, or cannot be read from its "
 		"disk; fetch it again\n";
@@ -214,6 +217,8 @@ static void map_fault(int signal_number, siginfo_t *what, void *context)
 
 	(void)signal_number;
 	(void)context;
+	while (atomic_flag_test_and_set(&told))   /* the end is near: another thread has said it */
+		pause();
 	(void)!writev(STDERR_FILENO, parts, 3);
 	_exit(1);
 }
@@ -528,7 +533,7 @@ bool file_exists(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0;
+	return lstat(path, &st) == 0 || errno == EACCES;
 }
 
 bool file_is_dir(const char *path)

@@ -82,6 +82,8 @@ enum err file_mkdirs(const char *path, struct err_info *info) MUST_CHECK;
 /* The same for the directory that path will lie in; its own path goes to dir. path has a slash. */
 enum err file_mkdirs_above(const char *path, char dir[PATH_MAX], struct err_info *info) MUST_CHECK;
 
+/* A link that leads nowhere and what may not be looked at are there, too: opening them says why
+ * they cannot be used. */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 

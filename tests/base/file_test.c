@@ -48,17 +48,18 @@ static void touch(void *data)
 	_exit(*(const volatile uint8_t *)data == 'h' ? 0 : 2);
 }
 
-/* The thread is nobody's to join: the process ends in it. */
-static void touch_in_a_thread(const uint8_t *data)
+/* The process ends in one of them. */
+static void touch_in_threads(const uint8_t *data)
 {
 	struct thread *t;
 
-	if (thread_start(&t, "reader", touch, (void *)(uintptr_t)data, UNIT_IGNORED))
-		_exit(3);
+	for (int i = 0; i < 4; i++)
+		if (thread_start(&t, "reader", touch, (void *)(uintptr_t)data, UNIT_IGNORED))
+			_exit(3);
 	thread_join(t);
 }
 
-static void ends_with_a_line(bool in_thread)
+static void ends_with_a_line(bool in_threads)
 {
 	struct file_map map;
 	char line[512] = {0};
@@ -73,8 +74,8 @@ static void ends_with_a_line(bool in_thread)
 	if ((child = fork()) == 0) {
 		dup2(ends[1], STDERR_FILENO);
 		file_map_guard();
-		if (in_thread)
-			touch_in_a_thread(map.data);
+		if (in_threads)
+			touch_in_threads(map.data);
 		touch((void *)(uintptr_t)map.data);
 	}
 	close(ends[1]);
@@ -95,7 +96,7 @@ static void a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line(void
 	ends_with_a_line(false);
 }
 
-static void whichever_thread_reads_it(void **state)
+static void whichever_threads_read_it(void **state)
 {
 	(void)state;
 	ends_with_a_line(true);
@@ -264,6 +265,21 @@ static void a_file_takes_the_place_of_files_alone(void **state)
 	assert_int_equal(scratch_entries(), entries);
 }
 
+static void a_link_to_nothing_is_there_and_says_why_it_cannot_be_read(void **state)
+{
+	struct err_info info = {0};
+	struct buf b;
+
+	(void)state;
+	assert_int_equal(symlink("nowhere", scratch_path("blob")), 0);
+	assert_true(file_exists(scratch_path("blob")));
+	assert_false(file_exists(scratch_path("nowhere")));
+	buf_init(&b, 100);
+	assert_int_equal(file_read(&b, scratch_path("blob"), &info), ERR_NOT_FOUND);
+	assert_non_null(strstr(info.text, "blob: a link to a file that is not there"));
+	buf_free(&b);
+}
+
 static void a_file_is_itself_by_any_name(void **state)
 {
 	(void)state;
@@ -368,7 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_read_and_mapped),
 		cmocka_unit_test(a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line),
-		cmocka_unit_test(whichever_thread_reads_it),
+		cmocka_unit_test(whichever_threads_read_it),
 		cmocka_unit_test(a_program_that_is_killed_leaves_nothing_of_a_file_it_writes),
 		cmocka_unit_test(an_empty_file_maps_to_nothing),
 		cmocka_unit_test(errors_name_the_file_and_the_reason),
@@ -380,6 +396,7 @@ int main(void)
 		cmocka_unit_test(a_large_file_is_there_only_when_it_is_whole),
 		cmocka_unit_test(what_no_disk_has_room_for_is_not_begun),
 		cmocka_unit_test(a_file_takes_the_place_of_files_alone),
+		cmocka_unit_test(a_link_to_nothing_is_there_and_says_why_it_cannot_be_read),
 		cmocka_unit_test(a_file_is_itself_by_any_name),
 		cmocka_unit_test(a_read_that_fails_is_an_error_not_a_short_file),
 		cmocka_unit_test(the_mode_is_kept_as_open_would),
