@@ -26,6 +26,15 @@ def change_json(path, change):
         json.dump(document, file)
 
 
+def document(folder, name, change):
+    change_json(os.path.join(folder, name), change)
+
+
+def link(folder, name, to):
+    os.unlink(os.path.join(folder, name))
+    os.symlink(to, os.path.join(folder, name))
+
+
 def config(folder, **fields):
     change_json(os.path.join(folder, "config.json"), lambda document: document.update(fields))
 
@@ -89,6 +98,15 @@ BAD = {
                      "no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"),
     "git's pointer for the weights": (QWEN3, lambda d: pointer(d, WEIGHTS), POINTER_TOLD),
     "git's pointer for the tokenizer": (QWEN3, lambda d: pointer(d, "tokenizer.json"), POINTER_TOLD),
+    "a link to nothing": (QWEN3, lambda d: link(d, "tokenizer.json", "blobs/gone"),
+                          "tokenizer.json: a link to a file that is not there"),
+    "a link to itself": (QWEN3, lambda d: link(d, "config.json", "config.json"), "config.json: Too many levels"),
+    "text config of no object": (QWEN3, lambda d: config(d, text_config="x"), "config.json: text_config is not an object"),
+    "negative begin token": (QWEN3, lambda d: config(d, bos_token_id=-1), "config.json: bos_token_id: -1"),
+    "no choice is left": (QWEN3, lambda d: document(d, "generation_config.json", lambda g: g.update(top_p=0)),
+                          "generation_config.json: top_p: 0"),
+    "added token of no text": (QWEN3, lambda d: document(d, "tokenizer_config.json", lambda t: t.update(
+        added_tokens_decoder={"298": {"content": ""}})), "tokenizer_config.json: added token 298 has no content"),
     "a folder for a file": (QWEN3, lambda d: (os.unlink(os.path.join(d, WEIGHTS)), os.mkdir(os.path.join(d, WEIGHTS))),
                             "not a regular file"),
     "a pipe for a file": (QWEN3, lambda d: (os.unlink(os.path.join(d, WEIGHTS)), os.mkfifo(os.path.join(d, WEIGHTS))),

@@ -7,6 +7,7 @@
 #include "model/arch/config.h"
 
 #include <assert.h>
+#include <float.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,15 +53,19 @@ static enum err read_arch(struct config_source *s, const json_t *config)
 		return err_set(s->info, ERR_INPUT, "not an object");
 	s->whole = config;
 	s->text = json_object_get(config, "text_config");
-	if (!json_is_object(s->text))
+	if (!s->text || json_is_null(s->text))
 		s->text = config;
+	if (!json_is_object(s->text))
+		return err_set(s->info, ERR_INPUT, "text_config is not an object");
 	if (json_get_string(s->whole, "model_type", &type, s->info) ||
 		json_get_string(s->text, "model_type", &text_type, s->info))
 		return s->info->code;
 	s->arch = type ? arch_from_model_type(type) : class_name ? arch_from_class(class_name)
 								 : NULL;
 	if (s->arch && text_type && arch_from_model_type(text_type) != s->arch)
-		s->arch = NULL;
+		return err_set(s->info, ERR_UNSUPPORTED,
+			"a text_config of model type %.64s is not supported in one of %s", text_type,
+			s->arch->name);
 	if (!s->arch)
 		return err_set(s->info, ERR_UNSUPPORTED,
 			"architecture %.64s is not supported; known: %s",
@@ -224,12 +229,13 @@ static enum err read_sampling(struct chip_sampling *s, const json_t *generation,
 
 	if (json_get_bool(generation, "do_sample", &sample, info) ||
 		json_get_double(generation, "temperature", 0, 100, &temperature, info) ||
-		json_get_double(generation, "top_p", 0, 1, &top_p, info) ||
+		json_get_double(generation, "top_p", (double)FLT_MIN, 1, &top_p, info) ||
 		json_get_double(generation, "min_p", 0, 1, &min_p, info) ||
 		json_get_double(generation, "typical_p", 0, 1, &typical_p, info) ||
 		json_get_int(generation, "top_k", -1, INT32_MAX, &top_k,
 			info) || /* -1: off, as some write it */
-		json_get_double(generation, "repetition_penalty", 0, 100, &repetition, info) ||
+		json_get_double(generation, "repetition_penalty", (double)FLT_MIN, 100, &repetition,
+			info) ||
 		json_get_double(generation, "presence_penalty", -100, 100, &presence, info))
 		return info->code;
 	*s = (struct chip_sampling){
@@ -281,6 +287,7 @@ static enum err read_ends(struct model_config *c, const struct model_config_text
 {
 	const json_t *text = json_object_get(texts->config, "text_config");
 	const json_t *const objects[] = {texts->config, text, texts->generation};
+	static const char *const files[] = {"config.json", "config.json", "generation_config.json"};
 
 	if (add_eos(c, texts->generation, info))
 		return err_prefix(info, "generation_config.json");
@@ -294,7 +301,7 @@ static enum err read_ends(struct model_config *c, const struct model_config_text
 		if (json_is_object(objects[i]) &&
 			(read_token(objects[i], "bos_token_id", &c->bos, info) ||
 				read_token(objects[i], "pad_token_id", &c->pad, info)))
-			return info->code;
+			return err_prefix(info, "%s", files[i]);
 	return ERR_NONE;
 }
 

@@ -201,7 +201,7 @@ enum err source_builder_config(struct source_builder *b, const json_t *config,
 	if (!config)
 		return ERR_NONE;
 	if (!json_is_object(config))
-		return err_set(info, ERR_INPUT, "tokenizer_config.json is not an object");
+		return err_set(info, ERR_INPUT, "not an object");
 	decoder = json_object_get(config, "added_tokens_decoder");
 	for (void *at = json_object_iter(decoder); at && !code;
 		at = json_object_iter_next(decoder, at))

@@ -71,8 +71,10 @@ enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *mer
 		goto done;
 	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
 				false, info)) ||
-			      (code = source_builder_config(&b, config_root, info))))
+			      (code = source_builder_config(&b, config_root, info)))) {
+		err_prefix(info, "tokenizer_config.json");
 		goto done;
+	}
 	if ((code = normalizer_add(&b.source.normalizer,
 		     (struct normalizer_step){.form = NORMAL_FORM_C}, info)) ||
 		(code = add_pretokenizer(&b, config_root, rule, info)))

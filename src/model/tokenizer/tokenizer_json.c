@@ -134,8 +134,10 @@ enum err source_read_json(const char *text, size_t size, const char *config, siz
 		goto done;
 	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
 				false, info)) ||
-			      (code = source_builder_config(&b, config_root, info))))
+			      (code = source_builder_config(&b, config_root, info)))) {
+		err_prefix(info, "tokenizer_config.json");
 		goto done;
+	}
 	code = use(context, source_builder_finish(&b), info);
 done:
 	source_builder_close(&b);
