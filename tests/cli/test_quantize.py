@@ -140,6 +140,21 @@ def test_what_cannot_be_quantized_is_named_and_nothing_is_left(program, value, s
     assert sorted(os.listdir(program.folder)) == before
 
 
+def test_a_tokenizer_that_no_model_opens_with_is_not_written(program):
+    folder = checkpoint(os.path.join(program.folder, "bad"))
+    for merges, ids in (["q q"], []), ([], [4000]):
+        path = os.path.join(folder, "tokenizer.json")
+        with open(os.path.join(QWEN3, "tokenizer.json"), encoding="utf-8") as file:
+            document = json.load(file)
+        document["model"]["merges"] += merges
+        document["model"]["vocab"].update({f"q{id}": id for id in ids})
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        error = program.fails("quantize", folder, "o.gguf", "--type", "q8_0")
+        assert "tokenizer.json: " in error and ("no ordinary token" in error or "4001 ids" in error)
+        assert sorted(os.listdir(program.folder)) == ["bad"]
+
+
 def test_a_disk_that_fills_up_leaves_nothing(program):
     def bound():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))

@@ -109,6 +109,23 @@ static void put_id(struct gguf_writer *writer, const char *key, uint32_t said, u
 		gguf_write_u32(writer, key, id);
 }
 
+/* What no tokenizer can be made of would be written as a file that does not open. */
+static enum err check_source(const struct table *t, const struct tokenizer_source *source,
+	struct err_info *info)
+{
+	struct tokenizer *tokenizer;
+
+	if (tokenizer_open(&tokenizer, source, info))
+		return info->code;
+	const size_t count = tokenizer_count(tokenizer);
+
+	tokenizer_close(tokenizer);
+	if (count > t->rows)
+		return err_set(info, ERR_INPUT, "the tokenizer has %zu ids, the model %u rows", count,
+			t->rows);
+	return ERR_NONE;
+}
+
 static enum err put_all(void *context, const struct tokenizer_source *source,
 	struct err_info *info)
 {
@@ -118,6 +135,8 @@ static enum err put_all(void *context, const struct tokenizer_source *source,
 	enum err code;
 
 	t->source = source;
+	if (check_source(t, source, info))
+		return info->code;
 	if (!tokenizer_gguf_pre(source, pre))
 		return err_set(info, ERR_UNSUPPORTED,
 			"GGUF has no name for how this tokenizer cuts text");
