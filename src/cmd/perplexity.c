@@ -179,6 +179,9 @@ static enum err measure_run(struct measure *m, struct err_info *info)
 		(err = session_open(&m->session, loaded.model, &options, info)))
 		goto done;
 	err = windows_read(m, info);
+	if (!err && !isfinite(perplexity(m)))
+		err = err_set(info, ERR_INPUT, "the perplexity is beyond all numbers: the model is "
+			"damaged, or none of such texts; get it again");
 done:
 	session_close(m->session);
 	mem_free(m->logits);

@@ -1,5 +1,8 @@
 """tongyun perplexity: the number that the model's own logits give."""
+import json
 import math
+import os
+import struct
 
 import numpy as np
 import pytest
@@ -65,6 +68,22 @@ def test_what_cannot_be_measured_is_said(program, tmp_path):
     assert program.wrong("perplexity") == "which FILE?"
     for model in (QWEN3, "x.gguf"):     # not the text to measure the model inside by
         assert program.wrong("perplexity", model) == f"'{model}' is a MODEL; which FILE?"
+
+
+def test_what_is_beyond_all_numbers_is_no_perplexity(program, tmp_path):
+    (tmp_path / "text").write_text("one two three " * 20)
+    path = os.path.join(checkpoint(tmp_path / "model"), "model.safetensors")
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    begin, end = (8 + size + offset for offset in header["model.norm.weight"]["data_offsets"])
+    data[begin:end] = struct.pack("<f", 1e6) * ((end - begin) // 4)
+    with open(path, "wb") as file:
+        file.write(data)
+    for more in [], ["--json"]:
+        assert "the perplexity is beyond all numbers" in program.fails(
+            "perplexity", tmp_path / "model", tmp_path / "text", "--ctx", 16, *more)
 
 
 def test_at_a_terminal_a_bar_shows_how_far_it_is(program, tmp_path):
