@@ -113,6 +113,9 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 		log_line(LOG_WARN, "serve", "%s: --max-model-len is %lld, the model's context %u: "
 			"that is what it gets", model_name(m->loaded.model),
 			(long long)s->context_max, config->context_max);
+	if (!model_template(m->loaded.model))
+		log_line(LOG_WARN, "serve", "%s has no chat template: no chat can be answered",
+			model_name(m->loaded.model));
 	m->serve = s;
 	served->id = index < s->aliases.count ? s->aliases.values[index]
 		: model_name(m->loaded.model);

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from program import POET, SECONDS_MAX
+from program import POET, QWEN3, SECONDS_MAX, checkpoint
 
 
 def served_id(program, *arguments, env=(), config=None):
@@ -54,6 +54,15 @@ def test_a_context_beyond_the_models_is_told(program):
         _, document = server.request("GET", "/v1/models")
         assert document["data"][0]["max_model_len"] == 2048
         assert "--max-model-len is 100000, the model's context 2048: that is what it gets" in server.log
+
+
+def test_a_model_that_cannot_chat_is_told_at_the_start(program, tmp_path):
+    model = checkpoint(tmp_path / "base", tokenizer_config={"chat_template": None})
+    with program.serve(model) as server:
+        assert "warn serve: base has no chat template: no chat can be answered" in server.log
+        assert server.ask()[0] == 400
+    with program.serve(QWEN3) as server:
+        assert "chat template" not in server.log
 
 
 @pytest.mark.parametrize("spelling", [["--max-num-seqs", 3], ["--parallel", 3], ["-np", 3], ["--parallel=3"]])
