@@ -444,6 +444,31 @@ static void gguf_metadata_that_is_wrong_is_refused(void **state)
 	}
 }
 
+/* Releases with vision say beside the text part how it was quantized, some inside it. */
+static void how_a_release_was_quantized_is_found_beside_the_text_part_or_in_it(void **state)
+{
+#define FP8 "\"quantization_config\":{\"quant_method\":\"fp8\"}"
+	static const char *const patches[] = {"{" FP8 "}", "{\"text_config\":{" FP8 "}}"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(read_good(CONFIG_QWEN3_5, patches[i], NULL, NULL)
+			.quantization.method, QUANTIZATION_FP8);
+	assert_int_equal(read_good(CONFIG_QWEN3_5, NULL, NULL, NULL).quantization.method,
+		QUANTIZATION_NONE);
+#undef FP8
+}
+
+static void a_head_is_tied_only_where_the_config_says_so(void **state)
+{
+	static const char no_word[] = "{\"tie_word_embeddings\":null}";
+
+	(void)state;
+	assert_true(read_good(CONFIG_QWEN3, NULL, NULL, NULL).tied);
+	assert_false(read_good(CONFIG_QWEN3, no_word, NULL, NULL).tied);
+	assert_false(read_good(CONFIG_QWEN3_5, no_word, NULL, NULL).tied);
+}
+
 static void the_tokenizer_may_not_have_more_ids_than_rows(void **state)
 {
 	struct model_config c = read_good(CONFIG_QWEN3, NULL, NULL, NULL);
@@ -452,6 +477,8 @@ static void the_tokenizer_may_not_have_more_ids_than_rows(void **state)
 	(void)state;
 	assert_int_equal(model_config_set_vocab_used(&c, 151669, &info), ERR_NONE);
 	assert_int_equal(c.vocab_used, 151669);
+	assert_int_equal(model_config_set_vocab_used(&c, 151936, &info), ERR_NONE);
+	assert_int_equal(model_config_set_vocab_used(&c, 151669, &info), ERR_NONE);
 	assert_int_equal(model_config_set_vocab_used(&c, 151937, &info), ERR_INPUT);
 	assert_int_equal(model_config_set_vocab_used(&c, 0, &info), ERR_INPUT);
 	assert_int_equal(c.vocab_used, 151669);
@@ -474,6 +501,9 @@ int main(void)
 		cmocka_unit_test(gguf_metadata_is_read),
 		cmocka_unit_test(gguf_metadata_that_is_missing_is_named),
 		cmocka_unit_test(gguf_metadata_that_is_wrong_is_refused),
+		cmocka_unit_test(
+			how_a_release_was_quantized_is_found_beside_the_text_part_or_in_it),
+		cmocka_unit_test(a_head_is_tied_only_where_the_config_says_so),
 		cmocka_unit_test(the_tokenizer_may_not_have_more_ids_than_rows),
 	};
 

@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "chip/format.h"
 #include "model/files/gguf_write.h"
+#include "model/model_builder.h"
+#include "model/quantize/export.h"
 #include "model/quantize/quantize_file.h"
 #include "model/weights/weights.h"
 #include "test_data.h"
@@ -182,8 +185,115 @@ static void a_file_is_carried_over_with_all_its_keys(void **state)
 	assert_int_equal(gguf_get_int(&made.gguf, "general.file_type", 0, 100, &file_type,
 		UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(file_type, 7);
+	struct gguf_string name = {0};
+	assert_int_equal(gguf_get_string(&made.gguf, "general.name", &name, UNIT_IGNORED), ERR_NONE);
+	assert_int_equal(name.size, 7);
+	assert_memory_equal(name.data, "qwen3_5", 7);
 	close_file(&made);
 	close_file(&wanted);
+}
+
+/* The keys of a directory, and the embedding: what its layers are is read from no more. */
+static void write_keys(const struct weights *w, const char *path)
+{
+	const struct chip_matrix *embed = weights_matrix(w, WEIGHT_EMBED, 0);
+	const uint64_t dims[] = {embed->rows, embed->columns};
+	struct err_info info = {0};
+	struct gguf_writer writer;
+	struct export e;
+
+	assert_int_equal(export_open(&e, w, &info), ERR_NONE);
+	gguf_writer_init(&writer);
+	if (export_keys(&e, test_path("golden/checkpoints/qwen3_5-mini-bf16"), "m", &writer, &info))
+		fail_msg("%s", info.text);
+	gguf_write_tensor(&writer, "token_embd.weight", 17, dims, 2, dtype_of_chip(embed->type));
+	assert_int_equal(gguf_writer_open(&writer, path, &info), ERR_NONE);
+	assert_int_equal(gguf_writer_data(&writer, weights_row(embed, 0),
+		embed->rows * chip_row_bytes(embed->type, 0, embed->columns), &info), ERR_NONE);
+	assert_int_equal(gguf_writer_commit(&writer, &info), ERR_NONE);
+	gguf_writer_close(&writer);
+	export_close(&e);
+}
+
+/* An interval, or where there is none a flag for each layer. */
+static void layers_in_any_order_are_the_same_in_the_file(void **state)
+{
+	static const char *const orders[] = {"dddadddad", "dadada", "addd", "ddaad", "aaad"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		json_t *config = model_builder_parse(MODEL_BUILDER_QWEN3_5), *types = json_array();
+		const size_t layers = strlen(orders[i]);
+		struct err_info info = {0};
+		struct model_config c;
+		struct weights w;
+
+		for (size_t j = 0; j < layers; j++)
+			json_array_append_new(types, json_string(orders[i][j] == 'd'
+				? "linear_attention" : "full_attention"));
+		json_object_set_new(config, "layer_types", types);
+		json_object_set_new(config, "num_hidden_layers", json_integer((json_int_t)layers));
+		json_object_set_new(config, "vocab_size", json_integer(320));
+		char *text = json_dumps(config, 0);
+		struct buf file = model_builder_safetensors(text, "model.",
+			&(struct model_builder_change){0});
+		const struct model_config_texts texts = {.config = config};
+
+		if (weights_open_texts(&w, &texts, file.data, file.size, &info))
+			fail_msg("%s", info.text);
+		write_keys(&w, scratch_path("keys.gguf"));
+		struct opened made = open_file(scratch_path("keys.gguf"));
+
+		if (model_config_from_gguf(&c, &made.gguf, &made.gguf.tensors, &info))
+			fail_msg("%s", info.text);
+		assert_int_equal(c.layers, layers);
+		assert_memory_equal(c.layer_kind, w.config.layer_kind, layers);
+		close_file(&made);
+		weights_close(&w);
+		buf_free(&file);
+		free(text);
+		json_decref(config);
+	}
+}
+
+static struct mix_model mix_model_of(const struct weights *w)
+{
+	struct export e;
+
+	assert_int_equal(export_open(&e, w, UNIT_IGNORED), ERR_NONE);
+	const struct mix_model model = e.model;
+
+	export_close(&e);
+	return model;
+}
+
+/* Blocks of multi-token prediction count; 80 layers are llama.cpp's word for a 70B, whose values
+ * get more bits if queries share them. */
+static void a_mix_sees_the_model_as_llama_cpp_does(void **state)
+{
+	struct weights w;
+
+	(void)state;
+	assert_int_equal(weights_open(&w, test_path("golden/gguf/qwen3_5-q8_0.gguf"), UNIT_IGNORED),
+		ERR_NONE);
+	struct mix_model m = mix_model_of(&w);
+	assert_true(m.layers == w.config.layers + 1 && m.heads_per_kv == 2 && m.tied);
+	assert_true(m.experts == 0 && !m.wide_values);
+	weights_close(&w);
+	assert_int_equal(weights_open(&w, test_path("golden/gguf/llama-f32.gguf"), UNIT_IGNORED),
+		ERR_NONE);
+	w.config.layers = 80;
+	assert_true(mix_model_of(&w).wide_values && !mix_model_of(&w).tied);
+	w.config.layers = 79;
+	assert_false(mix_model_of(&w).wide_values);
+	w.config.layers = 80;
+	w.config.heads = w.config.kv_heads;
+	assert_false(mix_model_of(&w).wide_values);
+	w.config.arch = MODEL_ARCH_QWEN2;
+	assert_true(mix_model_of(&w).wide_values);
+	w.config.arch = MODEL_ARCH_QWEN3;
+	assert_false(mix_model_of(&w).wide_values);
+	weights_close(&w);
 }
 
 /* Every second tensor of g, and in the first shard all keys. */
@@ -372,6 +482,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_directory_becomes_what_the_converter_makes_of_it),
 		cmocka_unit_test(a_file_is_carried_over_with_all_its_keys),
+		cmocka_unit_test(layers_in_any_order_are_the_same_in_the_file),
+		cmocka_unit_test(a_mix_sees_the_model_as_llama_cpp_does),
 		cmocka_unit_test(shards_become_one_file),
 		cmocka_unit_test(every_mix_can_be_opened_again),
 		cmocka_unit_test(the_number_of_threads_does_not_show),

@@ -220,6 +220,46 @@ static void frequencies_of_llama_3_are_divided_by_what_the_file_says(void **stat
 	assert_non_null(strstr(info.text, "test.gguf: rotary pair 1 turns by inf"));
 }
 
+static float next(float value, int step)
+{
+	return math_f32_from_bits(math_f32_bits(value) + (uint32_t)step);
+}
+
+/* What quantize writes, and what is then read. Some quotients of floats no divisor gives: those are
+ * off by their last bit, and no neighbour of the divisor does better. */
+static void divisors_lead_back_to_the_frequencies_that_were_scaled(void **state)
+{
+	const struct model_config plain = read_fields("\"head_dim\":128,\"rope_theta\":500000");
+	uint32_t exact = 0, count = 0;
+	float divisors[64];
+	char fields[256];
+
+	(void)state;
+	for (uint32_t i = 0; i < 200; i++) {
+		snprintf(fields, sizeof(fields), "\"head_dim\":128,\"rope_theta\":500000,"
+			"\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,"
+			"\"low_freq_factor\":%g,\"high_freq_factor\":%g,"
+			"\"original_max_position_embeddings\":%u}",
+			1.5 + i * 0.37, 1 + i % 3 * 0.25, 4 + i % 5 * 0.5, 256 + 97 * i);
+		const struct model_config c = read_fields(fields);
+
+		rope_divisors(&c, divisors);
+		for (uint32_t j = 0; j < 64; j++, count++) {
+			const float from = plain.rope_frequencies[j], to = c.rope_frequencies[j];
+
+			if (from / divisors[j] == to) {
+				exact++;
+				continue;
+			}
+			assert_true(from / next(divisors[j], 1) != to &&
+				from / next(divisors[j], -1) != to);
+			assert_true(next(from / divisors[j], 1) == to ||
+				next(from / divisors[j], -1) == to);
+		}
+	}
+	assert_true(exact > count * 9 / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +270,7 @@ int main(void)
 		cmocka_unit_test(yarn_in_gguf_keys_gives_the_same_frequencies),
 		cmocka_unit_test(a_factor_without_a_type_is_linear_and_one_is_none),
 		cmocka_unit_test(frequencies_of_llama_3_are_divided_by_what_the_file_says),
+		cmocka_unit_test(divisors_lead_back_to_the_frequencies_that_were_scaled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

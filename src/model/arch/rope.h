@@ -14,7 +14,8 @@
  * a frequency that no chip takes. */
 enum err rope_fill(struct model_config *c, const float *divisors, struct err_info *info) MUST_CHECK;
 
-/* Of a config that llama3 scales: what GGUF divides the plain frequencies by, [rotary_dim / 2]. */
+/* Of a config that llama3 scales: what GGUF divides the plain frequencies by, [rotary_dim / 2]. The
+ * quotients are the frequencies but for the last bit of some that no divisor gives. */
 void rope_divisors(const struct model_config *c, float *out);
 
 /* What YaRN multiplies cosines and sines with where the files do not say. */
