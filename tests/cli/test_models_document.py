@@ -20,9 +20,13 @@ def section(title):
     return re.search(rf"\n## {title}\n(.*?)(?=\n## |\Z)", read("docs", "models.md"), re.DOTALL).group(1)
 
 
+def cells(title, column):
+    rows = re.findall(r"^\| (.*)\|$", section(title), re.MULTILINE)
+    return [row.split("|")[column].strip().replace("`", "") for row in rows[1:]]
+
+
 def first_cells(title):
-    rows = re.findall(r"^\| ([^|]+?) \|", section(title), re.MULTILINE)
-    return [cell.replace("`", "") for cell in rows[1:]]
+    return cells(title, 0)
 
 
 def readme_row(name):
@@ -54,6 +58,16 @@ def test_architectures_are_those_of_the_program(known):
     assert readme_row("architectures").split(":")[0].replace("`", "").split(" ") == known
 
 
+def test_names_in_gguf_are_those_of_the_program(shared):
+    with open(os.path.join(GOLDEN, "gguf", "qwen3-mini-f32.gguf"), "rb") as file:
+        data = file.read()
+    path = os.path.join(shared.folder, "foreign.gguf")
+    with open(path, "wb") as file:
+        file.write(data.replace(b"\x05\0\0\0\0\0\0\0qwen3", b"\x05\0\0\0\0\0\0\0qwen0", 1))
+    assert re.search(r"architecture qwen0 is not supported; known: (.*)$", shared.fails("show", path)).group(1).split(", ") == \
+        cells("Architectures", 2)
+
+
 def test_every_architecture_has_goldens_of_all_lengths_in_float32_and_bfloat16(known):
     lengths = {(arch, dtype): set() for arch in known for dtype in ("F32", "BF16")}
     for case in golden_cases():
@@ -73,6 +87,17 @@ def test_formats_are_those_of_the_program_and_have_goldens(types):
     words = re.split(r"[ ,;]+", readme_row("formats"))
     for name in named:
         assert name in words, name
+
+
+def test_what_is_decoded_at_each_use_is_what_the_program_says(shared):
+    models = {}
+    for case in golden_cases():
+        models.setdefault(case["dtype"], case["model"])
+    for names, computed in zip(first_cells("Formats"), cells("Formats", 2)):
+        for name in names.split():
+            decoded = shared.json("show", os.path.join(GOLDEN, models[GOLDEN_FORMATS.get(name, name)]))["decoded"]
+            assert bool(decoded) == (computed == "float32"), name
+            assert name in GOLDEN_FORMATS or not decoded or name in decoded, name
 
 
 def test_errors_of_quantizing_are_those_that_the_command_prints():
