@@ -129,7 +129,9 @@ static void corners_are_as_in_jinja2(void **state)
 		{"{{ [{}, {'a': [2]}]|map(attribute='a.0', default='xy')|list }}", "['x', 2]"},
 		{"{{ [[1], []]|map(attribute=0, default=7)|list }}", "[1, 7]"},
 		{"{{ [{}]|map(attribute='a', default=none)|join }}|", "|"},
-		{"{{ ['a', 'B']|sort }}{{ ['b', 'A', 'a']|unique|list }}", "['a', 'B']['b', 'A']"}};
+		{"{{ ['a', 'B']|sort }}{{ ['b', 'A', 'a']|unique|list }}", "['a', 'B']['b', 'A']"},
+		{"{{ ([1, 2] * 100000)|length }} {{ ('a',) * 2 }} {{ [1] * -1 }} {{ [] * 9999999999 }}",
+			"200000 ('a', 'a') [] []"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(corners) / sizeof(corners[0]); i++) {

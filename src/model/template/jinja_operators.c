@@ -66,6 +66,25 @@ bool jinja_add(struct jinja_render *r, const struct jinja_value *left,
 	return fail_operands(r, "+", left, right);
 }
 
+static bool repeat_list(struct jinja_render *r, const struct jinja_value *v, int64_t times,
+	struct jinja_value *out)
+{
+	const size_t each = times > 0 ? v->list.count : 0;
+	int64_t whole = 0;
+	/* what is beyond 64 bits is beyond memory */
+	const size_t count = each == 0 ? 0 : math_mul_i64((int64_t)each, times, &whole)
+		? (size_t)whole : SIZE_MAX;
+	struct jinja_value *items = jinja_array(r, count, sizeof(*items));
+
+	if (!items || !jinja_charge(r, count))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		items[i] = i < each ? jinja_at(v, i) : items[i - each];
+	*out = jinja_list_of(items, count);
+	out->type = v->type;
+	return true;
+}
+
 /* text * n and list * n; n below 1 gives nothing. */
 static bool repeat(struct jinja_render *r, const struct jinja_value *v, int64_t times,
 	struct jinja_value *out)
@@ -83,12 +102,7 @@ static bool repeat(struct jinja_render *r, const struct jinja_value *v, int64_t 
 		*out = jinja_string(s);
 		return true;
 	}
-	*out = jinja_list_of(NULL, 0);
-	out->type = v->type;
-	for (; times > 0 && v->list.count > 0; times--)
-		if (!jinja_charge(r, 1) || !add_lists(r, out, v, out))
-			return false;
-	return true;
+	return repeat_list(r, v, times, out);
 }
 
 static bool is_sequence(const struct jinja_value *v)
