@@ -26,6 +26,8 @@
 #define MAPPED_MAX        64     /* files whose names map_fault knows */
 #define MAPPED_PATH_BYTES 256
 #define FD_PATH_BYTES     32
+#define MAP_FAULT \
+	": became shorter while it was in use, or cannot be read from its disk; fetch it again"
 
 /* What is mapped, for a signal handler, which can neither wait nor allocate: a row is read while
  * data is set, and belongs to its mapping while taken is. */
@@ -206,8 +208,7 @@ static void map_fault(int signal_number, siginfo_t *what, void *context)
 {
 	static atomic_flag told = ATOMIC_FLAG_INIT;
 	static char before[] = "tongyun: error: ";
-	static char after[] = ": became shorter while it was in use, or cannot be read from its "
-		"disk; fetch it again\n";
+	static char after[] = MAP_FAULT "\n";
 	const char *path = mapped_path(what->si_addr);
 	const struct iovec parts[] = {
 		{before, sizeof(before) - 1},
@@ -397,8 +398,12 @@ enum err file_out_open(struct file_out *f, const char *path, uint64_t size_bytes
 
 enum err file_out_write(struct file_out *f, const void *bytes, size_t size, struct err_info *info)
 {
-	if (sys_write_all(f->fd, bytes, size))
+	if (sys_write_all(f->fd, bytes, size)) {
+		/* what is copied out of a mapping is read by the kernel, which raises no signal */
+		if (errno == EFAULT)
+			return err_set(info, ERR_INPUT, "%s" MAP_FAULT, mapped_path(bytes));
 		return err_set_errno(info, "writing %s", f->path);
+	}
 	f->size += size;
 	return ERR_NONE;
 }

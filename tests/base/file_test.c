@@ -102,6 +102,23 @@ static void whichever_threads_read_it(void **state)
 	ends_with_a_line(true);
 }
 
+static void a_copy_of_a_mapped_file_that_becomes_shorter_names_that_file(void **state)
+{
+	struct err_info info = {0};
+	struct file_map map;
+	struct file_out out;
+
+	(void)state;
+	put("source", "hello");
+	assert_int_equal(file_map_open(&map, scratch_path("source"), &info), ERR_NONE);
+	assert_int_equal(truncate(scratch_path("source"), 0), 0);
+	assert_int_equal(file_out_open(&out, scratch_path("copy"), 5, 0600, &info), ERR_NONE);
+	assert_int_equal(file_out_write(&out, map.data, 5, &info), ERR_INPUT);
+	assert_non_null(strstr(info.text, "/source: became shorter while it was in use"));
+	file_out_close(&out);
+	file_map_close(&map);
+}
+
 /* Killed, that is: nobody closes. */
 static void a_program_that_is_killed_leaves_nothing_of_a_file_it_writes(void **state)
 {
@@ -385,6 +402,7 @@ int main(void)
 		cmocka_unit_test(what_was_written_is_read_and_mapped),
 		cmocka_unit_test(a_mapped_file_that_becomes_shorter_ends_the_program_with_a_line),
 		cmocka_unit_test(whichever_threads_read_it),
+		cmocka_unit_test(a_copy_of_a_mapped_file_that_becomes_shorter_names_that_file),
 		cmocka_unit_test(a_program_that_is_killed_leaves_nothing_of_a_file_it_writes),
 		cmocka_unit_test(an_empty_file_maps_to_nothing),
 		cmocka_unit_test(errors_name_the_file_and_the_reason),
