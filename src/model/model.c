@@ -53,8 +53,10 @@ static enum err tokenizer_for(struct model *m, const char *path, struct err_info
 		return tokenizer_open_gguf(&m->tokenizer, m->weights.gguf, info);
 	if ((err = tokenizer_open_dir(&m->tokenizer, path, rule, info)))
 		return err;
-	return model_config_set_vocab_used(&m->weights.config,
-		(uint32_t)tokenizer_count(m->tokenizer), info);
+	if ((err = model_config_set_vocab_used(&m->weights.config,
+		(uint32_t)tokenizer_count(m->tokenizer), info)))
+		err_prefix(info, "%s", path);
+	return err;
 }
 
 static enum err template_for(struct model *m, struct err_info *info)

@@ -92,6 +92,8 @@ BAD = {
     "cut file": (QWEN3, cut, "model.safetensors: "),
     "empty file": (QWEN3, lambda d: cut(d, share=0), "model.safetensors: 0 bytes"),
     "cut config": (QWEN3, lambda d: cut(d, "config.json"), "config.json: line"),
+    "more tokens than rows": (QWEN3, lambda d: document(
+        d, "tokenizer.json", lambda t: t["model"]["vocab"].update(q=4000)), "model: the tokenizer has 4001 ids"),
     "no weights": (QWEN3, lambda d: os.unlink(os.path.join(d, WEIGHTS)), "neither model.safetensors nor"),
     "no config": (QWEN3, lambda d: os.unlink(os.path.join(d, "config.json")), "no config.json"),
     "no tokenizer": (QWEN3, lambda d: os.unlink(os.path.join(d, "tokenizer.json")),
