@@ -12,6 +12,11 @@ failed=0
 for name in "$@"; do
 	found="$folder/corpus/$name"
 	log="$folder/$name.log"
+	if ! [ -x "$folder/fuzz/${name}_fuzz" ]; then
+		echo "FAIL fuzz/$name: there is no $folder/fuzz/${name}_fuzz; \`make fuzz\` builds all targets"
+		failed=1
+		continue
+	fi
 	mkdir -p "$found"
 	if "$folder/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=1 \
 		-artifact_prefix="$folder/$name-" "$found" "fuzz/corpus/$name" >"$log" 2>&1; then

@@ -162,10 +162,11 @@ def run_pytest(build, patterns, deadline):
         for suite in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
             for key in counts:
                 counts[key] += int(suite.get(key, 0))
-    else:   # it ran out of time: what was said until then
+    else:   # it came to no end: what was said until then
         counts["failures"] = len(re.findall(r" (?:FAILED|ERROR) +\[", output))
         counts["tests"] = counts["failures"] + len(re.findall(r" PASSED +\[", output))
-        output += "\npytest ran out of time; the last test named did not end\n"
+        output += "\npytest ran out of time; the last test named did not end\n" if code is None else \
+            "\npytest could not begin; `make test` installs what the tests need\n"
     notes = skip_notes(PYTEST_SKIP, output)
     output = notes + "".join(line for line in output.splitlines(True)
                              if not re.search(r" (PASSED|SKIPPED.*) +\[ *\d+%\]$", line))

@@ -1,4 +1,4 @@
-"""The commands of README.md and HACKING.md do what stands there: those that can, run, as they are written."""
+"""The commands of README.md, HACKING.md and the like do what stands there: those that can, run, as they are written."""
 import os
 import re
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 from program import GOLDEN, ROOT, TONGYUN, Program
 
-DOCUMENTS = ["README.md", "HACKING.md"]
+DOCUMENTS = ["README.md", "HACKING.md", "docs/performance.md", "docs/server.md"]
 
 # What a test cannot run, by its beginning, and why. Of these the target or the file must at least be there.
 NOT_RUN = {

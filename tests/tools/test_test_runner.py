@@ -65,3 +65,14 @@ def test_what_was_skipped_is_named(capsys):
     shown = capsys.readouterr().out
     for name in ("floor/x, c", "floor/y", "[2] tests/api/test_x.py:7: no network"):
         assert f"     note: skipped: {name}\n" in shown, name
+
+
+@pytest.mark.parametrize("conftest, seconds, said", [
+    ("import a_package_that_is_missing", 60, "pytest could not begin; `make test` installs what the tests need"),
+    ("import threading; threading.Event().wait()", 1, "pytest ran out of time"),
+])
+def test_why_pytest_came_to_no_end_is_said(tmp_path, monkeypatch, conftest, seconds, said):
+    (tmp_path / "conftest.py").write_text(conftest)
+    monkeypatch.setattr(RUNNER, "PYTEST_FOLDERS", [str(tmp_path)])
+    result, = RUNNER.run_pytest(str(tmp_path), [], time.monotonic() + seconds)
+    assert (result.passed, result.failed) == (0, 1) and said in result.output
