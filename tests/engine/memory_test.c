@@ -17,11 +17,15 @@
 #define ROWS    16
 
 /* Layers as in Qwen3-0.6B, enough of each type for some 40 MB; a small vocabulary. */
+#define LAYERS(count, type) \
+	{"qwen3", 1024, (count), 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, (type)}
+
 static const struct support_shape shapes[] = {
-	{"qwen3", 1024, 2, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_BF16},
-	{"qwen3", 1024, 3, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q8_0},
-	{"qwen3", 1024, 5, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q4_0},
-	{"qwen3", 1024, 5, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q4_K},
+	LAYERS(2, CHIP_F32), LAYERS(2, CHIP_F16), LAYERS(2, CHIP_BF16), LAYERS(3, CHIP_Q8_0),
+	LAYERS(5, CHIP_Q4_0), LAYERS(5, CHIP_Q4_1), LAYERS(4, CHIP_Q5_0), LAYERS(4, CHIP_Q5_1),
+	LAYERS(8, CHIP_Q2_K), LAYERS(6, CHIP_Q3_K), LAYERS(5, CHIP_Q4_K), LAYERS(4, CHIP_Q5_K),
+	LAYERS(4, CHIP_Q6_K), LAYERS(5, CHIP_IQ4_NL), LAYERS(5, CHIP_IQ4_XS),
+	LAYERS(5, CHIP_MXFP4),
 };
 
 static char model_path[64];
