@@ -126,7 +126,7 @@ static bool stem_of(const char *path, size_t *size, unsigned *part, unsigned *pa
 		return false;
 	*size = strlen(path) - strlen(".gguf");
 	if (*size > 15 && sscanf(path + *size - 15, "-%5u-of-%5u%n", part, parts, &read) == 2 &&
-		read == 15)
+		read == 15 && !strpbrk(path + *size - 15, "+ ") && *part > 0 && *part <= *parts)
 		*size -= 15;
 	else
 		*part = *parts = 0;

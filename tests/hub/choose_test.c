@@ -155,6 +155,9 @@ static void a_split_file_is_all_its_parts(void **state)
 	assert_chosen("a/b:q8_0", PART(2) " " PART(1) " " PART(3) " q/m-Q4_0.gguf", "q8_0", PART(1),
 		PART(2) " " PART(1) " " PART(3));
 	assert_refused("a/b", PART(1) " " PART(3), "2 of its 3 parts are listed");
+	assert_refused("a/b:q8_0", PART(1) " " PART(2) " " PART(4), "2 of its 3 parts are listed");
+	assert_refused("a/b:q8_0", PART(1) " " PART(2) " q/m-Q8_0-+0003-of-00003.gguf",
+		"2 of its 3 parts are listed");
 	assert_refused("a/b", PART(2) " " PART(3), "which type? Add one of these: q8_0");
 	/* the whole one, where there are both */
 	assert_chosen("a/b", PART(1) " " PART(2) " " PART(3) " m-Q8_0.gguf", "q8_0", "m-Q8_0.gguf",
