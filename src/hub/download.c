@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/mem.h"
 #include "hub/download_private.h"
 
@@ -35,8 +36,9 @@ enum err download_file_open(struct download *d, struct download_file *f, struct 
 
 	if (f->fd >= 0 || path_of(d, f, path, info) || file_mkdirs_above(path, dir, info))
 		return info->code;
-	if (f->done.count == 0)   /* whatever it is: another model may have it too */
-		(void)unlink(path);
+	/* whatever it is: another model may have it too, an earlier listing had a folder there */
+	if (f->done.count == 0 && folder_remove(path, info))
+		return info->code;
 	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->fd < 0 || ftruncate(f->fd, (off_t)f->what->size_bytes))
 		return err_set_errno(info, "%.300s", path);

@@ -28,6 +28,8 @@ static enum err document_read(struct manifest *out, const json_t *document, stru
 	const char *message = NULL;
 	int64_t code = 0;
 
+	if (!json_is_object(document))
+		return err_set(info, ERR_INPUT, "the hub's list of files is no object");
 	if (json_get_int(document, "Code", INT64_MIN, INT64_MAX, &code, info) ||
 		json_get_string(document, "Message", &message, info))
 		return info->code;

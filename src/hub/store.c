@@ -115,7 +115,8 @@ static enum err manifest_hold(const char *dir, int *fd, struct err_info *info)
 	*fd = -1;
 	if (file_join(path, sizeof(path), dir, MANIFEST_FILE))
 		return err_set(info, ERR_LIMIT, "%.300s: the path is too long", dir);
-	const int got = open(path, O_RDONLY | O_CLOEXEC);
+	/* not blocking: it may be a pipe, which nobody writes to */
+	const int got = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
 	if (got < 0)
 		return errno == ENOENT || errno == ENOTDIR

@@ -668,6 +668,13 @@ def test_a_link_where_a_file_should_come_is_not_followed(program, hub, tmp_path)
     assert target.read_text() == "mine"
 
 
+def test_a_folder_where_a_file_should_come_goes(program, hub):
+    partial = os.path.join(program.home, "models", NAME, ".partial-original")
+    os.makedirs(os.path.join(partial, "README.md", "deeper"))
+    pulled(program, hub)
+    assert_whole(program, hub)
+
+
 def test_what_is_in_use_is_never_written_into(program, hub):
     """A file of the store under the name where another revision's should come, as a crash may leave it."""
     pulled(program, hub)

@@ -76,6 +76,9 @@ def test_a_damaged_model_is_said_and_the_others_are_listed(stocked):
     assert done.returncode == 0 and len(json.loads(done.stdout)) == 2
     assert manifest in done.stderr and "left out" in done.stderr
     assert manifest in stocked.fails("show", "Qwen/Other-GGUF")
+    os.unlink(manifest)
+    os.mkfifo(manifest)
+    assert "not a regular file" in stocked.fails("show", "Qwen/Other-GGUF")
     stocked.ok("rm", "Qwen/Other-GGUF")
     assert stocked.run("list").stderr == ""
 

@@ -91,7 +91,7 @@ static void modelscope_gives_files_with_their_sha256(void **state)
 	assert_refused(hub_modelscope_files_read, "{\"Code\":404,\"Message\":\"no\"}", "404: no");
 	assert_refused(hub_modelscope_files_read, "{\"Code\":200}", "no list");
 	assert_refused(hub_modelscope_files_read, "{\"Code\":200,\"Data\":{\"Files\":{}}}", "no list");
-	assert_refused(hub_modelscope_files_read, "[]", "the hub answers 0");
+	assert_refused(hub_modelscope_files_read, "[]", "is no object");
 }
 
 #define FILE_OF(path, size, oid) "[{\"type\":\"file\",\"path\":" path ",\"size\":" size \
