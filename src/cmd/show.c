@@ -166,7 +166,7 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 
 	model_quantization_format(quantization, &c->quantization);
 	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?, s:o?, s:o?, s:o?, s:s?}",
+		"s:i, s:i, s:i, s:I, s:I, s:i, s:I, s:I, s:O, s:b, s:i, s:o, s:o, s:s?, s:o?, s:o?, s:o?, s:s?}",
 		"name", model_name(m),
 		"architecture", model_arch_name(c->arch),
 		"parameters", (json_int_t)w->parameters,
@@ -180,6 +180,9 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 		"delta_layers", (int)c->delta_layers,
 		"hidden", (int)c->hidden,
 		"ffn", (int)c->ffn,
+		"heads", (int)c->heads,
+		"kv_heads", (int)c->kv_heads,
+		"head_dim", (int)c->head_dim,
 		"vocab", (int)c->vocab_used,
 		"kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
 		"state_bytes", (json_int_t)state_bytes(c),

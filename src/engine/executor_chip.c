@@ -309,6 +309,17 @@ static const struct executor_ops executor_chip_ops = {
 	.close = executor_chip_close,
 };
 
+/* To what the pages hold. */
+static void context_cut(struct executor_limits *limits, const char *name, int64_t budget_bytes)
+{
+	const uint32_t wanted = limits->context_max;
+
+	limits->context_max = limits->pages * CHIP_PAGE_TOKENS;
+	log_line(LOG_WARN, "engine/executor", "%s: a cache of %lld MiB holds %u tokens, not %u: "
+		"that is the context; --kv-cache-mib makes it larger", name,
+		(long long)(budget_bytes >> 20), limits->context_max, wanted);
+}
+
 /* Pages for every slot's whole context if memory has it, else as many as fit;
  * states one per slot. */
 static enum err cache_plan(struct executor_chip *e, const struct executor_chip_config *config,
@@ -341,7 +352,7 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 			want = BATCH_PAGES_MAX;
 		limits->pages = (uint32_t)(want < fit ? want : fit);
 		if (limits->pages < per_slot)
-			limits->context_max = limits->pages * CHIP_PAGE_TOKENS;
+			context_cut(limits, model_name(e->model), budget);
 	}
 	if (left <= 0 || (layout->attention_layers > 0 && limits->pages == 0))
 		return err_set(info, ERR_MEMORY,

@@ -56,6 +56,14 @@ def test_a_context_beyond_the_models_is_told(program):
         assert "--max-model-len is 100000, the model's context 2048: that is what it gets" in server.log
 
 
+def test_a_context_that_the_cache_does_not_hold_is_told(program):
+    with program.serve("--kv-cache-mib", 6, executor="chip") as server:
+        _, document = server.request("GET", "/v1/models")
+        held = document["data"][0]["max_model_len"]
+        assert 0 < held < 2048
+        assert f"tongyun-poet: a cache of 6 MiB holds {held} tokens, not 2048: that is the context" in server.log
+
+
 def test_a_model_that_cannot_chat_is_told_at_the_start(program, tmp_path):
     model = checkpoint(tmp_path / "base", tokenizer_config={"chat_template": None})
     with program.serve(model) as server:

@@ -26,7 +26,8 @@ def test_types_that_are_decoded_at_each_use_are_named(shared, name, decoded):
 
 
 def test_what_it_is_made_of_is_in_the_table(shared):
-    text = shared.ok("show", QWEN3)
+    text, document = shared.ok("show", QWEN3), shared.json("show", QWEN3)
+    assert "  heads         {heads} of {head_dim}, {kv_heads} for keys and values\n".format(**document) in text
     for word in ("architecture  qwen3\n", "tokenizer     byte-level BPE, ", "template ", "licence ", "context ", "needs "):
         assert word in text, word
 

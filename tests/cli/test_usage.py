@@ -197,7 +197,8 @@ def test_show_is_one_document(shared, model):
     document = shared.json("show", *model)
     assert set(document) == {
         "name", "architecture", "parameters", "size_bytes", "type", "context_max", "layers", "attention_layers",
-        "delta_layers", "hidden", "ffn", "vocab", "kv_bytes_per_token", "state_bytes", "chat_template", "tokens",
+        "delta_layers", "hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "kv_bytes_per_token",
+        "state_bytes", "chat_template", "tokens",
         "licence", "context", "needed_bytes", "memory_bytes", "decoded", "type_bytes", "quantization", "eos", "sampling",
         "experts", "window", "rope_scaling", "note"}
     text = shared.ok("show", *model)
