@@ -92,6 +92,32 @@ static void gives_back_what_was_written(void **state)
 	buf_free(&file);
 }
 
+/* Written in place, that is: it is mapped. */
+static void a_walk_stays_in_an_array_that_is_written_meanwhile(void **state)
+{
+	static const uint64_t lies[] = {4, 14, UINT64_MAX, UINT64_MAX - 7};
+	struct err_info info = {0};
+	struct gguf_string text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct buf file = make_file();
+		struct gguf_walk walk;
+		struct gguf g;
+
+		assert_int_equal(gguf_open(&g, file.data, file.size, "t", &info), ERR_NONE);
+		assert_int_equal(gguf_walk_strings(&g, "a.words", &walk, &info), ERR_NONE);
+		const uint8_t *end = walk.end;
+
+		memcpy(file.data + (walk.at - (const uint8_t *)file.data), &lies[i], 8);
+		while (gguf_walk_next(&walk, &text))
+			assert_true((const uint8_t *)text.data + text.size <= end);
+		assert_true(walk.at <= end);
+		gguf_close(&g);
+		buf_free(&file);
+	}
+}
+
 static void tensors_are_row_major_and_point_into_the_file(void **state)
 {
 	struct buf file = make_file();
@@ -407,6 +433,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_back_what_was_written),
+		cmocka_unit_test(a_walk_stays_in_an_array_that_is_written_meanwhile),
 		cmocka_unit_test(tensors_are_row_major_and_point_into_the_file),
 		cmocka_unit_test(an_absent_key_leaves_the_default_and_a_wrong_one_is_an_error),
 		cmocka_unit_test(not_a_number_is_in_no_range),

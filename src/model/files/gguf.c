@@ -519,7 +519,8 @@ enum err gguf_walk_strings(const struct gguf *g, const char *key, struct gguf_wa
 		return ERR_NONE;
 	if (at->type != GGUF_ARRAY || at->item != GGUF_STRING)
 		return wrong_type(g, key, "an array of strings", info);
-	*walk = (struct gguf_walk){.at = at->data, .left = at->count};
+	*walk = (struct gguf_walk){
+		.at = at->data, .end = at->data + at->size_bytes, .left = at->count};
 	return ERR_NONE;
 }
 
@@ -527,9 +528,11 @@ bool gguf_walk_next(struct gguf_walk *walk, struct gguf_string *out)
 {
 	uint64_t size;
 
-	if (walk->left == 0)
+	if (walk->left == 0 || (size_t)(walk->end - walk->at) < sizeof(size))
 		return false;
 	memcpy(&size, walk->at, sizeof(size));
+	if (size > (size_t)(walk->end - walk->at) - sizeof(size))
+		return false;
 	*out = (struct gguf_string){
 		.data = (const char *)walk->at + sizeof(size), .size = (size_t)size};
 	walk->at += sizeof(size) + size;

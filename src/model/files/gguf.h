@@ -83,9 +83,11 @@ enum err gguf_get_string(const struct gguf *g, const char *key, struct gguf_stri
  *	if (gguf_walk_strings(g, "tokenizer.ggml.tokens", &walk, &info))
  *		...
  *	for (struct gguf_string s; gguf_walk_next(&walk, &s);)
- * An absent key is an array of no elements. */
+ * An absent key is an array of no elements. The walk stays in the array though someone writes into
+ * the file meanwhile: then it ends early. */
 struct gguf_walk {
 	const uint8_t *at;
+	const uint8_t *end;
 	uint64_t left;
 };
 
