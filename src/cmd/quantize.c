@@ -65,10 +65,15 @@ static json_t *report_json(const struct quantize_job *job, const struct quantize
 		"note", *r->note ? r->note : NULL);
 }
 
+static bool is_quantized(enum chip_type type)
+{
+	return chip_type_is_grouped(type) || chip_type_block_values(type) > 1;
+}
+
 static bool is_quantized_twice(const struct quantize_job *job, const struct quantize_report *r)
 {
-	return r->source_type != job->mix->type && chip_type_block_values(r->source_type) > 1 &&
-		chip_type_block_values(job->mix->type) > 1;
+	return r->source_type != job->mix->type && is_quantized(r->source_type) &&
+		is_quantized(job->mix->type);
 }
 
 static void report_print(const struct quantize_job *job, const struct quantize_report *r)

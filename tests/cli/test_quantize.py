@@ -67,6 +67,14 @@ def test_every_type_is_written_and_read(program, type):
     assert open(out, "rb").read() == open(os.path.join(program.folder, "again.gguf"), "rb").read()
 
 
+@pytest.mark.parametrize("name, type", [
+    ("qwen3-gptq-int4-act-order", "INT4"), ("qwen3-packed-int8", "INT8"), ("qwen3-float8", "F8_E4M3")])
+def test_what_was_quantized_before_is_told_whatever_by(program, name, type):
+    source = os.path.join(GOLDEN, "checkpoints", name)
+    assert f"note    made of {type}: " in program.ok("quantize", source, "o.gguf", "--type", "q4_0", "--force")
+    assert "made of" not in program.ok("quantize", source, "o.gguf", "--type", "f32", "--force")
+
+
 def test_a_model_of_the_store_is_called_as_in_the_store(program):
     store_add(program, "Qwen/Qwen3-0.6B", "original", QWEN3)
     out, _ = quantized(program, "Qwen/Qwen3-0.6B", "q8_0")
