@@ -170,6 +170,18 @@ static enum err space_check(const struct puller *p, struct err_info *info)
 
 /* ---- fetching -------------------------------------------------------------------------------- */
 
+/* Says how much is taken on the hub's word alone. */
+static void unhashed_tell(const struct puller *p)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < p->wanted.file_count; i++)
+		count += !*p->wanted.files[i].sha256 && !*p->wanted.files[i].git_sha1;
+	if (count > 0)
+		client_note(p->hub.client, "%u of %u files are listed without a hash; only their "
+			"sizes are checked", count, p->wanted.file_count);
+}
+
 static enum err fetch(struct puller *p, struct err_info *info)
 {
 	const struct download_config config = {.hub = &p->hub, .folder = p->partial,
@@ -184,6 +196,7 @@ static enum err fetch(struct puller *p, struct err_info *info)
 		(void)rmdir(p->partial);   /* unless something of an earlier one is in it */
 		return info->code;
 	}
+	unhashed_tell(p);
 	if (!download_run(p->download, info))
 		return ERR_NONE;
 	const struct err_info why = *info;

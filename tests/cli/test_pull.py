@@ -461,6 +461,12 @@ def test_an_entry_that_cannot_be_is_refused(program, hub, entry, says):
     assert says in refused(program, hub)
 
 
+def test_files_without_a_hash_are_told(program, hub):
+    hub.entries = lambda entries: [{k: v for k, v in entry.items() if k != "oid"} for entry in entries]
+    assert pull(program, hub).stderr == "tongyun: 2 of 3 files are listed without a hash; only their sizes are checked\n"
+    assert_whole(program, hub)
+
+
 def test_a_size_beyond_the_disk_is_refused_before_anything_is_fetched(program, hub):
     hub.entries = lambda entries: [{**entry, "lfs": {"oid": "3" * 64, "size": 2**49}} if "lfs" in entry else entry
                                    for entry in entries]
