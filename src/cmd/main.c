@@ -99,7 +99,8 @@ int main(int argc, char **argv)
 			return finish(verbs[i].run(argc - 1, argv + 1));
 	char said[CMD_SAID_BYTES];
 
-	fprintf(stderr, "tongyun: unknown verb '%s'; see tongyun --help\n",
-		cmd_said(argv[1], said));
+	fprintf(stderr, "tongyun: unknown verb '%s'; %s\n", cmd_said(argv[1], said),
+		cmd_looks_like_model(argv[1]) ? "`tongyun run MODEL` runs a model"
+		: "see tongyun --help");
 	return CMD_WRONG;
 }

@@ -204,13 +204,15 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 static void needs_print(const struct model_config *c, const struct needs *n)
 {
 	const char *between = "";
+	char size[CMD_SIZE_BYTES];
 	json_t *name;
 	size_t i;
 
 	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
 		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
-	printf("  needs         %lld bytes with a sequence of %u tokens%s\n", (long long)n->bytes,
-		n->context, n->bytes > n->memory_bytes ? ": more than this machine has" : "");
+	printf("  needs         %lld bytes (%s) with a sequence of %u tokens%s\n",
+		(long long)n->bytes, cmd_size((uint64_t)n->bytes, size), n->context,
+		n->bytes > n->memory_bytes ? ": more than this machine has" : "");
 	if (json_array_size(n->decoded) == 0)
 		return;
 	printf("  slow here     ");
@@ -241,12 +243,13 @@ static void show_print(const struct model *m, const char *licence, const struct 
 {
 	const struct model_config *c = model_config(m);
 	const struct weights *w = model_weights(m);
-	char quantization[QUANTIZATION_NAME_MAX];
+	char quantization[QUANTIZATION_NAME_MAX], size[CMD_SIZE_BYTES];
 
 	printf("%s\n", model_name(m));
 	printf("  architecture  %s\n", model_arch_name(c->arch));
 	printf("  parameters    %llu\n", (unsigned long long)w->parameters);
-	printf("  weights       %llu bytes", (unsigned long long)w->size_bytes);
+	printf("  weights       %llu bytes (%s)", (unsigned long long)w->size_bytes,
+		cmd_size(w->size_bytes, size));
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		if (w->type_bytes[type])
 			printf(", %s %llu", dtype_of_chip(type)->name,

@@ -15,6 +15,7 @@ def test_memory_is_weights_and_a_sequence_of_so_many_tokens(shared):
         assert said["needed_bytes"] == (said["size_bytes"] + context * said["kv_bytes_per_token"] + said["state_bytes"])
         assert said["memory_bytes"] > said["needed_bytes"]
     assert "more than this machine has" not in shared.ok("show")
+    assert "  needs         {needed_bytes} bytes (8.2 MB) with a sequence of 2048".format(**shared.json("show")) in shared.ok("show")
 
 
 @pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K", "Q6_K"])])

@@ -88,6 +88,13 @@ def test_no_verb_or_a_wrong_one_is_wrong_usage(shared):
     assert done.stderr == "tongyun: unknown verb 'nonsense'; see tongyun --help\n"
 
 
+def test_a_model_for_a_verb_is_told_the_verb(shared):
+    for model in (QWEN3, "x.gguf", "Qwen/Qwen3-0.6B:q4_k"):
+        done = shared.run(model)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"tongyun: unknown verb '{model}'; `tongyun run MODEL` runs a model\n"
+
+
 def test_what_was_typed_does_not_command_the_terminal(shared):
     typed = "a\n\x1b[31mb"
     assert shared.run(typed).stderr == "tongyun: unknown verb 'a??[31mb'; see tongyun --help\n"
