@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "model/arch/config.h"
 #include "model/arch/program.h"
 #include "model/template/template.h"
@@ -33,7 +34,7 @@ struct model {
 	uint64_t unreleased;            /* bytes packed since the file's pages were given back */
 };
 
-/* What a model is called: its file without .gguf, or its directory. */
+/* What a model is called: its file without .gguf, or its directory; as text, whatever its bytes. */
 static void name_from_path(char out[NAME_BYTES], const char *path)
 {
 	size_t size;
@@ -42,6 +43,7 @@ static void name_from_path(char out[NAME_BYTES], const char *path)
 	if (size > 5 && memcmp(name + size - 5, ".gguf", 5) == 0)
 		size -= 5;
 	snprintf(out, NAME_BYTES, "%.*s", (int)(size < NAME_BYTES ? size : NAME_BYTES - 1), name);
+	utf8_blank_controls(out, '?');
 }
 
 static enum err tokenizer_for(struct model *m, const char *path, struct err_info *info)

@@ -1,5 +1,6 @@
 """tongyun show: what a model is, what it needs here, and what will be slow, before anything is loaded."""
 import os
+import shutil
 
 import pytest
 
@@ -68,3 +69,11 @@ def test_a_licence_is_text_that_a_terminal_can_show(program, said, told):
         card.write(b"---\nlicense: " + said + b"\n---\n")
     assert program.json("show", folder)["licence"] == told
     assert f"  licence       {told or 'not said'}\n" in program.ok("show", folder)
+
+
+@pytest.mark.parametrize("name, said", [(b"a\x1b[31mb", "a?[31mb"), (b"m\xff", "m?"), ("gpj\u202e".encode(), "gpj???")])
+def test_what_a_file_is_called_steers_no_terminal_and_is_text(program, tmp_path, name, said):
+    path = os.path.join(os.fsencode(tmp_path), name + b".gguf")
+    shutil.copy(os.path.join(GGUFS, "qwen3-mini-f16.gguf"), path)
+    assert program.json("show", os.fsdecode(path))["name"] == said
+    assert program.ok("show", os.fsdecode(path)).startswith(said + "\n")
