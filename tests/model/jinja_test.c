@@ -131,7 +131,9 @@ static void corners_are_as_in_jinja2(void **state)
 		{"{{ [{}]|map(attribute='a', default=none)|join }}|", "|"},
 		{"{{ ['a', 'B']|sort }}{{ ['b', 'A', 'a']|unique|list }}", "['a', 'B']['b', 'A']"},
 		{"{{ ([1, 2] * 100000)|length }} {{ ('a',) * 2 }} {{ [1] * -1 }} {{ [] * 9999999999 }}",
-			"200000 ('a', 'a') [] []"}};
+			"200000 ('a', 'a') [] []"},
+		{"{{ 0x1F }} {{ 0b1_1 }} {{ 0O17 }} {{ 0X_a }} {{ 0 }} {{ 1_0.5 }}",
+			"31 3 15 10 0 10.5"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(corners) / sizeof(corners[0]); i++) {

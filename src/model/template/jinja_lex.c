@@ -409,6 +409,65 @@ static bool plain_digits(const struct jinja_lexer *l, size_t begin, size_t end, 
 	return true;
 }
 
+/* Of 0x1f, 0o17 and 0b11; else 10. */
+static int base_at(const struct jinja_lexer *l, size_t at)
+{
+	if (at + 1 >= l->size || l->source[at] != '0')
+		return 10;
+	switch (l->source[at + 1] | 0x20) {
+	case 'x':
+		return 16;
+	case 'o':
+		return 8;
+	case 'b':
+		return 2;
+	default:
+		return 10;
+	}
+}
+
+static bool is_digit(char c, int base)
+{
+	const int lower = c | 0x20;
+	const int value = c >= '0' && c <= '9' ? c - '0'
+		: lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : base;
+
+	return value < base;
+}
+
+static size_t skip_digits_of(const struct jinja_lexer *l, size_t at, int base)
+{
+	for (;;) {
+		const size_t digit = at + (at < l->size && l->source[at] == '_');
+
+		if (digit >= l->size || !is_digit(l->source[digit], base))
+			return at;
+		at = digit + 1;
+	}
+}
+
+/* 0x1f and its kin; false when it is none. */
+static bool based_token(struct jinja_lexer *l, struct jinja_token *token, enum err *code)
+{
+	const int base = base_at(l, l->at);
+	const size_t begin = l->at + 2;
+	const size_t end = base == 10 ? begin : skip_digits_of(l, begin, base);
+	char text[96];
+
+	if (end == begin)
+		return false;
+	l->at = end;
+	errno = 0;
+	if (!plain_digits(l, begin, end, text, sizeof(text)))
+		*code = fail(l, ERR_UNSUPPORTED, "a number of too many digits");
+	token->type = JINJA_TOKEN_INTEGER;
+	token->integer = *code ? 0 : strtoll(text, NULL, base);
+	token->real = (double)token->integer;
+	if (errno)
+		*code = fail(l, ERR_UNSUPPORTED, "a number beyond 64 bits");
+	return true;
+}
+
 /* A fraction or an exponent makes a float; after a point, as in list.0.1, only an
  * integer may stand. */
 static enum err number_token(struct jinja_lexer *l, struct jinja_token *token)
@@ -416,8 +475,11 @@ static enum err number_token(struct jinja_lexer *l, struct jinja_token *token)
 	const size_t begin = l->at;
 	const bool after_point = begin > 0 && l->source[begin - 1] == '.';
 	size_t end = skip_digits(l, begin), more;
+	enum err code = ERR_NONE;
 	char text[64];
 
+	if (!after_point && based_token(l, token, &code))
+		return code;
 	token->type = JINJA_TOKEN_INTEGER;
 	if (!after_point && looking_at(l, end, ".") && (more = skip_digits(l, end + 1)) > end + 1) {
 		token->type = JINJA_TOKEN_FLOAT;
