@@ -335,7 +335,8 @@ static enum transfer_end broken(struct transfer *t, CURLcode code)
 		{CURLE_PEER_FAILED_VERIFICATION, TRANSFER_FAILED, "its certificate does not hold: "
 			"is ca-certificates installed, is the clock right?"},
 		{CURLE_SSL_CACERT_BADFILE, TRANSFER_FAILED,
-			"there are no certificates to check it with: install ca-certificates"},
+			"there are no certificates to check it with: install ca-certificates, "
+			"or see SSL_CERT_FILE"},
 		{CURLE_OUT_OF_MEMORY, TRANSFER_FAILED,   /* libcurl says both so */
 			"no memory, or a line of its headers does not end"},
 	};

@@ -571,6 +571,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(program, certificate):
     with Hub(weights(2000), context=certificate[0]) as hub:
         text = refused(program, hub, env={"HF_TOKEN": "hf_secret"})
         assert "its certificate does not hold" in text and "ca-certificates" in text
+        assert refused(program, hub, env={"SSL_CERT_FILE": "/nowhere"}).endswith("or see SSL_CERT_FILE")
         assert hub.requests == []
 
 
