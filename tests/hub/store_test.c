@@ -337,7 +337,10 @@ static void a_copy_that_fails_anywhere_leaves_nothing_half(void **state)
 
 static void the_list_has_what_is_whole_in_order(void **state)
 {
+	const struct hub_name half = named("a/b:f16");
+	char staged[PATH_MAX];
 	struct store_list list;
+	struct store_lock l;
 
 	(void)state;
 	assert_int_equal(store_list(&store, &list, UNIT_IGNORED), ERR_NONE);
@@ -346,6 +349,9 @@ static void the_list_has_what_is_whole_in_order(void **state)
 	put("b/a:original", "1");
 	put("a/b:q8_0", "22");
 	put("a/b:original", "333");
+	assert_int_equal(store_lock(&store, &half, "test", &l, UNIT_IGNORED), ERR_NONE);
+	stage(&l, "a/b:f16", "staged, not committed", staged);
+	store_unlock(&store, &l);
 	assert_int_equal(file_mkdirs(in_store("a/damaged/original"), UNIT_IGNORED), ERR_NONE);
 	assert_int_equal(file_write_atomic(in_store("stray"), "x", 1, 0600, UNIT_IGNORED),
 		ERR_NONE);
