@@ -137,13 +137,25 @@ static bool is_like_a_name(const char *word)
 	return word[size] == '\0' && strcspn(word, "0123456789/:") < size;
 }
 
+/* Before the prompt is waited for. */
+static enum err model_look(const char *said, struct err_info *info)
+{
+	struct store_model found;
+
+	if (said && !cmd_model_find(said, &found, info))
+		store_release(&found);
+	return info->code;
+}
+
 static int run(struct run *r)
 {
 	struct err_info info = {0};
 	struct cmd_model loaded = {0};
 	struct answerer a = {0};
-	enum err err = prompt_take(r, &info);
+	enum err err = model_look(r->load.path, &info);
 
+	if (!err)
+		err = prompt_take(r, &info);
 	if (!err)
 		err = cmd_model_load(&loaded, &r->load, &info);
 	if (!err)

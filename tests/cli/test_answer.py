@@ -120,6 +120,12 @@ def test_a_prompt_that_may_have_been_meant_as_a_model_is_noted(shared, word, not
     assert shared.run("run", "--max-tokens", 1, "-p", word).stderr == ""
 
 
+def test_a_model_that_is_missing_is_told_before_the_prompt_is_read(shared):
+    for model in ("Qwen/Qwen3-0.6B", "x.gguf"):
+        assert shared.fails("run", model, stdin="").startswith(f"{model}: no such model; ")
+    assert shared.fails("run", QWEN3, stdin="").startswith("the prompt is empty")
+
+
 def test_the_same_seed_gives_the_same_answer_and_another_another(shared):
     def answer(*options):
         return shared.ok("run", "写一首七言律诗，题为秋夜", *options)
