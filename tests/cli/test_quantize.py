@@ -148,6 +148,18 @@ def test_what_cannot_be_quantized_is_named_and_nothing_is_left(program, value, s
     assert sorted(os.listdir(program.folder)) == before
 
 
+@pytest.mark.parametrize("type, number", [("f16", b"\x00\x7e"), ("f16", b"\x00\xfc"), ("bf16", b"\x80\x7f"),
+                                          ("f32", b"\x00\x00\xc0\x7f")])
+def test_what_is_copied_is_finite_too(program, type, number):
+    source, _ = quantized(program, QWEN3, type)
+    data = bytearray(open(source, "rb").read())
+    data[-4096:-4096 + len(number)] = number
+    open(source, "wb").write(data)
+    error = program.fails("quantize", source, "o.gguf", "--type", type)
+    assert "tensor " in error and "holds a number that is not finite" in error
+    assert not os.path.exists(os.path.join(program.folder, "o.gguf"))
+
+
 def test_a_tokenizer_that_no_model_opens_with_is_not_written(program):
     folder = checkpoint(os.path.join(program.folder, "bad"))
     for merges, ids in (["q q"], []), ([], [4000]):

@@ -129,14 +129,18 @@ static void run_piece(void *argument)
 	p->out_bytes = p->rows * chip_row_bytes(type_of(p->t), 0, columns);
 }
 
+static enum err not_finite(const struct work *w, const struct export_tensor *t)
+{
+	return err_set(w->info, ERR_INPUT, "%s: tensor %.*s holds a number that is not finite",
+		w->job->path, (int)t->as.name_size, t->as.name);
+}
+
 static enum err tensor_error(const struct work *w, const struct piece *p)
 {
 	const struct export_tensor *t = p->t;
 
 	if (p->result == QUANTIZE_NOT_FINITE)
-		return err_set(w->info, ERR_INPUT,
-			"%s: tensor %.*s holds a number that is not finite", w->job->path,
-			(int)t->as.name_size, t->as.name);
+		return not_finite(w, t);
 	return err_set(w->info, ERR_INPUT,
 		"%s: tensor %.*s holds a number too large for %s; f32 and bf16 can hold it",
 		w->job->path, (int)t->as.name_size, t->as.name, t->as.chosen->name);
@@ -209,6 +213,31 @@ static uint64_t values_of(const struct export_tensor *t)
 	return export_row_count(t) * t->as.dims[t->as.dim_count - 1];
 }
 
+/* Of numbers as they are; in the blocks of other types it is for who reads them. */
+static bool are_finite(const struct dtype *type, const uint8_t *bytes, size_t size)
+{
+	const bool f32 = type->chip_type == CHIP_F32, f16 = type->chip_type == CHIP_F16;
+	const uint32_t exponent32 = 0x7f800000;
+	const uint16_t exponent16 = f16 ? 0x7c00 : 0x7f80;
+	bool bad = false;
+
+	if (!dtype_is_readable(type) || (!f32 && !f16 && type->chip_type != CHIP_BF16))
+		return true;
+	for (size_t at = 0; f32 && at < size; at += sizeof(uint32_t)) {
+		uint32_t bits;
+
+		memcpy(&bits, bytes + at, sizeof(bits));
+		bad |= (bits & exponent32) == exponent32;
+	}
+	for (size_t at = 0; !f32 && at < size; at += sizeof(uint16_t)) {
+		uint16_t bits;
+
+		memcpy(&bits, bytes + at, sizeof(bits));
+		bad |= (bits & exponent16) == exponent16;
+	}
+	return !bad;
+}
+
 static enum err copy(struct work *w, const struct export_tensor *t)
 {
 	const struct stored_tensor *from = t->bytes;
@@ -217,6 +246,8 @@ static enum err copy(struct work *w, const struct export_tensor *t)
 		const size_t left = from->size_bytes - at;
 		const size_t size = left < COPY_BYTES ? left : COPY_BYTES;
 
+		if (!are_finite(t->as.chosen, from->data + at, size))
+			return not_finite(w, t);
 		if (gguf_writer_data(w->writer, from->data + at, size, w->info) || tell(w, 0))
 			return w->info->code;
 		at += size;
