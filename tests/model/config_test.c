@@ -125,6 +125,10 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 		{CONFIG_QWEN3_5, "{\"text_config\":{\"model_type\":\"qwen3\"}}", ERR_UNSUPPORTED,
 			"a text_config of model type qwen3 is not supported in one of qwen3_5"},
 		{CONFIG_QWEN3, "{\"hidden_act\":\"gelu\"}", ERR_UNSUPPORTED, "hidden_act gelu"},
+		{CONFIG_QWEN3_5,
+			"{\"text_config\":{\"num_hidden_layers\":2,\"layer_types\":"
+			"[\"linear_attention\",\"linear_attention\"]}}",
+			ERR_UNSUPPORTED, "none of 2 layers has attention"},
 		{CONFIG_QWEN3,
 			"{\"layer_types\":[\"full_attention\",\"full_attention\",\"chunked_"
 			"attention\"]}",

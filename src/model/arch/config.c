@@ -202,6 +202,9 @@ enum err model_config_check(struct model_config *c, struct err_info *info)
 	if (check_sizes(c, info) || check_attention(c, info))
 		return info->code;
 	count_layers(c);
+	if (c->attention_layers == 0)   /* a cache without pages holds no sequence */
+		return err_set(info, ERR_UNSUPPORTED,
+			"none of %" PRIu32 " layers has attention, which is not supported", c->layers);
 	assert(c->delta_layers == 0 || arch_has_delta(arch_get(c->arch)));
 	assert(c->expert_layers == 0 || arch_has_experts(arch_get(c->arch)));
 	if (check_ffn(c, info) || check_delta(c, info) || check_tokens(c, info) ||
