@@ -10,6 +10,7 @@
 #include "chip/format.h"
 
 #define GROUP_BYTES 4   /* of one lane: four values of q8_0, eight of q4_0 */
+#define READ_PANELS 8   /* of stored rows that a reader makes at once */
 
 static size_t round_up(size_t n, size_t unit)
 {
@@ -162,7 +163,7 @@ static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_ro
 	const uint32_t first = cpu_weight_panel_rows(w, panel, &count);
 
 	if (p->m->span_count == 0)
-		p->m->read(p->m->context, first, count, w->stored ? out : read_rows);
+		p->m->read(p->m->context, first, count, read_rows);
 	for (uint32_t i = 0; i < count; i++)
 		rows[i] = p->m->span_count ? source_row(p, first + i)
 			: read_rows + i * w->row_bytes;
@@ -170,9 +171,27 @@ static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_ro
 		pack_blocks(w, out, rows, count);
 	else if (!w->stored)
 		pack_plain(w, out, rows, count);
-	else if (p->m->span_count)
+	else
 		for (uint32_t i = 0; i < count; i++)
 			memcpy(out + i * w->row_bytes, rows[i], w->row_bytes);
+}
+
+/* Stored rows that a reader makes lie as it makes them. It is asked for many at once: where
+ * neighbouring rows share words or cache lines, they are touched once. */
+static void read_stored(const struct packing *p, uint32_t panel, uint32_t end)
+{
+	const struct cpu_weight *w = p->w;
+
+	while (panel < end) {
+		const uint32_t last = math_min_u32(end - panel, READ_PANELS) + panel - 1;
+		uint32_t count;
+		const uint32_t first = cpu_weight_panel_rows(w, panel, &count);
+		const uint32_t last_first = cpu_weight_panel_rows(w, last, &count);
+
+		p->m->read(p->m->context, first, last_first + count - first,
+			cpu_weight_panel(w, panel));
+		panel = last + 1;
+	}
 }
 
 static void pack_panels(struct cpu_job *job, struct cpu_worker *worker)
@@ -182,8 +201,11 @@ static void pack_panels(struct cpu_job *job, struct cpu_worker *worker)
 	uint32_t first, end;
 
 	while (cpu_share(worker, p->w->panel_count, &first, &end))
-		for (uint32_t panel = first; panel < end; panel++)
-			pack_panel(p, panel, read_rows);
+		if (p->w->stored && p->m->span_count == 0)
+			read_stored(p, first, end);
+		else
+			for (uint32_t panel = first; panel < end; panel++)
+				pack_panel(p, panel, read_rows);
 }
 
 static enum err packing_open(struct packing *p, const struct cpu_chip *cpu, struct err_info *info)
