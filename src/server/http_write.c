@@ -141,9 +141,9 @@ static bool marks_grow(struct http_conn *c)
 	return true;
 }
 
-static void mark_add(struct http_conn *c, uint32_t mark)
+static void mark_add(struct http_conn *c, uint64_t end, uint32_t mark)
 {
-	const struct http_mark added = {.end = c->queued_bytes, .mark = mark};
+	const struct http_mark added = {.end = end, .mark = mark};
 	const bool same = c->mark_count > 0 && mark_at(c, c->mark_count - 1)->mark == mark;
 
 	if (!same && (c->mark_count < c->mark_capacity || marks_grow(c)))
@@ -275,6 +275,7 @@ void http_stream_open(struct http_conn *c, const struct http_answer *head)
 void http_stream_write(struct http_conn *c, const void *bytes, size_t size, uint32_t mark)
 {
 	const size_t before = c->queue.size;
+	size_t behind = 0;   /* what closes the chunk; the client has its bytes without */
 	char chunk[24];
 
 	assert(c->state == HTTP_ANSWERING && c->streaming && size > 0);
@@ -282,11 +283,12 @@ void http_stream_write(struct http_conn *c, const void *bytes, size_t size, uint
 		queue(c, chunk, (size_t)snprintf(chunk, sizeof(chunk), "%zx\r\n", size));
 		queue(c, bytes, size);
 		queue(c, "\r\n", 2);
+		behind = 2;
 	} else {
 		queue(c, bytes, size);
 	}
 	c->queued_bytes += c->queue.size - before;
-	mark_add(c, mark);
+	mark_add(c, c->queued_bytes - behind, mark);
 	queued(c, c->queue.size);
 }
 

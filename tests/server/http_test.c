@@ -93,6 +93,27 @@ static void a_stream_is_chunked_and_head_has_no_body(void **state)
 	house_close();
 }
 
+static void a_client_has_what_it_was_sent_before_the_chunk_is_closed(void **state)
+{
+	(void)state;
+	house_open(PLAIN);
+	const int fd = client_open();
+	client_say(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+	struct http_conn *c = house.held;
+
+	http_stream_open(c, &(struct http_answer){.status = 200, .content_type = "t"});
+	http_stream_write(c, "data: x\n\n", 9, 1);
+	c->write_failed = true;   /* what was last seen counts */
+	c->taken_bytes = c->queued_bytes - 3;
+	assert_int_equal(http_taken(c), 0);
+	c->taken_bytes = c->queued_bytes - 2;
+	assert_int_equal(http_taken(c), 1);
+	c->write_failed = false;
+	http_stream_close(c);
+	close(fd);
+	house_close();
+}
+
 static void an_old_client_gets_a_stream_that_ends_with_the_connection(void **state)
 {
 	bool ended;
@@ -667,6 +688,7 @@ int main(void)
 		cmocka_unit_test(a_connection_serves_one_request_after_another),
 		cmocka_unit_test(pipelined_requests_are_answered_in_order),
 		cmocka_unit_test(a_stream_is_chunked_and_head_has_no_body),
+		cmocka_unit_test(a_client_has_what_it_was_sent_before_the_chunk_is_closed),
 		cmocka_unit_test(an_old_client_gets_a_stream_that_ends_with_the_connection),
 		cmocka_unit_test(a_client_that_leaves_is_seen_at_once),
 		cmocka_unit_test(only_what_is_in_the_socket_counts_as_taken),
