@@ -275,20 +275,17 @@ void http_stream_open(struct http_conn *c, const struct http_answer *head)
 void http_stream_write(struct http_conn *c, const void *bytes, size_t size, uint32_t mark)
 {
 	const size_t before = c->queue.size;
-	size_t behind = 0;   /* what closes the chunk; the client has its bytes without */
 	char chunk[24];
 
 	assert(c->state == HTTP_ANSWERING && c->streaming && size > 0);
-	if (c->chunked) {
+	if (c->chunked)
 		queue(c, chunk, (size_t)snprintf(chunk, sizeof(chunk), "%zx\r\n", size));
-		queue(c, bytes, size);
+	queue(c, bytes, size);
+	/* what closes the chunk is not needed to have its bytes */
+	mark_add(c, c->queued_bytes + (c->queue.size - before), mark);
+	if (c->chunked)
 		queue(c, "\r\n", 2);
-		behind = 2;
-	} else {
-		queue(c, bytes, size);
-	}
 	c->queued_bytes += c->queue.size - before;
-	mark_add(c, c->queued_bytes - behind, mark);
 	queued(c, c->queue.size);
 }
 
