@@ -346,14 +346,15 @@ static int open_beside(struct file_out *f, unsigned mode)
 
 	directory_of(f->path, dir);
 	f->fd = sys_open(dir, O_WRONLY | O_TMPFILE, mode);
-	f->nameless = f->fd >= 0;
-	if (f->fd < 0 && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
-		return -1;
-	fd_path(place, f->fd);
-	if (f->fd >= 0 && access(place, F_OK) == 0)
-		return 0;
-	if (f->fd >= 0)
+	if (f->fd >= 0) {
+		fd_path(place, f->fd);
+		f->nameless = access(place, F_OK) == 0;
+		if (f->nameless)
+			return 0;
 		close(f->fd);
+	} else if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
+		return -1;
+	}
 	f->nameless = false;
 	f->fd = sys_open(f->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
 	return f->fd < 0 ? -1 : 0;
@@ -514,16 +515,10 @@ enum err file_mkdirs(const char *path, struct err_info *info)
 
 enum err file_mkdirs_above(const char *path, char dir[PATH_MAX], struct err_info *info)
 {
-	const char *slash = strrchr(path, '/');
-
-	assert(slash);
-	const size_t length = (size_t)(slash - path);
-
-	if (length >= PATH_MAX)
+	if (strlen(path) >= PATH_MAX)
 		return err_set(info, ERR_LIMIT, "%.300s: not a usable path", path);
-	memcpy(dir, path, length);
-	dir[length] = '\0';
-	return length ? file_mkdirs(dir, info) : ERR_NONE;
+	directory_of(path, dir);
+	return file_mkdirs(dir, info);
 }
 
 bool file_is_same(const char *a, const char *b)
