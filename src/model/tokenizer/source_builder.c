@@ -192,14 +192,11 @@ static int64_t parse_id(const char *text)
 	return size > 0 && size < 8 && text[size] == '\0' ? id : -1;
 }
 
-enum err source_builder_config(struct source_builder *b, const json_t *config,
-	struct err_info *info)
+static enum err read_config(struct source_builder *b, const json_t *config, struct err_info *info)
 {
 	json_t *decoder;
 	enum err code = ERR_NONE;
 
-	if (!config)
-		return ERR_NONE;
 	if (!json_is_object(config))
 		return err_set(info, ERR_INPUT, "not an object");
 	decoder = json_object_get(config, "added_tokens_decoder");
@@ -213,6 +210,20 @@ enum err source_builder_config(struct source_builder *b, const json_t *config,
 	b->source.eos_id = config_token(b, config, "eos_token");
 	b->source.pad_id = config_token(b, config, "pad_token");
 	return ERR_NONE;
+}
+
+enum err source_builder_config(struct source_builder *b, const char *config, size_t size,
+	json_t **root, struct err_info *info)
+{
+	enum err code;
+
+	*root = NULL;
+	if (!config)
+		return ERR_NONE;
+	if ((code = json_parse(root, config, size, &JSON_LIMITS_FILE, false, info)) ||
+		(code = read_config(b, *root, info)))
+		err_prefix(info, "tokenizer_config.json");
+	return code;
 }
 
 const struct tokenizer_source *source_builder_finish(struct source_builder *b)

@@ -31,10 +31,11 @@ enum err source_builder_added(struct source_builder *b, const json_t *entry, int
 /* An object of spelling to id: vocab.json, or model.vocab. */
 enum err source_builder_vocab(struct source_builder *b, const json_t *vocab, struct err_info *info)
 	MUST_CHECK;
-/* Added tokens, bos, eos and pad of a tokenizer_config.json; NULL is an empty one.
- * After all tokens. */
-enum err source_builder_config(struct source_builder *b, const json_t *config,
-	struct err_info *info) MUST_CHECK;
+/* Added tokens, bos, eos and pad of the text of a tokenizer_config.json, which an error names; NULL
+ * is an empty one. After all tokens. *root is what was read, for json_decref, also when this fails;
+ * NULL: nothing. */
+enum err source_builder_config(struct source_builder *b, const char *config, size_t size,
+	json_t **root, struct err_info *info) MUST_CHECK;
 /* Points the source at what was gathered. */
 const struct tokenizer_source *source_builder_finish(struct source_builder *b);
 

@@ -67,16 +67,10 @@ enum err source_read_vocab(const char *vocab, size_t vocab_size, const char *mer
 	source_builder_init(&b);
 	if ((code = json_parse(&vocab_root, vocab, vocab_size, &JSON_LIMITS_FILE, true, info)) ||
 		(code = source_builder_vocab(&b, vocab_root, info)) ||
-		(code = read_merges(&b, merges, merges_size, info)))
-		goto done;
-	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
-				false, info)) ||
-			      (code = source_builder_config(&b, config_root, info)))) {
-		err_prefix(info, "tokenizer_config.json");
-		goto done;
-	}
-	if ((code = normalizer_add(&b.source.normalizer,
-		     (struct normalizer_step){.form = NORMAL_FORM_C}, info)) ||
+		(code = read_merges(&b, merges, merges_size, info)) ||
+		(code = source_builder_config(&b, config, config_size, &config_root, info)) ||
+		(code = normalizer_add(&b.source.normalizer,
+			 (struct normalizer_step){.form = NORMAL_FORM_C}, info)) ||
 		(code = add_pretokenizer(&b, config_root, rule, info)))
 		goto done;
 	code = use(context, source_builder_finish(&b), info);

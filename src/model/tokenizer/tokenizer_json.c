@@ -130,14 +130,9 @@ enum err source_read_json(const char *text, size_t size, const char *config, siz
 
 	source_builder_init(&b);
 	if ((code = json_parse(&root, text, size, &JSON_LIMITS_FILE, true, info)) ||
-		(code = read_tokenizer(&b, root, info)))
+		(code = read_tokenizer(&b, root, info)) ||
+		(code = source_builder_config(&b, config, config_size, &config_root, info)))
 		goto done;
-	if (config && ((code = json_parse(&config_root, config, config_size, &JSON_LIMITS_FILE,
-				false, info)) ||
-			      (code = source_builder_config(&b, config_root, info)))) {
-		err_prefix(info, "tokenizer_config.json");
-		goto done;
-	}
 	code = use(context, source_builder_finish(&b), info);
 done:
 	source_builder_close(&b);
