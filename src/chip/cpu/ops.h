@@ -55,9 +55,21 @@ static inline uint32_t divide_up(uint32_t n, uint32_t by)
 	return (n + by - 1) / by;
 }
 
-/* ---- route.c --------------------------------------------------------------------------------- */
+/* ---- of all workers; whoever goes on waits at a barrier -------------------------------------- */
 
-/* Of all workers; whoever goes on waits at a barrier. */
+/* Rows [0, count) one by one. */
+void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
+	void (*one)(const struct run *r, const struct chip_op *op, uint32_t row));
+
+/* ops_matmul.c */
+void cpu_run_matmul(const struct run *r, const struct chip_op *op);
+/* ops_attend.c */
+void cpu_run_qk_rope(const struct run *r, const struct chip_op *op, const struct cpu_rope *rope);
+void cpu_run_attend(const struct run *r, const struct chip_op *op);
+/* ops_delta.c */
+void cpu_run_conv(const struct run *r, const struct chip_op *op, const float *taps);
+void cpu_run_delta(const struct run *r, const struct chip_op *op);
+/* route.c */
 void cpu_run_route(const struct run *r, const struct chip_op *op);
 void cpu_run_spread(const struct run *r, const struct chip_op *op);
 void cpu_run_combine(const struct run *r, const struct chip_op *op);
