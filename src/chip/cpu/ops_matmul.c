@@ -1,5 +1,5 @@
-/* chip/cpu/ops_matmul.c - matrices: inputs are prepared once, then shares take panels of outputs for
- * all rows, or for all rows of an expert. */
+/* chip/cpu/ops_matmul.c - matrices: inputs are prepared once, then shares take panels of outputs
+ * for all rows, or for all rows of an expert. */
 #include "base/math.h"
 #include "chip/cpu/ops.h"
 
