@@ -22,11 +22,9 @@ static const char *const op_names[] = {
 	[CHIP_OP_COMBINE] = "combine",     [CHIP_OP_SAMPLE] = "sample",
 };
 
-#define OP_KINDS (sizeof(op_names) / sizeof(op_names[0]))
-
-static const char *op_name(enum chip_op_kind kind)
+const char *chip_op_name(enum chip_op_kind kind)
 {
-	return (size_t)kind < OP_KINDS ? op_names[kind] : "unknown operation";
+	return (size_t)kind < CHIP_OP_KINDS ? op_names[kind] : "unknown operation";
 }
 
 /* ---- matrices and layouts -------------------------------------------------------------------- */
@@ -232,7 +230,7 @@ static bool claim(struct checker *c, bool holds, const char *what)
 {
 	if (!holds && !c->err)
 		c->err = err_set(c->info, ERR_INPUT, "operation %u (%s): %s", c->op_index,
-			op_name(c->op->kind), what);
+			chip_op_name(c->op->kind), what);
 	return holds;
 }
 
@@ -574,7 +572,7 @@ enum err chip_check_program(const struct chip_program_desc *d,
 		return err;
 	for (c.op_index = 0; c.op_index < d->op_count; c.op_index++) {
 		c.op = &d->ops[c.op_index];
-		if ((size_t)c.op->kind >= OP_KINDS)
+		if ((size_t)c.op->kind >= CHIP_OP_KINDS)
 			return err_set(info, ERR_INPUT, "operation %u is unknown", c.op_index);
 		check_op(&c);
 		if (c.err)

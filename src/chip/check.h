@@ -20,6 +20,9 @@ void chip_check_slot(const struct chip_cache_layout *layout, uint32_t slot,
 void chip_check_step(const struct chip_program_desc *desc, const struct chip_cache_layout *layout,
 	const struct chip_step *step);
 
+/* "matmul", for any number. */
+const char *chip_op_name(enum chip_op_kind kind);
+
 /* The buffer an operation leaves its result in, for taps. */
 uint32_t chip_op_result(const struct chip_op *op);
 

@@ -174,3 +174,29 @@ enum err chip_wait(struct chip *chip, uint64_t ticket, struct chip_output *outpu
 {
 	return chip->driver->wait(chip, ticket, output, info);
 }
+
+/* ---- profiles -------------------------------------------------------------------------------- */
+
+const char *chip_phase_name(enum chip_phase phase)
+{
+	static const char *const names[] = {
+		[CHIP_PHASE_HEAD - CHIP_OP_KINDS] = "head",
+		[CHIP_PHASE_INPUTS - CHIP_OP_KINDS] = "inputs",
+		[CHIP_PHASE_ANGLES - CHIP_OP_KINDS] = "angles",
+	};
+	const uint32_t at = (uint32_t)phase;
+
+	assert(at < CHIP_PHASES);
+	return at < CHIP_OP_KINDS ? chip_op_name((enum chip_op_kind)at)
+		: names[at - CHIP_OP_KINDS];
+}
+
+void chip_profile_start(struct chip *chip)
+{
+	chip->driver->profile_start(chip);
+}
+
+void chip_profile_stop(struct chip *chip, struct chip_profile *out)
+{
+	chip->driver->profile_stop(chip, out);
+}

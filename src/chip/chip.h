@@ -310,6 +310,8 @@ enum chip_op_kind {
 			     * its slot's last */
 };
 
+#define CHIP_OP_KINDS (CHIP_OP_SAMPLE + 1)
+
 /* A head-major part of a buffer: head h at columns [first + h * stride, + head_dim). */
 struct chip_heads {
 	uint32_t buffer;
@@ -497,6 +499,39 @@ struct chip_logprobs {
 	struct chip_logprob top[CHIP_TOP_LOGPROBS_MAX];    /* the likeliest first, the lower id
 							    * among equals */
 };
+
+/* ---- where the time of steps goes ------------------------------------------------------------ */
+
+/* Kinds of work that are told apart: operations as enum chip_op_kind counts them, and what is done
+ * for several of them. */
+enum chip_phase {
+	CHIP_PHASE_HEAD = CHIP_OP_KINDS,    /* matrices of wanted rows alone: the output layer */
+	CHIP_PHASE_INPUTS,                  /* rows into the form that a matrix takes */
+	CHIP_PHASE_ANGLES,                  /* of rotations, once a step */
+	CHIP_PHASES
+};
+
+/* By the clock of one worker. What is fused counts where it is done: with the matrix whose outputs
+ * are added, gated or made the next one's inputs in the same pass. */
+struct chip_phase_times {
+	int64_t work_ns;        /* until the worker had no more to do */
+	int64_t wait_ns;        /* for the others, at barriers */
+	int64_t barriers;
+};
+
+struct chip_profile {
+	struct chip_phase_times phases[CHIP_PHASES];
+};
+
+/* "matmul". */
+const char *chip_phase_name(enum chip_phase phase);
+/* Steps from here to chip_profile_stop are timed, which costs two looks at the clock a barrier. No
+ * step may be in flight at either. */
+void chip_profile_start(struct chip *chip);
+/* Adds the times to those in out. */
+void chip_profile_stop(struct chip *chip, struct chip_profile *out);
+
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* What a step gave; arrays are the caller's, one entry per wanted row in order. */
 struct chip_output {

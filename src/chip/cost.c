@@ -130,6 +130,40 @@ void chip_cost_program(struct chip_cost *out, const struct chip_program_desc *de
 		add_op(out, desc, &desc->ops[i], layout);
 }
 
+void chip_cost_of_phase(struct chip_cost *out, const struct chip_cost *c, enum chip_phase phase)
+{
+	*out = (struct chip_cost){0};
+	switch ((int)phase) {
+	case CHIP_OP_MATMUL:
+		out->weight_bytes = c->weight_bytes;
+		out->weight_ops_per_row = c->weight_ops_per_row;
+		out->experts = c->experts;
+		out->experts_used = c->experts_used;
+		out->expert_bytes = c->expert_bytes;
+		break;
+	case CHIP_PHASE_HEAD:
+		out->wanted_weight_bytes = c->wanted_weight_bytes;
+		out->weight_ops_per_wanted = c->weight_ops_per_wanted;
+		break;
+	case CHIP_OP_EMBED:
+		out->embed_bytes_per_row = c->embed_bytes_per_row;
+		break;
+	case CHIP_OP_ATTEND:
+		out->kv_bytes_per_token = c->kv_bytes_per_token;
+		out->attend_ops_per_key = c->attend_ops_per_key;
+		out->window = c->window;
+		out->window_bytes_per_token = c->window_bytes_per_token;
+		out->window_ops_per_key = c->window_ops_per_key;
+		break;
+	case CHIP_OP_DELTA:
+		out->state_bytes = c->state_bytes;
+		out->delta_ops_per_row = c->delta_ops_per_row;
+		break;
+	default:
+		break;
+	}
+}
+
 void chip_cost_shape_add(struct chip_cost_shape *shape, int64_t cached_tokens, int64_t rows,
 	int64_t wanted)
 {

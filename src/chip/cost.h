@@ -80,6 +80,11 @@ void chip_cost_add_delta(struct chip_cost *c, uint32_t v_heads, uint32_t k_dim, 
 void chip_cost_program(struct chip_cost *out, const struct chip_program_desc *desc,
 	const struct chip_cache_layout *layout);
 
+/* What a part of a step's work takes, the rest left out: weights are read in CHIP_OP_MATMUL, those
+ * of wanted rows in CHIP_PHASE_HEAD, tables in EMBED, keys and values in ATTEND, states
+ * in DELTA. */
+void chip_cost_of_phase(struct chip_cost *out, const struct chip_cost *c, enum chip_phase phase);
+
 /* Adds a sequence to a shape: rows after cached tokens, as in a step's tables. */
 void chip_cost_shape_add(struct chip_cost_shape *shape, int64_t cached_tokens, int64_t rows,
 	int64_t wanted);

@@ -48,6 +48,9 @@ struct chip_driver {
 		struct err_info *info);
 	enum err (*wait)(struct chip *chip, uint64_t ticket, struct chip_output *output,
 		struct err_info *info);
+
+	void (*profile_start)(struct chip *chip);
+	void (*profile_stop)(struct chip *chip, struct chip_profile *out);
 };
 
 struct chip {

@@ -28,6 +28,7 @@ struct bench {
 	uint32_t chunk;
 	uint32_t rounds;
 	bool as_json;
+	bool profile;           /* say where the time goes */
 	uint32_t *tokens;       /* random ids, enough for depth + prompt */
 	struct session_item *items;
 	uint32_t *sampled;
@@ -38,6 +39,7 @@ struct bench_row {
 	uint32_t prompt;
 	uint32_t generate;
 	int64_t samples_ns[ROUNDS_MAX];
+	struct chip_profile profile;    /* of all rounds */
 };
 
 static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
@@ -98,6 +100,8 @@ static enum err bench_measure(struct bench *b, struct bench_row *row, struct err
 
 		if (err)
 			return err;
+		if (b->profile && round > 0)
+			chip_profile_start(b->loaded.chip);
 		const int64_t start_ns = clock_monotonic_ns();
 		err = row->prompt ? bench_prompt(b, row->prompt, info)
 			: bench_generate(b, row->generate, info);
@@ -105,13 +109,15 @@ static enum err bench_measure(struct bench *b, struct bench_row *row, struct err
 			return err;
 		if (round > 0)
 			row->samples_ns[round - 1] = clock_monotonic_ns() - start_ns;
+		if (b->profile && round > 0)
+			chip_profile_stop(b->loaded.chip, &row->profile);
 	}
 	return ERR_NONE;
 }
 
 /* Bytes and operations of a measured part: the sum over its steps, by the formulas of chip/cost. */
-static void bench_cost(const struct bench *b, const struct bench_row *row, double *bytes,
-	double *ops)
+static void bench_cost(const struct bench *b, const struct chip_cost *cost,
+	const struct bench_row *row, double *bytes, double *ops)
 {
 	*bytes = *ops = 0;
 	for (uint32_t at = 0; at < row->prompt + row->generate;) {
@@ -125,7 +131,7 @@ static void bench_cost(const struct bench *b, const struct bench_row *row, doubl
 		/* prompts run one after the other, generated tokens of all sequences together */
 		for (uint32_t s = 0; s < (row->prompt ? 1 : b->batch); s++)
 			chip_cost_shape_add(&shape, before, rows, wants);
-		chip_cost_step(&b->cost, &shape, &sum);
+		chip_cost_step(cost, &shape, &sum);
 		*bytes += (row->prompt ? b->batch : 1) * (double)sum.bytes;
 		*ops += (row->prompt ? b->batch : 1) * (double)sum.ops;
 		at += (uint32_t)rows;
@@ -171,15 +177,101 @@ static void bench_figures(const struct bench *b, const struct bench_row *row,
 	f->stddev_ns = sqrt(fmax(0, square_ns / b->rounds - f->avg_ns * f->avg_ns));
 	f->stddev_ts = sqrt(fmax(0, square_ts / b->rounds - f->avg_ts * f->avg_ts));
 	f->median_ns = median_of(row->samples_ns, b->rounds);
-	bench_cost(b, row, &bytes, &ops);
+	bench_cost(b, &b->cost, row, &bytes, &ops);
 	f->bandwidth_ratio = bytes / f->median_ns * 1e9 / (double)b->rates.read_bytes_per_s;
 	f->compute_ratio = ops / f->median_ns * 1e9 / (double)b->rates.int8_ops_per_s;
 }
+
+/* ---- the profile ----------------------------------------------------------------------------- */
+
+/* One kind of work in a row, or what is left of the time when all of them are subtracted. */
+struct bench_phase {
+	const char *name;
+	double share;                 /* of the row's time, waiting included */
+	double wait_share;            /* of the row's time */
+	double bytes_per_s, ops_per_s;
+	int64_t barriers;             /* of a round */
+};
+
+/* Those that took time; returns how many. */
+static uint32_t bench_phases(const struct bench *b, const struct bench_row *row,
+	struct bench_phase out[CHIP_PHASES + 1])
+{
+	double total_ns = 0, left_ns;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < b->rounds; i++)
+		total_ns += (double)row->samples_ns[i];
+	left_ns = total_ns;
+	for (uint32_t i = 0; i < CHIP_PHASES; i++) {
+		const struct chip_phase_times *t = &row->profile.phases[i];
+		const double ns = (double)(t->work_ns + t->wait_ns);
+		struct chip_cost cost;
+		double bytes, ops;
+
+		if (ns <= 0)
+			continue;
+		chip_cost_of_phase(&cost, &b->cost, (enum chip_phase)i);
+		bench_cost(b, &cost, row, &bytes, &ops);
+		out[count++] = (struct bench_phase){
+			.name = chip_phase_name((enum chip_phase)i),
+			.share = ns / total_ns,
+			.wait_share = (double)t->wait_ns / total_ns,
+			.bytes_per_s = bytes * b->rounds / ns * 1e9,
+			.ops_per_s = ops * b->rounds / ns * 1e9,
+			.barriers = t->barriers / b->rounds,
+		};
+		left_ns -= ns;
+	}
+	out[count++] = (struct bench_phase){.name = "between steps", .share = left_ns / total_ns};
+	return count;
+}
+
+static json_t *profile_json(const struct bench *b, const struct bench_row *row)
+{
+	struct bench_phase phases[CHIP_PHASES + 1];
+	const uint32_t count = bench_phases(b, row, phases);
+	json_t *all = json_array();
+
+	for (uint32_t i = 0; i < count; i++)
+		json_array_append_new(all, json_pack("{s:s, s:f, s:f, s:I, s:f, s:f, s:f, s:f}",
+			"operation", phases[i].name,
+			"time_ratio", phases[i].share,
+			"wait_ratio", phases[i].wait_share,
+			"barriers", (json_int_t)phases[i].barriers,
+			"bytes_per_s", phases[i].bytes_per_s,
+			"ops_per_s", phases[i].ops_per_s,
+			"bandwidth_ratio",
+			phases[i].bytes_per_s / (double)b->rates.read_bytes_per_s,
+			"compute_ratio", phases[i].ops_per_s / (double)b->rates.int8_ops_per_s));
+	return all;
+}
+
+static void profile_print(const struct bench *b, const struct bench_row *row)
+{
+	struct bench_phase phases[CHIP_PHASES + 1];
+	const uint32_t count = bench_phases(b, row, phases);
+
+	printf("\n| operation     |     time |  waiting |    GB/s | bandwidth |   GOP/s | int8 peak "
+		"|\n|---|---|---|---|---|---|---|\n");
+	for (uint32_t i = 0; i < count; i++) {
+		const struct bench_phase *p = &phases[i];
+
+		printf("| %-13s | %6.2f %% | %6.2f %% | %7.2f | %7.1f %% | %7.2f | %7.1f %% |\n",
+			p->name, 100 * p->share, 100 * p->wait_share, p->bytes_per_s / 1e9,
+			100 * p->bytes_per_s / (double)b->rates.read_bytes_per_s,
+			p->ops_per_s / 1e9, 100 * p->ops_per_s / (double)b->rates.int8_ops_per_s);
+	}
+	printf("\n");
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static json_t *row_json(const struct bench *b, const struct bench_row *row,
 	const struct bench_figures *f)
 {
 	struct chip_info chip;
+	json_t *object;
 	json_t *samples_ns = json_array();
 	json_t *samples_ts = json_array();
 	const double tokens = (double)(row->prompt + row->generate) * b->batch;
@@ -190,7 +282,7 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		json_array_append_new(samples_ts,
 			json_real(tokens / (double)row->samples_ns[i] * 1e9));
 	}
-	return json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, "
+	object = json_pack("{s:s, s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:o, s:o, "
 		"s:f, s:f}",
 		"model_type", model_name(b->loaded.model),
 		"model_size", (json_int_t)model_weights(b->loaded.model)->size_bytes,
@@ -208,6 +300,9 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		"samples_ts", samples_ts,
 		"bandwidth_ratio", f->bandwidth_ratio,
 		"compute_ratio", f->compute_ratio);
+	if (b->profile)
+		json_object_set_new(object, "profile", profile_json(b, row));
+	return object;
 }
 
 static void row_print(const struct bench *b, const struct bench_row *row,
@@ -220,6 +315,8 @@ static void row_print(const struct bench *b, const struct bench_row *row,
 	printf("| %-24.24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n",
 		model_name(b->loaded.model), b->batch, test, f->avg_ts, f->stddev_ts,
 		100 * f->bandwidth_ratio, 100 * f->compute_ratio);
+	if (b->profile)
+		profile_print(b, row);
 }
 
 static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, json_t *all,
@@ -294,6 +391,8 @@ int cmd_bench(int argc, char **argv)
 			"measured rounds (5)"},
 		{"depth", 'd', OPTION_INT, &depth, 0, 1 << 20, "N",
 			"tokens in the cache before (0)"},
+		{"profile", 0, OPTION_FLAG, &b.profile, 0, 0, NULL,
+			"where the time goes, operation by operation, and waiting at barriers"},
 		{"chunk", 0, OPTION_INT, &chunk, 1, CHIP_ROWS_MAX, "N",
 			"rows of a prefill step (512)"},
 		OPTION_ROW_THREADS(&load.threads),

@@ -147,6 +147,34 @@ static void experts_are_read_as_far_as_rows_are_expected_to_use_them(void **stat
 	assert_int_equal(sum.bytes, 0);
 }
 
+static void the_parts_of_a_cost_add_up_to_it(void **state)
+{
+	const struct chip_cost c = {
+		.weight_bytes = 3, .weight_ops_per_row = 5, .wanted_weight_bytes = 7,
+		.weight_ops_per_wanted = 11, .embed_bytes_per_row = 13, .kv_bytes_per_token = 17,
+		.attend_ops_per_key = 19, .window = 2, .window_bytes_per_token = 23,
+		.window_ops_per_key = 29, .experts = 8, .experts_used = 2, .expert_bytes = 31,
+		.state_bytes = 37, .delta_ops_per_row = 41,
+	};
+	const struct chip_cost_shape shape = {.rows = 3, .wanted = 2, .sequences = 2,
+		.cached_tokens = 9, .keys = 40};
+	struct chip_cost_sum whole, sum = {0};
+
+	(void)state;
+	chip_cost_step(&c, &shape, &whole);
+	for (uint32_t i = 0; i < CHIP_PHASES; i++) {
+		struct chip_cost part;
+		struct chip_cost_sum part_sum;
+
+		chip_cost_of_phase(&part, &c, (enum chip_phase)i);
+		chip_cost_step(&part, &shape, &part_sum);
+		sum.bytes += part_sum.bytes;
+		sum.ops += part_sum.ops;
+	}
+	assert_int_equal(sum.bytes, whole.bytes);
+	assert_int_equal(sum.ops, whole.ops);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +186,7 @@ int main(void)
 		cmocka_unit_test(a_program_costs_what_its_operations_cost),
 		cmocka_unit_test(a_window_bounds_the_keys_of_a_row),
 		cmocka_unit_test(experts_are_read_as_far_as_rows_are_expected_to_use_them),
+		cmocka_unit_test(the_parts_of_a_cost_add_up_to_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

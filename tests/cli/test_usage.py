@@ -24,7 +24,7 @@ OPTIONS = {     # what cli.md promises
     "template": "--messages --no-generation-prompt",
     "logits": "--tokens --out --chunk --threads --isa",
     "perplexity": "--ctx --windows --special --threads --isa --model --json",
-    "bench": "-p -n -b -r -t --isa -d --json",
+    "bench": "-p -n -b -r -t --isa -d --profile --json",
     "chips": "--json",
     "fleet simulate": "--seed --json",
     "tenant create": "--balance --credit --json",
@@ -245,6 +245,19 @@ def test_bench_has_the_field_names_of_llama_bench(shared):
                 "compute_ratio"} <= set(row)
         assert len(row["samples_ts"]) == 2 and row["n_threads"] == 1 and row["avg_ts"] > 0
         assert 0 < row["bandwidth_ratio"] and 0 < row["compute_ratio"]
+        assert "profile" not in row
+
+
+def test_bench_tells_where_the_time_goes(shared):
+    for row in shared.json("bench", "-p", 4, "-n", 2, "-r", 2, "-t", 1, "--profile"):
+        operations = {entry["operation"]: entry for entry in row["profile"]}
+        assert {"embed", "norm", "matmul", "attend", "head", "sample", "between steps"} <= set(operations)
+        assert sum(entry["time_ratio"] for entry in operations.values()) == pytest.approx(1)
+        for name in ("matmul", "attend", "head"):
+            assert operations[name]["bandwidth_ratio"] > 0 and operations[name]["compute_ratio"] > 0
+            assert operations[name]["barriers"] > 0
+    text = shared.ok("bench", "-p", 0, "-n", 1, "-r", 1, "-t", 1, "--profile")
+    assert "| between steps |" in text
 
 
 def test_the_simulator_gives_the_same_trace_for_the_same_seed(shared):

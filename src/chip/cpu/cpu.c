@@ -191,6 +191,30 @@ static enum err cpu_open(struct chip **out, const struct chip_config *config, st
 	return cpu_open_kernels(out, &kernels, config, info);
 }
 
+/* ---- profiles -------------------------------------------------------------------------------- */
+
+static void cpu_profile_start(struct chip *chip)
+{
+	struct cpu_chip *cpu = (struct cpu_chip *)chip;
+
+	assert(cpu->steps_in_flight == 0);
+	cpu->profile = (struct chip_profile){0};
+	cpu->profiled = true;
+}
+
+static void cpu_profile_stop(struct chip *chip, struct chip_profile *out)
+{
+	struct cpu_chip *cpu = (struct cpu_chip *)chip;
+
+	assert(cpu->steps_in_flight == 0);
+	cpu->profiled = false;
+	for (uint32_t i = 0; i < CHIP_PHASES; i++) {
+		out->phases[i].work_ns += cpu->profile.phases[i].work_ns;
+		out->phases[i].wait_ns += cpu->profile.phases[i].wait_ns;
+		out->phases[i].barriers += cpu->profile.phases[i].barriers;
+	}
+}
+
 const struct chip_driver chip_driver_cpu = {
 	.kind = "cpu",
 	.list = cpu_list,
@@ -213,4 +237,6 @@ const struct chip_driver chip_driver_cpu = {
 	.program_close = cpu_program_close,
 	.submit = cpu_submit,
 	.wait = cpu_wait,
+	.profile_start = cpu_profile_start,
+	.profile_stop = cpu_profile_stop,
 };

@@ -23,6 +23,8 @@ struct cpu_chip {
 	int64_t memory_used;
 	struct cpu_step *steps[CPU_STEPS_MAX];   /* in flight, oldest first */
 	uint32_t steps_in_flight;
+	bool profiled;
+	struct chip_profile profile;             /* of the first worker, while steps run */
 };
 
 /* ---- weight.c -------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/math.h"
 #include "chip/check.h"
 #include "chip/cpu/ops.h"
@@ -148,6 +149,26 @@ static void run_sample(const struct run *r, const struct chip_op *op)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+void cpu_meet(const struct run *r)
+{
+	struct cpu_clock *c = r->clock;
+
+	if (!c) {
+		cpu_barrier(r->worker);
+		return;
+	}
+	struct chip_phase_times *times = &c->profile->phases[c->phase];
+	const int64_t done_ns = clock_monotonic_ns();
+
+	cpu_barrier(r->worker);
+	const int64_t met_ns = clock_monotonic_ns();
+
+	times->work_ns += done_ns - c->since_ns;
+	times->wait_ns += met_ns - done_ns;
+	times->barriers++;
+	c->since_ns = met_ns;
+}
+
 static void rope_row(const struct run *r, const struct chip_op *unused, uint32_t row)
 {
 	(void)unused;
@@ -200,7 +221,7 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 		cpu_each_row(r, op, rows(r, op->u.add.out), add_row);
 		break;
 	case CHIP_OP_GATHER:
-		if (r->program->base.desc.buffers[op->u.gather.out].space == CHIP_ROUTED)
+		if (space_of(r, op->u.gather.out) == CHIP_ROUTED)
 			cpu_run_spread(r, op);
 		else
 			cpu_each_row(r, op, r->step->wanted_count, gather_row);
@@ -235,17 +256,22 @@ void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker)
 {
 	struct cpu_step *step = (struct cpu_step *)job;
 	struct cpu_program *program = step->program;
+	struct cpu_clock clock = {.profile = &program->chip->profile};
 	const struct run r = {
 		.kernels = &program->chip->kernels,
 		.program = program,
 		.step = step,
 		.cache = step->cache,
 		.worker = worker,
+		.clock = program->chip->profiled && worker->index == 0 ? &clock : NULL,
 	};
 
+	if (r.clock)
+		clock.since_ns = clock_monotonic_ns();
 	if (program->rope_count) {
+		cpu_phase(&r, CHIP_PHASE_ANGLES);
 		cpu_each_row(&r, NULL, step->row_count, rope_row);
-		cpu_barrier(worker);
+		cpu_meet(&r);
 	}
 	for (uint32_t i = 0; i < program->base.desc.op_count; i++) {
 		const struct chip_op *op = &program->ops[i];
@@ -254,8 +280,9 @@ void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker)
 		if (step->wanted_count == 0 && (result == CHIP_NONE ||
 			    program->base.desc.buffers[result].space == CHIP_WANTED))
 			continue;   /* nothing is wanted: the output layer is not read */
+		cpu_phase(&r, (enum chip_phase)op->kind);
 		run_op(&r, op, i);
-		cpu_barrier(worker);
+		cpu_meet(&r);
 		observe(&r, op);
 	}
 }

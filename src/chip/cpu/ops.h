@@ -4,6 +4,13 @@
 
 #include "chip/cpu/cpu.h"
 
+/* Where the time of a step goes. */
+struct cpu_clock {
+	struct chip_profile *profile;
+	enum chip_phase phase;      /* that is running */
+	int64_t since_ns;           /* the last barrier */
+};
+
 /* What every operation needs to know; one per worker. */
 struct run {
 	const struct cpu_kernels *kernels;
@@ -11,6 +18,7 @@ struct run {
 	struct cpu_step *step;
 	struct cpu_cache *cache;
 	struct cpu_worker *worker;
+	struct cpu_clock *clock;    /* NULL: not timed, or not by this worker */
 };
 
 static inline float *buffer(const struct run *r, uint32_t index)
@@ -25,9 +33,14 @@ static inline uint32_t columns(const struct run *r, uint32_t index)
 	return r->program->base.desc.buffers[index].columns;
 }
 
+static inline enum chip_space space_of(const struct run *r, uint32_t index)
+{
+	return r->program->base.desc.buffers[index].space;
+}
+
 static inline uint32_t rows(const struct run *r, uint32_t index)
 {
-	const enum chip_space space = r->program->base.desc.buffers[index].space;
+	const enum chip_space space = space_of(r, index);
 
 	return space == CHIP_ROWS ? r->step->row_count
 		: space == CHIP_WANTED ? r->step->wanted_count
@@ -56,6 +69,16 @@ static inline uint32_t divide_up(uint32_t n, uint32_t by)
 }
 
 /* ---- of all workers; whoever goes on waits at a barrier -------------------------------------- */
+
+/* What is done from here on. */
+static inline void cpu_phase(const struct run *r, enum chip_phase phase)
+{
+	if (r->clock)
+		r->clock->phase = phase;
+}
+
+/* A barrier, timed. */
+void cpu_meet(const struct run *r);
 
 /* Rows [0, count) one by one. */
 void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,

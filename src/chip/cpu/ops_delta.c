@@ -99,7 +99,7 @@ void cpu_run_delta(const struct run *r, const struct chip_op *op)
 	uint32_t first, end;
 
 	cpu_each_row(r, op, r->step->row_count, delta_prepare_row);
-	cpu_barrier(r->worker);
+	cpu_meet(r);
 	while (cpu_share(r->worker, r->step->sequence_count * per_sequence, &first, &end))
 		for (uint32_t item = first; item < end; item++)
 			delta_item(r, op, item / per_sequence, item % per_sequence / parts,

@@ -64,7 +64,7 @@ struct portion {
 
 static bool is_routed(const struct run *r, const struct chip_op *op)
 {
-	return r->program->base.desc.buffers[op->u.matmul.in].space == CHIP_ROUTED;
+	return space_of(r, op->u.matmul.in) == CHIP_ROUTED;
 }
 
 static struct portion portion_of(const struct run *r, const struct chip_op *op, uint32_t index)
@@ -123,9 +123,12 @@ void cpu_run_matmul(const struct run *r, const struct chip_op *op)
 	uint32_t total = 0, first, end;
 
 	if (needs_preparing(op)) {
+		cpu_phase(r, CHIP_PHASE_INPUTS);
 		cpu_each_row(r, op, rows(r, op->u.matmul.in), prepare_row);
-		cpu_barrier(r->worker);
+		cpu_meet(r);
 	}
+	cpu_phase(r, space_of(r, op->u.matmul.in) == CHIP_WANTED ? CHIP_PHASE_HEAD
+		: (enum chip_phase)CHIP_OP_MATMUL);
 	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
 		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
 

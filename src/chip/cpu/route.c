@@ -92,7 +92,7 @@ void cpu_run_route(const struct run *r, const struct chip_op *op)
 	while (cpu_share(r->worker, r->step->row_count, &first, &end))
 		for (uint32_t row = first; row < end; row++)
 			route_row(r, op, row);
-	cpu_barrier(r->worker);
+	cpu_meet(r);
 	if (r->worker->index == 0)
 		group_rows(route, op->u.route.experts, r->step->row_count * route->used);
 }
