@@ -16,8 +16,7 @@ static uint32_t isa_count;
 struct inputs {
 	float rows[ROWS_MAX * COLUMNS_MAX];
 	int8_t values[ROWS_MAX * COLUMNS_MAX];
-	float scales[ROWS_MAX * COLUMNS_MAX / 32];
-	int32_t sums[ROWS_MAX * COLUMNS_MAX / 32];
+	struct cpu_block blocks[ROWS_MAX * COLUMNS_MAX / 32];
 	uint16_t halves[ROWS_MAX * COLUMNS_MAX];
 };
 
@@ -31,7 +30,7 @@ static void inputs_fill(struct inputs *in, uint32_t columns, uint64_t seed)
 		const float *x = in->rows + (size_t)row * columns;
 
 		ref_quantize(x, blocks * 32, in->values + (size_t)row * columns,
-			in->scales + row * blocks, in->sums + row * blocks);
+			in->blocks + row * blocks);
 		for (uint32_t k = 0; k < columns; k++)
 			in->halves[(size_t)row * even + k] = math_bf16_from_f32(x[k]);
 	}
@@ -52,8 +51,7 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 			.rows = in->rows,
 			.stride = w->base.columns,
 			.values = in->values,
-			.scales = in->scales,
-			.sums = in->sums,
+			.blocks = in->blocks,
 			.halves = in->halves,
 		},
 		.rows = rows,

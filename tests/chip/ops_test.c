@@ -142,9 +142,9 @@ static void extreme_values(float *out, uint32_t count, uint64_t seed)
 static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_kernels *k,
 	const float *x, const float *y, uint32_t count)
 {
-	float one[256], two[256], scales[2][8];
+	float one[256], two[256];
+	struct cpu_block blocks[2][8];
 	int8_t values[2][256];
-	int32_t sums[2][8];
 	uint16_t halves[2][256];
 	float largest[2];
 
@@ -168,12 +168,17 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 		    !(ref->exponentials(x, 1.0F, count, NULL) < 1e300));
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("exponentials", two[i], one[i]);
-	ref->quantize(x, count / 32 * 32, values[0], scales[0], sums[0]);
-	k->quantize(x, count / 32 * 32, values[1], scales[1], sums[1]);
+	ref->quantize(x, count / 32 * 32, values[0], blocks[0]);
+	k->quantize(x, count / 32 * 32, values[1], blocks[1]);
 	assert_memory_equal(values[0], values[1], count / 32 * 32);
-	assert_memory_equal(sums[0], sums[1], count / 32 * sizeof(int32_t));
-	for (uint32_t i = 0; i < count / 32; i++)
-		assert_same_number("scale", scales[1][i], scales[0][i]);
+	for (uint32_t i = 0; i < count / 32; i++) {
+		assert_memory_equal(blocks[0][i].start, blocks[1][i].start,
+			sizeof(blocks[0][i].start));
+		assert_memory_equal(blocks[0][i].halves, blocks[1][i].halves,
+			sizeof(blocks[0][i].halves));
+		assert_same_number("scale", blocks[1][i].scale, blocks[0][i].scale);
+		assert_same_number("sum", blocks[1][i].sum, blocks[0][i].sum);
+	}
 }
 
 static void extreme_values_give_the_same_as_well(void **state)

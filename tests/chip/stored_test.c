@@ -206,10 +206,9 @@ static void check_part(struct rig *r, const struct cpu_weight *w, const struct c
 	struct chip_matrix one = *m;
 	static float x[2 * COLUMNS_MAX], got[2 * 64], expected[2 * 64];
 	static int8_t values[2 * COLUMNS_MAX];
-	static float scales[2 * COLUMNS_MAX / 32];
-	static int32_t sums[2 * COLUMNS_MAX / 32];
+	static struct cpu_block blocks[2 * COLUMNS_MAX / 32];
 	static uint16_t halves[2 * COLUMNS_MAX];
-	const struct cpu_input in = {x, columns, values, scales, sums, halves};
+	const struct cpu_input in = {x, columns, values, blocks, halves};
 
 	one.rows = rows;
 	one.parts = 0;
@@ -225,7 +224,7 @@ static void check_part(struct rig *r, const struct cpu_weight *w, const struct c
 		halves[i] = math_bf16_from_f32(x[i]);
 	for (uint32_t i = 0; columns % 32 == 0 && i < 2; i++)
 		k->quantize(x + (size_t)i * columns, columns, values + (size_t)i * columns,
-			scales + i * columns / 32, sums + i * columns / 32);
+			blocks + i * columns / 32);
 	for (uint32_t panel = 0; panel < w->part_panels; panel++)
 		cpu_weight_multiply(k, w, part, &in, 2, got, 64, panel, panel + 1, scratch);
 	cpu_weight_multiply(k, v, 0, &in, 2, expected, 64, 0, v->part_panels, scratch);

@@ -237,8 +237,7 @@ struct cpu_program {
 
 	/* Prepared inputs and intermediate results of one operation. */
 	int8_t *input_values;
-	float *input_scales;
-	int32_t *input_sums;
+	struct cpu_block *input_blocks;
 	uint16_t *input_halves;
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */

@@ -35,14 +35,23 @@
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
+/* 32 inputs that were quantized: value = scale * integer, scale = largest magnitude / 127. What
+ * follows from the integers alone is added up once for all matrices. */
+struct cpu_block {
+	float scale;
+	float sum;                  /* scale * their sum */
+	/* -128 times the sum of all of them, of the first 16, of the last 16: what a product with
+	 * weights that are 128 too large has too much */
+	int32_t start[3];
+	int16_t halves[2];          /* the sums of the first 16, of the last 16 */
+};
+
 /* What a matrix multiplies: rows of activations in the form that its type takes. */
 struct cpu_input {
 	const float *rows;          /* [rows][stride] */
 	size_t stride;
-	const int8_t *values;       /* [rows][columns]: quantized, per block scale
-				     * = largest / 127 */
-	const float *scales;        /* [rows][blocks] */
-	const int32_t *sums;        /* [rows][blocks]: of the values */
+	const int8_t *values;       /* [rows][columns]: quantized */
+	const struct cpu_block *blocks;    /* [rows][columns / CPU_BLOCK]: of values */
 	const uint16_t *halves;     /* [rows][columns rounded up to 2]: bf16, where bf16_inputs */
 };
 
@@ -154,10 +163,9 @@ struct cpu_kernels {
 	bool bf16_pairs;            /* bf16 matrices are packed in pairs of columns */
 	bool bf16_inputs;           /* and take inputs rounded to bf16 */
 
-	/* A row to blocks of 8 bits: scale = largest magnitude / 127, values rounded
-	 * to nearest even. */
-	void (*quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
-		int32_t *sums);
+	/* A row to blocks of 8 bits, to nearest even. */
+	void (*quantize)(const float *in, uint32_t columns, int8_t *values,
+		struct cpu_block *blocks);
 	/* Outputs of panels [first, end) for all rows. NULL: stored rows, see above. */
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 	/* Columns [first, first + count), first a multiple of CHIP_BLOCK_MAX, of a panel of

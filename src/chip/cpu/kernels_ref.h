@@ -11,6 +11,17 @@
 
 #define CPU_STRIPES 16
 
+/* What a block says, from its scale and the sums of its halves. */
+static inline struct cpu_block ref_block(float scale, int32_t low, int32_t high)
+{
+	return (struct cpu_block){
+		.scale = scale,
+		.sum = scale * (float)(low + high),
+		.start = {-128 * (low + high), -128 * low, -128 * high},
+		.halves = {(int16_t)low, (int16_t)high},
+	};
+}
+
 static inline float ref_fold(float s[CPU_STRIPES])
 {
 	for (uint32_t half = CPU_STRIPES / 2; half > 0; half /= 2)
@@ -19,7 +30,7 @@ static inline float ref_fold(float s[CPU_STRIPES])
 	return s[0];
 }
 
-void ref_quantize(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums);
+void ref_quantize(const float *in, uint32_t columns, int8_t *values, struct cpu_block *blocks);
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);

@@ -49,7 +49,7 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 	const uint8_t *w = base + m->scales_bytes;
 	const uint32_t blocks = m->columns / CPU_BLOCK;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const float *x_scales = m->in.scales + (size_t)row * blocks;
+	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
 	const __m256i ones = _mm256_set1_epi16(1);
 	__m256 sums[TILE_ROWS];
 
@@ -83,7 +83,7 @@ VEC_INLINE void tile_q8_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
-			sums[r] = scaled(dots[r], w_scale, x_scales[(size_t)r * blocks + b],
+			sums[r] = scaled(dots[r], w_scale, x_blocks[(size_t)r * blocks + b].scale,
 				sums[r]);
 		w += CPU_BLOCK * 8;
 		x += CPU_BLOCK;
@@ -101,8 +101,7 @@ VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 	const uint8_t *w = base + m->scales_bytes;
 	const uint32_t blocks = m->columns / CPU_BLOCK;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const float *x_scales = m->in.scales + (size_t)row * blocks;
-	const int32_t *x_sums = m->in.sums + (size_t)row * blocks;
+	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
 	const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
 	__m256 sums[TILE_ROWS];
 
@@ -136,12 +135,12 @@ VEC_INLINE void tile_q4_0(const struct cpu_matmul *m, uint32_t panel, uint32_t r
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			const __m256i offset = _mm256_set1_epi32(8 * x_sums[(size_t)r * blocks +
-				b]);
-			const __m256i dot = _mm256_sub_epi32(_mm256_madd_epi16(pairs[r], ones),
-				offset);
+			const int32_t *start = x_blocks[(size_t)r * blocks + b].start;
+			const __m256i dot = _mm256_add_epi32(_mm256_madd_epi16(pairs[r], ones),
+				_mm256_set1_epi32(start[0] / 16));
 
-			sums[r] = scaled(dot, w_scale, x_scales[(size_t)r * blocks + b], sums[r]);
+			sums[r] = scaled(dot, w_scale,
+				x_blocks[(size_t)r * blocks + b].scale, sums[r]);
 		}
 		w += CPU_BLOCK / 2 * 8;
 		x += CPU_BLOCK;

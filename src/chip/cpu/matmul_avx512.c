@@ -11,8 +11,7 @@ struct block_tile {
 	const uint8_t *panels[TILE_PANELS];   /* scales, then values */
 	const uint8_t *values[TILE_PANELS];
 	const int8_t *x[TILE_ROWS];
-	const float *x_scales[TILE_ROWS];
-	const int32_t *x_sums[TILE_ROWS];
+	const struct cpu_block *blocks[TILE_ROWS];
 };
 
 VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint32_t panel,
@@ -28,17 +27,16 @@ VEC_INLINE void tile_open(struct block_tile *t, const struct cpu_matmul *m, uint
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
 		t->x[r] = m->in.values + (size_t)(row + r) * m->columns;
-		t->x_scales[r] = m->in.scales + (row + r) * blocks;
-		t->x_sums[r] = m->in.sums + (row + r) * blocks;
+		t->blocks[r] = m->in.blocks + (row + r) * blocks;
 	}
 }
 
-/* Minus offset times the sum of the inputs, in every lane. The sum, at most 32 x 127, fits the
- * lower half of its word; the upper half is multiplied by 0. */
-VEC_INLINE __m512i block_start(const int32_t *sum, const int32_t offset)
+/* Minus offset times the sum of the inputs, in every lane. */
+VEC_INLINE __m512i block_start(const struct cpu_block *block, const int32_t offset)
 {
-	return _mm512_dpwssd_epi32(_mm512_setzero_si512(), _mm512_set1_epi32(-offset & 0xFFFF),
-		spread(sum));
+	const __m512i start = spread(&block->start[0]);
+
+	return offset == 128 ? start : _mm512_srai_epi32(start, 4);
 }
 
 /* Four columns from column on. */
@@ -108,7 +106,7 @@ VEC_INLINE void add_block(const struct block_tile *t, size_t block,
 
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
-			sums[r][p] = vec_fma(vec_mul(w_scale, vec_set(t->x_scales[r][block])),
+			sums[r][p] = vec_fma(vec_mul(w_scale, vec_set(t->blocks[r][block].scale)),
 				_mm512_cvtepi32_ps(dots[r][p]), sums[r][p]);
 	}
 }
@@ -128,7 +126,7 @@ VEC_INLINE void block_tile(const struct cpu_matmul *m, uint32_t panel, uint32_t 
 		for (uint32_t r = 0; r < rows; r++)
 			VEC_UNROLL
 			for (uint32_t p = 0; p < panels; p++)
-				dots[r][p] = block_start(t.x_sums[r] + block, type == CHIP_Q8_0
+				dots[r][p] = block_start(t.blocks[r] + block, type == CHIP_Q8_0
 					? 128 : 8);
 		if (type == CHIP_Q8_0)
 			add_q8_0(&t, block, dots, rows, panels);

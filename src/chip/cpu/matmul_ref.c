@@ -10,12 +10,12 @@
 
 #include "base/math.h"
 
-void ref_quantize(const float *in, uint32_t columns, int8_t *values, float *scales, int32_t *sums)
+void ref_quantize(const float *in, uint32_t columns, int8_t *values, struct cpu_block *blocks)
 {
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
 		const float *x = in + b * CPU_BLOCK;
 		uint32_t largest_bits = 0;  /* as integers, so that NaN is the largest of all */
-		int32_t sum = 0;
+		int32_t sums[2] = {0, 0};
 
 		for (uint32_t i = 0; i < CPU_BLOCK; i++) {
 			const uint32_t bits = math_f32_bits(x[i]) & 0x7FFFFFFFU;
@@ -33,11 +33,12 @@ void ref_quantize(const float *in, uint32_t columns, int8_t *values, float *scal
 			const float rounded = usable ? (x[i] * inverse + magic) - magic : 0.0F;
 
 			values[b * CPU_BLOCK + i] = (int8_t)rounded;
-			sum += (int8_t)rounded;
+			sums[i / 16] += (int8_t)rounded;
 		}
-		scales[b] = usable ? largest / 127.0F
+		const float scale = usable ? largest / 127.0F
 			: largest_bits < 0x7F800000U ? 0.0F : __builtin_nanf("");
-		sums[b] = sum;
+
+		blocks[b] = ref_block(scale, sums[0], sums[1]);
 	}
 }
 
@@ -149,10 +150,11 @@ static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
 	const int8_t *w = (const int8_t *)panel + m->scales_bytes + lane * 4;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const float *x_scales = m->in.scales + (size_t)row * blocks;
+	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
 
 	for (uint32_t b = 0; b < blocks; b++) {
-		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
+		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) *
+			x_blocks[b].scale;
 		const size_t block_bytes = (size_t)CPU_BLOCK * m->lanes;
 		const int32_t dot = block_dot_q8_0(w + b * block_bytes, m->lanes,
 			x + b * CPU_BLOCK);
@@ -169,10 +171,11 @@ static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t
 	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
 	const uint8_t *w = panel + m->scales_bytes + lane * 4;
 	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const float *x_scales = m->in.scales + (size_t)row * blocks;
+	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
 
 	for (uint32_t b = 0; b < blocks; b++) {
-		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) * x_scales[b];
+		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) *
+			x_blocks[b].scale;
 		const size_t block_bytes = (size_t)CPU_BLOCK / 2 * m->lanes;
 		const int32_t dot = block_dot_q4_0(w + b * block_bytes, m->lanes,
 			x + b * CPU_BLOCK);

@@ -150,13 +150,13 @@ void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t 
 
 /* ---- inputs in blocks ------------------------------------------------------------------------ */
 
-void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values, float *scales,
-	int32_t *sums)
+void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values,
+	struct cpu_block *blocks)
 {
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
 		const float *x = in + b * CPU_BLOCK;
 		vec magnitude = vec_set(0.0F);
-		int32_t sum = 0;
+		int32_t sums[2] = {0, 0};
 
 		VEC_UNROLL
 		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
@@ -165,16 +165,15 @@ void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values, float
 
 		/* rare: zero, NaN, infinite */
 		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {
-			ref_quantize(x, CPU_BLOCK, values + b * CPU_BLOCK, scales + b, sums + b);
+			ref_quantize(x, CPU_BLOCK, values + b * CPU_BLOCK, blocks + b);
 			continue;
 		}
 		const vec inverse = vec_set(127.0F / largest);
 
 		VEC_UNROLL
 		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
-			sum += vec_store_i8(values + b * CPU_BLOCK + i,
+			sums[i / 16] += vec_store_i8(values + b * CPU_BLOCK + i,
 				vec_mul(vec_load(x + i), inverse));
-		scales[b] = largest / 127.0F;
-		sums[b] = sum;
+		blocks[b] = ref_block(largest / 127.0F, sums[0], sums[1]);
 	}
 }

@@ -26,7 +26,7 @@ static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t 
 		const size_t block = (size_t)row * (width / CPU_BLOCK);
 
 		r->kernels->quantize(in, width, p->input_values + (size_t)row * width,
-			p->input_scales + block, p->input_sums + block);
+			p->input_blocks + block);
 	}
 	for (uint32_t k = 0; halves && k < even; k++)
 		p->input_halves[row * even + k] = k < width ? math_bf16_from_f32(in[k]) : 0;
@@ -102,8 +102,7 @@ static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t
 		.rows = row_of(r, op->u.matmul.in, portion.first_row),
 		.stride = width,
 		.values = p->input_values + row * width,
-		.scales = p->input_scales + block,
-		.sums = p->input_sums + block,
+		.blocks = p->input_blocks + block,
 		.halves = p->input_halves + row * (((size_t)width + 1) / 2 * 2),
 	};
 

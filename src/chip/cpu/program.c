@@ -138,8 +138,7 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 		}
 	}
 	p->input_values = carve_take(c, values, sizeof(*p->input_values));
-	p->input_scales = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_scales));
-	p->input_sums = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_sums));
+	p->input_blocks = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_blocks));
 	p->input_halves = carve_take(c, halves, sizeof(*p->input_halves));
 }
 

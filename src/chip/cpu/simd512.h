@@ -131,6 +131,12 @@ EMULATED __m512d emulated_cvtps_pd(__m256 v)
 	return out;
 }
 
+EMULATED __m512i emulated_srai_epi32(__m512i v, int n)
+{
+	return emulated_join_epi32(_mm256_srai_epi32(emulated_half(v, 0), n),
+		_mm256_srai_epi32(emulated_half(v, 1), n));
+}
+
 /* a times 2^floor(b), rounded once. */
 EMULATED __m512 emulated_scalef_ps(__m512 a, __m512 b)
 {
@@ -177,6 +183,8 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sums, __m512i a, __m512i b)
 #define _mm512_cvtepi32_epi8(v) emulated_cvtepi32_epi8(v)
 #undef _mm512_cvtps_pd
 #define _mm512_cvtps_pd(v) emulated_cvtps_pd(v)
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(v, n) emulated_srai_epi32(v, n)
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(a, b) emulated_scalef_ps(a, b)
 #undef _mm512_dpbf16_ps
