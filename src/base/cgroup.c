@@ -188,7 +188,7 @@ static int64_t quota_of_group(const char *root, const char *dir, bool v2)
 
 	if (!read_quota(root, dir, v2, &quota, &period) || quota >= INT64_MAX / 1000)
 		return INT64_MAX;
-	return quota * 1000 / period;
+	return math_max_i64(quota * 1000 / period, 1);
 }
 
 int64_t cgroup_cpu_quota_millicores(const char *root)

@@ -123,6 +123,20 @@ static void nonsense_does_not_limit(void **state)
 	assert_int_equal(cgroup_memory_free_bytes(scratch), INT64_MAX);
 }
 
+static void a_quota_of_almost_nothing_is_not_none(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+		"31 20 0:2 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+	put("/proc/self/cgroup", "0::/small\n");
+	put("/sys/fs/cgroup/small/cpu.max", "1 99999999999999999999999\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 1);
+	put("/sys/fs/cgroup/small/cpu.max", "99999999999999999999999 1\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 0);
+	put("/sys/fs/cgroup/small/cpu.max", "9223372036854774 1\n");
+	assert_int_equal(cgroup_cpu_quota_millicores(scratch), 9223372036854774000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +147,7 @@ int main(void)
 		cmocka_unit_test(memory_of_version_2_is_what_the_tightest_group_leaves),
 		cmocka_unit_test(memory_of_version_1_is_read_through_the_group_its_mount_shows),
 		cmocka_unit_test(nonsense_does_not_limit),
+		cmocka_unit_test(a_quota_of_almost_nothing_is_not_none),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_open, scratch_close);
