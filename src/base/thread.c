@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cgroup.h"
+#include "base/math.h"
 #include "base/mem.h"
 
 #define NAME_BYTES 16
@@ -108,13 +109,32 @@ bool thread_pin_self(uint32_t core_index)
 	return false;
 }
 
-/* A quota is rounded down: a team of workers is as fast as the one that is throttled. */
-uint32_t thread_cores_available(void)
+uint32_t thread_cores_allowed(void)
 {
 	pthread_once(&process_cores_once, read_process_cores);
-	const int64_t allowed = CPU_COUNT_S(sizeof(process_cores), process_cores);
-	const int64_t quota = cgroup_cpu_quota_millicores("");
-	const int64_t cores = quota > 0 && quota / 1000 < allowed ? quota / 1000 : allowed;
+	const int cores = CPU_COUNT_S(sizeof(process_cores), process_cores);
 
 	return cores > 0 ? (uint32_t)cores : 1;
+}
+
+/* The quota in cores after adding some thousandths, and no more than are allowed. */
+static uint32_t cores_of_quota(int64_t more_millicores)
+{
+	const int64_t allowed = thread_cores_allowed();
+	const int64_t quota = cgroup_cpu_quota_millicores("");
+
+	return (uint32_t)(quota > 0 ? math_min_i64(allowed, (quota + more_millicores) / 1000)
+		: allowed);
+}
+
+/* Two threads on a core and a half were 1.33 times as fast as one (lists of 0.2 ms of work, a
+ * quota of 150 ms in 100 ms), on 1.2 cores 1.08 times. */
+uint32_t thread_cores_available(void)
+{
+	return cores_of_quota(999);
+}
+
+uint32_t thread_cores_whole(void)
+{
+	return cores_of_quota(0);
 }

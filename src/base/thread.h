@@ -19,7 +19,11 @@ void thread_join(struct thread *t);
 /* Pins the calling thread to the index-th core of those the process may use; false if refused. */
 bool thread_pin_self(uint32_t core_index);
 
-/* Cores this process may use: affinity mask and cgroup quota (v1 and v2), at least 1. */
+/* Cores in the affinity mask of the process, at least 1. */
+uint32_t thread_cores_allowed(void);
+/* Threads worth starting: the allowed cores, or the cgroup quota (v1 and v2) rounded up. */
 uint32_t thread_cores_available(void);
+/* Cores that are ours all the time: the quota rounded down, which may be 0. */
+uint32_t thread_cores_whole(void);
 
 #endif

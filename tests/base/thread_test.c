@@ -73,7 +73,9 @@ static void there_is_a_core_and_no_more_than_the_mask_allows(void **state)
 
 	(void)state;
 	assert_int_equal(sched_getaffinity(0, sizeof(cores), &cores), 0);
+	assert_int_equal(thread_cores_allowed(), CPU_COUNT(&cores));
 	assert_in_range(thread_cores_available(), 1, CPU_COUNT(&cores));
+	assert_in_range(thread_cores_whole(), 0, thread_cores_available());
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* tests/chip/worker_test.c - every worker runs every job, items are done once, barriers hold. */
+/* tests/chip/worker_test.c - every worker runs every job, items are done once, barriers hold, homes
+ * come first, and who waits for long sleeps. */
 #include "unit.h"
 
 #include <sched.h>
@@ -69,21 +70,21 @@ static void jobs_run_in_the_order_they_were_posted(void **state)
 	static struct counting jobs[CPU_JOBS_MAX];
 	struct err_info info = {0};
 	struct cpu_pool *pool;
-	uint64_t last = 0;
+	uint64_t numbers[CPU_JOBS_MAX];
 
 	(void)state;
 	assert_int_equal(cpu_pool_open(&pool, 2, &info), ERR_NONE);
 	for (uint32_t i = 0; i < CPU_JOBS_MAX; i++) {
 		jobs[i] = (struct counting){.job.run = count_items};
-		last = cpu_pool_post(pool, &jobs[i].job);
-		assert_int_equal(last, i + 1);
+		numbers[i] = cpu_pool_post(pool, &jobs[i].job);
+		assert_int_equal(numbers[i], numbers[0] + i);
 	}
-	cpu_pool_wait(pool, 3);
+	cpu_pool_wait(pool, numbers[2]);
 	assert_int_equal(jobs[2].first_list, ITEMS);
 	cpu_pool_wait_all(pool);
 	for (uint32_t i = 0; i < CPU_JOBS_MAX; i++)
 		assert_int_equal(jobs[i].first_list, ITEMS);
-	cpu_pool_wait(pool, 1);   /* long finished */
+	cpu_pool_wait(pool, numbers[0]);   /* long finished */
 	cpu_pool_close(pool);
 	cpu_pool_close(NULL);
 }
@@ -122,12 +123,188 @@ static void each_worker_has_a_core_of_its_own_as_long_as_there_are_enough(void *
 	}
 }
 
+/* ---- homes ----------------------------------------------------------------------------------- */
+
+#define HOME_WORKERS 5
+
+static const uint32_t two_nodes[HOME_WORKERS] = {7, 7, 3, 7, 3};
+
+static struct cpu_pool *open_pool(const struct cpu_pool_config *config)
+{
+	struct err_info info = {0};
+	struct cpu_pool *pool;
+
+	assert_int_equal(cpu_pool_open_as(&pool, config, &info), ERR_NONE);
+	return pool;
+}
+
+static void every_item_is_done_once_whatever_the_nodes(void **state)
+{
+	static const uint32_t nodes[3][HOME_WORKERS] = {
+		{7, 7, 3, 7, 3}, {0, 1, 2, 3, 4}, {1, 1, 1, 1, 0},
+	};
+	static struct counting c;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+			.threads = HOME_WORKERS, .nodes = nodes[i]});
+
+		for (uint32_t round = 0; round < ROUNDS / HOME_WORKERS; round++) {
+			c = (struct counting){.job.run = count_items};
+			cpu_pool_run(pool, &c.job);
+			assert_int_equal(c.early, 0);
+			for (uint32_t item = 0; item < ITEMS; item++)
+				assert_int_equal(c.done[item], 1);
+		}
+		cpu_pool_close(pool);
+	}
+}
+
+static void homes_divide_a_list_as_their_workers_are(void **state)
+{
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = HOME_WORKERS, .nodes = two_nodes});
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(cpu_homes(pool), 2);
+	assert_int_equal(cpu_home_items(pool, 0, 10, &first), 6);   /* three of five workers */
+	assert_int_equal(first, 0);
+	assert_int_equal(cpu_home_items(pool, 1, 10, &first), 4);
+	assert_int_equal(first, 6);
+	assert_int_equal(cpu_home_items(pool, 0, 1, &first) +
+		cpu_home_items(pool, 1, 1, &first), 1);
+	assert_int_equal(cpu_home_items(pool, 1, UINT32_MAX, &first),
+		UINT32_MAX - UINT32_MAX / 5 * 3);
+	cpu_pool_close(pool);
+}
+
+static void nodes_beyond_the_most_homes_share_them(void **state)
+{
+	uint32_t nodes[CPU_HOMES_MAX + 4], first, items = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < CPU_HOMES_MAX + 4; i++)
+		nodes[i] = i;
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = CPU_HOMES_MAX + 4, .nodes = nodes});
+
+	assert_int_equal(cpu_homes(pool), CPU_HOMES_MAX);
+	for (uint32_t home = 0; home < CPU_HOMES_MAX; home++)
+		items += cpu_home_items(pool, home, ITEMS, &first);
+	assert_int_equal(items, ITEMS);
+	cpu_pool_close(pool);
+}
+
+struct firsts {
+	struct cpu_job job;
+	uint32_t first[HOME_WORKERS];
+	uint32_t homes[HOME_WORKERS];
+	_Atomic uint32_t taken;
+	_Atomic uint32_t items;
+};
+
+/* Nobody takes a second share before all have the first. */
+static void take_first(struct cpu_job *job, struct cpu_worker *worker)
+{
+	struct firsts *f = (struct firsts *)job;
+	uint32_t first, end;
+
+	f->homes[worker->index] = worker->home;
+	for (bool once = true; cpu_share(worker, ITEMS, &first, &end); once = false) {
+		f->items += end - first;
+		if (!once)
+			continue;
+		f->first[worker->index] = first;
+		f->taken++;
+		while (f->taken < HOME_WORKERS)
+			(void)sched_yield();
+	}
+}
+
+static void a_worker_takes_from_its_home_first(void **state)
+{
+	struct firsts f = {.job.run = take_first};
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = HOME_WORKERS, .nodes = two_nodes});
+
+	(void)state;
+	cpu_pool_run(pool, &f.job);
+	cpu_pool_close(pool);
+	assert_int_equal(f.items, ITEMS);
+	for (uint32_t i = 0; i < HOME_WORKERS; i++) {
+		assert_int_equal(f.homes[i], two_nodes[i] == 7 ? 0 : 1);
+		assert_in_range(f.first[i], two_nodes[i] == 7 ? 0 : ITEMS / 5 * 3,
+			two_nodes[i] == 7 ? ITEMS / 5 * 3 - 1 : ITEMS - 1);
+	}
+}
+
+/* ---- idle ------------------------------------------------------------------------------------ */
+
+#define LOOK_NS 10000
+
+static _Atomic int64_t looks;
+
+/* A clock that goes on when it is looked at. */
+static int64_t look(void)
+{
+	return ++looks * LOOK_NS;
+}
+
+static void wait_asleep(const struct cpu_pool *pool)
+{
+	while (cpu_pool_asleep(pool) < cpu_pool_threads(pool))
+		(void)sched_yield();
+}
+
+static void an_idle_worker_spins_for_50_us_and_sleeps(void **state)
+{
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = 2, .cores = 8, .now_ns = look});
+
+	(void)state;
+	wait_asleep(pool);
+	const int64_t before = looks;
+	/* Of the first job: two barriers and twice waiting for a job each, and who
+	 * posted it; the clock is shared, so a wait sees the looks of others pass, too. */
+	const int64_t waits = 2 * (2 + 2) + 1;
+
+	assert_in_range(before, 2, waits * (1 + CPU_SPIN_NS / LOOK_NS));
+	for (uint32_t i = 0; i < 1000; i++)
+		(void)sched_yield();
+	assert_int_equal(looks, before);
+	cpu_pool_close(pool);
+}
+
+static void with_fewer_cores_than_workers_nobody_spins(void **state)
+{
+	static struct counting c;
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = 3, .cores = 2, .now_ns = look});
+
+	(void)state;
+	looks = 0;
+	c = (struct counting){.job.run = count_items};
+	cpu_pool_run(pool, &c.job);
+	assert_int_equal(c.first_list, ITEMS);
+	wait_asleep(pool);
+	assert_int_equal(looks, 0);
+	cpu_pool_close(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_item_is_done_once_also_with_more_threads_than_cores),
 		cmocka_unit_test(jobs_run_in_the_order_they_were_posted),
 		cmocka_unit_test(each_worker_has_a_core_of_its_own_as_long_as_there_are_enough),
+		cmocka_unit_test(every_item_is_done_once_whatever_the_nodes),
+		cmocka_unit_test(homes_divide_a_list_as_their_workers_are),
+		cmocka_unit_test(nodes_beyond_the_most_homes_share_them),
+		cmocka_unit_test(a_worker_takes_from_its_home_first),
+		cmocka_unit_test(an_idle_worker_spins_for_50_us_and_sleeps),
+		cmocka_unit_test(with_fewer_cores_than_workers_nobody_spins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
