@@ -1,5 +1,5 @@
-/* bench/workers.c - what the threads of a CPU chip cost: barriers, shares and jobs without work, and
- * lists of work while other programs have some of the cores.
+/* bench/workers.c - what the threads of a CPU chip cost: barriers, shares and jobs without work,
+ * and lists of work while other programs have some of the cores.
  *
  *	workers [--threads N]
  *
