@@ -205,14 +205,16 @@ static inline uint32_t model_swiglu(struct rig *r, struct model_shape *s, enum c
 {
 	const uint32_t parts[] = {
 		rig_buffer(r, "gate", space, ffn), rig_buffer(r, "up", space, ffn)};
+	const uint32_t act = s->gate ? rig_buffer(r, "act", space, ffn) : parts[0];
 	const uint32_t down = rig_buffer(r, "down", space, s->hidden);
 
 	model_matmul(r, s, "gate", in, 2, parts);
 	struct chip_op *op = rig_op(r, CHIP_OP_SWIGLU, "swiglu");
 
-	op->u.swiglu.gate = op->u.swiglu.out = parts[0];
+	op->u.swiglu.gate = parts[0];
 	op->u.swiglu.up = parts[1];
-	model_matmul(r, s, "down", parts[0], 1, &down);
+	op->u.swiglu.out = act;
+	model_matmul(r, s, "down", act, 1, &down);
 	return down;
 }
 

@@ -141,7 +141,56 @@ static inline float *cpu_cache_delta(const struct cpu_cache *c, uint32_t state, 
 	return cpu_cache_conv(c, state, layer) + c->conv_floats;
 }
 
+/* ---- fuse.c ---------------------------------------------------------------------------------- */
+
+#define CPU_INPUTS 2            /* sets of inputs: one is read while another is made */
+
+/* Rows of a step up to which shares of matrices go on with what is behind them. More rows of one
+ * share lie apart in memory as wide as the matrix, and have left the caches by then. */
+#define CPU_JOINED_ROWS 32
+
+/* What is done along with an operation; behind matrices in steps of few rows alone. */
+struct cpu_fusion {
+	uint8_t followers;          /* operations behind it that are done in its shares */
+	bool follows;               /* is done in the shares of one before */
+	bool makes_inputs;          /* what it and its followers made becomes the inputs of the
+				     * matrices behind it at once */
+	bool alone;                 /* of a norm: each worker may do it for itself; of the matrices
+				     * behind it: what they read then is each worker's */
+	bool added;                 /* of a norm: its addition has been done */
+	/* of matrices */
+	bool has_inputs;            /* an operation before made them */
+	bool blocks, halves;        /* forms of inputs that they take */
+	bool gated;                 /* the last two are gate and up of the swiglu behind them */
+	uint8_t inputs;             /* which of the sets */
+	uint32_t sum;               /* buffer that the outputs are added to, or CHIP_NONE */
+};
+
+/* [op_count] of a description that has been checked. */
+void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *fusions);
+
+/* Few enough for each worker to do their norm for itself: one, or so many values. */
+#define CPU_ALONE_VALUES 4096
+
+static inline bool cpu_alone_rows(uint32_t rows, uint32_t columns)
+{
+	return rows <= 1 || (uint64_t)rows * columns <= CPU_ALONE_VALUES;
+}
+
 /* ---- program.c ------------------------------------------------------------------------------- */
+
+/* Rows in the forms that matrices take. */
+struct cpu_inputs {
+	int8_t *values;
+	struct cpu_block *blocks;
+	uint16_t *halves;
+};
+
+/* Of one worker: rows that it normed for itself. */
+struct cpu_own {
+	float *rows;
+	struct cpu_inputs inputs;
+};
 
 /* Rows of one sequence that attention takes together. */
 struct cpu_tile {
@@ -235,10 +284,10 @@ struct cpu_program {
 	struct cpu_route route;
 	float *buffers[CHIP_BUFFERS_MAX];   /* NULL: the step's own */
 
-	/* Prepared inputs and intermediate results of one operation. */
-	int8_t *input_values;
-	struct cpu_block *input_blocks;
-	uint16_t *input_halves;
+	struct cpu_fusion *fusions;         /* [ops] */
+	struct cpu_inputs inputs[CPU_INPUTS];
+	struct cpu_own *own;                /* [threads]; the first one's are the program's */
+	/* Intermediate results of one operation. */
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
 	struct cpu_sampler *samplers;       /* [threads] */

@@ -1,10 +1,9 @@
 /* chip/cpu/ops.c - runs a step: every worker goes through all operations and takes
- * its shares of each.
+ * its shares of each, or of several together (fuse.c).
  *
  * What is split, operation by operation, so that no share depends on another:
  *
- *	rows                  embed norm norm_gate add gather route combine, preparing inputs,
- *	                      angles
+ *	rows                  embed norm norm_gate add gather route combine, making inputs, angles
  *	panels of outputs     matmul: a share does its panels for all rows, or all of an expert
  *	rows x column parts   swiglu
  *	rows x key heads      qk_rope
@@ -44,7 +43,8 @@ static void embed_row(const struct run *r, const struct chip_op *op, uint32_t ro
 static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
 	const uint32_t residual = op->u.norm.residual, add = op->u.norm.add;
-	const float *added = add == CHIP_NONE ? NULL : row_of(r, add, row);
+	const bool done = fusion_of(r, op)->added && is_joined(r);
+	const float *added = add == CHIP_NONE || done ? NULL : row_of(r, add, row);
 
 	r->kernels->rms_norm(row_of(r, residual, row), added, values(op->u.norm.weight),
 		op->u.norm.eps, columns(r, residual), row_of(r, op->u.norm.out, row));
@@ -74,6 +74,29 @@ static void gather_row(const struct run *r, const struct chip_op *op, uint32_t r
 		columns(r, op->u.gather.in) * sizeof(float));
 }
 
+static void row_alone(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	switch ((int)op->kind) {
+	case CHIP_OP_EMBED:
+		embed_row(r, op, row);
+		break;
+	case CHIP_OP_NORM:
+		norm_row(r, op, row);
+		break;
+	case CHIP_OP_NORM_GATE:
+		norm_gate_row(r, op, row);
+		break;
+	case CHIP_OP_ADD:
+		add_row(r, op, row);
+		break;
+	case CHIP_OP_GATHER:
+		gather_row(r, op, row);
+		break;
+	default:
+		assert(false);
+	}
+}
+
 void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
 	void (*one)(const struct run *r, const struct chip_op *op, uint32_t row))
 {
@@ -82,6 +105,28 @@ void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
 	while (cpu_share(r->worker, count, &first, &end))
 		for (uint32_t row = first; row < end; row++)
 			one(r, op, row);
+}
+
+/* A row of an operation, of its followers, and the inputs made of it. */
+static void rows_together(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	const uint32_t followers = fusion_of(r, op)->followers;
+
+	for (uint32_t i = 0; i <= followers; i++)
+		row_alone(r, &op[i], row);
+	cpu_makes_inputs(r, op, row, 0, columns(r, chip_op_result(&op[followers])));
+}
+
+/* Few rows: each worker norms all of them for itself, the first one for whoever else reads them. */
+static void norm_alone(const struct run *r, const struct chip_op *op)
+{
+	const uint32_t residual = op->u.norm.residual, width = columns(r, residual);
+
+	for (uint32_t row = 0; row < rows(r, residual); row++) {
+		r->kernels->rms_norm(row_of(r, residual, row), NULL, values(op->u.norm.weight),
+			op->u.norm.eps, width, input_row(r, op + 1, row));
+		cpu_makes_inputs(r, op, row, 0, width);
+	}
 }
 
 static void run_swiglu(const struct run *r, const struct chip_op *op)
@@ -99,6 +144,7 @@ static void run_swiglu(const struct run *r, const struct chip_op *op)
 			r->kernels->swiglu(row_of(r, op->u.swiglu.gate, row) + at,
 				row_of(r, op->u.swiglu.up, row) + at,
 				row_of(r, op->u.swiglu.out, row) + at, count);
+			cpu_makes_inputs(r, op, row, at, count);
 		}
 }
 
@@ -149,6 +195,15 @@ static void run_sample(const struct run *r, const struct chip_op *op)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+void cpu_clock_turn(struct cpu_clock *c, enum chip_phase phase)
+{
+	const int64_t now_ns = clock_monotonic_ns();
+
+	c->profile->phases[c->phase].work_ns += now_ns - c->since_ns;
+	c->since_ns = now_ns;
+	c->phase = phase;
+}
+
 void cpu_meet(const struct run *r)
 {
 	struct cpu_clock *c = r->clock;
@@ -191,10 +246,15 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 {
 	switch (op->kind) {
 	case CHIP_OP_EMBED:
-		cpu_each_row(r, op, r->step->row_count, embed_row);
+	case CHIP_OP_NORM_GATE:
+	case CHIP_OP_ADD:
+		cpu_each_row(r, op, rows(r, chip_op_result(op)), rows_together);
 		break;
 	case CHIP_OP_NORM:
-		cpu_each_row(r, op, rows(r, op->u.norm.residual), norm_row);
+		if (is_alone(r, op))
+			norm_alone(r, op);
+		else
+			cpu_each_row(r, op, rows(r, op->u.norm.out), rows_together);
 		break;
 	case CHIP_OP_MATMUL:
 		cpu_run_matmul(r, op);
@@ -214,17 +274,11 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 	case CHIP_OP_DELTA:
 		cpu_run_delta(r, op);
 		break;
-	case CHIP_OP_NORM_GATE:
-		cpu_each_row(r, op, rows(r, op->u.norm_gate.in), norm_gate_row);
-		break;
-	case CHIP_OP_ADD:
-		cpu_each_row(r, op, rows(r, op->u.add.out), add_row);
-		break;
 	case CHIP_OP_GATHER:
 		if (space_of(r, op->u.gather.out) == CHIP_ROUTED)
 			cpu_run_spread(r, op);
 		else
-			cpu_each_row(r, op, r->step->wanted_count, gather_row);
+			cpu_each_row(r, op, r->step->wanted_count, rows_together);
 		break;
 	case CHIP_OP_ROUTE:
 		cpu_run_route(r, op);
@@ -236,6 +290,12 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 		run_sample(r, op);
 		break;
 	}
+}
+
+/* It is done in the shares of the operation before. */
+static bool follows(const struct run *r, const struct chip_op *op)
+{
+	return fusion_of(r, op)->follows && (op[-1].kind != CHIP_OP_MATMUL || is_joined(r));
 }
 
 /* Nobody goes on until the first worker has shown the result. */
@@ -280,9 +340,12 @@ void cpu_step_run(struct cpu_job *job, struct cpu_worker *worker)
 		if (step->wanted_count == 0 && (result == CHIP_NONE ||
 			    program->base.desc.buffers[result].space == CHIP_WANTED))
 			continue;   /* nothing is wanted: the output layer is not read */
-		cpu_phase(&r, (enum chip_phase)op->kind);
-		run_op(&r, op, i);
-		cpu_meet(&r);
+		if (!follows(&r, op)) {
+			cpu_phase(&r, (enum chip_phase)op->kind);
+			run_op(&r, op, i);
+			if (!(op->kind == CHIP_OP_NORM && is_alone(&r, op)))
+				cpu_meet(&r);
+		}
 		observe(&r, op);
 	}
 }

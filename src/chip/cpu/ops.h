@@ -11,6 +11,8 @@ struct cpu_clock {
 	int64_t since_ns;           /* the last barrier */
 };
 
+void cpu_clock_turn(struct cpu_clock *c, enum chip_phase phase);
+
 /* What every operation needs to know; one per worker. */
 struct run {
 	const struct cpu_kernels *kernels;
@@ -70,11 +72,16 @@ static inline uint32_t divide_up(uint32_t n, uint32_t by)
 
 /* ---- of all workers; whoever goes on waits at a barrier -------------------------------------- */
 
-/* What is done from here on. */
+static inline const struct cpu_fusion *fusion_of(const struct run *r, const struct chip_op *op)
+{
+	return &r->program->fusions[op - r->program->ops];
+}
+
+/* What is done from here on: the time so far belongs to what was done before. */
 static inline void cpu_phase(const struct run *r, enum chip_phase phase)
 {
 	if (r->clock)
-		r->clock->phase = phase;
+		cpu_clock_turn(r->clock, phase);
 }
 
 /* A barrier, timed. */
@@ -84,7 +91,45 @@ void cpu_meet(const struct run *r);
 void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
 	void (*one)(const struct run *r, const struct chip_op *op, uint32_t row));
 
-/* ops_matmul.c */
+/* ops_matmul.c: columns [first, first + count) of a row into the form that these matrices take; the
+ * two are multiples of CPU_BLOCK, or count goes to the end. */
+void cpu_make_inputs(const struct run *r, const struct chip_op *matmul, uint32_t row,
+	uint32_t first, uint32_t count);
+/* Of the matrices behind an operation and its followers, if it makes them. */
+static inline void cpu_makes_inputs(const struct run *r, const struct chip_op *op, uint32_t row,
+	uint32_t first, uint32_t count)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+
+	if (f->makes_inputs)
+		cpu_make_inputs(r, op + f->followers + 1, row, first, count);
+}
+
+/* Whether shares of matrices go on with what is behind them. */
+static inline bool is_joined(const struct run *r)
+{
+	return r->step->row_count <= CPU_JOINED_ROWS;
+}
+
+/* A norm whose rows each worker does for itself, and the matrices behind it. */
+static inline bool is_alone(const struct run *r, const struct chip_op *op)
+{
+	const uint32_t buffer = op->kind == CHIP_OP_NORM ? op->u.norm.out : op->u.matmul.in;
+
+	return fusion_of(r, op)->alone && is_joined(r) &&
+	       cpu_alone_rows(rows(r, buffer), columns(r, buffer));
+}
+
+/* Where this worker's input of them is. */
+static inline float *input_row(const struct run *r, const struct chip_op *matmul, uint32_t row)
+{
+	const uint32_t in = matmul->u.matmul.in;
+
+	if (r->worker->index > 0 && is_alone(r, matmul))
+		return r->program->own[r->worker->index].rows + (size_t)row * columns(r, in);
+	return row_of(r, in, row);
+}
+
 void cpu_run_matmul(const struct run *r, const struct chip_op *op);
 /* ops_attend.c */
 void cpu_run_qk_rope(const struct run *r, const struct chip_op *op, const struct cpu_rope *rope);

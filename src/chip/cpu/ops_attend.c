@@ -117,6 +117,9 @@ static void attend_tile(const struct run *r, const struct chip_op *op, const str
 			count = 0;
 		}
 	}
+	for (uint32_t i = 0; i < tile->row_count; i++)
+		cpu_makes_inputs(r, op, tile->first_row + i, kv_head * shared * head_dim,
+			shared * head_dim);
 }
 
 /* Later tiles see more keys: they go first, so that the end is even. */

@@ -8,40 +8,48 @@
 /* that kernels take together, to hide the latency of one sum behind others */
 #define MATMUL_SHARE_PANELS 4
 
-static void prepare_row(const struct run *r, const struct chip_op *op, uint32_t row)
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+/* Where this worker's inputs of these matrices are. */
+static const struct cpu_inputs *inputs_of(const struct run *r, const struct chip_op *op)
 {
-	const struct cpu_program *p = r->program;
+	if (r->worker->index > 0 && is_alone(r, op))
+		return &r->program->own[r->worker->index].inputs;
+	return &r->program->inputs[fusion_of(r, op)->inputs];
+}
+
+static void make_halves(const float *in, uint32_t width, uint32_t first, uint32_t count,
+	uint16_t *out)
+{
+	for (uint32_t k = first; k < first + count; k++)
+		out[k] = math_bf16_from_f32(in[k]);
+	if (width % 2 && first + count == width)
+		out[width] = 0;
+}
+
+void cpu_make_inputs(const struct run *r, const struct chip_op *op, uint32_t row, uint32_t first,
+	uint32_t count)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+	const struct cpu_inputs *to = inputs_of(r, op);
 	const uint32_t width = columns(r, op->u.matmul.in);
-	const size_t even = ((size_t)width + 1) / 2 * 2;
-	const float *in = row_of(r, op->u.matmul.in, row);
-	bool blocks = false, halves = false;
+	const float *in = input_row(r, op, row);
+	const size_t at = (size_t)row * width + first;
 
-	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
-		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
-
-		blocks = blocks || w->blocks;
-		halves = halves || w->halves;
-	}
-	if (blocks) {
-		const size_t block = (size_t)row * (width / CPU_BLOCK);
-
-		r->kernels->quantize(in, width, p->input_values + (size_t)row * width,
-			p->input_blocks + block);
-	}
-	for (uint32_t k = 0; halves && k < even; k++)
-		p->input_halves[row * even + k] = k < width ? math_bf16_from_f32(in[k]) : 0;
+	if (f->blocks)
+		r->kernels->quantize(in + first, count, to->values + at,
+			to->blocks + at / CPU_BLOCK);
+	if (f->halves)
+		make_halves(in, width, first, count,
+			to->halves + row * (((size_t)width + 1) / 2 * 2));
 }
 
-static bool needs_preparing(const struct chip_op *op)
+static void make_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
-	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
-		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
-
-		if (w->halves || w->blocks)
-			return true;
-	}
-	return false;
+	cpu_make_inputs(r, op, row, 0, columns(r, op->u.matmul.in));
 }
+
+/* ---- shares ---------------------------------------------------------------------------------- */
 
 /* Panels of one share: about MATMUL_SHARE_BYTES, and four shares for each thread if there are as
  * many; but no fewer than kernels take together as long as each thread gets two shares. */
@@ -55,6 +63,12 @@ static uint32_t share_panels(const struct run *r, const struct cpu_weight *w)
 		MATMUL_SHARE_PANELS);
 
 	return panels ? panels : least ? least : 1;
+}
+
+static enum chip_phase matmul_phase(const struct run *r, const struct chip_op *op)
+{
+	return space_of(r, op->u.matmul.in) == CHIP_WANTED ? CHIP_PHASE_HEAD
+		: (enum chip_phase)CHIP_OP_MATMUL;
 }
 
 /* Rows that one part of a matrix multiplies: all there are, or those of an expert. */
@@ -89,21 +103,21 @@ static void add_bias(const struct run *r, const struct chip_op *op, uint32_t mat
 		r->kernels->add(row_of(r, out, row) + first, bias + first, end - first);
 }
 
-static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t matrix,
-	struct portion portion, uint32_t share)
+/* Outputs [first, end) of one matrix for the rows of a portion. */
+static void multiply(const struct run *r, const struct chip_op *op, uint32_t matrix,
+	struct portion portion, uint32_t first, uint32_t end)
 {
 	const struct cpu_program *p = r->program;
 	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
-	const uint32_t panels = share_panels(r, w), width = w->base.columns;
-	const uint32_t first = share * panels;
-	const uint32_t end = w->part_panels - first < panels ? w->part_panels : first + panels;
+	const struct cpu_inputs *inputs = inputs_of(r, op);
+	const uint32_t width = w->base.columns;
 	const size_t row = portion.first_row, block = row * (width / CPU_BLOCK);
 	const struct cpu_input in = {
-		.rows = row_of(r, op->u.matmul.in, portion.first_row),
+		.rows = input_row(r, op, portion.first_row),
 		.stride = width,
-		.values = p->input_values + row * width,
-		.blocks = p->input_blocks + block,
-		.halves = p->input_halves + row * (((size_t)width + 1) / 2 * 2),
+		.values = inputs->values + row * width,
+		.blocks = inputs->blocks + block,
+		.halves = inputs->halves + row * (((size_t)width + 1) / 2 * 2),
 	};
 
 	cpu_weight_multiply(r->kernels, w, portion.part, &in, portion.row_count,
@@ -114,33 +128,104 @@ static void matmul_share(const struct run *r, const struct chip_op *op, uint32_t
 			math_min_u32(end * w->lanes, w->part_rows));
 }
 
-/* Shares of a matrix are [portions][shares of a part]. */
+/* ---- what is done with the outputs while they are near --------------------------------------- */
+
+/* Outputs [first, first + count) of one row are added to the sum, or gate them. */
+static void follow_row(const struct run *r, const struct chip_op *op, uint32_t row, uint32_t first,
+	uint32_t count)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+
+	if (f->sum != CHIP_NONE)
+		r->kernels->add(row_of(r, f->sum, row) + first,
+			row_of(r, op->u.matmul.out[0], row) + first, count);
+	if (f->gated) {
+		const struct chip_op *swiglu = op + 1;
+
+		r->kernels->swiglu(row_of(r, swiglu->u.swiglu.gate, row) + first,
+			row_of(r, swiglu->u.swiglu.up, row) + first,
+			row_of(r, swiglu->u.swiglu.out, row) + first, count);
+		cpu_makes_inputs(r, op, row, first, count);
+	}
+}
+
+static void follow(const struct run *r, const struct chip_op *op, const struct cpu_weight *w,
+	struct portion portion, uint32_t first_panel, uint32_t end_panel)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+	const uint32_t first = first_panel * w->lanes;
+	const uint32_t end = math_min_u32(end_panel * w->lanes, w->part_rows);
+	const enum chip_phase phase = matmul_phase(r, op);
+
+	cpu_phase(r, (enum chip_phase)(f->gated ? CHIP_OP_SWIGLU : CHIP_OP_ADD));
+	for (uint32_t i = 0; i < portion.row_count; i++)
+		follow_row(r, op, portion.first_row + i, first, end - first);
+	cpu_phase(r, phase);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* A matrix, or gate and up together, in shares of so many panels. */
+struct lot {
+	uint32_t matrix, matrices;
+	uint32_t panels;
+	uint32_t shares;            /* of a part */
+};
+
+static struct lot lot_of(const struct run *r, const struct chip_op *op, uint32_t matrix)
+{
+	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
+	const bool both = fusion_of(r, op)->gated && is_joined(r) &&
+		matrix + 2 == op->u.matmul.count;
+	uint32_t panels = share_panels(r, w);
+
+	if (both) {
+		const uint32_t unit = CPU_BLOCK / w->lanes;
+
+		panels = divide_up(panels, unit) * unit;
+	}
+	return (struct lot){matrix, both ? 2 : 1, panels, divide_up(w->part_panels, panels)};
+}
+
+static void lot_share(const struct run *r, const struct chip_op *op, const struct lot *lot,
+	struct portion portion, uint32_t share)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[lot->matrix];
+	const uint32_t first = share * lot->panels;
+	const uint32_t end = math_min_u32(first + lot->panels, w->part_panels);
+
+	for (uint32_t i = 0; i < lot->matrices; i++)
+		multiply(r, op, lot->matrix + i, portion, first, end);
+	if (lot->matrices == 2 || (f->sum != CHIP_NONE && is_joined(r)))
+		follow(r, op, w, portion, first, end);
+}
+
+/* Shares of a lot are [portions][shares of a part]. */
 void cpu_run_matmul(const struct run *r, const struct chip_op *op)
 {
+	const struct cpu_fusion *f = fusion_of(r, op);
 	const uint32_t portions = is_routed(r, op) ? r->program->route.active_count : 1;
-	uint32_t shares[CHIP_MATRICES_MAX];
+	struct lot lots[CHIP_MATRICES_MAX];
 	uint32_t total = 0, first, end;
 
-	if (needs_preparing(op)) {
+	if ((f->blocks || f->halves) && !f->has_inputs) {
 		cpu_phase(r, CHIP_PHASE_INPUTS);
-		cpu_each_row(r, op, rows(r, op->u.matmul.in), prepare_row);
+		cpu_each_row(r, op, rows(r, op->u.matmul.in), make_row);
 		cpu_meet(r);
 	}
-	cpu_phase(r, space_of(r, op->u.matmul.in) == CHIP_WANTED ? CHIP_PHASE_HEAD
-		: (enum chip_phase)CHIP_OP_MATMUL);
-	for (uint32_t i = 0; i < op->u.matmul.count; i++) {
-		const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[i];
-
-		shares[i] = divide_up(w->part_panels, share_panels(r, w));
-		total += portions * shares[i];
+	cpu_phase(r, matmul_phase(r, op));
+	for (uint32_t i = 0, at = 0; at < op->u.matmul.count; at += lots[i++].matrices) {
+		lots[i] = lot_of(r, op, at);
+		total += portions * lots[i].shares;
 	}
 	while (cpu_share(r->worker, total, &first, &end))
 		for (uint32_t item = first; item < end; item++) {
-			uint32_t matrix = 0, share = item;
+			uint32_t lot = 0, share = item;
 
-			while (share >= portions * shares[matrix])
-				share -= portions * shares[matrix++];
-			matmul_share(r, op, matrix, portion_of(r, op, share / shares[matrix]),
-				share % shares[matrix]);
+			while (share >= portions * lots[lot].shares)
+				share -= portions * lots[lot++].shares;
+			lot_share(r, op, &lots[lot], portion_of(r, op, share / lots[lot].shares),
+				share % lots[lot].shares);
 		}
 }

@@ -47,6 +47,25 @@ static void find_liveness(const struct chip_program_desc *desc, struct liveness 
 	}
 }
 
+/* What is done together is not parted by a barrier: all of its buffers live all the while. */
+static void extend_liveness(const struct cpu_program *p, struct liveness *l)
+{
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct cpu_fusion *f = &p->fusions[i];
+		const bool alone = f->alone && p->ops[i].kind == CHIP_OP_NORM;
+		const uint32_t last = i + f->followers + (alone ? 1U + f[1].followers : 0);
+
+		for (uint32_t j = 0; j < p->base.desc.buffer_count; j++) {
+			bool live = false;
+
+			for (uint32_t k = i; k <= last; k++)
+				live = live || (l->at[j][k / 64] >> k % 64 & 1);
+			for (uint32_t k = i; live && k <= last; k++)
+				l->at[j][k / 64] |= (uint64_t)1 << k % 64;
+		}
+	}
+}
+
 static bool live_together(const struct liveness *l, uint32_t a, uint32_t b)
 {
 	for (uint32_t i = 0; i < BITMAP_WORDS; i++)
@@ -117,29 +136,59 @@ static void lay_out_buffers(struct cpu_program *p, const struct liveness *l, str
 		p->buffers[i] = is_result(p, i) ? NULL : (float *)(void *)(base + offsets[i]);
 }
 
-/* The widest inputs of each form, over all matrices. */
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Values of inputs, in each form that is wanted. */
+struct input_sizes {
+	size_t rows, blocks, halves;
+};
+
+static struct cpu_inputs lay_out_set(const struct input_sizes *s, struct carve *c)
+{
+	return (struct cpu_inputs){
+		.values = carve_take(c, s->blocks, sizeof(int8_t)),
+		.blocks = carve_take(c, s->blocks / CPU_BLOCK, sizeof(struct cpu_block)),
+		.halves = carve_take(c, s->halves, sizeof(uint16_t)),
+	};
+}
+
+/* The widest of all matrices, in shared sets, and of those that workers make for themselves. */
 static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 {
-	size_t values = 0, halves = 0;
+	struct input_sizes shared = {0}, own = {0};
 
 	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
 		const struct chip_op *op = &p->base.desc.ops[i];
+		const struct cpu_fusion *f = &p->fusions[i];
 
-		for (uint32_t j = 0; op->kind == CHIP_OP_MATMUL && j < op->u.matmul.count; j++) {
-			const struct cpu_weight *w =
-				(const struct cpu_weight *)op->u.matmul.weight[j];
-			const size_t even = ((size_t)w->base.columns + 1) / 2 * 2;
-			const size_t count = buffer_rows(p, op->u.matmul.in) * even;
+		if (op->kind != CHIP_OP_MATMUL)
+			continue;
+		const size_t width = p->base.desc.buffers[op->u.matmul.in].columns;
+		const size_t even = (width + 1) / 2 * 2;
+		const size_t count = buffer_rows(p, op->u.matmul.in) * even;
+		const size_t alone = f->alone ? larger(even, CPU_ALONE_VALUES) : 0;
 
-			if (w->blocks)
-				values = count > values ? count : values;
-			if (w->halves)
-				halves = count > halves ? count : halves;
-		}
+		shared.blocks = larger(shared.blocks, f->blocks ? count : 0);
+		shared.halves = larger(shared.halves, f->halves ? count : 0);
+		own.rows = larger(own.rows, alone);
+		own.blocks = larger(own.blocks, f->blocks ? alone : 0);
+		own.halves = larger(own.halves, f->halves ? alone : 0);
 	}
-	p->input_values = carve_take(c, values, sizeof(*p->input_values));
-	p->input_blocks = carve_take(c, values / CPU_BLOCK, sizeof(*p->input_blocks));
-	p->input_halves = carve_take(c, halves, sizeof(*p->input_halves));
+	for (uint32_t i = 0; i < CPU_INPUTS; i++)
+		p->inputs[i] = lay_out_set(&shared, c);
+	p->own = carve_take(c, p->threads, sizeof(*p->own));
+	for (uint32_t i = 1; i < p->threads; i++) {
+		const struct cpu_own o = {
+			.rows = carve_take(c, own.rows, sizeof(float)),
+			.inputs = lay_out_set(&own, c),
+		};
+
+		if (p->own)
+			p->own[i] = o;
+	}
 }
 
 /* The widest that a stored weight is decoded to, for each worker. */
@@ -348,7 +397,8 @@ static enum err copy_desc(struct cpu_program *p, const struct chip_program_desc 
 	p->buffer_descs = mem_alloc(desc->buffer_count, sizeof(*p->buffer_descs));
 	p->op_rope = mem_alloc(desc->op_count, sizeof(*p->op_rope));
 	p->op_taps = mem_alloc(desc->op_count, sizeof(*p->op_taps));
-	if (!p->ops || !p->buffer_descs || !p->op_rope || !p->op_taps)
+	p->fusions = mem_alloc(desc->op_count, sizeof(*p->fusions));
+	if (!p->ops || !p->buffer_descs || !p->op_rope || !p->op_taps || !p->fusions)
 		return err_set(info, ERR_MEMORY, "no memory for a program");
 	memcpy(p->ops, desc->ops, desc->op_count * sizeof(*p->ops));
 	memcpy(p->buffer_descs, desc->buffers, desc->buffer_count * sizeof(*p->buffer_descs));
@@ -367,6 +417,7 @@ static enum err plan(struct cpu_program *p, struct err_info *info)
 	if (!l)
 		return err_set(info, ERR_MEMORY, "no memory to plan a program");
 	find_liveness(&p->base.desc, l);
+	extend_liveness(p, l);
 	lay_out(p, l, &c);
 	p->memory_bytes = c.used;
 	err = cpu_reserve(p->chip, (void **)&p->memory, (int64_t)c.used, "a program's buffers",
@@ -392,8 +443,10 @@ enum err cpu_program_open(struct chip *chip, struct chip_program **out,
 	p->chip = (struct cpu_chip *)chip;
 	p->base.layout = *layout;
 	err = copy_desc(p, desc, info);
-	if (!err)
+	if (!err) {
+		cpu_fuse(desc, p->fusions);
 		err = find_ropes(p, info);
+	}
 	if (!err) {
 		find_sizes(p);
 		err = plan(p, info);
@@ -414,6 +467,7 @@ void cpu_program_close(struct chip *chip, struct chip_program *program)
 	for (uint32_t i = 0; i < CHIP_STEPS_MAX; i++)
 		assert(!p->steps[i].in_flight);
 	cpu_release((struct cpu_chip *)chip, p->memory, (int64_t)p->memory_bytes);
+	mem_free(p->fusions);
 	mem_free(p->op_taps);
 	mem_free(p->op_rope);
 	mem_free(p->buffer_descs);

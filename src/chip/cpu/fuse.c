@@ -1,0 +1,186 @@
+/* chip/cpu/fuse.c - which operations are done together: a pure function of a program's description.
+ *
+ * An operation ends at a barrier, and what it wrote waits in a cache for the next one. Where the
+ * next one needs no more than what a share has just made, the share goes on instead:
+ *
+ *	norm -> matrices            a row is normed and made inputs; few rows by each worker for
+ *	                            itself, without a barrier
+ *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once
+ *	gate and up -> swiglu       a share does the same panels of both
+ *	matrices -> norm, add       outputs are added to the residual
+ *	embed, gather -> norm       row by row
+ *
+ * A layer of Qwen3 has 6 barriers then, of 13; 9 in steps of many rows, where what is behind
+ * matrices is done by itself. The bits are those of one operation after the other.
+ */
+#include "chip/check.h"
+#include "chip/cpu/cpu.h"
+
+static const struct cpu_weight *matrix(const struct chip_op *op, uint32_t i)
+{
+	return (const struct cpu_weight *)op->u.matmul.weight[i];
+}
+
+static bool writes(const struct chip_op *op, uint32_t buffer)
+{
+	struct chip_op_buffers b;
+
+	chip_op_buffers(op, &b);
+	for (uint32_t i = 0; i < b.count; i++)
+		if (b.buffer[i] == buffer && (b.written >> i & 1))
+			return true;
+	return false;
+}
+
+static bool touches(const struct chip_op *op, uint32_t buffer)
+{
+	struct chip_op_buffers b;
+
+	chip_op_buffers(op, &b);
+	for (uint32_t i = 0; i < b.count; i++)
+		if (b.buffer[i] == buffer)
+			return true;
+	return false;
+}
+
+/* ---- behind matrices ------------------------------------------------------------------------- */
+
+/* The last two matrices are its gate and up, and panels of them end where blocks do. */
+static bool takes_swiglu(const struct chip_op *op, const struct chip_op *next)
+{
+	const uint32_t count = op->u.matmul.count;
+
+	if (next->kind != CHIP_OP_SWIGLU || count < 2)
+		return false;
+	const struct cpu_weight *gate = matrix(op, count - 2), *up = matrix(op, count - 1);
+
+	return next->u.swiglu.gate == op->u.matmul.out[count - 2] &&
+	       next->u.swiglu.up == op->u.matmul.out[count - 1] &&
+	       !touches(op, next->u.swiglu.out) && gate->lanes == up->lanes &&
+	       gate->part_panels == up->part_panels && gate->part_rows == up->part_rows &&
+	       CPU_BLOCK % gate->lanes == 0;
+}
+
+/* What the outputs may be added to as they are made, or CHIP_NONE. */
+static uint32_t sum_behind(const struct chip_op *op, const struct chip_op *next)
+{
+	const uint32_t sum = next->kind == CHIP_OP_ADD ? next->u.add.out
+		: next->kind == CHIP_OP_NORM ? next->u.norm.residual : CHIP_NONE;
+	const uint32_t in = next->kind == CHIP_OP_ADD ? next->u.add.in
+		: next->kind == CHIP_OP_NORM ? next->u.norm.add : CHIP_NONE;
+
+	if (op->u.matmul.count != 1 || in != op->u.matmul.out[0] || touches(op, sum))
+		return CHIP_NONE;
+	return sum;
+}
+
+static void fuse_matmul(const struct chip_op *op, const struct chip_op *next, struct cpu_fusion *f)
+{
+	f->sum = sum_behind(op, next);
+	f->gated = takes_swiglu(op, next);
+	f->followers = f->gated || (f->sum != CHIP_NONE && next->kind == CHIP_OP_ADD);
+	f[1].added = f->sum != CHIP_NONE && next->kind == CHIP_OP_NORM;
+}
+
+/* ---- row by row ------------------------------------------------------------------------------ */
+
+/* A norm of the row that has just been made. */
+static bool takes_norm(const struct chip_op *op, const struct chip_op *next)
+{
+	return (op->kind == CHIP_OP_EMBED || op->kind == CHIP_OP_GATHER) &&
+	       next->kind == CHIP_OP_NORM && next->u.norm.residual == chip_op_result(op) &&
+	       next->u.norm.add == CHIP_NONE && next->u.norm.out != next->u.norm.residual;
+}
+
+static void fuse_rows(const struct chip_program_desc *desc, const struct chip_op *op,
+	struct cpu_fusion *f)
+{
+	const bool routed = op->kind == CHIP_OP_GATHER &&
+		desc->buffers[op->u.gather.out].space == CHIP_ROUTED;
+
+	f->followers = !routed && takes_norm(op, op + 1);
+}
+
+/* ---- inputs of matrices ---------------------------------------------------------------------- */
+
+/* Whether shares of an operation end where blocks of its result do. */
+static bool ends_with_blocks(const struct chip_op *op)
+{
+	switch ((int)op->kind) {
+	case CHIP_OP_NORM:
+	case CHIP_OP_NORM_GATE:
+	case CHIP_OP_SWIGLU:
+		return true;
+	case CHIP_OP_ATTEND:
+		return op->u.attend.q.count / op->u.attend.kv_heads * op->u.attend.head_dim %
+			CPU_BLOCK == 0;
+	default:
+		return false;
+	}
+}
+
+/* Each worker can do the norm for itself: nothing that it reads changes until the next barrier. */
+static bool may_be_alone(const struct chip_op *op, const struct cpu_fusion *f)
+{
+	const uint32_t residual = op->u.norm.residual;
+
+	if (f->follows || (op->u.norm.add != CHIP_NONE && !f->added) ||
+	    op->u.norm.out == residual || f[1].sum == residual)
+		return false;
+	for (uint32_t i = 1; i <= 1U + f[1].followers; i++)
+		if (writes(&op[i], residual) || writes(&op[i], op->u.norm.out))
+			return false;
+	return true;
+}
+
+/* last: the last of the operations that are done together. */
+static void fuse_inputs(const struct chip_op *op, struct cpu_fusion *f)
+{
+	const uint32_t last = f->followers;
+	const struct chip_op *next = &op[last + 1];
+	struct cpu_fusion *g = &f[last + 1];
+
+	if (next->kind != CHIP_OP_MATMUL || next->u.matmul.in != chip_op_result(&op[last]))
+		return;
+	if ((g->blocks || g->halves) && ends_with_blocks(&op[last]))
+		f->makes_inputs = f[last].makes_inputs = g->has_inputs = true;
+	if (op->kind == CHIP_OP_NORM)
+		f->alone = g->alone = may_be_alone(op, f);
+}
+
+/* ---- the whole program ----------------------------------------------------------------------- */
+
+static void find_inputs(const struct chip_program_desc *desc, struct cpu_fusion *all)
+{
+	uint32_t matmuls = 0;
+
+	for (uint32_t i = 0; i < desc->op_count; i++) {
+		const struct chip_op *op = &desc->ops[i];
+
+		all[i] = (struct cpu_fusion){.sum = CHIP_NONE};
+		if (op->kind != CHIP_OP_MATMUL)
+			continue;
+		all[i].inputs = matmuls++ % CPU_INPUTS;
+		for (uint32_t j = 0; j < op->u.matmul.count; j++) {
+			all[i].blocks = all[i].blocks || matrix(op, j)->blocks;
+			all[i].halves = all[i].halves || matrix(op, j)->halves;
+		}
+	}
+}
+
+void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *all)
+{
+	find_inputs(desc, all);
+	for (uint32_t i = 0; i + 1 < desc->op_count; i++) {
+		const struct chip_op *op = &desc->ops[i];
+
+		if (op->kind == CHIP_OP_MATMUL)
+			fuse_matmul(op, op + 1, &all[i]);
+		else if (!all[i].follows)
+			fuse_rows(desc, op, &all[i]);
+		all[i + 1].follows = all[i].followers > 0;
+	}
+	for (uint32_t i = 0; i + 1 < desc->op_count; i++)
+		if (!all[i].follows && i + all[i].followers + 1 < desc->op_count)
+			fuse_inputs(&desc->ops[i], &all[i]);
+}
