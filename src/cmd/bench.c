@@ -92,10 +92,10 @@ static enum err bench_generate(struct bench *b, uint32_t count, struct err_info 
 	return ERR_NONE;
 }
 
-/* Round 0 warms up and does not count. */
+/* Round 0 warms up and does not count; tokens read to reach a depth warm up as well. */
 static enum err bench_measure(struct bench *b, struct bench_row *row, struct err_info *info)
 {
-	for (uint32_t round = 0; round <= b->rounds; round++) {
+	for (uint32_t round = b->depth > 0; round <= b->rounds; round++) {
 		enum err err = bench_start(b, info);
 
 		if (err)
@@ -300,6 +300,10 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		"samples_ts", samples_ts,
 		"bandwidth_ratio", f->bandwidth_ratio,
 		"compute_ratio", f->compute_ratio);
+	json_object_set_new(object, "read_bytes_per_s", json_integer(b->rates.read_bytes_per_s));
+	json_object_set_new(object, "int8_ops_per_s", json_integer(b->rates.int8_ops_per_s));
+	json_object_set_new(object, "bf16_ops_per_s", json_integer(b->rates.bf16_ops_per_s));
+	json_object_set_new(object, "f32_ops_per_s", json_integer(b->rates.f32_ops_per_s));
 	if (b->profile)
 		json_object_set_new(object, "profile", profile_json(b, row));
 	return object;
