@@ -27,6 +27,8 @@ TEMPLATE = ("{%- for message in messages %}{{- '<|im_start|>' + message.role + '
             "'<|im_end|>\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}")
 
 QWEN3 = dict(arch="qwen3", head_dim=128, rotary=128, theta=1e6, context=40960, vocab=151936)
+# Qwen3-30B-A3B has 48 layers: give fewer with --layers, the layer is what is measured.
+QWEN3_MOE = dict(QWEN3, arch="qwen3moe", experts=128, used=8, expert_ffn=768)
 QWEN3_5 = dict(arch="qwen35", head_dim=256, rotary=64, theta=1e7, context=262144, vocab=248320, k_heads=16, dim=128,
                conv=4)
 # Layers, hidden, heads, key heads, ffn, value heads of the delta rule, tied (spec of the official checkpoints).
@@ -35,26 +37,35 @@ SHAPES = {
     "qwen3-1.7b": dict(QWEN3, layers=28, hidden=2048, heads=16, kv_heads=8, ffn=6144, tied=True),
     "qwen3-4b": dict(QWEN3, layers=36, hidden=2560, heads=32, kv_heads=8, ffn=9728, tied=True),
     "qwen3-8b": dict(QWEN3, layers=36, hidden=4096, heads=32, kv_heads=8, ffn=12288, tied=False),
+    "qwen3-30b-a3b": dict(QWEN3_MOE, layers=48, hidden=2048, heads=32, kv_heads=4, ffn=6144, tied=False),
     "qwen3.5-0.8b": dict(QWEN3_5, layers=24, hidden=1024, heads=8, kv_heads=2, ffn=3584, v_heads=16, tied=True),
     "qwen3.5-2b": dict(QWEN3_5, layers=24, hidden=2048, heads=8, kv_heads=2, ffn=6144, v_heads=16, tied=True),
     "qwen3.5-4b": dict(QWEN3_5, layers=32, hidden=2560, heads=16, kv_heads=4, ffn=9216, v_heads=32, tied=True),
     "qwen3.5-9b": dict(QWEN3_5, layers=32, hidden=4096, heads=16, kv_heads=4, ffn=12288, v_heads=32, tied=False),
 }
 TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0, "q4_0": Type.Q4_0}
+FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16,
+              "bf16": gguf.LlamaFileType.MOSTLY_BF16, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+              "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0}
 
 
 def is_attention(shape, layer):
-    return shape["arch"] == "qwen3" or layer % 4 == 3
+    return shape["arch"] != "qwen35" or layer % 4 == 3
 
 
 def layer_tensors(shape, layer):
-    """(name, rows, columns) of matrices and (name, count, kind) of vectors of one layer, without "blk.N."."""
+    """(name, dimensions) of matrices and (name, count, kind) of vectors of one layer, without "blk.N."."""
     h, f = shape["hidden"], shape["ffn"]
     hd, heads, kv = shape["head_dim"], shape["heads"], shape["kv_heads"]
-    gate = 1 if shape["arch"] == "qwen3" else 2
+    hybrid = shape["arch"] == "qwen35"
+    gate = 2 if hybrid else 1
     matrices = [("ffn_gate", f, h), ("ffn_up", f, h), ("ffn_down", h, f)]
     vectors = [("attn_norm.weight", h, "norm"),
-               ("ffn_norm.weight" if shape["arch"] == "qwen3" else "post_attention_norm.weight", h, "norm")]
+               ("post_attention_norm.weight" if hybrid else "ffn_norm.weight", h, "norm")]
+    if "experts" in shape:
+        experts, f = shape["experts"], shape["expert_ffn"]
+        matrices = [("ffn_gate_exps", experts, f, h), ("ffn_up_exps", experts, f, h), ("ffn_down_exps", experts, h, f)]
+        vectors += [("ffn_gate_inp.weight", (experts, h), "router")]
     if is_attention(shape, layer):
         matrices += [("attn_q", gate * heads * hd, h), ("attn_k", kv * hd, h), ("attn_v", kv * hd, h),
                      ("attn_output", h, heads * hd)]
@@ -77,8 +88,8 @@ def tensors(shape):
         yield "output.weight", (shape["vocab"], shape["hidden"]), "embedding"
     for layer in range(shape["layers"]):
         matrices, vectors = layer_tensors(shape, layer)
-        for name, rows, columns in matrices:
-            yield f"blk.{layer}.{name}.weight", (rows, columns), "matrix"
+        for name, *dimensions in matrices:
+            yield f"blk.{layer}.{name}.weight", tuple(dimensions), "matrix"
         for name, count, kind in vectors:
             yield f"blk.{layer}.{name}", count if isinstance(count, tuple) else (count,), kind
 
@@ -98,22 +109,24 @@ def vector(rng, dimensions, kind):
         return -(1 + 15 * uniform)
     if kind == "step":
         return -6 + 4 * uniform
+    if kind == "router":   # other rows, other experts
+        return rng.standard_normal(dimensions, dtype=np.float32) * np.float32(dimensions[1] ** -0.5)
     return 0.5 * (uniform - 0.5)
 
 
 def matrix(rng, dimensions, kind, normals):
     """Bytes of one matrix, as rows of the stored type; scaled so that outputs are as large as inputs."""
-    rows, columns = dimensions
+    *rows, columns = dimensions
     spread = columns ** -0.5
     if kind in (Type.Q8_0, Type.Q4_0):
         size = 34 if kind == Type.Q8_0 else 18
         deviation = 73.9 if kind == Type.Q8_0 else 4.6  # of the uniform quants
-        blocks = rng.integers(0, 256, (rows * columns // 32, size), dtype=np.uint8)
+        blocks = rng.integers(0, 256, (int(np.prod(dimensions)) // 32, size), dtype=np.uint8)
         if kind == Type.Q8_0:
             blocks[blocks == 128] = 0  # -128 does not occur in real files
         blocks[:, :2] = np.frombuffer(np.float16(spread / deviation).tobytes(), np.uint8)
-        return blocks.reshape(rows, columns // 32 * size)
-    values = (normals * np.float32(spread))[rng.integers(0, 65536, (rows, columns), dtype=np.uint16)]
+        return blocks.reshape(*rows, columns // 32 * size)
+    values = (normals * np.float32(spread))[rng.integers(0, 65536, dimensions, dtype=np.uint16)]
     if kind == Type.F32:
         return values
     if kind == Type.F16:
@@ -121,8 +134,9 @@ def matrix(rng, dimensions, kind, normals):
     return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
 
 
-def add_metadata(writer, name, shape):
+def add_metadata(writer, name, shape, file_type):
     writer.add_name(f"{name}, random weights")
+    writer.add_file_type(file_type)   # OpenVINO asks for it
     writer.add_block_count(shape["layers"])
     writer.add_context_length(shape["context"])
     writer.add_embedding_length(shape["hidden"])
@@ -134,6 +148,10 @@ def add_metadata(writer, name, shape):
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(shape["theta"])
     writer.add_rope_dimension_count(shape["rotary"])
+    if "experts" in shape:
+        writer.add_expert_count(shape["experts"])
+        writer.add_expert_used_count(shape["used"])
+        writer.add_expert_feed_forward_length(shape["expert_ffn"])
     if shape["arch"] == "qwen35":
         writer.add_ssm_conv_kernel(shape["conv"])
         writer.add_ssm_state_size(shape["dim"])
@@ -154,10 +172,11 @@ def add_tokenizer(writer, shape):
     tokens += [f"[PAD{i}]" for i in padding]
     types += [gguf.TokenType.UNUSED] * len(padding)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2" if shape["arch"] == "qwen3" else "qwen35")
+    writer.add_tokenizer_pre("qwen35" if shape["arch"] == "qwen35" else "qwen2")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([m for m in merges if m and not m.startswith("#version")])
+    writer.add_bos_token_id(len(vocab))
     writer.add_eos_token_id(len(vocab) + ADDED.index("<|im_end|>"))
     writer.add_pad_token_id(len(vocab))
     writer.add_add_bos_token(False)
@@ -176,7 +195,7 @@ def main():
     shape = dict(SHAPES[arguments.shape])
     shape["layers"] = arguments.layers or shape["layers"]
     writer = gguf.GGUFWriter(arguments.out, shape["arch"])
-    add_metadata(writer, arguments.shape, shape)
+    add_metadata(writer, arguments.shape, shape, FILE_TYPES[arguments.type])
     add_tokenizer(writer, shape)
     plan = [(name, dims, kind, stored_type(kind, TYPES[arguments.type])) for name, dims, kind in tensors(shape)]
     for name, dims, _, stored in plan:
