@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""bench/accuracy.py - what speed costs: mean KL divergence from float32 of a model's quantized files, here and in llama.cpp.
+
+    bench/accuracy.py RESULTS.json F32.gguf TEXT --tongyun build/tongyun [--llama DIR] [--isa avx2,avx512bf16]
+
+Both read the same file, which `tongyun quantize` makes of the float32 one, and are compared with the same base: the float32
+file's logits, with keys and values in float32, in the file format of llama-perplexity --kl-divergence-base. The text is
+cut into windows of 512 tokens as llama-perplexity cuts it, each read from an empty context; predictions of the second
+half of a window count. As there, the base has 16 bits for a logarithm and ends 16 below the largest. The row f32 says how
+far llama.cpp's float32 is from ours: conventions match when it is near 0.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+WINDOW = 512
+FIRST = WINDOW // 2             # its logits are the first that count
+ROWS = WINDOW - 1 - FIRST
+RANGE = 16.0
+TYPES = ["f32", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q4_1", "iq4_nl", "iq4_xs", "mxfp4"]
+MEAN_KL = re.compile(r"Mean\s+KLD:\s*(-?[\d.]+)")
+
+
+# ---- the base file -------------------------------------------------------------------------------------------------------
+
+def base_header(vocab, tokens):
+    return b"_logits_" + struct.pack("<Iii", WINDOW, vocab, len(tokens) // WINDOW) + np.asarray(tokens, "<i4").tobytes()
+
+
+def row_words(vocab):
+    """16-bit words of a row: two floats and a word for each token, to an even number."""
+    return 2 * ((vocab + 1) // 2) + 4
+
+
+def base_rows(logits):
+    """Rows of the file: step and smallest logarithm as float32, then steps above it."""
+    logits = logits.astype(np.float64)
+    vocab = logits.shape[1]
+    most = logits.max(-1, keepdims=True)
+    least = np.maximum(logits.min(-1, keepdims=True), most - RANGE)
+    smallest = (least - most - np.log(np.exp(logits - most).sum(-1, keepdims=True))).astype(np.float32)
+    step = ((most - least) / 65535).astype(np.float32)
+    rows = np.zeros((len(logits), row_words(vocab)), np.uint16)
+    rows[:, :4] = np.concatenate([step, smallest], -1).view(np.uint16)
+    rows[:, 4:4 + vocab] = np.clip(np.rint((logits - least) / np.maximum(step, 1e-30)), 0, 65535)
+    return rows
+
+
+def base_log_probs(rows, vocab):
+    head = np.ascontiguousarray(rows[:, :4]).view(np.float32).astype(np.float64)
+    return head[:, :1] * rows[:, 4:4 + vocab] + head[:, 1:]
+
+
+def kl(rows, logits):
+    """Of each row of a base: the sum over tokens of p (ln p - ln q), without those that the base has cut off."""
+    base = base_log_probs(rows, logits.shape[1])
+    logits = logits.astype(np.float64)
+    most = logits.max(-1, keepdims=True)
+    other = logits - most - np.log(np.exp(logits - most).sum(-1, keepdims=True))
+    return (np.where(base > -RANGE, np.exp(base), 0) * (base - other)).sum(-1)
+
+
+# ---- programs ------------------------------------------------------------------------------------------------------------
+
+def run(*command, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, **more)
+    if done.returncode != 0:
+        sys.exit(f"accuracy.py: {' '.join(map(str, command))}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+
+
+def window_logits(tongyun, model, tokens, options):
+    """Of the second half of a window, without the last: it predicts what nobody knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "logits.npy")
+        run(tongyun, "logits", model, "--tokens", "-", "--out", out, *options, input=" ".join(map(str, tokens)).encode())
+        return np.load(out, mmap_mode="r")[FIRST:FIRST + ROWS].copy()
+
+
+def windows_of(tongyun, model, text, count):
+    with open(text, "rb") as file:
+        tokens = json.loads(subprocess.run([tongyun, "tokenize", model, "--json"], stdin=file, capture_output=True,
+                                           check=True).stdout)
+    if len(tokens) < count:
+        sys.exit(f"accuracy.py: {text} has {len(tokens)} tokens, {count} are wanted")
+    tokens = tokens[:count // WINDOW * WINDOW]
+    return [tokens[at:at + WINDOW] for at in range(0, len(tokens), WINDOW)]
+
+
+def write_base(path, tongyun, model, windows, options):
+    """Windows are read as they are: a model that wants bos before each is none of Qwen's."""
+    with open(path + ".new", "wb") as file:
+        for index, window in enumerate(windows):
+            logits = window_logits(tongyun, model, window, options)
+            if index == 0:
+                file.write(base_header(logits.shape[1], [token for w in windows for token in w]))
+            file.write(base_rows(logits).tobytes())
+    os.replace(path + ".new", path)
+
+
+def read_base(path):
+    """(vocabulary, rows of each window)"""
+    with open(path, "rb") as file:
+        magic, _window, vocab, count = struct.unpack("<8sIii", file.read(20))
+        assert magic == b"_logits_", path
+    at = 20 + 4 * count * WINDOW
+    return vocab, np.memmap(path, np.uint16, "r", at, (count, ROWS, row_words(vocab)))
+
+
+def is_base_of(path, windows):
+    if not os.path.exists(path):
+        return False
+    tokens = np.asarray(windows, "<i4").tobytes()
+    with open(path, "rb") as file:
+        head = file.read(20 + len(tokens))
+    return struct.unpack("<i", head[16:20])[0] == len(windows) and head[20:] == tokens
+
+
+def our_kl(tongyun, model, base, windows, options):
+    _vocab, rows = read_base(base)
+    values = [kl(rows[i], window_logits(tongyun, model, window, options)) for i, window in enumerate(windows)]
+    return float(np.concatenate(values).mean())
+
+
+def parse_mean_kl(text):
+    match = MEAN_KL.search(text)
+    return float(match.group(1)) if match else None
+
+
+def their_kl(llama, model, base, options):
+    return parse_mean_kl(run(os.path.join(llama, "llama-perplexity"), "-m", model, "-c", WINDOW, "--kl-divergence",
+                             "--kl-divergence-base", base, *options))
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------------
+
+def table(results, types, isas):
+    lines = ["| type | bits a weight | " + " | ".join(isas) + " | llama.cpp | ratio |", "|---|---|" + "---|" * (len(isas) + 2)]
+    for kind in types:
+        row = results.get(kind, {})
+        ours = [row.get(isa) for isa in isas]
+        theirs = row.get("llama.cpp")
+        known = [value for value in ours if value is not None]
+        ratio = f"{max(known) / theirs:.2f}" if theirs and known and kind != "f32" else "-"
+        cells = ["-" if value is None else f"{value:.6f}" for value in [*ours, theirs]]
+        lines.append(f"| {kind} | {row.get('bits', 0):.2f} | " + " | ".join(cells) + f" | {ratio} |")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results")
+    parser.add_argument("model")
+    parser.add_argument("text")
+    parser.add_argument("--tongyun", default="build/tongyun")
+    parser.add_argument("--llama", help="the folder of llama-perplexity")
+    parser.add_argument("--isa", default="", help="instruction sets, by commas; without: the best one")
+    parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
+    a = parser.parse_args()
+    isas = a.isa.split(",") if a.isa else ["best"]
+    path = pathlib.Path(a.results)
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    windows = windows_of(a.tongyun, a.model, a.text, a.tokens)
+    base = str(path) + ".base"
+    if not is_base_of(base, windows):
+        write_base(base, a.tongyun, a.model, windows, ["--kv-f32"])
+
+    def keep(kind, who, measure):
+        if a.again or results.setdefault(kind, {}).get(who) is None:
+            results.setdefault(kind, {})[who] = value = measure()
+            path.write_text(json.dumps(results, indent=1), encoding="utf-8")
+            print(f"{kind} {who}: {value}", file=sys.stderr, flush=True)
+
+    for kind in a.types.split(","):
+        file = f"{path}.{kind}.gguf" if kind != "f32" else a.model
+        if not os.path.exists(file):
+            run(a.tongyun, "quantize", a.model, file, "--type", kind)
+        size = json.loads(run(a.tongyun, "show", file, "--json"))
+        keep(kind, "bits", lambda size=size: 8 * size["size_bytes"] / size["parameters"])
+        kv = ["--kv-f32"] if kind == "f32" else []
+        for isa in isas:
+            options = [*kv, "-t", a.threads, *(["--isa", isa] if isa != "best" else [])]
+            keep(kind, isa, lambda file=file, options=options: our_kl(a.tongyun, file, base, windows, options))
+        if a.llama:
+            options = ["-t", a.threads, *(["-ctk", "f32", "-ctv", "f32", "-fa", "off"] if kv else [])]
+            keep(kind, "llama.cpp", lambda file=file, options=options: their_kl(a.llama, file, base, options))
+    print("\n".join(table(results, a.types.split(","), isas)))
+
+
+if __name__ == "__main__":
+    main()
