@@ -26,7 +26,7 @@ static size_t conv_floats(const struct chip_cache_layout *l)
 
 static size_t delta_floats(const struct chip_cache_layout *l)
 {
-	return l->delta_layers ? round_floats((size_t)l->v_heads * l->k_dim * l->v_dim) : 0;
+	return l->delta_layers ? l->v_heads * cpu_delta_head_floats(l->k_dim, l->v_dim) : 0;
 }
 
 int64_t cpu_cache_page_bytes(const struct chip *chip, const struct chip_cache_layout *l)

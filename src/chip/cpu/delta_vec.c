@@ -1,114 +1,165 @@
 /* chip/cpu/delta_vec.c - delta_ref.c in vectors of columns, up to CPU_DELTA_COLUMNS of
  * them in registers.
  *
- * A row must know what its key sees of the decayed state before it can change it. After the first
- * row that costs no pass of its own: while a row changes S, the next decay and the next key are
- * applied to what it leaves.
+ * A row must know what its key sees of the state before it can change it. After the first row that
+ * costs no pass of its own: what a row leaves, the next key sees at once.
  *
- *   before row 0   seen = (decay S)^T k
- *   row t          S = decay S + k (beta (v - seen))^T; out = S^T q; seen = (next decay S)^T next k
+ *   before row 0   seen = T^T k
+ *   row t          T = T + k (beta / scale (v - scale seen))^T
+ *                  out = scale T^T q;  seen = T^T next k
  *
- * Between rows memory holds the decayed state. The part of a share (k_dim x 32 floats) stays in the
- * first-level cache.
+ * That is a load, three products added to sums and a store for each element and row; the part
+ * (k_dim x 32 floats) stays in the first-level cache.
  */
 #include "chip/cpu/kernels_vec.h"
 
-#define WIDE (CPU_DELTA_COLUMNS / VEC_LANES)   /* vectors of a full share */
+#define WIDE (CPU_DELTA_COLUMNS / VEC_LANES)   /* vectors of a whole part */
 
-/* Some vectors of columns of one share, n floats of each; vectors and n are constants. The share is
- * a copy, so that the compiler knows it does not change. */
-struct part {
+/* Some vectors of columns, n floats of each; vectors and n are constants. The part is a copy, so
+ * that the compiler knows it does not change. */
+struct columns {
 	struct cpu_delta d;
-	uint32_t column;
+	uint32_t first;
 	uint32_t vectors, n;
 };
 
-VEC_INLINE vec old_state(const struct part *p, size_t i, uint32_t j)
+/* The state to where it will stay, and what the first key sees of it. */
+VEC_INLINE void see_first(const struct columns c, float factor, vec *seen)
 {
-	if (!p->d.state_in)
-		return vec_set(0.0F);
-	return vec_load_n(p->d.state_in + i * p->d.v_dim + p->column + j * VEC_LANES, p->n);
-}
-
-VEC_INLINE void see_first(const struct part p, vec *seen)
-{
-	const vec decay = vec_set(p.d.decay[0]);
+	const float *in = c.d.state_in + c.first;
+	float *state = c.d.state_out + c.first;
 
 	VEC_UNROLL
-	for (uint32_t j = 0; j < p.vectors; j++)
+	for (uint32_t j = 0; j < c.vectors; j++)
 		seen[j] = vec_set(0.0F);
-	for (size_t i = 0; i < p.d.k_dim; i++)
+	for (size_t i = 0; i < c.d.k_dim; i++, state += c.d.count, in += c.d.count) {
+		const vec k = vec_set(c.d.k[i]);
+
 		VEC_UNROLL
-		for (uint32_t j = 0; j < p.vectors; j++)
-			seen[j] = vec_fma(vec_mul(old_state(&p, i, j), decay), vec_set(p.d.k[i]),
-				seen[j]);
+		for (uint32_t j = 0; j < c.vectors; j++) {
+			const vec old = vec_mul(vec_load_n(in + j * VEC_LANES, c.n),
+				vec_set(factor));
+
+			vec_store_n(state + j * VEC_LANES, old, c.n);
+			seen[j] = vec_fma(old, k, seen[j]);
+		}
+	}
+}
+
+/* From zeros. */
+VEC_INLINE void see_nothing(const struct columns c, vec *seen)
+{
+	float *state = c.d.state_out + c.first;
+
+	VEC_UNROLL
+	for (uint32_t j = 0; j < c.vectors; j++)
+		seen[j] = vec_set(0.0F);
+	for (size_t i = 0; i < c.d.k_dim; i++, state += c.d.count)
+		VEC_UNROLL
+		for (uint32_t j = 0; j < c.vectors; j++)
+			vec_store_n(state + j * VEC_LANES, vec_set(0.0F), c.n);
+}
+
+/* What of a row is the same in all columns. */
+struct row {
+	const float *k, *q, *next_k;
+	float scale, step;
+	float factor;               /* of the state before the next row */
+};
+
+/* change in, out out; seen by the next key, unless the row is the last. */
+VEC_INLINE void delta_pass(const struct columns c, const struct row r, const bool last,
+	const bool scaled, const vec *change, vec *out, vec *seen)
+{
+	float *state = c.d.state_out + c.first;
+	const vec factor = vec_set(r.factor);
+
+	for (size_t i = 0; i < c.d.k_dim; i++, state += c.d.count) {
+		const vec k = vec_set(r.k[i]), q = vec_set(r.q[i]);
+		const vec next_k = vec_set(last ? 0.0F : r.next_k[i]);
+
+		VEC_UNROLL
+		for (uint32_t j = 0; j < c.vectors; j++) {
+			float *at = state + j * VEC_LANES;
+			vec new = vec_fma(k, change[j], vec_load_n(at, c.n));
+
+			out[j] = vec_fma(new, q, out[j]);
+			if (scaled)
+				new = vec_mul(new, factor);
+			vec_store_n(at, new, c.n);
+			if (!last)
+				seen[j] = vec_fma(new, next_k, seen[j]);
+		}
+	}
 }
 
 /* In: what the row's key sees. Out: what the next one's sees, unless the row is the last. */
-VEC_INLINE void delta_row(const struct part p, uint32_t row, const bool first, const bool last,
-	vec *seen)
+VEC_INLINE void delta_row(const struct columns c, uint32_t row, const struct row r,
+	const bool last, vec *seen)
 {
-	const float *k = p.d.k + row * p.d.qk_stride, *q = p.d.q + row * p.d.qk_stride;
-	const float *next_k = k + p.d.qk_stride, *v = p.d.v + row * p.d.v_stride + p.column;
-	float *state = p.d.state_out + p.column, *to = p.d.out + row * p.d.out_stride + p.column;
-	const vec beta = vec_set(p.d.beta[row * p.d.gate_stride]);
-	const vec decay = vec_set(p.d.decay[row * p.d.gate_stride]);
-	const vec next_decay = vec_set(last ? 0.0F : p.d.decay[(row + 1) * p.d.gate_stride]);
+	const float *v = c.d.v + row * c.d.v_stride + c.first;
+	float *to = c.d.out + row * c.d.out_stride + c.first;
 	vec change[WIDE], out[WIDE];
 
 	VEC_UNROLL
-	for (uint32_t j = 0; j < p.vectors; j++) {
-		change[j] = vec_mul(beta, vec_sub(vec_load_n(v + j * VEC_LANES, p.n), seen[j]));
+	for (uint32_t j = 0; j < c.vectors; j++) {
+		change[j] = vec_mul(vec_set(r.step), vec_fma(vec_set(-r.scale), seen[j],
+			vec_load_n(v + j * VEC_LANES, c.n)));
 		out[j] = seen[j] = vec_set(0.0F);
 	}
-	for (size_t i = 0; i < p.d.k_dim; i++, state += p.d.v_dim)
-		VEC_UNROLL
-		for (uint32_t j = 0; j < p.vectors; j++) {
-			float *at = state + j * VEC_LANES;
-			const vec left = first ? vec_mul(old_state(&p, i, j), decay)
-				: vec_load_n(at, p.n);
-			const vec new = vec_fma(vec_set(k[i]), change[j], left);
-
-			out[j] = vec_fma(new, vec_set(q[i]), out[j]);
-			if (last) {
-				vec_store_n(at, new, p.n);
-			} else {
-				vec_store_n(at, vec_mul(new, next_decay), p.n);
-				seen[j] = vec_fma(vec_mul(new, next_decay), vec_set(next_k[i]),
-					seen[j]);
-			}
-		}
+	if (last)
+		delta_pass(c, r, true, false, change, out, seen);
+	else if (r.factor < 1.0F || r.factor > 1.0F || r.factor != r.factor)
+		delta_pass(c, r, false, true, change, out, seen);
+	else
+		delta_pass(c, r, false, false, change, out, seen);
 	VEC_UNROLL
-	for (uint32_t j = 0; j < p.vectors; j++)
-		vec_store_n(to + j * VEC_LANES, out[j], p.n);
+	for (uint32_t j = 0; j < c.vectors; j++)
+		vec_store_n(to + j * VEC_LANES, vec_mul(vec_set(r.scale), out[j]), c.n);
 }
 
-VEC_INLINE void delta_rows(const struct cpu_delta *d, uint32_t column, const uint32_t vectors,
+/* Returns the scale that the state is left with. */
+VEC_INLINE float delta_rows(const struct cpu_delta *d, uint32_t first, const uint32_t vectors,
 	const uint32_t n)
 {
-	const struct part p = {*d, column, vectors, n};
+	const struct columns c = {*d, first, vectors, n};
+	float scale = cpu_delta_scale(d);
+	const float factor = ref_delta_decay(&scale, c.d.decay[0]);
 	vec seen[WIDE];
 
-	see_first(p, seen);
-	if (p.d.rows == 1) {
-		delta_row(p, 0, true, true, seen);
-		return;
+	if (c.d.state_in)
+		see_first(c, factor, seen);
+	else
+		see_nothing(c, seen);
+	for (uint32_t row = 0; row < c.d.rows; row++) {
+		struct row r = {
+			.k = c.d.k + row * c.d.qk_stride,
+			.q = c.d.q + row * c.d.qk_stride,
+			.scale = scale,
+			.step = c.d.beta[row * c.d.gate_stride] / scale,
+		};
+
+		if (row + 1 == c.d.rows) {
+			delta_row(c, row, r, true, seen);
+			break;
+		}
+		r.next_k = r.k + c.d.qk_stride;
+		r.factor = ref_delta_decay(&scale, c.d.decay[(row + 1) * c.d.gate_stride]);
+		delta_row(c, row, r, false, seen);
 	}
-	delta_row(p, 0, true, false, seen);
-	for (uint32_t row = 1; row + 1 < p.d.rows; row++)
-		delta_row(p, row, false, false, seen);
-	delta_row(p, p.d.rows - 1, false, true, seen);
+	return scale;
 }
 
 void VEC_NAME(delta)(const struct cpu_delta *d)
 {
-	const uint32_t end = d->first + d->count;
-	uint32_t column = d->first;
+	uint32_t first = 0;
+	float scale = 1.0F;
 
-	for (; end - column >= CPU_DELTA_COLUMNS; column += CPU_DELTA_COLUMNS)
-		delta_rows(d, column, WIDE, VEC_LANES);
-	for (; end - column >= VEC_LANES; column += VEC_LANES)
-		delta_rows(d, column, 1, VEC_LANES);
-	if (column < end)
-		delta_rows(d, column, 1, end - column);
+	for (; d->count - first >= CPU_DELTA_COLUMNS; first += CPU_DELTA_COLUMNS)
+		scale = delta_rows(d, first, WIDE, VEC_LANES);
+	for (; d->count - first >= VEC_LANES; first += VEC_LANES)
+		scale = delta_rows(d, first, 1, VEC_LANES);
+	if (first < d->count)
+		scale = delta_rows(d, first, 1, d->count - first);
+	d->state_out[(size_t)d->k_dim * d->count] = scale;
 }

@@ -105,25 +105,50 @@ struct cpu_query {
 
 /* ---- DeltaNet -------------------------------------------------------------------------------- */
 
-/* One head's columns [first, first + count) of the value dimension, over the rows
- * of one sequence. */
+/* Some columns of the value dimension of one head, over the rows of one sequence. A state lies in
+ * such parts, [v_heads][parts], so that one is read from memory in one go and fills the first-level
+ * cache evenly:
+ *
+ *	T [k_dim][CPU_DELTA_COLUMNS, fewer in the last part] | scale | padding to a cache line
+ *
+ * The state itself is scale T, see delta_ref.c. */
 struct cpu_delta {
-	const float *state_in;      /* [k_dim][v_dim], or NULL: zeros */
+	const float *state_in;      /* T, then its scale; or NULL: zeros */
 	float *state_out;           /* the same, may equal state_in */
-	uint32_t k_dim, v_dim;
-	uint32_t first, count;
+	uint32_t k_dim;
+	uint32_t count;
 	uint32_t rows;
 	const float *q, *k;         /* of row 0: normalised, q scaled [k_dim] */
 	size_t qk_stride;           /* from row to row */
-	const float *v;             /* of row 0 [v_dim] */
+	const float *v;             /* of row 0 [count] */
 	size_t v_stride;
 	const float *decay, *beta;  /* of row 0: e^g and the step size */
 	size_t gate_stride;
-	float *out;                 /* of row 0 [v_dim] */
+	float *out;                 /* of row 0 [count] */
 	size_t out_stride;
 };
 
-#define CPU_DELTA_COLUMNS 32    /* of one share: k_dim x 32 floats stay in the first-level cache */
+#define CPU_DELTA_COLUMNS 32    /* of one part: k_dim x 32 floats stay in the first-level cache */
+
+static inline float cpu_delta_scale(const struct cpu_delta *d)
+{
+	return d->state_in ? d->state_in[(size_t)d->k_dim * d->count] : 1.0F;
+}
+
+/* From a part of so many columns to the next. */
+static inline size_t cpu_delta_part_floats(uint32_t k_dim, uint32_t count)
+{
+	return ((size_t)k_dim * count / 16 + 1) * 16;
+}
+
+/* From a head to the next. */
+static inline size_t cpu_delta_head_floats(uint32_t k_dim, uint32_t v_dim)
+{
+	const uint32_t left = v_dim % CPU_DELTA_COLUMNS;
+
+	return v_dim / CPU_DELTA_COLUMNS * cpu_delta_part_floats(k_dim, CPU_DELTA_COLUMNS) +
+		(left ? cpu_delta_part_floats(k_dim, left) : 0);
+}
 
 /* ---- convolution ----------------------------------------------------------------------------- */
 

@@ -30,6 +30,20 @@ static inline float ref_fold(float s[CPU_STRIPES])
 	return s[0];
 }
 
+/* Smallest scale of a DeltaNet state: what is added to the state is divided by it. */
+#define CPU_DELTA_SCALE_MIN 0x1p-20F
+
+/* A row's decay goes into the scale; what the state is to be multiplied with: 1, or the scale where
+ * it leaves its range (a decay above 1 and NaN too), which then begins at 1 again. */
+static inline float ref_delta_decay(float *scale, float decay)
+{
+	const float next = *scale * decay;
+	const bool fits = next >= CPU_DELTA_SCALE_MIN && next <= 1.0F;
+
+	*scale = fits ? next : 1.0F;
+	return fits ? 1.0F : next;
+}
+
 void ref_quantize(const float *in, uint32_t columns, int8_t *values, struct cpu_block *blocks);
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);

@@ -67,25 +67,25 @@ static void delta_item(const struct run *r, const struct chip_op *op, uint32_t s
 	const uint32_t k_dim = op->u.delta.k_dim, v_dim = op->u.delta.v_dim;
 	const size_t width = (size_t)k_heads * k_dim;
 	const size_t k_head = op->u.delta.tiled ? head % k_heads : head / (v_heads / k_heads);
-	const size_t state = (size_t)head * k_dim * v_dim;
+	const size_t state = head * cpu_delta_head_floats(k_dim, v_dim) +
+		first / CPU_DELTA_COLUMNS * cpu_delta_part_floats(k_dim, CPU_DELTA_COLUMNS);
 	const struct cpu_delta d = {
 		.state_in = s->state_read == CHIP_NONE ? NULL
 			: cpu_cache_delta(r->cache, s->state_read, op->u.delta.layer) + state,
 		.state_out = cpu_cache_delta(r->cache, s->state_write, op->u.delta.layer) + state,
 		.k_dim = k_dim,
-		.v_dim = v_dim,
-		.first = first,
 		.count = v_dim - first < CPU_DELTA_COLUMNS ? v_dim - first : CPU_DELTA_COLUMNS,
 		.rows = s->row_count,
 		.q = p->delta_q + row * width + k_head * k_dim,
 		.k = p->delta_k + row * width + k_head * k_dim,
 		.qk_stride = width,
-		.v = row_of(r, op->u.delta.qkv, (uint32_t)row) + 2 * width + (size_t)head * v_dim,
+		.v = row_of(r, op->u.delta.qkv, (uint32_t)row) + 2 * width + (size_t)head * v_dim +
+			first,
 		.v_stride = columns(r, op->u.delta.qkv),
 		.decay = p->delta_decay + row * v_heads + head,
 		.beta = p->delta_beta + row * v_heads + head,
 		.gate_stride = v_heads,
-		.out = row_of(r, op->u.delta.out, (uint32_t)row) + (size_t)head * v_dim,
+		.out = row_of(r, op->u.delta.out, (uint32_t)row) + (size_t)head * v_dim + first,
 		.out_stride = columns(r, op->u.delta.out),
 	};
 
