@@ -161,6 +161,16 @@ static void every_item_is_done_once_whatever_the_nodes(void **state)
 	}
 }
 
+struct homes {
+	struct cpu_job job;
+	uint32_t of[CPU_HOMES_MAX * 3];
+};
+
+static void see_home(struct cpu_job *job, struct cpu_worker *worker)
+{
+	((struct homes *)job)->of[worker->index] = worker->home;
+}
+
 static void homes_divide_a_list_as_their_workers_are(void **state)
 {
 	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
@@ -168,21 +178,58 @@ static void homes_divide_a_list_as_their_workers_are(void **state)
 	uint32_t first;
 
 	(void)state;
-	assert_int_equal(cpu_homes(pool), 2);
-	assert_int_equal(cpu_home_items(pool, 0, 10, &first), 6);   /* three of five workers */
-	assert_int_equal(first, 0);
-	assert_int_equal(cpu_home_items(pool, 1, 10, &first), 4);
-	assert_int_equal(first, 6);
-	assert_int_equal(cpu_home_items(pool, 0, 1, &first) +
-		cpu_home_items(pool, 1, 1, &first), 1);
-	assert_int_equal(cpu_home_items(pool, 1, UINT32_MAX, &first),
-		UINT32_MAX - UINT32_MAX / 5 * 3);
+	assert_int_equal(cpu_homes(pool), HOME_WORKERS);
+	for (uint32_t home = 0; home < HOME_WORKERS; home++) {
+		assert_int_equal(cpu_home_items(pool, home, 10, &first), 2);
+		assert_int_equal(first, 2 * home);
+	}
+	cpu_pool_close(pool);
+}
+
+/* Every item has one home, however the numbers divide. */
+static void check_division(const struct cpu_pool *pool)
+{
+	static const uint32_t counts[] = {0, 1, 2, 3, 16, ITEMS, UINT32_MAX};
+	uint32_t first;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		uint32_t next = 0;
+
+		for (uint32_t home = 0; home < cpu_homes(pool); home++) {
+			const uint32_t count = cpu_home_items(pool, home, counts[i], &first);
+
+			assert_int_equal(first, next);
+			next += count;
+		}
+		assert_int_equal(next, counts[i]);
+	}
+}
+
+/* Many workers on three nodes: no home has workers of two. */
+static void workers_of_one_node_share_a_home_where_there_are_many(void **state)
+{
+	uint32_t nodes[CPU_HOMES_MAX * 3];
+	struct homes h = {.job.run = see_home};
+
+	(void)state;
+	for (uint32_t i = 0; i < CPU_HOMES_MAX * 3; i++)
+		nodes[i] = i % 3;
+	struct cpu_pool *pool = open_pool(&(struct cpu_pool_config){
+		.threads = CPU_HOMES_MAX * 3, .nodes = nodes});
+
+	assert_int_equal(cpu_homes(pool), CPU_HOMES_MAX);
+	check_division(pool);
+	cpu_pool_run(pool, &h.job);
+	for (uint32_t i = 0; i < CPU_HOMES_MAX * 3; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (h.of[i] == h.of[j])
+				assert_int_equal(nodes[i], nodes[j]);
 	cpu_pool_close(pool);
 }
 
 static void nodes_beyond_the_most_homes_share_them(void **state)
 {
-	uint32_t nodes[CPU_HOMES_MAX + 4], first, items = 0;
+	uint32_t nodes[CPU_HOMES_MAX + 4];
 
 	(void)state;
 	for (uint32_t i = 0; i < CPU_HOMES_MAX + 4; i++)
@@ -191,9 +238,7 @@ static void nodes_beyond_the_most_homes_share_them(void **state)
 		.threads = CPU_HOMES_MAX + 4, .nodes = nodes});
 
 	assert_int_equal(cpu_homes(pool), CPU_HOMES_MAX);
-	for (uint32_t home = 0; home < CPU_HOMES_MAX; home++)
-		items += cpu_home_items(pool, home, ITEMS, &first);
-	assert_int_equal(items, ITEMS);
+	check_division(pool);
 	cpu_pool_close(pool);
 }
 
@@ -234,9 +279,8 @@ static void a_worker_takes_from_its_home_first(void **state)
 	cpu_pool_close(pool);
 	assert_int_equal(f.items, ITEMS);
 	for (uint32_t i = 0; i < HOME_WORKERS; i++) {
-		assert_int_equal(f.homes[i], two_nodes[i] == 7 ? 0 : 1);
-		assert_in_range(f.first[i], two_nodes[i] == 7 ? 0 : ITEMS / 5 * 3,
-			two_nodes[i] == 7 ? ITEMS / 5 * 3 - 1 : ITEMS - 1);
+		assert_int_equal(f.homes[i], i);
+		assert_int_equal(f.first[i], ITEMS / HOME_WORKERS * i);
 	}
 }
 
@@ -301,6 +345,7 @@ int main(void)
 		cmocka_unit_test(each_worker_has_a_core_of_its_own_as_long_as_there_are_enough),
 		cmocka_unit_test(every_item_is_done_once_whatever_the_nodes),
 		cmocka_unit_test(homes_divide_a_list_as_their_workers_are),
+		cmocka_unit_test(workers_of_one_node_share_a_home_where_there_are_many),
 		cmocka_unit_test(nodes_beyond_the_most_homes_share_them),
 		cmocka_unit_test(a_worker_takes_from_its_home_first),
 		cmocka_unit_test(an_idle_worker_spins_for_50_us_and_sleeps),

@@ -201,13 +201,50 @@ static void lot_share(const struct run *r, const struct chip_op *op, const struc
 		follow(r, op, w, portion, first, end);
 }
 
-/* Shares of a lot are [portions][shares of a part]. */
+/* The lots of an operation. Shares of each home are [lots][portions][count]. */
+struct lots {
+	struct lot lots[CHIP_MATRICES_MAX];
+	uint32_t portions;
+	uint32_t first[CPU_HOMES_MAX][CHIP_MATRICES_MAX];   /* share of a part that is the home's */
+	uint32_t count[CPU_HOMES_MAX][CHIP_MATRICES_MAX];
+	uint32_t items[CPU_HOMES_MAX];
+};
+
+static void find_lots(const struct run *r, const struct chip_op *op, struct lots *l)
+{
+	const struct cpu_pool *pool = r->worker->pool;
+	uint32_t lots = 0;
+
+	l->portions = is_routed(r, op) ? r->program->route.active_count : 1;
+	for (uint32_t at = 0; at < op->u.matmul.count; at += l->lots[lots++].matrices)
+		l->lots[lots] = lot_of(r, op, at);
+	for (uint32_t home = 0; home < cpu_homes(pool); home++) {
+		l->items[home] = 0;
+		for (uint32_t i = 0; i < lots; i++) {
+			l->count[home][i] = cpu_home_items(pool, home, l->lots[i].shares,
+				&l->first[home][i]);
+			l->items[home] += l->portions * l->count[home][i];
+		}
+	}
+}
+
+static void run_item(const struct run *r, const struct chip_op *op, const struct lots *l,
+	uint32_t home, uint32_t item)
+{
+	const uint32_t *count = l->count[home];
+	uint32_t lot = 0;
+
+	while (item >= l->portions * count[lot])
+		item -= l->portions * count[lot++];
+	lot_share(r, op, &l->lots[lot], portion_of(r, op, item / count[lot]),
+		l->first[home][lot] + item % count[lot]);
+}
+
 void cpu_run_matmul(const struct run *r, const struct chip_op *op)
 {
 	const struct cpu_fusion *f = fusion_of(r, op);
-	const uint32_t portions = is_routed(r, op) ? r->program->route.active_count : 1;
-	struct lot lots[CHIP_MATRICES_MAX];
-	uint32_t total = 0, first, end;
+	struct lots lots;
+	uint32_t home, first, end;
 
 	if ((f->blocks || f->halves) && !f->has_inputs) {
 		cpu_phase(r, CHIP_PHASE_INPUTS);
@@ -215,17 +252,8 @@ void cpu_run_matmul(const struct run *r, const struct chip_op *op)
 		cpu_meet(r);
 	}
 	cpu_phase(r, matmul_phase(r, op));
-	for (uint32_t i = 0, at = 0; at < op->u.matmul.count; at += lots[i++].matrices) {
-		lots[i] = lot_of(r, op, at);
-		total += portions * lots[i].shares;
-	}
-	while (cpu_share(r->worker, total, &first, &end))
-		for (uint32_t item = first; item < end; item++) {
-			uint32_t lot = 0, share = item;
-
-			while (share >= portions * lots[lot].shares)
-				share -= portions * lots[lot++].shares;
-			lot_share(r, op, &lots[lot], portion_of(r, op, share / lots[lot].shares),
-				share % lots[lot].shares);
-		}
+	find_lots(r, op, &lots);
+	while (cpu_share_home(r->worker, lots.items, &home, &first, &end))
+		for (uint32_t item = first; item < end; item++)
+			run_item(r, op, &lots, home, item);
 }

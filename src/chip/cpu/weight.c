@@ -194,18 +194,36 @@ static void read_stored(const struct packing *p, uint32_t panel, uint32_t end)
 	}
 }
 
+static void pack_run(const struct packing *p, uint32_t panel, uint32_t end, uint8_t *read_rows)
+{
+	if (p->w->stored && p->m->span_count == 0)
+		read_stored(p, panel, end);
+	else
+		for (; panel < end; panel++)
+			pack_panel(p, panel, read_rows);
+}
+
+/* Each part is divided among homes, as it is when it is multiplied. */
 static void pack_panels(struct cpu_job *job, struct cpu_worker *worker)
 {
 	const struct packing *p = (const struct packing *)job;
 	uint8_t *read_rows = p->read_rows + worker->index * p->w->lanes * p->w->row_bytes;
-	uint32_t first, end;
+	const uint32_t part_panels = p->w->part_panels;
+	uint32_t items[CPU_HOMES_MAX], counts[CPU_HOMES_MAX], firsts[CPU_HOMES_MAX];
+	uint32_t home, first, end, run;
 
-	while (cpu_share(worker, p->w->panel_count, &first, &end))
-		if (p->w->stored && p->m->span_count == 0)
-			read_stored(p, first, end);
-		else
-			for (uint32_t panel = first; panel < end; panel++)
-				pack_panel(p, panel, read_rows);
+	for (uint32_t i = 0; i < cpu_homes(worker->pool); i++) {
+		counts[i] = cpu_home_items(worker->pool, i, part_panels, &firsts[i]);
+		items[i] = counts[i] * p->w->base.parts;
+	}
+	while (cpu_share_home(worker, items, &home, &first, &end))
+		for (; first < end; first += run) {
+			const uint32_t part = first / counts[home], at = first % counts[home];
+			const uint32_t panel = part * part_panels + firsts[home] + at;
+
+			run = math_min_u32(end - first, counts[home] - at);
+			pack_run(p, panel, panel + run, read_rows);
+		}
 }
 
 static enum err packing_open(struct packing *p, const struct cpu_chip *cpu, struct err_info *info)

@@ -33,8 +33,8 @@ struct word {
 struct home {
 	_Alignas(CACHE_LINE) _Atomic uint32_t next[2];
 	_Alignas(CACHE_LINE) uint32_t node;
-	uint32_t workers_before;   /* of the homes before it */
 	uint32_t worker_count;
+	uint64_t begin, end;       /* of every list, in parts of 2^32 */
 };
 
 struct cpu_pool {
@@ -151,23 +151,21 @@ uint32_t cpu_home_items(const struct cpu_pool *pool, uint32_t home, uint32_t ite
 {
 	const struct home *h = &pool->homes[home];
 
-	*first = 0;
-	if (pool->home_count == 1)
-		return items;
-	const uint64_t end = (uint64_t)items * (h->workers_before + h->worker_count);
-
-	*first = (uint32_t)((uint64_t)items * h->workers_before / pool->thread_count);
-	return (uint32_t)(end / pool->thread_count) - *first;
+	*first = (uint32_t)(items * h->begin >> 32);
+	return (uint32_t)(items * h->end >> 32) - *first;
 }
 
-/* The next of one home's items. */
+/* The next of one home's items. A line that says that there are none stays shared. */
 static bool home_share(struct home *h, uint32_t list, uint32_t items, uint32_t *first,
 	uint32_t *end)
 {
+	_Atomic uint32_t *next = &h->next[list % 2];
 	const uint32_t even = items / (h->worker_count * SHARES_PER_THREAD);
 	const uint32_t share = even ? even : 1;
 
-	*first = atomic_fetch_add_explicit(&h->next[list % 2], share, memory_order_relaxed);
+	if (atomic_load_explicit(next, memory_order_relaxed) >= items)
+		return false;
+	*first = atomic_fetch_add_explicit(next, share, memory_order_relaxed);
 	if (*first >= items)
 		return false;
 	*end = items - *first < share ? items : *first + share;
@@ -280,18 +278,46 @@ uint32_t cpu_pool_asleep(const struct cpu_pool *pool)
 
 /* ---- homes ----------------------------------------------------------------------------------- */
 
-/* The home of a node; a new one if there is none yet. */
+/* The home of one more worker on a node: one that has room, a new one, or any of the node's. */
 static uint32_t home_of(struct cpu_pool *pool, uint32_t node)
 {
-	uint32_t home = 0;
+	const uint32_t room = (pool->thread_count + CPU_HOMES_MAX - 1) / CPU_HOMES_MAX;
+	uint32_t home = node % CPU_HOMES_MAX;
 
-	while (home < pool->home_count && pool->homes[home].node != node)
-		home++;
-	if (home == CPU_HOMES_MAX)
-		return node % CPU_HOMES_MAX;
-	if (home == pool->home_count)
-		pool->homes[pool->home_count++].node = node;
-	return home;
+	for (uint32_t i = 0; i < pool->home_count; i++)
+		if (pool->homes[i].node == node) {
+			home = i;
+			if (pool->homes[i].worker_count < room)
+				return i;
+		}
+	if (pool->home_count == CPU_HOMES_MAX)
+		return home;
+	pool->homes[pool->home_count].node = node;
+	return pool->home_count++;
+}
+
+/* Rounded up, so that lists that can be divided evenly are. */
+static uint64_t parts_of(const struct cpu_pool *pool, uint64_t workers)
+{
+	return ((workers << 32) + pool->thread_count - 1) / pool->thread_count;
+}
+
+static void find_homes(struct cpu_pool *pool)
+{
+	uint64_t workers = 0;
+
+	for (uint32_t i = 0; i < pool->thread_count; i++) {
+		pool->workers[i].home = home_of(pool, pool->workers[i].node);
+		pool->homes[pool->workers[i].home].worker_count++;
+	}
+	for (uint32_t i = 0; i < pool->home_count; i++) {
+		struct home *h = &pool->homes[i];
+
+		h->begin = parts_of(pool, workers);
+		workers += h->worker_count;
+		h->end = parts_of(pool, workers);
+	}
+	assert(workers == pool->thread_count);
 }
 
 /* The first job: until it is done there are no lists. A worker that may move has no node. */
@@ -305,15 +331,8 @@ static void settle(struct cpu_job *job, struct cpu_worker *worker)
 	else if (!pool->pinned || getcpu(NULL, &worker->node))
 		worker->node = 0;
 	cpu_barrier(worker);
-	if (worker->index > 0)
-		return;
-	for (uint32_t i = 0; i < pool->thread_count; i++) {
-		pool->workers[i].home = home_of(pool, pool->workers[i].node);
-		pool->homes[pool->workers[i].home].worker_count++;
-	}
-	for (uint32_t i = 1; i < pool->home_count; i++)
-		pool->homes[i].workers_before = pool->homes[i - 1].workers_before +
-			pool->homes[i - 1].worker_count;
+	if (worker->index == 0)
+		find_homes(pool);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -6,13 +6,14 @@
  *	worker 0   | item 0 | item 3 |     barrier | item 0 | ...
  *	worker 1   | item 1 | item 2 | item 4      | item 1 | ...
  *
- * Chance stays at home first. The workers whose cores share a node of memory (NUMA) are a home; a
- * list is divided among homes as their workers are, and a home takes from others when its own part
- * is done. Lists of the same number of items are divided at the same places: who packs a matrix by
- * its rows touches its memory first where those who multiply those rows will be.
+ * Chance stays at home first. A worker is a home of its own, or a few of one node of memory (NUMA)
+ * are, where there are more than CPU_HOMES_MAX. A list is divided among homes as their workers are;
+ * who has done the part of its home takes from the next one. So a share costs no traffic between
+ * cores but at the end of a list, and lists of the same number of items are divided at the same
+ * places: who packs the rows of a matrix, and touches that memory first, is who will read them.
  *
- *	node 0: workers 0 1 2    items 0 ... 5      -> then what is left of 6 ... 9
- *	node 1: workers 3 4      items 6 ... 9      -> then what is left of 0 ... 5
+ *	worker 0    items 0 ... 4    -> then what is left of 5 ... 9
+ *	worker 1    items 5 ... 9    -> then what is left of 0 ... 4
  *
  * Waiting spins for at most CPU_SPIN_NS, then sleeps in the kernel. Nobody spins where cores are
  * fewer than workers, a quota leaves less than a core for each, or the pools of other models are
@@ -30,7 +31,7 @@
 #define CPU_THREADS_MAX 1024
 #define CPU_JOBS_MAX    16      /* posted and not finished */
 #define CPU_SPIN_NS     50000
-#define CPU_HOMES_MAX   16      /* more nodes than that share them */
+#define CPU_HOMES_MAX   16
 
 struct cpu_pool;
 
