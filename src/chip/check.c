@@ -95,8 +95,12 @@ enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *i
 	if (l->context_max > CHIP_CONTEXT_MAX || l->vocab > CHIP_COLUMNS_MAX)
 		return err_set(info, ERR_LIMIT, "a context of %u tokens, a vocabulary of %u",
 			l->context_max, l->vocab);
-	if (l->attention_layers > 0 && l->kv_type != CHIP_F32 && l->kv_type != CHIP_F16)
-		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32 or f16");
+	if (l->attention_layers > 0 && l->kv_type != CHIP_F32 && l->kv_type != CHIP_F16 &&
+	    l->kv_type != CHIP_BF16)
+		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32, f16 or bf16");
+	if (l->attention_layers > 0 && l->kv_type == CHIP_BF16 && l->head_dim % 2)
+		return err_set(info, ERR_UNSUPPORTED, "heads of %u cannot be kept in bf16",
+			l->head_dim);
 	if (l->attention_layers > 0 &&
 	    (l->kv_heads == 0 || l->kv_heads > CHIP_HEADS_MAX || l->head_dim == 0 ||
 		    l->head_dim > CHIP_HEAD_DIM_MAX))

@@ -21,7 +21,7 @@
  * Numbers that never move: the bits of a row's results depend on its own sequence, the weights and
  * the instruction set alone, not on which rows share the step, how a prompt was cut into steps, the
  * number of threads or which pages and slots were used. Each output element has one order of
- * summation; keys are taken in blocks of CHIP_PAGE_TOKENS counted from the start of the sequence;
+ * summation; keys are taken in blocks counted from the start of the sequence;
  * the DeltaNet state advances token by token in prefill as in decode.
  */
 #ifndef CHIP_CHIP_H
@@ -33,8 +33,7 @@
 
 #include "base/err.h"
 
-/* tokens in a page of keys and values; also the key block of attention */
-#define CHIP_PAGE_TOKENS     32
+#define CHIP_PAGE_TOKENS     32     /* in a page of keys and values */
 #define CHIP_OPS_MAX         16384  /* operations of a program */
 #define CHIP_BUFFERS_MAX     64     /* buffers of a program */
 #define CHIP_ROWS_MAX        4096   /* rows of a step */
@@ -109,6 +108,7 @@ struct chip_info {
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
 	uint32_t direct_types;  /* bit t: it computes with weights of enum chip_type t as they
 				 * are; with others it decodes to f32 each time they are used */
+	enum chip_type kv_type; /* in which attention over keys and values is fastest here */
 	uint32_t cores;
 	int64_t memory_bytes;
 };
@@ -190,7 +190,7 @@ void chip_vector_close(struct chip *chip, struct chip_vector *v);
  * layers, sequence slots for what a running sequence carries. The layout inside a page or a
  * state is the chip's. */
 struct chip_cache_layout {
-	enum chip_type kv_type;     /* CHIP_F32 or CHIP_F16 */
+	enum chip_type kv_type;     /* CHIP_F32, CHIP_F16, CHIP_BF16 (an even head_dim) */
 	uint32_t attention_layers;
 	uint32_t kv_heads;
 	uint32_t head_dim;

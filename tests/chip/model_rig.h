@@ -55,7 +55,7 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	s.used = s.experts < 3 ? s.experts : PICK(p, 1, 2, 3);
 	s.shared = prng_below(p, 2);
 	s.window = PICK(p, 0, 0, 1, 31, 40);
-	s.kv_type = prng_below(p, 2) ? CHIP_F16 : CHIP_F32;
+	s.kv_type = (enum chip_type)PICK(p, CHIP_F32, CHIP_F16, CHIP_BF16);
 	return s;
 }
 

@@ -1,8 +1,11 @@
-/* chip/cpu/attend_ref.c - attention of one query over its keys, page by page.
+/* chip/cpu/attend_ref.c - attention of one query over the keys of a span, block by block.
  *
- * Per page: scores, the new maximum, then what was summed so far is scaled down to it and the
- * page's weighted values are added key by key. The maximum is exact, so only the order of pages and
- * keys, counted from the start of the sequence, decides the bits.
+ * Per block: scores, the new maximum, then what was summed so far is scaled down to it and the
+ * block's weighted values are added key by key. The maximum is exact, so only the order of blocks
+ * and keys, counted from the start of the sequence, decides the bits.
+ *
+ * Where bf16 is rounded, two terms are added at a time, the second of a pair first, as vdpbf16ps
+ * does; the sum of the weights is then of the rounded ones.
  */
 #include "chip/cpu/kernels_ref.h"
 
@@ -10,85 +13,179 @@
 
 #include "base/math.h"
 
-/* Keys [head_dim][CHIP_PAGE_TOKENS] of a page, then its values [CHIP_PAGE_TOKENS][head_dim]. */
+#define PAGE CHIP_PAGE_TOKENS
+
+/* Keys of a block that a query sees: [first, end), counted from the block's start. */
+struct seen {
+	uint32_t first, end;
+};
+
+static bool is_rounded(const struct cpu_attend *a)
+{
+	return a->rounded && a->kv_type == CHIP_BF16;
+}
+
+/* To nearest even; what is below the smallest normal number is 0. */
+static float round_bf16(float x)
+{
+	return fabsf(x) < 0x1p-126F ? 0.0F : math_f32_from_bf16(math_bf16_from_f32(x));
+}
+
+static const uint8_t *page_of(const struct cpu_attend *a, uint32_t key)
+{
+	return a->pages + a->table[key / PAGE] * a->page_bytes;
+}
+
 static float element(const struct cpu_attend *a, const uint8_t *page, size_t index)
 {
+	const uint16_t *halves = (const uint16_t *)(const void *)page;
+
 	if (a->kv_type == CHIP_F16)
-		return math_f32_from_f16(((const uint16_t *)(const void *)page)[index]);
+		return math_f32_from_f16(halves[index]);
+	if (a->kv_type == CHIP_BF16)
+		return math_f32_from_bf16(halves[index]);
 	return ((const float *)(const void *)page)[index];
 }
 
-static float score(const struct cpu_attend *a, const uint8_t *page, const float *q, uint32_t key)
+static float key_element(const struct cpu_attend *a, uint32_t key, uint32_t d)
+{
+	const size_t at = key % PAGE;
+	const size_t index = a->kv_type == CHIP_BF16 ? (d / 2 * PAGE + at) * 2 + d % 2
+		: (size_t)d * PAGE + at;
+
+	return element(a, page_of(a, key), index);
+}
+
+static float value_element(const struct cpu_attend *a, uint32_t key, uint32_t d)
+{
+	const size_t at = key % PAGE, keys = (size_t)a->head_dim * PAGE;
+	const size_t index = a->kv_type == CHIP_BF16 ? (at / 2 * a->head_dim + d) * 2 + at % 2
+		: at * a->head_dim + d;
+
+	return element(a, page_of(a, key), keys + index);
+}
+
+static float score(const struct cpu_attend *a, const float *q, uint32_t key)
 {
 	float sum = 0.0F;
 
-	for (uint32_t d = 0; d < a->head_dim; d++)
-		sum = fmaf(q[d], element(a, page, (size_t)d * CHIP_PAGE_TOKENS + key), sum);
+	for (uint32_t i = 0; i < a->head_dim; i++) {
+		const uint32_t d = is_rounded(a) ? i ^ 1U : i;
+		const float x = is_rounded(a) ? round_bf16(q[d]) : q[d];
+
+		sum = fmaf(x, key_element(a, key, d), sum);
+	}
 	return sum * a->scale;
 }
 
-/* What has been summed over the pages so far. */
-struct softmax {
-	float largest;
-	float sum;
-};
-
-/* Keys [first, keys) of a page. */
-static void add_page(const struct cpu_attend *a, const uint8_t *page, const struct cpu_query *query,
-	uint32_t first, uint32_t keys, struct softmax *s)
+/* out = out * shrink + the block's weighted values. */
+static void add_values(const struct cpu_attend *a, uint32_t at, const float *weights,
+	struct seen seen, float shrink, float *out)
 {
-	const size_t values = (size_t)a->head_dim * CHIP_PAGE_TOKENS;
-	float weights[CHIP_PAGE_TOKENS];
-	float stripes[CPU_STRIPES];
-	float largest = s->largest;
+	for (uint32_t d = 0; d < a->head_dim; d++) {
+		float sum = out[d] * shrink;
 
-	for (uint32_t j = first; j < keys; j++) {
-		weights[j] = score(a, page, query->q, j);
+		for (uint32_t i = seen.first & ~1U; i < seen.end + seen.end % 2; i++) {
+			const uint32_t j = is_rounded(a) ? i ^ 1U : i;
+
+			if (j >= seen.first && j < seen.end)
+				sum = fmaf(weights[j], value_element(a, at + j, d), sum);
+		}
+		out[d] = sum;
+	}
+}
+
+/* sums[i] = sums[i] * shrink + the weights of its keys. */
+static void add_weights(const struct cpu_attend *a, const float *weights, float shrink,
+	float sums[CPU_STRIPES])
+{
+	for (uint32_t i = 0; i < CPU_STRIPES; i++) {
+		float part = weights[i];
+
+		if (is_rounded(a)) {
+			sums[i] *= shrink;
+			for (uint32_t j = i * 2; j < CPU_ATTEND_BLOCK; j += CPU_STRIPES * 2) {
+				sums[i] += weights[j + 1];
+				sums[i] += weights[j];
+			}
+			continue;
+		}
+		for (uint32_t j = i + CPU_STRIPES; j < CPU_ATTEND_BLOCK; j += CPU_STRIPES)
+			part += weights[j];
+		sums[i] = fmaf(sums[i], shrink, part);
+	}
+}
+
+/* The block at key at. */
+static void add_block(const struct cpu_attend *a, uint32_t at, struct seen seen,
+	struct cpu_query *query, float sums[CPU_STRIPES])
+{
+	struct cpu_attended *out = &query->out;
+	float weights[CPU_ATTEND_BLOCK];
+	float largest = out->largest;
+
+	for (uint32_t j = seen.first; j < seen.end; j++) {
+		weights[j] = score(a, query->q, at + j);
 		largest = weights[j] > largest ? weights[j] : largest;
 	}
-	for (uint32_t j = 0; j < CHIP_PAGE_TOKENS; j++)
-		weights[j] = j >= first && j < keys ? math_expf(weights[j] - largest) : 0.0F;
-	for (uint32_t i = 0; i < CPU_STRIPES; i++)
-		stripes[i] = weights[i] + weights[i + CPU_STRIPES];
-	const float shrink = math_expf(s->largest - largest);
-
-	s->sum = fmaf(s->sum, shrink, ref_fold(stripes));
-	s->largest = largest;
-	for (uint32_t d = 0; d < a->head_dim; d++) {
-		float sum = query->out[d] * shrink;
-
-		for (uint32_t j = first; j < keys; j++)
-			sum = fmaf(weights[j], element(a, page, values + (size_t)j * a->head_dim +
-				d), sum);
-		query->out[d] = sum;
+	for (uint32_t j = 0; j < CPU_ATTEND_BLOCK; j++) {
+		weights[j] = j >= seen.first && j < seen.end ? math_expf(weights[j] - largest)
+			: 0.0F;
+		if (is_rounded(a))
+			weights[j] = round_bf16(weights[j]);
 	}
+	const float shrink = math_expf(out->largest - largest);
+
+	out->largest = largest;
+	add_weights(a, weights, shrink, sums);
+	add_values(a, at, weights, seen, shrink, out->values);
 }
 
-static void attend_one(const struct cpu_attend *a, const struct cpu_query *query)
+static void attend_one(const struct cpu_attend *a, struct cpu_query *query)
 {
-	struct softmax s = {.largest = -__builtin_inff()};
+	const uint32_t first = query->first > a->begin ? query->first : a->begin;
+	const uint32_t end = query->keys < a->end ? query->keys : a->end;
+	float sums[CPU_STRIPES] = {0};
 
+	query->out.largest = CPU_ATTEND_NONE;
 	for (uint32_t d = 0; d < a->head_dim; d++)
-		query->out[d] = 0.0F;
-	for (uint32_t at = query->first / CHIP_PAGE_TOKENS * CHIP_PAGE_TOKENS; at < query->keys;
-		at += CHIP_PAGE_TOKENS) {
-		const uint32_t left = query->keys - at;
-		const uint8_t *page = a->pages + a->table[at / CHIP_PAGE_TOKENS] * a->page_bytes;
+		query->out.values[d] = 0.0F;
+	for (uint32_t at = first / CPU_ATTEND_BLOCK * CPU_ATTEND_BLOCK; at < end;
+		at += CPU_ATTEND_BLOCK) {
+		const struct seen seen = {
+			.first = first > at ? first - at : 0,
+			.end = end - at < CPU_ATTEND_BLOCK ? end - at : CPU_ATTEND_BLOCK,
+		};
 
-		add_page(a, page, query, query->first > at ? query->first - at : 0,
-			left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS, &s);
+		add_block(a, at, seen, query, sums);
 	}
-	const float factor = 1.0F / s.sum;
-
-	for (uint32_t d = 0; d < a->head_dim; d++) {
-		query->out[d] *= factor;
-		if (query->gate)
-			query->out[d] *= math_sigmoidf(query->gate[d]);
-	}
+	query->out.sum = ref_fold(sums);
 }
 
-void ref_attend(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count)
+void ref_attend(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		attend_one(a, &queries[i]);
+}
+
+void ref_attend_join(float *out, float shrink, const float *in, float factor, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = fmaf(in[i], factor, out[i] * shrink);
+}
+
+void ref_attend_finish(float *x, float factor, const float *gate, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		x[i] = x[i] * factor;
+		if (gate)
+			x[i] *= math_sigmoidf(gate[i]);
+		x[i] += 0.0F;
+	}
+}
+
+void ref_bf16_from_f32(const float *in, uint16_t *out, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = math_bf16_from_f32(in[i]);
 }

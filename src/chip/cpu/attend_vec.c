@@ -4,46 +4,98 @@
  *	scores    VEC_QUERY queries x 32 keys in registers, over the dimensions one by one
  *	values    VEC_QUERY queries x 4 vectors of dimensions in registers, over the keys one by one
  *
- * A page goes past all queries before the next one: it comes from memory once. Queries of one tile
- * that see different parts of a page (its rows follow one another) take that page one by one.
+ * A block goes past all queries before the next one: it comes from memory once. A key that one
+ * query of a group sees and another does not has weight 0 for that one.
  */
 #include "chip/cpu/kernels_vec.h"
 
 #include "base/math.h"
 
-#define KEY_VECTORS   (CHIP_PAGE_TOKENS / VEC_LANES)
+#define PAGE          CHIP_PAGE_TOKENS
+#define BLOCK         CPU_ATTEND_BLOCK
+#define BLOCK_PAGES   (BLOCK / PAGE)
+#define PAGE_VECTORS  (PAGE / VEC_LANES)
+#define BLOCK_VECTORS (BLOCK / VEC_LANES)
 #define VALUE_VECTORS 4
 
 struct progress {
 	float largest;
-	float sum;
+	struct vec_stripes sums;
 };
 
-VEC_INLINE vec load_element(const uint8_t *base, size_t index, const enum chip_type type)
+/* Keys of a block that a query sees: [first, end), none where they are equal. */
+struct seen {
+	uint32_t first, end;
+};
+
+/* A block and what some queries see of it. */
+struct block {
+	const struct cpu_attend *a;
+	const uint8_t *pages[BLOCK_PAGES];   /* those that somebody sees */
+	uint32_t at;                         /* its first key */
+};
+
+static struct seen seen_of(const struct block *b, const struct cpu_query *query)
 {
-	if (type == CHIP_F16)
-		return vec_load_f16((const uint16_t *)(const void *)base + index);
-	return vec_load((const float *)(const void *)base + index);
+	const uint32_t first = query->first > b->a->begin ? query->first : b->a->begin;
+	const uint32_t keys = query->keys < b->a->end ? query->keys : b->a->end;
+	const uint32_t left = keys > b->at ? keys - b->at : 0;
+	const struct seen seen = {
+		.first = first > b->at ? first - b->at : 0,
+		.end = left < BLOCK ? left : BLOCK,
+	};
+
+	return seen.first < seen.end ? seen : (struct seen){0};
 }
 
-/* weights[m][j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
+/* From the first key that one of them sees to the last. */
+static struct seen seen_by(const struct block *b, const struct cpu_query *queries, uint32_t count)
+{
+	struct seen all = {BLOCK, 0};
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct seen seen = seen_of(b, &queries[i]);
+
+		if (seen.first == seen.end)
+			continue;
+		all.first = seen.first < all.first ? seen.first : all.first;
+		all.end = seen.end > all.end ? seen.end : all.end;
+	}
+	return all;
+}
+
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+/* Dimensions [d, d + 2) of some keys, one of them where the type has no pairs. */
+VEC_INLINE vec load_key(const uint8_t *keys, uint32_t d, uint32_t at, const enum chip_type type)
+{
+	const uint16_t *halves = (const uint16_t *)(const void *)keys;
+
+	if (type == CHIP_BF16)
+		return d % 2 ? vec_load_odd_bf16(halves + ((size_t)(d / 2) * PAGE + at) * 2)
+			: vec_load_even_bf16(halves + ((size_t)(d / 2) * PAGE + at) * 2);
+	if (type == CHIP_F16)
+		return vec_load_f16(halves + (size_t)d * PAGE + at);
+	return vec_load((const float *)(const void *)keys + (size_t)d * PAGE + at);
+}
+
+/* weights[m][at + j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
  * numbers nobody uses. */
 VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
-	const struct cpu_query *queries, float (*weights)[CHIP_PAGE_TOKENS], const uint32_t count,
-	const enum chip_type type)
+	const struct cpu_query *queries, float (*weights)[BLOCK], uint32_t at,
+	const uint32_t count, const enum chip_type type)
 {
-	vec sums[VEC_QUERY][KEY_VECTORS];
+	vec sums[VEC_QUERY][PAGE_VECTORS];
 
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++)
+		for (uint32_t j = 0; j < PAGE_VECTORS; j++)
 			sums[m][j] = vec_set(0.0F);
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++) {
-			const vec keys = load_element(page, (size_t)d * CHIP_PAGE_TOKENS +
-				j * VEC_LANES, type);
+		for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
+			const vec keys = load_key(page, d, j * VEC_LANES, type);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
@@ -52,201 +104,204 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++)
-			vec_store(weights[m] + j * VEC_LANES,
+		for (uint32_t j = 0; j < PAGE_VECTORS; j++)
+			vec_store(weights[m] + at + j * VEC_LANES,
 				vec_mul(sums[m][j], vec_set(a->scale)));
 }
 
-/* Keys of a page that a query sees: [first, end), none where end is 0. */
-struct seen {
-	uint32_t first, end;
-};
+/* ---- weights --------------------------------------------------------------------------------- */
 
-static bool is_whole(struct seen seen)
+/* Scores to weights, which are 0 where nothing is seen; returns by how much what was summed before
+ * shrinks. */
+static float weigh(float *weights, struct seen seen, struct progress *p)
 {
-	return seen.first == 0 && seen.end == CHIP_PAGE_TOKENS;
-}
-
-/* Values of keys that are seen; the others' are those of hidden. */
-VEC_INLINE vec only_seen(struct seen seen, uint32_t at, vec values, vec hidden, const bool whole)
-{
-	if (whole)
-		return values;
-	return vec_first(vec_lanes_at(at, seen.first), hidden,
-		vec_first(vec_lanes_at(at, seen.end), values, hidden));
-}
-
-/* Scores to weights; returns by how much what was summed before shrinks. */
-VEC_INLINE float weigh(float *weights, struct seen seen, struct progress *p, const bool whole)
-{
+	const vec hidden = vec_set(-__builtin_inff());
 	vec largest = vec_set(p->largest);
-	vec parts[KEY_VECTORS];
-	struct vec_stripes stripes;
+	vec parts[BLOCK_VECTORS];
 
 	VEC_UNROLL
-	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
-		const vec s = vec_load(weights + j * VEC_LANES);
-
-		largest = vec_max(only_seen(seen, j * VEC_LANES, s, largest, whole), largest);
+	for (uint32_t j = 0; j < BLOCK_VECTORS; j++) {
+		parts[j] = vec_load(weights + j * VEC_LANES);
+		if (seen.first > 0 || seen.end < BLOCK)
+			parts[j] = vec_first(vec_lanes_at(j * VEC_LANES, seen.first), hidden,
+				vec_first(vec_lanes_at(j * VEC_LANES, seen.end), parts[j], hidden));
+		largest = vec_max(parts[j], largest);
 	}
 	const float top = vec_largest_lane(largest);
+	const float shrink = math_expf(p->largest - top);
 
 	VEC_UNROLL
-	for (uint32_t j = 0; j < KEY_VECTORS; j++) {
-		const vec e = vec_exp(vec_sub(vec_load(weights + j * VEC_LANES), vec_set(top)));
-
-		parts[j] = only_seen(seen, j * VEC_LANES, e, vec_set(0.0F), whole);
+	for (uint32_t j = 0; j < BLOCK_VECTORS; j++) {
+		parts[j] = vec_exp(vec_sub(parts[j], vec_set(top)));
 		vec_store(weights + j * VEC_LANES, parts[j]);
 	}
 	VEC_UNROLL
-	for (uint32_t j = 0; j < VEC_STRIPES; j++)
-		stripes.s[j] = vec_add(parts[j], parts[j + VEC_STRIPES]);
-	const float shrink = math_expf(p->largest - top);
-
-	p->sum = vec_fma_one(p->sum, shrink, vec_fold_stripes(stripes.s));
+	for (uint32_t i = 0; i < VEC_STRIPES; i++) {
+		VEC_UNROLL
+		for (uint32_t j = i + VEC_STRIPES; j < BLOCK_VECTORS; j += VEC_STRIPES)
+			parts[i] = vec_add(parts[i], parts[j]);
+		p->sums.s[i] = vec_fma(p->sums.s[i], vec_set(shrink), parts[i]);
+	}
 	p->largest = top;
 	return shrink;
 }
 
-static float weigh_page(float *weights, struct seen seen, struct progress *p)
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* Some dimensions of key at of a page. */
+VEC_INLINE vec load_value(const uint8_t *values, size_t head_dim, uint32_t at, uint32_t d,
+	const enum chip_type type)
 {
-	return is_whole(seen) ? weigh(weights, seen, p, true) : weigh(weights, seen, p, false);
+	const uint16_t *halves = (const uint16_t *)(const void *)values;
+
+	if (type == CHIP_BF16)
+		return at % 2 ? vec_load_odd_bf16(halves + (at / 2 * head_dim + d) * 2)
+			: vec_load_even_bf16(halves + (at / 2 * head_dim + d) * 2);
+	if (type == CHIP_F16)
+		return vec_load_f16(halves + at * head_dim + d);
+	return vec_load((const float *)(const void *)values + at * head_dim + d);
 }
 
-/* out = out * shrink + the page's weighted values, for some vectors of dimensions. */
-VEC_INLINE void add_values(const struct cpu_attend *a, const uint8_t *values,
-	const struct cpu_query *queries, float (*weights)[CHIP_PAGE_TOKENS], const float *shrink,
-	struct seen seen, uint32_t d,
+/* out = out * shrink + the block's weighted values, for some vectors of dimensions. */
+VEC_INLINE void add_values(const struct block *b, const struct cpu_query *queries,
+	float (*weights)[BLOCK], const float *shrink, struct seen all, uint32_t d,
 	const uint32_t count, const uint32_t vectors, const enum chip_type type)
 {
+	const uint32_t head_dim = b->a->head_dim;
+	const size_t size = type == CHIP_F32 ? 4 : 2;
 	vec sums[VEC_QUERY][VALUE_VECTORS];
 
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++)
-			sums[m][i] = vec_mul(vec_load(queries[m].out + d + i * VEC_LANES),
+			sums[m][i] = vec_mul(vec_load(queries[m].out.values + d + i * VEC_LANES),
 				vec_set(shrink[m]));
-	for (uint32_t j = seen.first; j < seen.end; j++)
+	for (uint32_t j = all.first; j < all.end; j++) {
+		const uint8_t *values = b->pages[j / PAGE] + head_dim * PAGE * size;
+
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
-			const vec v = load_element(values, (size_t)j * a->head_dim + d +
-				i * VEC_LANES, type);
+			const vec v = load_value(values, head_dim, j % PAGE, d + i * VEC_LANES,
+				type);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
 				sums[m][i] = vec_fma(vec_set(weights[m][j]), v, sums[m][i]);
 		}
+	}
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++)
-			vec_store(queries[m].out + d + i * VEC_LANES, sums[m][i]);
+			vec_store(queries[m].out.values + d + i * VEC_LANES, sums[m][i]);
 }
 
-/* count queries that all see the same keys of this page. */
-VEC_INLINE void attend_page(const struct cpu_attend *a, const uint8_t *page,
-	const struct cpu_query *queries, struct progress *progress, struct seen seen,
-	const uint32_t count, const enum chip_type type)
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* A block past count queries. */
+VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
+	struct progress *progress, const uint32_t count, const enum chip_type type)
 {
-	const size_t size = type == CHIP_F16 ? 2 : 4;
-	const uint8_t *values = page + (size_t)a->head_dim * CHIP_PAGE_TOKENS * size;
+	const struct seen all = seen_by(b, queries, count);
 	const uint32_t wide = VALUE_VECTORS * VEC_LANES;
-	float weights[VEC_QUERY][CHIP_PAGE_TOKENS];
+	float weights[VEC_QUERY][BLOCK];
 	float shrink[VEC_QUERY];
 	uint32_t d = 0;
 
-	score_page(a, page, queries, weights, count, type);
+	if (all.first >= all.end)
+		return;
+	for (uint32_t i = all.first / PAGE; i * PAGE < all.end; i++)
+		score_page(b->a, b->pages[i], queries, weights, i * PAGE, count, type);
 	for (uint32_t m = 0; m < count; m++)
-		shrink[m] = weigh_page(weights[m], seen, &progress[m]);
-	for (; d + wide <= a->head_dim; d += wide)
-		add_values(a, values, queries, weights, shrink, seen, d, count, VALUE_VECTORS,
-			type);
-	for (; d < a->head_dim; d += VEC_LANES)
-		add_values(a, values, queries, weights, shrink, seen, d, count, 1, type);
+		shrink[m] = weigh(weights[m], seen_of(b, &queries[m]), &progress[m]);
+	for (; d + wide <= b->a->head_dim; d += wide)
+		add_values(b, queries, weights, shrink, all, d, count, VALUE_VECTORS, type);
+	for (; d < b->a->head_dim; d += VEC_LANES)
+		add_values(b, queries, weights, shrink, all, d, count, 1, type);
 }
 
-/* Of the page whose first key is at. */
-static struct seen seen_in_page(const struct cpu_query *query, uint32_t at)
-{
-	const uint32_t left = query->keys > at ? query->keys - at : 0;
-	const struct seen seen = {
-		.first = query->first > at ? query->first - at : 0,
-		.end = left < CHIP_PAGE_TOKENS ? left : CHIP_PAGE_TOKENS,
-	};
-
-	return seen.first < seen.end ? seen : (struct seen){0};
-}
-
-static bool same_keys(struct seen a, struct seen b)
-{
-	return a.first == b.first && a.end == b.end;
-}
-
-/* Queries [0, count), in groups as long as they see the same keys. */
-VEC_INLINE void attend_queries(const struct cpu_attend *a, const uint8_t *page, uint32_t first,
-	const struct cpu_query *queries, struct progress *progress, uint32_t count,
-	const enum chip_type type)
+VEC_INLINE void attend_queries(const struct block *b, struct cpu_query *queries,
+	struct progress *progress, uint32_t count, const enum chip_type type)
 {
 	uint32_t i = 0;
 
-	while (i < count) {
-		const struct seen seen = seen_in_page(&queries[i], first);
-		uint32_t same = 1;
-
-		while (same < VEC_QUERY && i + same < count &&
-			same_keys(seen_in_page(&queries[i + same], first), seen))
-			same++;
-		if (same == VEC_QUERY && seen.end > 0) {
-			attend_page(a, page, queries + i, progress + i, seen, VEC_QUERY, type);
-			i += VEC_QUERY;
-		} else {
-			if (seen.end > 0)
-				attend_page(a, page, queries + i, progress + i, seen, 1, type);
-			i++;
-		}
-	}
+	for (; i + VEC_QUERY <= count; i += VEC_QUERY)
+		attend_block(b, queries + i, progress + i, VEC_QUERY, type);
+	for (; i < count; i++)
+		attend_block(b, queries + i, progress + i, 1, type);
 }
 
-static void finish_query(const struct cpu_attend *a, const struct cpu_query *query,
-	const struct progress *p)
+static void attend_any(const struct block *b, struct cpu_query *queries, struct progress *progress,
+	uint32_t count)
 {
-	const vec factor = vec_set(1.0F / p->sum);
-
-	for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES) {
-		vec v = vec_mul(vec_load(query->out + d), factor);
-
-		if (query->gate)
-			v = vec_mul(v, vec_sigmoid(vec_load(query->gate + d)));
-		vec_store(query->out + d, v);
-	}
+	if (b->a->kv_type == CHIP_BF16)
+		attend_queries(b, queries, progress, count, CHIP_BF16);
+	else if (b->a->kv_type == CHIP_F16)
+		attend_queries(b, queries, progress, count, CHIP_F16);
+	else
+		attend_queries(b, queries, progress, count, CHIP_F32);
 }
 
-void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count)
+void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
 {
 	struct progress progress[CPU_ATTEND_QUERIES];
-	uint32_t keys_min = UINT32_MAX, keys_max = 0;
+	uint32_t first = UINT32_MAX, end = 0;
 
 	if (a->head_dim % VEC_LANES) {
 		ref_attend(a, queries, count);
 		return;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		progress[i] = (struct progress){.largest = -__builtin_inff()};
-		keys_min = queries[i].first < keys_min ? queries[i].first : keys_min;
-		keys_max = queries[i].keys > keys_max ? queries[i].keys : keys_max;
+		progress[i].largest = CPU_ATTEND_NONE;
+		progress[i].sums = vec_stripes_zero();
+		first = queries[i].first < first ? queries[i].first : first;
+		end = queries[i].keys > end ? queries[i].keys : end;
 		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
-			vec_store(queries[i].out + d, vec_set(0.0F));
+			vec_store(queries[i].out.values + d, vec_set(0.0F));
 	}
-	for (uint32_t first = keys_min / CHIP_PAGE_TOKENS * CHIP_PAGE_TOKENS; first < keys_max;
-		first += CHIP_PAGE_TOKENS) {
-		const uint8_t *page = a->pages + a->table[first / CHIP_PAGE_TOKENS] * a->page_bytes;
+	first = first > a->begin ? first : a->begin;
+	end = end < a->end ? end : a->end;
+	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
+		struct block b = {.a = a, .at = at};
 
-		if (a->kv_type == CHIP_F16)
-			attend_queries(a, page, first, queries, progress, count, CHIP_F16);
-		else
-			attend_queries(a, page, first, queries, progress, count, CHIP_F32);
+		for (uint32_t i = 0; i < BLOCK_PAGES && at + i * PAGE < end; i++)
+			b.pages[i] = a->pages + a->table[at / PAGE + i] * a->page_bytes;
+		attend_any(&b, queries, progress, count);
 	}
-	for (uint32_t i = 0; i < count; i++)
-		finish_query(a, &queries[i], &progress[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		queries[i].out.largest = progress[i].largest;
+		queries[i].out.sum = vec_fold_stripes(progress[i].sums.s);
+	}
+}
+
+void VEC_NAME(attend_join)(float *out, float shrink, const float *in, float factor, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += VEC_LANES) {
+		const uint32_t n = vec_lanes_at(i, count);
+
+		vec_store_n(out + i, vec_fma(vec_load_n(in + i, n), vec_set(factor),
+			vec_mul(vec_load_n(out + i, n), vec_set(shrink))), n);
+	}
+}
+
+void VEC_NAME(attend_finish)(float *x, float factor, const float *gate, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += VEC_LANES) {
+		const uint32_t n = vec_lanes_at(i, count);
+		vec v = vec_mul(vec_load_n(x + i, n), vec_set(factor));
+
+		if (gate)
+			v = vec_mul(v, vec_sigmoid(vec_load_n(gate + i, n)));
+		vec_store_n(x + i, vec_add(v, vec_set(0.0F)), n);
+	}
+}
+
+void VEC_NAME(bf16_from_f32)(const float *in, uint16_t *out, uint32_t count)
+{
+	uint32_t i = 0;
+
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		vec_store_bf16(out + i, vec_load(in + i));
+	ref_bf16_from_f32(in + i, out + i, count - i);
 }

@@ -79,6 +79,7 @@ static void describe(struct chip_info *out, const struct cpu_kernels *kernels, c
 	(void)snprintf(out->isas, sizeof(out->isas), "%s", isas);
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
 		out->direct_types |= (uint32_t)(kernels->matmul[type] != NULL) << type;
+	out->kv_type = kernels->bf16_inputs ? CHIP_BF16 : CHIP_F16;
 	out->cores = cores;
 	out->memory_bytes = memory_bytes;
 }

@@ -212,6 +212,8 @@ struct cpu_step {
 	uint32_t sequence_count;
 	uint32_t wanted_count;
 	uint32_t tile_count;
+	uint32_t span_count;                /* of keys, of the longest sequence */
+	bool split;                         /* a span is a share of attention */
 	struct chip_row *rows;              /* [rows_max] */
 	uint32_t *tokens_before;            /* [rows_max]: of its sequence, before the row */
 	struct chip_sequence *sequences;    /* [sequences_max], masks pointing to
@@ -290,6 +292,13 @@ struct cpu_program {
 	/* Intermediate results of one operation. */
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
+	/* Of attention: what a worker's queries have of one span [threads][attended_floats], and
+	 * what those of a split step have of each [rows][heads][spans of the step]. */
+	float *attended;
+	size_t attended_floats;
+	struct cpu_attended *kept;
+	float *kept_values;
+	uint32_t kept_max;                  /* rows times spans */
 	struct cpu_sampler *samplers;       /* [threads] */
 	float *decoded;                     /* [threads][decoded_floats] of stored weights */
 	size_t decoded_floats;

@@ -96,10 +96,13 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(add);
 	COMPLETE(add_scaled);
 	COMPLETE(attend);
+	COMPLETE(attend_join);
+	COMPLETE(attend_finish);
 	COMPLETE(conv);
 	COMPLETE(delta);
 	COMPLETE(l2_norm);
 	COMPLETE(f16_from_f32);
+	COMPLETE(bf16_from_f32);
 	COMPLETE(largest);
 	COMPLETE(exponentials);
 	COMPLETE(gauge.read[0]);

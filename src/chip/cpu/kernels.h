@@ -6,10 +6,10 @@
  * (NULL) and, where a kernel wants whole vectors, shapes that do not fit: those fall back
  * to the reference.
  *
- * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices excepted: a product that
- * is added to a sum is fused with the addition (one rounding), nothing else is; one output element
- * takes its terms one after the other, or in the 16 stripes of kernels_ref.h; exp is the one of
- * base/math. Vectors therefore lie across outputs, keys or channels, never along a sum.
+ * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices or keys excepted: a
+ * product that is added to a sum is fused with the addition (one rounding), nothing else is; one
+ * output element takes its terms one after the other, or in the 16 stripes of kernels_ref.h; exp is
+ * the one of base/math. Vectors therefore lie across outputs, keys or channels, never along a sum.
  *
  * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
  *
@@ -81,26 +81,48 @@ struct cpu_stored {
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-/* Keys and values of one layer and head, page by page: keys [head_dim][CHIP_PAGE_TOKENS], so that a
- * vector holds one dimension of several keys, then values [CHIP_PAGE_TOKENS][head_dim]. */
+/* Keys and values of one layer and head lie page by page, so that a vector holds one dimension, or
+ * a pair of them, of several keys:
+ *
+ *   f32 f16   keys [head_dim][CHIP_PAGE_TOKENS]        values [CHIP_PAGE_TOKENS][head_dim]
+ *   bf16      keys [head_dim / 2][CHIP_PAGE_TOKENS][2] values [CHIP_PAGE_TOKENS / 2][head_dim][2]
+ *
+ * Of a pair of values the second is 0 until there is a token: nothing is left there of others.
+ *
+ * A query's keys, counted from the start of its sequence, are cut into spans, and these into
+ * blocks. A span has its own largest score; a span's blocks, and the spans of a query, are added in
+ * order, whoever computes them. */
+#define CPU_ATTEND_BLOCK   64    /* keys between two looks at the largest score */
+#define CPU_ATTEND_SPAN    512   /* keys */
+#define CPU_ATTEND_QUERIES 64    /* most queries of one call; they share a key head */
+
+/* Keys [begin, end) of a sequence, within one span. */
 struct cpu_attend {
 	const uint8_t *pages;       /* of the cache, at this layer and head */
 	size_t page_bytes;          /* from one page to the next */
 	const uint32_t *table;      /* the sequence's pages */
 	enum chip_type kv_type;
+	bool rounded;               /* queries and weights are rounded to bf16, as the keys are */
 	uint32_t head_dim;
 	float scale;
+	uint32_t begin, end;
 };
 
-#define CPU_ATTEND_QUERIES 16   /* most queries of one call; they share a key head */
+/* What a query has of some of its keys: of weights e^(score - largest). */
+struct cpu_attended {
+	float largest;              /* CPU_ATTEND_NONE: no key was seen */
+	float sum;                  /* of the weights; 0 where no key was seen */
+	float *values;              /* [head_dim]: the weighted sum of the values */
+};
+
+#define CPU_ATTEND_NONE (-0x1.fffffep127F)
 
 /* One query: a row and a head. */
 struct cpu_query {
 	const float *q;             /* [head_dim] */
-	const float *gate;          /* [head_dim], or NULL */
-	float *out;                 /* [head_dim] */
 	uint32_t first, keys;       /* sees keys [first, keys), counted from the start of the
 				     * sequence */
+	struct cpu_attended out;
 };
 
 /* ---- DeltaNet -------------------------------------------------------------------------------- */
@@ -212,7 +234,12 @@ struct cpu_kernels {
 	void (*add_scaled)(float *out, const float *in, float factor, uint32_t count);
 
 	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
-	void (*attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+	void (*attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
+	/* out = out * shrink + in * factor, the sum fused. */
+	void (*attend_join)(float *out, float shrink, const float *in, float factor,
+		uint32_t count);
+	/* x = x * factor, times sigmoid(gate) unless NULL; a zero is positive. */
+	void (*attend_finish)(float *x, float factor, const float *gate, uint32_t count);
 	void (*conv)(const struct cpu_conv *c);
 	void (*delta)(const struct cpu_delta *d);
 	/* x = x / sqrt(sum x^2 + eps) * scale. */
@@ -220,8 +247,9 @@ struct cpu_kernels {
 
 	struct cpu_gauge gauge;
 
-	/* f32 to f16, to nearest even. */
+	/* f32 to f16, to bf16, to nearest even. */
 	void (*f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
+	void (*bf16_from_f32)(const float *in, uint16_t *out, uint32_t count);
 
 	/* The largest of count values; false if one is NaN or infinite. */
 	bool (*largest)(const float *values, uint32_t count, float *out);

@@ -66,8 +66,11 @@ void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count);
 void ref_add(float *out, const float *in, uint32_t count);
 void ref_add_scaled(float *out, const float *in, float factor, uint32_t count);
 void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count);
+void ref_bf16_from_f32(const float *in, uint16_t *out, uint32_t count);
 
-void ref_attend(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+void ref_attend(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
+void ref_attend_join(float *out, float shrink, const float *in, float factor, uint32_t count);
+void ref_attend_finish(float *x, float factor, const float *gate, uint32_t count);
 void ref_conv(const struct cpu_conv *c);
 void ref_delta(const struct cpu_delta *d);
 

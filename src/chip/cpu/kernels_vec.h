@@ -30,14 +30,19 @@ void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t c
 void VEC_NAME(add)(float *out, const float *in, uint32_t count);
 void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t count);
 void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
-void VEC_NAME(attend)(const struct cpu_attend *a, const struct cpu_query *queries, uint32_t count);
+void VEC_NAME(bf16_from_f32)(const float *in, uint16_t *out, uint32_t count);
+void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
+/* As attend, and with the bf16 instruction over bf16 keys and values. */
+void VEC_NAME(attend_bf16)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
+void VEC_NAME(attend_join)(float *out, float shrink, const float *in, float factor, uint32_t count);
+void VEC_NAME(attend_finish)(float *x, float factor, const float *gate, uint32_t count);
 void VEC_NAME(conv)(const struct cpu_conv *c);
 void VEC_NAME(delta)(const struct cpu_delta *d);
 bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, float *out);
 
 /* A whole table; those with the bf16 instruction have their own kernel and inputs for it. */
-#define VEC_TABLE(table_name, rounded, bf16_kernel, bf16_gauge)                         \
+#define VEC_TABLE(table_name, rounded, bf16_kernel, attend_kernel, bf16_gauge)          \
 	{                                                                               \
 		.name = table_name, .lanes = VEC_LANES,                                 \
 		.bf16_pairs = true, .bf16_inputs = (rounded),                           \
@@ -54,7 +59,10 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 		.rms_norm_gate = VEC_NAME(rms_norm_gate),                               \
 		.rope = VEC_NAME(rope), .swiglu = VEC_NAME(swiglu),                     \
 		.add = VEC_NAME(add), .add_scaled = VEC_NAME(add_scaled),               \
-		.attend = VEC_NAME(attend),                                             \
+		.attend = attend_kernel,                                                \
+		.attend_join = VEC_NAME(attend_join),                                   \
+		.attend_finish = VEC_NAME(attend_finish),                               \
+		.bf16_from_f32 = VEC_NAME(bf16_from_f32),                               \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
 		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
 		.largest = VEC_NAME(largest), .exponentials = VEC_NAME(exponentials),   \

@@ -20,6 +20,10 @@
 #include "chip/check.h"
 
 #define BITMAP_WORDS (CHIP_OPS_MAX / 64)
+/* rows that can be split over the spans of their keys, as long as they take no more than that many
+ * spans together */
+#define KEPT_ROWS   8
+#define KEPT_ENOUGH 256
 
 /* ---- which buffers live when ----------------------------------------------------------------- */
 
@@ -210,6 +214,31 @@ static void lay_out_decoded(struct cpu_program *p, struct carve *c)
 	p->decoded = carve_take(c, p->threads * floats, sizeof(*p->decoded));
 }
 
+/* Room to split a row of the longest sequence, and some rows of shorter ones. */
+static void lay_out_attended(struct cpu_program *p, struct carve *c)
+{
+	const size_t spans = (p->base.layout.context_max + CPU_ATTEND_SPAN - 1) / CPU_ATTEND_SPAN;
+	size_t heads = 0, widest = 0, floats = 0;
+
+	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
+		const struct chip_op *op = &p->base.desc.ops[i];
+
+		if (op->kind != CHIP_OP_ATTEND)
+			continue;
+		const size_t width = (size_t)op->u.attend.q.count * op->u.attend.head_dim;
+
+		heads = op->u.attend.q.count > heads ? op->u.attend.q.count : heads;
+		widest = op->u.attend.head_dim > widest ? op->u.attend.head_dim : widest;
+		floats = width > floats ? width : floats;
+	}
+	p->kept_max = (uint32_t)(spans > KEPT_ENOUGH ? spans
+		: spans * KEPT_ROWS < KEPT_ENOUGH ? spans * KEPT_ROWS : KEPT_ENOUGH);
+	p->kept = carve_take(c, p->kept_max * heads, sizeof(*p->kept));
+	p->kept_values = carve_take(c, p->kept_max * floats, sizeof(float));
+	p->attended_floats = widest * CPU_ATTEND_QUERIES;
+	p->attended = carve_take(c, p->threads * p->attended_floats, sizeof(float));
+}
+
 static void lay_out_delta(struct cpu_program *p, struct carve *c)
 {
 	size_t unit = 0, heads = 0;
@@ -301,6 +330,7 @@ static void lay_out(struct cpu_program *p, const struct liveness *l, struct carv
 				sizeof(float));
 	lay_out_inputs(p, c);
 	lay_out_decoded(p, c);
+	lay_out_attended(p, c);
 	lay_out_delta(p, c);
 	lay_out_route(p, c);
 	lay_out_samplers(p, c);

@@ -163,6 +163,47 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sums, __m512i a, __m512i b)
 		_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)), first);
 }
 
+/* To nearest even; subnormal numbers are 0. */
+EMULATED uint16_t emulated_bf16(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	if ((bits & 0x7FFFFFFFU) > 0x7F800000U)
+		return (uint16_t)(bits >> 16 | 0x0040U);
+	if ((bits & 0x7F800000U) == 0)
+		return (uint16_t)(bits >> 16 & 0x8000U);
+	return (uint16_t)((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
+}
+
+/* b in the lower half. */
+EMULATED __m512i emulated_cvtne2ps_pbh(__m512 a, __m512 b)
+{
+	float lanes[32];
+	uint16_t halves[32];
+	__m512i v;
+
+	memcpy(lanes, &b, sizeof(b));
+	memcpy(lanes + 16, &a, sizeof(a));
+	for (int i = 0; i < 32; i++)
+		halves[i] = emulated_bf16(lanes[i]);
+	memcpy(&v, halves, sizeof(v));
+	return v;
+}
+
+EMULATED __m256i emulated_cvtepi32_epi16(__m512i v)
+{
+	int32_t lanes[16];
+	int16_t halves[16];
+	__m256i out;
+
+	memcpy(lanes, &v, sizeof(v));
+	for (int i = 0; i < 16; i++)
+		halves[i] = (int16_t)lanes[i];
+	memcpy(&out, halves, sizeof(out));
+	return out;
+}
+
 #undef _mm512_maskz_loadu_ps
 #define _mm512_maskz_loadu_ps(mask, p) emulated_maskz_loadu_ps(mask, p)
 #undef _mm512_mask_storeu_ps
@@ -181,6 +222,10 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sums, __m512i a, __m512i b)
 #define _mm512_cvtepi32_ps(v) emulated_cvtepi32_ps(v)
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8(v) emulated_cvtepi32_epi8(v)
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(v) emulated_cvtepi32_epi16(v)
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh(a, b) emulated_cvtne2ps_pbh(a, b)
 #undef _mm512_cvtps_pd
 #define _mm512_cvtps_pd(v) emulated_cvtps_pd(v)
 #undef _mm512_srai_epi32

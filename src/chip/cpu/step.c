@@ -105,6 +105,22 @@ static void copy_sequences(struct cpu_step *s, const struct chip_step *step)
 	s->first_wanted[step->sequence_count] = wanted;
 }
 
+/* Spans of keys are shares where there is room to keep what comes of them. */
+static void count_spans(struct cpu_step *s)
+{
+	uint32_t keys = 0;
+
+	for (uint32_t i = 0; i < s->sequence_count; i++) {
+		const struct chip_sequence *q = &s->sequences[i];
+		const uint32_t own = q->cached_tokens + q->row_count;
+
+		keys = own > keys ? own : keys;
+	}
+	s->span_count = (keys + CPU_ATTEND_SPAN - 1) / CPU_ATTEND_SPAN;
+	s->split = s->span_count > 1 &&
+		(uint64_t)s->span_count * s->row_count <= s->program->kept_max;
+}
+
 /* ---- submit, wait ---------------------------------------------------------------------------- */
 
 enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip_cache *cache,
@@ -132,6 +148,7 @@ enum err cpu_submit(struct chip *chip, struct chip_program *program, struct chip
 	s->in_flight = true;
 	copy_rows(s, step);
 	copy_sequences(s, step);
+	count_spans(s);
 	s->ticket = *ticket = cpu_pool_post(cpu->pool, &s->job);
 	cpu->steps[cpu->steps_in_flight++] = s;
 	return ERR_NONE;

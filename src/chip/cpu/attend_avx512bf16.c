@@ -1,0 +1,343 @@
+/* chip/cpu/attend_avx512bf16.c - attention over bf16 keys and values with vdpbf16ps: pairs of
+ * dimensions for the scores, pairs of keys for the values.
+ *
+ *	         keys of a page                      dimensions
+ *	query m  scores scores     up to GROUP     sums sums ...     as many as registers take
+ *	m + 1    scores scores     queries         sums sums
+ *
+ * A block of keys goes past all queries, GROUP at a time, while it is in the first caches; the next
+ * one is fetched meanwhile. What is rounded, and in which order pairs are added: attend_ref.c.
+ */
+#include <stdalign.h>
+
+#include "chip/cpu/kernels_vec.h"
+
+#define PAGE        CHIP_PAGE_TOKENS
+#define BLOCK       CPU_ATTEND_BLOCK
+#define BLOCK_PAGES (BLOCK / PAGE)
+#define GROUP       8
+#define LINE        64
+#define KEY_VECTORS (PAGE / VEC_LANES)
+#define SUMS_MAX    16   /* of values, in registers */
+
+struct progress {
+	float largest;
+	vec sums;
+};
+
+struct row {
+	const uint16_t *q;          /* [head_dim], bf16 */
+	float *values;              /* [head_dim] */
+	struct progress *progress;
+	uint64_t seen;              /* a bit for each key of the block */
+};
+
+/* A block of keys that is gone through, and the pages of the next one. */
+struct block {
+	const struct cpu_attend *a;
+	const uint8_t *pages[BLOCK_PAGES];
+	const uint8_t *next[BLOCK_PAGES];
+	uint32_t at;
+};
+
+/* Two bf16 for every lane. */
+VEC_INLINE __m512i spread_pair(const uint16_t *x)
+{
+	int32_t pair;
+
+	memcpy(&pair, x, sizeof(pair));
+	return _mm512_set1_epi32(pair);
+}
+
+VEC_INLINE vec add_pairs(vec sums, __m512i a, __m512i b)
+{
+	return _mm512_dpbf16_ps(sums, (__m512bh)a, (__m512bh)b);
+}
+
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *keys, const uint8_t *next,
+	const struct row *rows, float (*scores)[BLOCK], uint32_t at, const uint32_t count)
+{
+	vec sums[GROUP][KEY_VECTORS];
+
+	VEC_UNROLL
+	for (uint32_t m = 0; m < count; m++)
+		VEC_UNROLL
+		for (uint32_t j = 0; j < KEY_VECTORS; j++)
+			sums[m][j] = vec_set(0.0F);
+	for (uint32_t d = 0; d < a->head_dim; d += 2) {
+		__m512i pairs[KEY_VECTORS];
+
+		VEC_UNROLL
+		for (uint32_t j = 0; j < KEY_VECTORS; j++) {
+			const size_t offset = (size_t)d * PAGE * 2 + j * LINE;
+
+			pairs[j] = _mm512_loadu_si512(keys + offset);
+			vec_prefetch(next + offset);
+		}
+		VEC_UNROLL
+		for (uint32_t m = 0; m < count; m++) {
+			const __m512i q = spread_pair(rows[m].q + d);
+
+			VEC_UNROLL
+			for (uint32_t j = 0; j < KEY_VECTORS; j++)
+				sums[m][j] = add_pairs(sums[m][j], pairs[j], q);
+		}
+	}
+	VEC_UNROLL
+	for (uint32_t m = 0; m < count; m++)
+		VEC_UNROLL
+		for (uint32_t j = 0; j < KEY_VECTORS; j++)
+			vec_store(scores[m] + at + j * VEC_LANES,
+				vec_mul(sums[m][j], vec_set(a->scale)));
+}
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+/* A row's scores, -infinity where nothing is seen; returns the largest, now or before. */
+VEC_INLINE float hide(const struct row *row, float *scores)
+{
+	const vec hidden = vec_set(-__builtin_inff());
+	vec largest = vec_set(row->progress->largest);
+
+	VEC_UNROLL
+	for (uint32_t j = 0; j < BLOCK / VEC_LANES; j++) {
+		const __mmask16 seen = (__mmask16)(row->seen >> j * VEC_LANES);
+		const vec s = _mm512_mask_blend_ps(seen, hidden, vec_load(scores + j * VEC_LANES));
+
+		vec_store(scores + j * VEC_LANES, s);
+		largest = vec_max(s, largest);
+	}
+	return vec_largest_lane(largest);
+}
+
+/* Scores to weights, as pairs of bf16. */
+VEC_INLINE void weigh(struct row *row, const float *scores, float largest, float shrink,
+	uint16_t *weights)
+{
+	const __m512i ones = _mm512_set1_epi32(0x3F803F80);
+	vec sums = vec_mul(row->progress->sums, vec_set(shrink));
+
+	VEC_UNROLL
+	for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
+		const float *s = scores + i * PAGE;
+		const vec low = vec_exp(vec_sub(vec_load(s), vec_set(largest)));
+		const vec high = vec_exp(vec_sub(vec_load(s + VEC_LANES), vec_set(largest)));
+		const __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+
+		_mm512_storeu_si512(weights + i * PAGE, pairs);
+		sums = add_pairs(sums, pairs, ones);
+	}
+	row->progress->sums = sums;
+	row->progress->largest = largest;
+}
+
+VEC_INLINE void weigh_rows(struct row *rows, float (*scores)[BLOCK], uint16_t (*weights)[BLOCK],
+	float *shrink, const uint32_t count)
+{
+	float largest[VEC_LANES] = {0}, before[VEC_LANES] = {0};
+
+	for (uint32_t m = 0; m < count; m++) {
+		before[m] = rows[m].progress->largest;
+		largest[m] = hide(&rows[m], scores[m]);
+	}
+	vec_store(shrink, vec_exp(vec_sub(vec_load(before), vec_load(largest))));
+	for (uint32_t m = 0; m < count; m++)
+		weigh(&rows[m], scores[m], largest[m], shrink[m], weights[m]);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* Vectors of dimensions from d on, over pairs of keys [first, end) of the block. */
+VEC_INLINE void add_values(const struct block *b, const struct row *rows,
+	uint16_t (*weights)[BLOCK], const float *shrink, uint32_t first, uint32_t end, uint32_t d,
+	const uint32_t count, const uint32_t vectors)
+{
+	const size_t line = (size_t)b->a->head_dim * 4, keys_bytes = line * PAGE / 2;
+	vec sums[GROUP][SUMS_MAX];
+
+	VEC_UNROLL
+	for (uint32_t m = 0; m < count; m++)
+		VEC_UNROLL
+		for (uint32_t i = 0; i < vectors; i++)
+			sums[m][i] = vec_mul(vec_load(rows[m].values + d + i * VEC_LANES),
+				vec_set(shrink[m]));
+	for (uint32_t pair = first; pair < end; pair++) {
+		const size_t offset = keys_bytes + pair % (PAGE / 2) * line + d * 4;
+		const uint8_t *values = b->pages[pair / (PAGE / 2)] + offset;
+		const uint8_t *next = b->next[pair / (PAGE / 2)] + offset;
+
+		VEC_UNROLL
+		for (uint32_t i = 0; i < vectors; i++) {
+			const __m512i v = _mm512_loadu_si512(values + i * LINE);
+
+			vec_prefetch(next + i * LINE);
+			VEC_UNROLL
+			for (uint32_t m = 0; m < count; m++)
+				sums[m][i] = add_pairs(sums[m][i], v,
+					spread_pair(weights[m] + pair * 2));
+		}
+	}
+	VEC_UNROLL
+	for (uint32_t m = 0; m < count; m++)
+		VEC_UNROLL
+		for (uint32_t i = 0; i < vectors; i++)
+			vec_store(rows[m].values + d + i * VEC_LANES, sums[m][i]);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* Bits [first, end) of the keys that somebody sees. */
+static uint64_t seen_of(const struct block *b, const struct cpu_query *query)
+{
+	const uint32_t first = query->first > b->a->begin ? query->first : b->a->begin;
+	const uint32_t keys = query->keys < b->a->end ? query->keys : b->a->end;
+	const uint64_t all = ~(uint64_t)0;
+
+	if (keys <= b->at || first >= b->at + BLOCK || first >= keys)
+		return 0;
+	return (keys - b->at < BLOCK ? ((uint64_t)1 << (keys - b->at)) - 1 : all) &
+		(first > b->at ? all << (first - b->at) : all);
+}
+
+/* The block past count rows, of which one at least sees some of it. */
+VEC_INLINE void attend_rows(const struct block *b, struct row *rows, uint64_t seen,
+	const uint32_t count)
+{
+	const uint32_t widest = SUMS_MAX / count < 8 ? SUMS_MAX / count : 8;
+	const uint32_t first = (uint32_t)__builtin_ctzll(seen) / 2;
+	const uint32_t end = (uint32_t)(64 - __builtin_clzll(seen) + 1) / 2;
+	alignas(LINE) float scores[GROUP][BLOCK];
+	alignas(LINE) uint16_t weights[GROUP][BLOCK];
+	alignas(LINE) float shrink[VEC_LANES];
+	uint32_t d = 0;
+
+	for (uint32_t i = 0; i < BLOCK_PAGES; i++)
+		if ((uint32_t)(seen >> i * PAGE))
+			score_page(b->a, b->pages[i], b->next[i], rows, scores, i * PAGE, count);
+	weigh_rows(rows, scores, weights, shrink, count);
+	for (; d + widest * VEC_LANES <= b->a->head_dim; d += widest * VEC_LANES)
+		add_values(b, rows, weights, shrink, first, end, d, count, widest);
+	if (widest > 4 && d + 4 * VEC_LANES <= b->a->head_dim) {
+		add_values(b, rows, weights, shrink, first, end, d, count, 4);
+		d += 4 * VEC_LANES;
+	}
+	if (widest > 2 && d + 2 * VEC_LANES <= b->a->head_dim) {
+		add_values(b, rows, weights, shrink, first, end, d, count, 2);
+		d += 2 * VEC_LANES;
+	}
+	if (d < b->a->head_dim)
+		add_values(b, rows, weights, shrink, first, end, d, count, 1);
+}
+
+static void attend_8(const struct block *b, struct row *rows, uint64_t seen)
+{
+	attend_rows(b, rows, seen, 8);
+}
+
+static void attend_4(const struct block *b, struct row *rows, uint64_t seen)
+{
+	attend_rows(b, rows, seen, 4);
+}
+
+static void attend_2(const struct block *b, struct row *rows, uint64_t seen)
+{
+	attend_rows(b, rows, seen, 2);
+}
+
+static void attend_1(const struct block *b, struct row *rows, uint64_t seen)
+{
+	attend_rows(b, rows, seen, 1);
+}
+
+static void attend_block(const struct block *b, struct row *rows, uint32_t count)
+{
+	while (count > 0) {
+		const uint32_t group = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
+		uint64_t seen = 0;
+
+		for (uint32_t m = 0; m < group; m++)
+			seen |= rows[m].seen;
+		if (seen && group == 8)
+			attend_8(b, rows, seen);
+		else if (seen && group == 4)
+			attend_4(b, rows, seen);
+		else if (seen && group == 2)
+			attend_2(b, rows, seen);
+		else if (seen)
+			attend_1(b, rows, seen);
+		rows += group;
+		count -= group;
+	}
+}
+
+/* Queries to bf16, one after the other. */
+static void round_queries(const struct cpu_attend *a, const struct cpu_query *queries,
+	uint32_t count, uint16_t *out)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES * 2) {
+			const bool two = d + VEC_LANES < a->head_dim;
+			const vec low = vec_load(queries[i].q + d);
+			const vec high = two ? vec_load(queries[i].q + d + VEC_LANES)
+				: vec_set(0.0F);
+
+			_mm512_storeu_si512(out + (size_t)i * CHIP_HEAD_DIM_MAX + d,
+				(__m512i)_mm512_cvtne2ps_pbh(high, low));
+		}
+}
+
+/* The pages of the block at at, of those that hold keys below end; others: the last. */
+static void find_pages(const struct cpu_attend *a, uint32_t at, uint32_t end, const uint8_t **pages)
+{
+	for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
+		const uint32_t key = at + i * PAGE < end ? at + i * PAGE : end - 1;
+
+		pages[i] = a->pages + a->table[key / PAGE] * a->page_bytes;
+	}
+}
+
+static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
+{
+	alignas(LINE) uint16_t rounded[CPU_ATTEND_QUERIES * CHIP_HEAD_DIM_MAX];
+	struct progress progress[CPU_ATTEND_QUERIES];
+	struct row rows[CPU_ATTEND_QUERIES];
+	uint32_t first = UINT32_MAX, end = 0;
+
+	round_queries(a, queries, count, rounded);
+	for (uint32_t i = 0; i < count; i++) {
+		progress[i] = (struct progress){CPU_ATTEND_NONE, vec_set(0.0F)};
+		rows[i] = (struct row){rounded + (size_t)i * CHIP_HEAD_DIM_MAX,
+			queries[i].out.values, &progress[i], 0};
+		first = queries[i].first < first ? queries[i].first : first;
+		end = queries[i].keys > end ? queries[i].keys : end;
+		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
+			vec_store(queries[i].out.values + d, vec_set(0.0F));
+	}
+	first = first > a->begin ? first : a->begin;
+	end = end < a->end ? end : a->end;
+	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
+		struct block b = {.a = a, .at = at};
+
+		find_pages(a, at, end, b.pages);
+		find_pages(a, at + BLOCK, end, b.next);
+		for (uint32_t i = 0; i < count; i++)
+			rows[i].seen = seen_of(&b, &queries[i]);
+		attend_block(&b, rows, count);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		queries[i].out.largest = progress[i].largest;
+		queries[i].out.sum = vec_fold_stripes(&progress[i].sums);
+	}
+}
+
+void VEC_NAME(attend_bf16)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
+{
+	if (a->kv_type != CHIP_BF16)
+		VEC_NAME(attend)(a, queries, count);
+	else if (a->head_dim % VEC_LANES)
+		ref_attend(a, queries, count);
+	else
+		attend_rounded(a, queries, count);
+}
