@@ -31,7 +31,7 @@
 #define OUTPUTS     49152        /* 53 MB of q8_0 */
 #define PACK_BYTES  ((size_t)256 << 20)
 #define VOCAB       151936
-#define DEPTH       4096
+#define DEPTH       16384        /* most tokens before a step; ROWS_MAX more fit */
 #define ROWS_MAX    512
 #define COPIES_MAX  64           /* of operations that take microseconds */
 #define OWNED_MAX   8
@@ -90,6 +90,11 @@ static void *memory(size_t count, size_t size)
 	if (!p)
 		abort();
 	return p;
+}
+
+static bool wanted(const struct bench *b, const char *name)
+{
+	return !b->only || strncmp(name, b->only, strlen(b->only)) == 0;
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
@@ -431,17 +436,17 @@ static void bench_embed(struct bench *b)
 	run(b, "embed q8_0", 0, &(struct work){0});
 }
 
-/* ---- attention: 16 query heads on 8 key heads of 128 as in Qwen3-0.6B, keys and values f16 --- */
+/* ---- attention: 16 query heads on 8 key heads of 128 as in Qwen3-0.6B ------------------------ */
 
 enum { HEADS = 16, KV_HEADS = 8, HEAD_DIM = 128 };
 
-static struct chip_op qk_rope_op(struct bench *b)
+static struct chip_op qk_rope_op(struct bench *b, enum chip_type kv_type)
 {
 	const uint32_t in = begin(b, (HEADS + 2 * KV_HEADS) * HEAD_DIM);
 	struct chip_op op = {.kind = CHIP_OP_QK_ROPE};
 
 	b->layout.attention_layers = 1;
-	b->layout.kv_type = CHIP_F16;
+	b->layout.kv_type = kv_type;
 	b->layout.kv_heads = KV_HEADS;
 	b->layout.head_dim = HEAD_DIM;
 	b->layout.pages = (DEPTH + ROWS_MAX) / CHIP_PAGE_TOKENS;
@@ -458,22 +463,29 @@ static struct chip_op qk_rope_op(struct bench *b)
 
 /* Norm of 4 operations an element, rotation of 3; the angles are once for all layers
  * and not measured. */
-static void bench_qk_rope(struct bench *b)
+static void bench_qk_rope(struct bench *b, enum chip_type kv_type)
 {
-	const struct chip_op op = qk_rope_op(b);
+	const struct chip_op op = qk_rope_op(b, kv_type);
+	char name[64];
 
 	*add_op(b, CHIP_OP_QK_ROPE) = op;
 	*measured(b, CHIP_OP_QK_ROPE) = op;
 	repeat(b, COPIES_MAX / 4);
-	run(b, "qk_rope", 0, &(struct work){.ops_per_row = 7.0 * (HEADS + KV_HEADS) * HEAD_DIM,
+	(void)snprintf(name, sizeof(name), "qk_rope %s", chip_type_name(kv_type));
+	run(b, name, 0, &(struct work){.ops_per_row = 7.0 * (HEADS + KV_HEADS) * HEAD_DIM,
 		.peak = b->rates.f32_ops_per_s});
 }
 
-static void bench_attend(struct bench *b, uint32_t depth)
+static void bench_attend(struct bench *b, enum chip_type kv_type, uint32_t depth)
 {
-	const struct chip_op rope = qk_rope_op(b);
-	const double token_bytes = 2.0 * 2 * KV_HEADS * HEAD_DIM, key_ops = 4.0 * HEADS * HEAD_DIM;
 	char name[64];
+
+	(void)snprintf(name, sizeof(name), "attend %s, %" PRIu32, chip_type_name(kv_type), depth);
+	if (!wanted(b, name))
+		return;
+	const struct chip_op rope = qk_rope_op(b, kv_type);
+	const double key_ops = 4.0 * HEADS * HEAD_DIM, token_bytes = 2.0 * KV_HEADS *
+		(double)chip_row_bytes(kv_type, 0, HEAD_DIM);
 
 	*add_op(b, CHIP_OP_QK_ROPE) = rope;
 	struct chip_op *op = measured(b, CHIP_OP_ATTEND);
@@ -484,11 +496,11 @@ static void bench_attend(struct bench *b, uint32_t depth)
 	op->u.attend.kv_heads = KV_HEADS;
 	op->u.attend.head_dim = HEAD_DIM;
 	op->u.attend.scale = 0.088F;
-	repeat(b, 4);
-	(void)snprintf(name, sizeof(name), "attend, %" PRIu32 " before", depth);
+	repeat(b, depth < 4096 ? 4 : 1);
 	run(b, name, depth, &(struct work){.bytes = token_bytes * depth,
 		.bytes_per_row = token_bytes, .ops_per_row = key_ops * depth,
-		.ops_per_pair = key_ops, .peak = b->rates.f32_ops_per_s});
+		.ops_per_pair = key_ops, .peak = kv_type == CHIP_BF16 ? peak_of(b, CHIP_BF16)
+			: b->rates.f32_ops_per_s});
 }
 
 /* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------- */
@@ -674,11 +686,6 @@ static void bench_sample(struct bench *b, const char *name, float temperature)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static bool wanted(const struct bench *b, const char *name)
-{
-	return !b->only || strncmp(name, b->only, strlen(b->only)) == 0;
-}
-
 static void bench_all(struct bench *b)
 {
 	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
@@ -689,11 +696,13 @@ static void bench_all(struct bench *b)
 			bench_pack(b, type);
 	if (wanted(b, "embed"))
 		bench_embed(b);
-	if (wanted(b, "qk_rope"))
-		bench_qk_rope(b);
-	if (wanted(b, "attend")) {
-		bench_attend(b, 0);
-		bench_attend(b, DEPTH);
+	for (enum chip_type type = CHIP_F16; type <= CHIP_BF16; type++) {
+		if (wanted(b, "qk_rope"))
+			bench_qk_rope(b, type);
+		bench_attend(b, type, 0);
+		bench_attend(b, type, 512);
+		bench_attend(b, type, 4096);
+		bench_attend(b, type, DEPTH);
 	}
 	if (wanted(b, "conv"))
 		bench_conv(b);
