@@ -30,7 +30,7 @@ enum err answerer_open(struct answerer *a, struct model *model,
 	const struct answer_settings *settings, struct err_info *info)
 {
 	const uint32_t own_max = model_config(model)->context_max;
-	const struct session_options options = {.sequences = 1, .kv_type = CHIP_F16,
+	const struct session_options options = {.sequences = 1, .kv_type = MODEL_KV_AUTO,
 		.context_max = settings->context_max < own_max ? settings->context_max : own_max};
 	enum err err;
 

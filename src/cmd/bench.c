@@ -355,7 +355,7 @@ static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, j
 static enum err bench_open(struct bench *b, const struct cmd_model_options *load,
 	uint32_t tokens_max, struct err_info *info)
 {
-	struct session_options options = {.sequences = b->batch, .kv_type = CHIP_F16,
+	struct session_options options = {.sequences = b->batch, .kv_type = MODEL_KV_AUTO,
 		.chunk = b->chunk};
 	struct chip_cache_layout layout;
 	struct prng prng;
@@ -373,7 +373,7 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 	for (uint32_t i = 0; i < tokens_max; i++)
 		b->tokens[i] = (uint32_t)prng_below(&prng,
 			model_config(b->loaded.model)->vocab_used);
-	model_cache_layout(b->loaded.model, CHIP_F16, &layout);
+	model_cache_layout(b->loaded.model, MODEL_KV_AUTO, &layout);
 	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
 	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
 		return err;
@@ -383,7 +383,7 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 int cmd_bench(int argc, char **argv)
 {
 	static struct bench b;
-	struct cmd_model_options load = {.kv_type = CHIP_F16};
+	struct cmd_model_options load = {.kv_type = MODEL_KV_AUTO};
 	int64_t prompt = 512, generate = 128, batch = 1, rounds = 5, depth = 0, chunk = 512;
 	const struct option_row rows[] = {
 		{"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N",

@@ -200,7 +200,7 @@ done:
 
 int cmd_logits(int argc, char **argv)
 {
-	struct logits_arguments a = {.load = {.kv_type = CHIP_F16}};
+	struct logits_arguments a = {.load = {.kv_type = MODEL_KV_AUTO}};
 	int64_t chunk = CHUNK_DEFAULT;
 	bool exact_cache = false;
 	const struct option_row rows[] = {
@@ -230,7 +230,7 @@ int cmd_logits(int argc, char **argv)
 	if (strcmp(a.out_path, "-") == 0)
 		return options_wrong(&options, "--out is a file, not standard output");
 	a.chunk = (uint32_t)chunk;
-	a.load.kv_type = exact_cache ? CHIP_F32 : CHIP_F16;
+	a.load.kv_type = exact_cache ? CHIP_F32 : MODEL_KV_AUTO;
 	a.load.rows_max = a.load.wanted_max = a.chunk;
 	a.load.taps = a.dump_dir != NULL;
 	return logits_run(&a, &info) ? cmd_fail(&info) : CMD_DONE;

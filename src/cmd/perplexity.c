@@ -207,7 +207,7 @@ static int measure_print(const struct measure *m)
 
 int cmd_perplexity(int argc, char **argv)
 {
-	struct measure m = {.load = {.kv_type = CHIP_F16, .rows_max = ROWS_MAX,
+	struct measure m = {.load = {.kv_type = MODEL_KV_AUTO, .rows_max = ROWS_MAX,
 		.wanted_max = WANTED_MAX}, .text = {.raw = true}};
 	int64_t ctx = CTX_DEFAULT;
 	bool exact_cache = false;
@@ -244,7 +244,7 @@ int cmd_perplexity(int argc, char **argv)
 	if (!cmd_model_argument(&options, &m.load.path, positionals[0], count - 1))
 		return CMD_WRONG;
 	m.ctx = (uint32_t)ctx;
-	m.load.kv_type = exact_cache ? CHIP_F32 : CHIP_F16;
+	m.load.kv_type = exact_cache ? CHIP_F32 : MODEL_KV_AUTO;
 	if (measure_run(&m, &info))
 		return cmd_fail(&info);
 	return measure_print(&m);

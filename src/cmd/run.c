@@ -232,8 +232,9 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 
 int cmd_run(int argc, char **argv)
 {
-	static struct run r = {.load = {.kv_type = CHIP_F16}, .temperature = UNSET, .top_p = UNSET,
-		.min_p = UNSET, .typical_p = UNSET, .repetition_penalty = UNSET,
+	static struct run r = {.load = {.kv_type = MODEL_KV_AUTO},
+		.temperature = UNSET, .top_p = UNSET, .min_p = UNSET,
+		.typical_p = UNSET, .repetition_penalty = UNSET,
 		.presence_penalty = UNSET, .frequency_penalty = UNSET,
 		.top_k = -1, .seed = -1, .thinking_budget = -1, .logprobs = -1};
 	const struct option_row rows[] = {

@@ -84,7 +84,7 @@ static enum err open_sim_executor(void *context, struct executor **out,
 	if (s->context_max > 0 && (uint32_t)s->context_max < limits.context_max)
 		limits.context_max = (uint32_t)s->context_max;
 	limits.pages = chip_pages(limits.context_max) * limits.slots / SIM_PAGES_EACH + 1;
-	model_cache_layout(m->loaded.model, CHIP_F16, &layout);
+	model_cache_layout(m->loaded.model, MODEL_KV_AUTO, &layout);
 	chip_cost_program(&cost, model_program_desc(m->loaded.model), &layout);
 	return executor_sim_open(out, &limits, table, &cost, &rates, NULL, info);
 }
@@ -102,7 +102,7 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 		.threads = s->threads,
 		.rows_max = (uint32_t)s->rows,
 		.wanted_max = (uint32_t)s->sequences,
-		.kv_type = CHIP_F16,
+		.kv_type = MODEL_KV_AUTO,
 	};
 
 	if (cmd_model_load(&m->loaded, &load, info))

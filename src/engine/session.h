@@ -23,7 +23,7 @@ struct session_options {
 	uint32_t sequences;         /* at once */
 	uint32_t context_max;       /* tokens of each; 0: the model's, at most 4096 */
 	uint32_t chunk;             /* rows of a step, at most the model's rows_max; 0: that */
-	enum chip_type kv_type;
+	enum chip_type kv_type;     /* or MODEL_KV_AUTO */
 	uint64_t page_seed;         /* not 0: pages and slots are dealt in this
 				     * random order (tests) */
 	const struct chip_observer *observer;

@@ -237,13 +237,21 @@ void model_close(struct model *m)
 	mem_free(m);
 }
 
+static enum chip_type best_kv_type(const struct model *m)
+{
+	struct chip_info chip;
+
+	chip_describe(m->chip, &chip);
+	return m->weights.config.head_dim % 2 == 0 ? chip.kv_type : CHIP_F16;
+}
+
 void model_cache_layout(const struct model *m, enum chip_type kv_type,
 	struct chip_cache_layout *out)
 {
 	const struct model_config *c = &m->weights.config;
 
 	*out = (struct chip_cache_layout){
-		.kv_type = kv_type,
+		.kv_type = kv_type == MODEL_KV_AUTO ? best_kv_type(m) : kv_type,
 		.attention_layers = c->attention_layers,
 		.kv_heads = c->kv_heads,
 		.head_dim = c->head_dim,

@@ -21,10 +21,13 @@ struct weights;
 struct tokenizer;
 struct chat_template;
 
+/* Keys and values as the chip likes them best, where the heads allow it. */
+#define MODEL_KV_AUTO CHIP_TYPES
+
 struct model_load_options {
 	uint32_t rows_max;              /* rows of a step */
 	uint32_t wanted_max;            /* rows of a step that want something */
-	enum chip_type kv_type;
+	enum chip_type kv_type;         /* or MODEL_KV_AUTO */
 	/* name every intermediate result, for comparing layer by layer */
 	bool taps;
 };
@@ -53,7 +56,8 @@ void model_name_set(struct model *m, const char *name);
 struct chip *model_chip(const struct model *m);
 struct chip_program *model_program(const struct model *m);
 const struct chip_program_desc *model_program_desc(const struct model *m);
-/* Everything but pages, states and slots, which the caller chooses. */
+/* Everything but pages, states and slots, which the caller chooses. kv_type may be
+ * MODEL_KV_AUTO. */
 void model_cache_layout(const struct model *m, enum chip_type kv_type,
 	struct chip_cache_layout *out);
 
