@@ -661,7 +661,25 @@ static void bench_combine(struct bench *b)
 
 /* ---- sampling: one row of logits ------------------------------------------------------------- */
 
-static void bench_sample(struct bench *b, const char *name, float temperature)
+/* Logits that differ from each other, one in 5000 of them far above the rest. */
+static struct chip_weight *output_layer(struct bench *b, uint32_t columns)
+{
+	float *values = memory(VOCAB, columns * sizeof(float));
+	const struct chip_span span = {values, VOCAB};
+	const struct chip_matrix m = {.type = CHIP_F32, .rows = VOCAB, .columns = columns,
+		.spans = &span, .span_count = 1};
+	struct chip_weight **w = &b->weights[b->weight_count++];
+	struct prng p;
+
+	prng_init(&p, 2);
+	for (size_t i = 0; i < (size_t)VOCAB * columns; i++)
+		values[i] = (float)(prng_unit(&p) - 0.5) * (i / columns % 5000 ? 1.0F : 4.0F);
+	must(chip_weight_pack(b->chip, w, &m, &info));
+	free(values);
+	return *w;
+}
+
+static void bench_sample(struct bench *b, const char *name, const struct chip_sampling *sampling)
 {
 	enum { SMALL = 32 };
 	const uint32_t in = begin(b, SMALL), wanted = add_buffer(b, CHIP_WANTED, SMALL);
@@ -670,17 +688,17 @@ static void bench_sample(struct bench *b, const char *name, float temperature)
 
 	op->u.gather.in = in;
 	op->u.gather.out = wanted;
-	set_matmul(add_op(b, CHIP_OP_MATMUL), wanted, random_weight(b, CHIP_Q8_0, VOCAB, SMALL),
-		logits);
+	set_matmul(add_op(b, CHIP_OP_MATMUL), wanted, output_layer(b, SMALL), logits);
 	op = measured(b, CHIP_OP_SAMPLE);
 	op->u.sample.logits = logits;
 	op->u.sample.vocab = VOCAB;
 	b->desc.logits = logits;
 	b->layout.vocab = VOCAB;
 	b->want = CHIP_WANT_TOKEN;
-	b->sampling.temperature = temperature;
-	b->sampling.top_k = 20;
-	b->sampling.top_p = 0.95F;
+	b->sampling = *sampling;
+	b->sampling.repetition_penalty = sampling->repetition_penalty > 0.0F
+		? sampling->repetition_penalty : 1.0F;
+	b->sampling.top_p = sampling->top_p > 0.0F ? sampling->top_p : 1.0F;
 	run(b, name, 0, &(struct work){.bytes = 4.0 * VOCAB});
 }
 
@@ -725,8 +743,18 @@ static void bench_all(struct bench *b)
 	if (wanted(b, "combine"))
 		bench_combine(b);
 	if (wanted(b, "sample")) {
-		bench_sample(b, "sample, greedy", 0);
-		bench_sample(b, "sample, top-k 20", 0.8F);
+		bench_sample(b, "sample, greedy", &(struct chip_sampling){0});
+		bench_sample(b, "sample, top-k 20",
+			&(struct chip_sampling){.temperature = 0.7F, .top_k = 20, .top_p = 0.95F});
+		bench_sample(b, "sample, top-p",
+			&(struct chip_sampling){.temperature = 0.2F, .top_p = 0.95F});
+		bench_sample(b, "sample, min-p",
+			&(struct chip_sampling){.temperature = 0.2F, .min_p = 0.05F});
+		bench_sample(b, "sample, temperature", &(struct chip_sampling){.temperature = 0.7F});
+		bench_sample(b, "sample, penalty",
+			&(struct chip_sampling){.repetition_penalty = 1.1F});
+		bench_sample(b, "sample, logprobs",
+			&(struct chip_sampling){.logprobs = true, .top_logprobs = 20});
 	}
 }
 

@@ -13,25 +13,30 @@ static uint32_t isa_count;
 
 static float scores[VOCAB_MAX], weights[VOCAB_MAX];
 static uint64_t candidates[VOCAB_MAX];
-static const struct cpu_sampler scratch = {scores, weights, candidates};
+static float maxima[2][VOCAB_MAX / CPU_MAXIMA + 1];
+static const struct cpu_sampler scratch = {scores, weights, candidates, maxima[0], maxima[1]};
 
 static const struct chip_sampling plain = {
 	.temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 12345};
 
-/* What the sampler chooses in every instruction set. */
+/* What the sampler chooses in every instruction set, whoever finds the maxima. */
 static uint32_t choose(const struct cpu_slot *slot, const uint16_t *counts, const uint32_t *mask,
 	const float *logits, uint32_t vocab, uint32_t position)
 {
-	const struct cpu_choice c = {slot, counts, mask, logits, vocab, position, CHIP_NONE};
+	static float made[VOCAB_MAX / CPU_MAXIMA + 1];
+	struct cpu_choice c = {slot, counts, mask, logits, NULL, vocab, position, CHIP_NONE};
 	struct chip_logprobs logprobs = {0};
 	bool finite = false;
 	const uint32_t token = cpu_sample(&isas[0].kernels, &scratch, &c, &logprobs, &finite);
 
-	for (uint32_t i = 1; i < isa_count; i++) {
+	for (uint32_t i = 0; i < 2 * isa_count; i++) {
+		const struct cpu_kernels *kernels = &isas[i / 2].kernels;
 		struct chip_logprobs other = {0};
 
-		assert_int_equal(cpu_sample(&isas[i].kernels, &scratch, &c, &other, &finite),
-			token);
+		c.maxima = i % 2 ? made : NULL;
+		if (c.maxima && !kernels->maxima(logits, vocab, made))
+			made[0] = NAN;
+		assert_int_equal(cpu_sample(kernels, &scratch, &c, &other, &finite), token);
 		assert_memory_equal(&other, &logprobs, sizeof(other));
 	}
 	return token;
@@ -207,7 +212,7 @@ static void assert_distribution(const struct cpu_slot *slot, const uint16_t *cou
 	uint32_t seen[16] = {0};
 
 	for (uint32_t position = 0; position < DRAWS; position++) {
-		const struct cpu_choice c = {slot, counts, mask, logits, vocab, position,
+		const struct cpu_choice c = {slot, counts, mask, logits, NULL, vocab, position,
 			CHIP_NONE};
 		struct chip_logprobs logprobs;
 		bool finite;
@@ -377,7 +382,7 @@ static void read_case(struct sampling_case *c, const json_t *item)
 /* Just these tokens may be drawn, as likely as transformers says. */
 static void assert_left(const struct sampling_case *c, const struct rig_isa *isa)
 {
-	const struct cpu_choice choice = {&c->slot, c->counts, NULL, c->logits, c->vocab, 0,
+	const struct cpu_choice choice = {&c->slot, c->counts, NULL, c->logits, NULL, c->vocab, 0,
 		CHIP_NONE};
 	const struct cpu_distribution d = cpu_distribution(&isa->kernels, &scratch, &choice);
 	uint32_t kept = 0;
@@ -460,7 +465,7 @@ static void what_is_drawn_is_as_frequent_as_transformers_says(void **state)
 		if (c.kept < 3)
 			continue;
 		for (uint32_t position = 0; position < 2 * DRAWS; position++) {
-			const struct cpu_choice choice = {&c.slot, c.counts, NULL, c.logits,
+			const struct cpu_choice choice = {&c.slot, c.counts, NULL, c.logits, NULL,
 				c.vocab, position, CHIP_NONE};
 			struct chip_logprobs logprobs;
 			bool finite;
@@ -482,7 +487,7 @@ static void nothing_allowed_and_numbers_that_are_none_give_no_token(void **state
 	float logits[] = {1, 2, 3};
 	const uint32_t none = 0;
 	const struct cpu_slot slot = {.sampling = plain};
-	const struct cpu_choice forced = {&slot, NULL, NULL, logits, 3, 0, 2};
+	const struct cpu_choice forced = {&slot, NULL, NULL, logits, NULL, 3, 0, 2};
 	struct chip_logprobs logprobs;
 	bool finite;
 
@@ -526,7 +531,7 @@ static void logprobs_are_of_the_raw_logits(void **state)
 	uint16_t counts[VOCAB_MAX] = {[7] = 1};
 	const struct chip_bias biases[] = {{7, -100}, {VOCAB_MAX, 100}};
 	struct cpu_slot slot = {.sampling = plain, .counts = true};
-	struct cpu_choice c = {&slot, counts, NULL, logits, VOCAB_MAX, 3, CHIP_NONE};
+	struct cpu_choice c = {&slot, counts, NULL, logits, NULL, VOCAB_MAX, 3, CHIP_NONE};
 	struct chip_logprobs logprobs = {0};
 	double sum = 0;
 	bool finite;
@@ -564,7 +569,7 @@ static void the_likeliest_tokens_come_in_order(void **state)
 	slot.sampling.logprobs = true;
 	for (uint32_t i = 0; i < 400; i++) {
 		const uint32_t vocab = 1 + (uint32_t)prng_below(&p, i % 4 ? 40 : VOCAB_MAX);
-		struct cpu_choice c = {&slot, NULL, NULL, logits, vocab, i, CHIP_NONE};
+		struct cpu_choice c = {&slot, NULL, NULL, logits, NULL, vocab, i, CHIP_NONE};
 		const uint32_t wanted = (uint32_t)prng_below(&p, CHIP_TOP_LOGPROBS_MAX + 1);
 		struct chip_logprobs logprobs = {0}, each = {0};
 		bool finite;
@@ -595,7 +600,7 @@ static void a_forced_token_is_chosen_whatever_speaks_against_it(void **state)
 	const float logits[] = {1, 2, 3};
 	const uint32_t mask = 2;
 	struct cpu_slot slot = {.sampling = plain};
-	const struct cpu_choice c = {&slot, NULL, &mask, logits, 3, 0, 0};
+	const struct cpu_choice c = {&slot, NULL, &mask, logits, NULL, 3, 0, 0};
 	struct chip_logprobs logprobs;
 	bool finite;
 

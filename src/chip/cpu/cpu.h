@@ -163,6 +163,7 @@ struct cpu_fusion {
 	bool blocks, halves;        /* forms of inputs that they take */
 	bool gated;                 /* the last two are gate and up of the swiglu behind them */
 	uint8_t inputs;             /* which of the sets */
+	bool maxima;                /* the outputs are logits, whose maxima are wanted */
 	uint32_t sum;               /* buffer that the outputs are added to, or CHIP_NONE */
 };
 
@@ -264,7 +265,14 @@ struct cpu_sampler {
 	float *scores;              /* [vocab] */
 	float *weights;             /* [vocab] */
 	uint64_t *candidates;       /* [vocab] */
+	float *maxima;              /* [vocab / CPU_MAXIMA, rounded up]: of the logits */
+	float *view_maxima;         /* of the scores */
 };
+
+static inline uint32_t cpu_maxima_count(uint32_t vocab)
+{
+	return (vocab + CPU_MAXIMA - 1) / CPU_MAXIMA;
+}
 
 struct cpu_program {
 	struct chip_program base;
@@ -289,6 +297,7 @@ struct cpu_program {
 	struct cpu_fusion *fusions;         /* [ops] */
 	struct cpu_inputs inputs[CPU_INPUTS];
 	struct cpu_own *own;                /* [threads]; the first one's are the program's */
+	float *maxima;                      /* [wanted][cpu_maxima_count], of few wanted rows */
 	/* Intermediate results of one operation. */
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
@@ -316,6 +325,7 @@ struct cpu_choice {
 	const uint16_t *counts;     /* the slot's, where it counts */
 	const uint32_t *mask;       /* or NULL */
 	const float *logits;        /* [vocab] */
+	const float *maxima;        /* of the logits, NaN where one is not finite; or NULL */
 	uint32_t vocab;
 	uint32_t position;          /* of the token, from the sequence's start */
 	uint32_t forced;            /* the token that it is, or CHIP_NONE */
@@ -335,9 +345,9 @@ struct cpu_distribution cpu_distribution(const struct cpu_kernels *kernels,
 /* The next token. CHIP_NONE: not finite, or nothing allowed; logprobs then stay as they are. */
 uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
 	const struct cpu_choice *c, struct chip_logprobs *logprobs, bool *finite);
-/* largest: of the logits, which are finite. */
-void cpu_logprobs(const struct cpu_kernels *kernels, const float *logits, uint32_t vocab,
-	float largest, uint32_t token, uint32_t top_count, struct chip_logprobs *out);
+/* Of finite logits; maxima are theirs. */
+void cpu_logprobs(const struct cpu_kernels *kernels, const float *logits, const float *maxima,
+	uint32_t vocab, uint32_t token, uint32_t top_count, struct chip_logprobs *out);
 
 /* ---- the driver's functions ------------------------------------------------------------------ */
 

@@ -9,6 +9,7 @@
  *	gate and up -> swiglu       a share does the same panels of both
  *	matrices -> norm, add       outputs are added to the residual
  *	embed, gather -> norm       row by row
+ *	output layer -> sample      a share finds the largest of its logits
  *
  * A layer of Qwen3 has 6 barriers then, of 13; 9 in steps of many rows, where what is behind
  * matrices is done by itself. The bits are those of one operation after the other.
@@ -78,6 +79,8 @@ static void fuse_matmul(const struct chip_op *op, const struct chip_op *next, st
 {
 	f->sum = sum_behind(op, next);
 	f->gated = takes_swiglu(op, next);
+	f->maxima = next->kind == CHIP_OP_SAMPLE && op->u.matmul.count == 1 &&
+		op->u.matmul.out[0] == next->u.sample.logits;
 	f->followers = f->gated || (f->sum != CHIP_NONE && next->kind == CHIP_OP_ADD);
 	f[1].added = f->sum != CHIP_NONE && next->kind == CHIP_OP_NORM;
 }

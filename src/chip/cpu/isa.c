@@ -104,6 +104,7 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(f16_from_f32);
 	COMPLETE(bf16_from_f32);
 	COMPLETE(largest);
+	COMPLETE(maxima);
 	COMPLETE(exponentials);
 	COMPLETE(gauge.read[0]);
 	COMPLETE(gauge.int8);

@@ -32,6 +32,7 @@
 #define CPU_ALIGN       64   /* of every array that kernels see */
 /* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
 #define CPU_COLUMN_PART 256
+#define CPU_MAXIMA      128  /* logits that share a maximum */
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
@@ -253,9 +254,13 @@ struct cpu_kernels {
 
 	/* The largest of count values; false if one is NaN or infinite. */
 	bool (*largest)(const float *values, uint32_t count, float *out);
-	/* out[i] = exp(values[i] - shift) unless out is NULL; returns their sum,
+	/* The largest of each CPU_MAXIMA values, the last of fewer; false if a value is NaN or
+	 * infinite. */
+	bool (*maxima)(const float *values, uint32_t count, float *out);
+	/* out[i] = exp(values[i] / divisor - shift) unless out is NULL; returns their sum,
 	 * in stripes of f64. */
-	double (*exponentials)(const float *values, float shift, uint32_t count, float *out);
+	double (*exponentials)(const float *values, float divisor, float shift, uint32_t count,
+		float *out);
 };
 
 extern const struct cpu_kernels cpu_kernels_ref;

@@ -28,6 +28,7 @@ const struct cpu_kernels cpu_kernels_ref = {
 	.f16_from_f32 = ref_f16_from_f32,
 	.bf16_from_f32 = ref_bf16_from_f32,
 	.largest = ref_largest,
+	.maxima = ref_maxima,
 	.exponentials = ref_exponentials,
 	.gauge = {
 		.read = {ref_read},

@@ -75,7 +75,9 @@ void ref_conv(const struct cpu_conv *c);
 void ref_delta(const struct cpu_delta *d);
 
 bool ref_largest(const float *values, uint32_t count, float *out);
-double ref_exponentials(const float *values, float shift, uint32_t count, float *out);
+bool ref_maxima(const float *values, uint32_t count, float *out);
+double ref_exponentials(const float *values, float divisor, float shift, uint32_t count,
+	float *out);
 
 uint64_t ref_read(const uint8_t *bytes, size_t size);
 int64_t ref_int8_ops(int64_t rounds);

@@ -39,7 +39,9 @@ void VEC_NAME(attend_finish)(float *x, float factor, const float *gate, uint32_t
 void VEC_NAME(conv)(const struct cpu_conv *c);
 void VEC_NAME(delta)(const struct cpu_delta *d);
 bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
-double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, float *out);
+bool VEC_NAME(maxima)(const float *values, uint32_t count, float *out);
+double VEC_NAME(exponentials)(const float *values, float divisor, float shift, uint32_t count,
+	float *out);
 
 /* A whole table; those with the bf16 instruction have their own kernel and inputs for it. */
 #define VEC_TABLE(table_name, rounded, bf16_kernel, attend_kernel, bf16_gauge)          \
@@ -65,7 +67,8 @@ double VEC_NAME(exponentials)(const float *values, float shift, uint32_t count, 
 		.bf16_from_f32 = VEC_NAME(bf16_from_f32),                               \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
 		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
-		.largest = VEC_NAME(largest), .exponentials = VEC_NAME(exponentials),   \
+		.largest = VEC_NAME(largest), .maxima = VEC_NAME(maxima),               \
+		.exponentials = VEC_NAME(exponentials),                                 \
 		.gauge = {                                                              \
 			.read = {                                                       \
 				VEC_NAME(read_one), VEC_NAME(read_one_ahead),           \

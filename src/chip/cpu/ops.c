@@ -43,7 +43,7 @@ static void embed_row(const struct run *r, const struct chip_op *op, uint32_t ro
 static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row)
 {
 	const uint32_t residual = op->u.norm.residual, add = op->u.norm.add;
-	const bool done = fusion_of(r, op)->added && is_joined(r);
+	const bool done = fusion_of(r, op)->added && is_joined(r, residual);
 	const float *added = add == CHIP_NONE || done ? NULL : row_of(r, add, row);
 
 	r->kernels->rms_norm(row_of(r, residual, row), added, values(op->u.norm.weight),
@@ -150,6 +150,14 @@ static void run_swiglu(const struct run *r, const struct chip_op *op)
 
 /* ---- sampling -------------------------------------------------------------------------------- */
 
+/* Of the logits of a wanted row, where the output layer made them. */
+static const float *made_maxima(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	if (!fusion_of(r, op - 1)->maxima || !is_joined(r, op->u.sample.logits))
+		return NULL;
+	return r->program->maxima + (size_t)row * cpu_maxima_count(op->u.sample.vocab);
+}
+
 /* The wanted rows of one sequence in order: a token counts for the next one's penalties. */
 static void sample_sequence(const struct run *r, const struct chip_op *op, uint32_t sequence)
 {
@@ -166,6 +174,7 @@ static void sample_sequence(const struct run *r, const struct chip_op *op, uint3
 			.counts = counts,
 			.mask = s->mask,
 			.logits = row_of(r, op->u.sample.logits, i),
+			.maxima = made_maxima(r, op, i),
 			.vocab = op->u.sample.vocab,
 			.position = step->tokens_before[row] + 1,
 			.forced = s->forced ? s->forced_token : CHIP_NONE,
@@ -295,7 +304,8 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 /* It is done in the shares of the operation before. */
 static bool follows(const struct run *r, const struct chip_op *op)
 {
-	return fusion_of(r, op)->follows && (op[-1].kind != CHIP_OP_MATMUL || is_joined(r));
+	return fusion_of(r, op)->follows &&
+	       (op[-1].kind != CHIP_OP_MATMUL || is_joined(r, op[-1].u.matmul.in));
 }
 
 /* Nobody goes on until the first worker has shown the result. */

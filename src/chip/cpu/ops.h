@@ -106,9 +106,10 @@ static inline void cpu_makes_inputs(const struct run *r, const struct chip_op *o
 }
 
 /* Whether shares of matrices go on with what is behind them. */
-static inline bool is_joined(const struct run *r)
+static inline bool is_joined(const struct run *r, uint32_t buffer)
 {
-	return r->step->row_count <= CPU_JOINED_ROWS;
+	return (space_of(r, buffer) == CHIP_WANTED ? r->step->wanted_count : r->step->row_count) <=
+	       CPU_JOINED_ROWS;
 }
 
 /* A norm whose rows each worker does for itself, and the matrices behind it. */
@@ -116,7 +117,7 @@ static inline bool is_alone(const struct run *r, const struct chip_op *op)
 {
 	const uint32_t buffer = op->kind == CHIP_OP_NORM ? op->u.norm.out : op->u.matmul.in;
 
-	return fusion_of(r, op)->alone && is_joined(r) &&
+	return fusion_of(r, op)->alone && is_joined(r, buffer) &&
 	       cpu_alone_rows(rows(r, buffer), columns(r, buffer));
 }
 

@@ -130,7 +130,22 @@ static void multiply(const struct run *r, const struct chip_op *op, uint32_t mat
 
 /* ---- what is done with the outputs while they are near --------------------------------------- */
 
-/* Outputs [first, first + count) of one row are added to the sum, or gate them. */
+/* NaN where a logit is not finite. */
+static void find_maxima(const struct run *r, const struct chip_op *sample, uint32_t row,
+	uint32_t first, uint32_t count)
+{
+	const uint32_t vocab = sample->u.sample.vocab;
+	float *maxima = r->program->maxima + (size_t)row * cpu_maxima_count(vocab) +
+		first / CPU_MAXIMA;
+
+	if (first >= vocab)
+		return;   /* padding */
+	if (!r->kernels->maxima(row_of(r, sample->u.sample.logits, row) + first,
+		    math_min_u32(count, vocab - first), maxima))
+		maxima[0] = __builtin_nanf("");
+}
+
+/* Outputs [first, first + count) of one row: what is behind them is done with them. */
 static void follow_row(const struct run *r, const struct chip_op *op, uint32_t row, uint32_t first,
 	uint32_t count)
 {
@@ -139,6 +154,8 @@ static void follow_row(const struct run *r, const struct chip_op *op, uint32_t r
 	if (f->sum != CHIP_NONE)
 		r->kernels->add(row_of(r, f->sum, row) + first,
 			row_of(r, op->u.matmul.out[0], row) + first, count);
+	if (f->maxima)
+		find_maxima(r, op + 1, row, first, count);
 	if (f->gated) {
 		const struct chip_op *swiglu = op + 1;
 
@@ -157,7 +174,8 @@ static void follow(const struct run *r, const struct chip_op *op, const struct c
 	const uint32_t end = math_min_u32(end_panel * w->lanes, w->part_rows);
 	const enum chip_phase phase = matmul_phase(r, op);
 
-	cpu_phase(r, (enum chip_phase)(f->gated ? CHIP_OP_SWIGLU : CHIP_OP_ADD));
+	cpu_phase(r, (enum chip_phase)(f->gated ? CHIP_OP_SWIGLU
+		: f->maxima ? CHIP_OP_SAMPLE : CHIP_OP_ADD));
 	for (uint32_t i = 0; i < portion.row_count; i++)
 		follow_row(r, op, portion.first_row + i, first, end - first);
 	cpu_phase(r, phase);
@@ -175,12 +193,13 @@ struct lot {
 static struct lot lot_of(const struct run *r, const struct chip_op *op, uint32_t matrix)
 {
 	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
-	const bool both = fusion_of(r, op)->gated && is_joined(r) &&
-		matrix + 2 == op->u.matmul.count;
+	const bool joined = is_joined(r, op->u.matmul.in);
+	const bool both = fusion_of(r, op)->gated && joined && matrix + 2 == op->u.matmul.count;
+	const bool maxima = fusion_of(r, op)->maxima && joined;
 	uint32_t panels = share_panels(r, w);
 
-	if (both) {
-		const uint32_t unit = CPU_BLOCK / w->lanes;
+	if (both || maxima) {
+		const uint32_t unit = (maxima ? CPU_MAXIMA : CPU_BLOCK) / w->lanes;
 
 		panels = divide_up(panels, unit) * unit;
 	}
@@ -197,7 +216,8 @@ static void lot_share(const struct run *r, const struct chip_op *op, const struc
 
 	for (uint32_t i = 0; i < lot->matrices; i++)
 		multiply(r, op, lot->matrix + i, portion, first, end);
-	if (lot->matrices == 2 || (f->sum != CHIP_NONE && is_joined(r)))
+	if (lot->matrices == 2 ||
+	    ((f->sum != CHIP_NONE || f->maxima) && is_joined(r, op->u.matmul.in)))
 		follow(r, op, w, portion, first, end);
 }
 

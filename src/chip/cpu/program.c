@@ -277,12 +277,17 @@ static void lay_out_samplers(struct cpu_program *p, struct carve *c)
 	const struct chip_op *last = &p->base.desc.ops[p->base.desc.op_count - 1];
 	const size_t vocab = last->kind == CHIP_OP_SAMPLE ? last->u.sample.vocab : 0;
 
+	p->maxima = carve_take(c, (size_t)cpu_maxima_count((uint32_t)vocab) *
+		math_min_u32(p->base.desc.wanted_max, CPU_JOINED_ROWS), sizeof(float));
 	p->samplers = carve_take(c, p->threads, sizeof(*p->samplers));
 	for (uint32_t i = 0; i < p->threads; i++) {
 		const struct cpu_sampler s = {
 			.scores = carve_take(c, vocab, sizeof(float)),
 			.weights = carve_take(c, vocab, sizeof(float)),
 			.candidates = carve_take(c, vocab, sizeof(uint64_t)),
+			.maxima = carve_take(c, cpu_maxima_count((uint32_t)vocab), sizeof(float)),
+			.view_maxima = carve_take(c, cpu_maxima_count((uint32_t)vocab),
+				sizeof(float)),
 		};
 
 		if (p->samplers)

@@ -45,7 +45,8 @@ static void route_row(const struct run *r, const struct chip_op *op, uint32_t ro
 	float largest;
 
 	(void)r->kernels->largest(logits, experts, &largest);
-	const float sum = (float)r->kernels->exponentials(logits, largest, experts, shares);
+	const float sum = (float)r->kernels->exponentials(logits, 1.0F, largest, experts,
+		shares);
 
 	for (uint32_t i = 0; i < experts; i++)
 		shares[i] /= sum;

@@ -20,18 +20,39 @@
  *      for, else by id
  *
  * Sums in the order of candidates run one by one; the sum over the whole vocabulary runs in
- * the stripes of kernels_ref.h. Sorting everything is avoided by looking only at what lies
- * near the largest first, and farther down only when that did not decide it: the result is
- * that of the whole sort.
+ * the stripes of kernels_ref.h.
+ *
+ * How it is computed. The largest of every CPU_MAXIMA logits come with them; where nothing changes
+ * the logits, the largest of all, the first k and whatever is near the largest are found in the few
+ * parts whose maximum says so. Sorting everything is avoided by looking only at what lies near the
+ * largest first, and farther down only when that did not decide it: the result is that of
+ * the whole sort.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "base/math.h"
 #include "base/prng.h"
 #include "chip/cpu/cpu.h"
 
-#define SPREAD_FIRST 8.0F     /* below the largest z: e^-8 of its weight */
+#define SPREAD_FIRST 2.0F     /* below the largest z: e^-2 of its weight */
 #define SPREAD_LAST  512.0F   /* farther down weights are 0, but ids may still be wanted */
+
+/* The scores l of 1 to 4, and the largest of each CPU_MAXIMA of them. z is not kept: a division is
+ * quicker than another array. */
+struct view {
+	const float *scores;        /* [vocab] */
+	const float *maxima;
+	uint32_t vocab;
+	float temperature;
+};
+
+static float z_of(const struct view *v, uint32_t id)
+{
+	return v->scores[id] / v->temperature;
+}
+
+/* ---- what changes the logits ----------------------------------------------------------------- */
 
 static void apply_biases(const struct chip_sampling *s, float *scores, uint32_t vocab)
 {
@@ -40,21 +61,33 @@ static void apply_biases(const struct chip_sampling *s, float *scores, uint32_t 
 			scores[s->biases[i].token] += s->biases[i].bias;
 }
 
+static void penalise(const struct chip_sampling *s, uint16_t tokens, float *score)
+{
+	const uint32_t count = tokens & CPU_SLOT_COUNT;
+	float l = *score;
+
+	if (tokens == 0)
+		return;
+	l = l > 0.0F ? l / s->repetition_penalty : l * s->repetition_penalty;
+	if (count > 0)
+		l = l - s->presence_penalty - s->frequency_penalty * (float)count;
+	*score = l;
+}
+
+/* Most tokens were not seen: four at a time are passed over. */
 static void apply_penalties(const struct chip_sampling *s, const uint16_t *counts, float *scores,
 	uint32_t vocab)
 {
-	for (uint32_t id = 0; id < vocab; id++) {
-		const uint32_t count = counts[id] & CPU_SLOT_COUNT;
+	uint64_t four;
+	uint32_t id = 0;
 
-		if (counts[id] == 0)
-			continue;
-		float l = scores[id];
-
-		l = l > 0.0F ? l / s->repetition_penalty : l * s->repetition_penalty;
-		if (count > 0)
-			l = l - s->presence_penalty - s->frequency_penalty * (float)count;
-		scores[id] = l;
+	for (; id + 4 <= vocab; id += 4) {
+		memcpy(&four, counts + id, sizeof(four));
+		for (uint32_t i = id; four && i < id + 4; i++)
+			penalise(s, counts[i], &scores[i]);
 	}
+	for (; id < vocab; id++)
+		penalise(s, counts[id], &scores[id]);
 }
 
 static void forbid(const struct chip_sampling *s, const uint32_t *mask, uint32_t position,
@@ -62,22 +95,48 @@ static void forbid(const struct chip_sampling *s, const uint32_t *mask, uint32_t
 {
 	const float never = -__builtin_inff();
 
-	for (uint32_t id = 0; mask && id < vocab; id++)
-		if (!(mask[id / 32] >> id % 32 & 1))
-			scores[id] = never;
+	for (uint32_t first = 0; mask && first < vocab; first += 32) {
+		const uint32_t end = math_min_u32(first + 32, vocab);
+
+		for (uint32_t id = first; mask[first / 32] != UINT32_MAX && id < end; id++)
+			scores[id] = mask[first / 32] >> id % 32 & 1 ? scores[id] : never;
+	}
 	for (uint32_t i = 0; i < s->banned_count && position < s->banned_until; i++)
 		if (s->banned[i] < vocab)
 			scores[s->banned[i]] = never;
 }
 
-static uint32_t first_of_largest(const float *scores, uint32_t vocab)
+/* The logits themselves where nothing changes them. */
+static struct view view_of(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
+	const struct cpu_choice *c)
+{
+	const struct chip_sampling *s = &c->slot->sampling;
+	const bool bans = s->banned_count && c->position < s->banned_until;
+	const struct view v = {c->logits, c->maxima, c->vocab, s->temperature};
+
+	if (c->maxima && !s->bias_count && !c->slot->counts && !c->mask && !bans)
+		return v;
+	memcpy(scratch->scores, c->logits, c->vocab * sizeof(float));
+	apply_biases(s, scratch->scores, c->vocab);
+	if (c->slot->counts)
+		apply_penalties(s, c->counts, scratch->scores, c->vocab);
+	forbid(s, c->mask, c->position, scratch->scores, c->vocab);
+	(void)kernels->maxima(scratch->scores, c->vocab, scratch->view_maxima);
+	return (struct view){scratch->scores, scratch->view_maxima, c->vocab, s->temperature};
+}
+
+static uint32_t first_of_largest(const struct view *v)
 {
 	uint32_t best = 0;
 
-	for (uint32_t id = 1; id < vocab; id++)
-		if (scores[id] > scores[best])
-			best = id;
-	return best;
+	for (uint32_t part = 1; part < cpu_maxima_count(v->vocab); part++)
+		if (v->maxima[part] > v->maxima[best])
+			best = part;
+	uint32_t id = best * CPU_MAXIMA;
+
+	while (id + 1 < v->vocab && v->scores[id] != v->maxima[best])
+		id++;
+	return id;
 }
 
 /* ---- candidates: sorted by score down, id up ------------------------------------------------- */
@@ -106,8 +165,8 @@ static void sift_down(uint64_t *keys, uint32_t root, uint32_t count)
 	keys[root] = key;
 }
 
-/* Heapsort: in place, and never slower than n log n whatever the logits are. */
-static void sort_keys(uint64_t *keys, uint32_t count)
+/* Heapsort, of few. */
+static void sort_few(uint64_t *keys, uint32_t count)
 {
 	for (uint32_t root = count / 2; root-- > 0;)
 		sift_down(keys, root, count);
@@ -120,19 +179,92 @@ static void sort_keys(uint64_t *keys, uint32_t count)
 	}
 }
 
-static uint32_t collect(const struct cpu_sampler *scratch, uint32_t vocab, float above)
+#define DIGIT_BITS 8
+#define DIGITS     (1U << DIGIT_BITS)
+
+/* Radix sort, most significant digit first (McIlroy, Bostic and McIlroy 1993): in place, and as
+ * many digits a key as there are whatever the logits are. */
+static void sort_digits(uint64_t *keys, uint32_t count, uint32_t shift)
+{
+	uint32_t ends[DIGITS] = {0}, next[DIGITS], first = 0;
+
+	if (count <= DIGITS) {
+		sort_few(keys, count);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		ends[keys[i] >> shift & (DIGITS - 1)]++;
+	for (uint32_t digit = 0; digit < DIGITS; digit++) {
+		next[digit] = first;
+		ends[digit] = first += ends[digit];
+	}
+	for (uint32_t digit = 0; digit < DIGITS; digit++)
+		while (next[digit] < ends[digit]) {
+			const uint64_t key = keys[next[digit]];
+			uint32_t *to = &next[key >> shift & (DIGITS - 1)];
+
+			keys[next[digit]] = keys[*to];
+			keys[(*to)++] = key;
+		}
+	for (uint32_t digit = 0; shift > 0 && digit < DIGITS; digit++) {
+		const uint32_t begin = digit ? ends[digit - 1] : 0;
+
+		sort_digits(keys + begin, ends[digit] - begin, shift - DIGIT_BITS);
+	}
+}
+
+static void sort_keys(uint64_t *keys, uint32_t count)
+{
+	sort_digits(keys, count, 64 - DIGIT_BITS);
+}
+
+/* All that are allowed and whose z is no smaller than least. */
+static uint32_t collect(const struct cpu_sampler *scratch, const struct view *v, float least)
 {
 	uint32_t count = 0;
 
-	for (uint32_t id = 0; id < vocab; id++)
-		if (scratch->scores[id] > above)
-			scratch->candidates[count++] = candidate_key(scratch->scores[id], id);
+	for (uint32_t first = 0; first < v->vocab; first += CPU_MAXIMA) {
+		const uint32_t end = math_min_u32(first + CPU_MAXIMA, v->vocab);
+
+		if (!(v->maxima[first / CPU_MAXIMA] / v->temperature >= least))
+			continue;
+		for (uint32_t id = first; id < end; id++) {
+			const float z = z_of(v, id);
+
+			if (z >= least && z > -__builtin_inff())
+				scratch->candidates[count++] = candidate_key(z, id);
+		}
+	}
 	return count;
 }
 
+/* What the k first are no smaller than: the k-th of the maxima, if there are so many. */
+static float least_of_first(const struct cpu_sampler *scratch, const struct view *v, uint32_t k)
+{
+	uint64_t *keys = scratch->candidates;   /* a heap, the smallest maximum on top */
+	const uint32_t count = cpu_maxima_count(v->vocab);
+
+	if (count < k)
+		return -__builtin_inff();
+	for (uint32_t i = 0; i < k; i++)
+		keys[i] = candidate_key(v->maxima[i], i);
+	for (uint32_t root = k / 2; root-- > 0;)
+		sift_down(keys, root, k);
+	for (uint32_t i = k; i < count; i++) {
+		const uint64_t key = candidate_key(v->maxima[i], i);
+
+		if (key < keys[0]) {
+			keys[0] = key;
+			sift_down(keys, 0, k);
+		}
+	}
+	return v->maxima[(uint32_t)keys[0]] / v->temperature;
+}
+
 /* How many of the sorted candidates stay; their weights go into scratch, their sum into *sum. */
-static uint32_t keep(const struct cpu_sampler *scratch, const struct chip_sampling *s,
-	uint32_t top_k, double total, float largest, uint32_t count, double *sum)
+static uint32_t keep(const struct cpu_sampler *scratch, const struct view *v,
+	const struct chip_sampling *s, uint32_t top_k, double total, float largest, uint32_t count,
+	double *sum)
 {
 	const uint32_t most = top_k && top_k < count ? top_k : count;
 	uint32_t kept = 0;
@@ -140,7 +272,7 @@ static uint32_t keep(const struct cpu_sampler *scratch, const struct chip_sampli
 
 	for (uint32_t i = 0; i < most; i++)
 		scratch->weights[i] =
-			math_expf(scratch->scores[(uint32_t)scratch->candidates[i]] - largest);
+			math_expf(z_of(v, (uint32_t)scratch->candidates[i]) - largest);
 	if (top_k) {
 		total = 0.0;
 		for (uint32_t i = 0; i < most; i++)
@@ -167,8 +299,8 @@ static double weight_within(const struct cpu_sampler *scratch, uint32_t count, u
 }
 
 /* The candidates' scores give way to their distances, as bits of f32, which order as numbers do. */
-static void measure_distances(const struct cpu_sampler *scratch, uint32_t count, double sum,
-	float largest)
+static void measure_distances(const struct cpu_sampler *scratch, const struct view *v,
+	uint32_t count, double sum, float largest)
 {
 	double mean = 0.0;
 
@@ -177,12 +309,12 @@ static void measure_distances(const struct cpu_sampler *scratch, uint32_t count,
 
 		if (scratch->weights[i] > 0.0F)
 			mean += (double)scratch->weights[i] *
-				(double)(scratch->scores[id] - largest);
+				(double)(z_of(v, id) - largest);
 	}
 	mean /= sum;
 	for (uint32_t i = 0; i < count; i++) {
 		const uint32_t id = (uint32_t)scratch->candidates[i];
-		const double away = (double)(scratch->scores[id] - largest) - mean;
+		const double away = (double)(z_of(v, id) - largest) - mean;
 		const float distance = scratch->weights[i] > 0.0F
 			? (float)(away < 0.0 ? -away : away) : __builtin_inff();
 
@@ -193,12 +325,12 @@ static void measure_distances(const struct cpu_sampler *scratch, uint32_t count,
 /* Takes the weight of all candidates away that are not typical; returns what is left of sum. The
  * largest distance that stays is found by bisection over the bits: sums of more candidates in the
  * same order are never smaller. */
-static double keep_typical(const struct cpu_sampler *scratch, float mass, uint32_t count,
-	double sum, float largest)
+static double keep_typical(const struct cpu_sampler *scratch, const struct view *v, float mass,
+	uint32_t count, double sum, float largest)
 {
 	uint32_t low = 0, high = math_f32_bits(__builtin_inff());
 
-	measure_distances(scratch, count, sum, largest);
+	measure_distances(scratch, v, count, sum, largest);
 	while (low < high) {
 		const uint32_t middle = low + (high - low) / 2;
 
@@ -228,41 +360,41 @@ static struct cpu_distribution only(const struct cpu_sampler *scratch, uint32_t 
 }
 
 static struct cpu_distribution filtered(const struct cpu_kernels *kernels,
-	const struct cpu_sampler *scratch, const struct chip_sampling *s, uint32_t top_k,
-	uint32_t vocab, float largest)
+	const struct cpu_sampler *scratch, const struct view *v, const struct chip_sampling *s,
+	uint32_t top_k, float largest)
 {
-	const double total = top_k ? 0.0 : kernels->exponentials(scratch->scores, largest, vocab,
-		NULL);
+	const float everything = -__builtin_inff();
+	const double total = top_k || !(s->top_p < 1.0F) ? 0.0
+		: kernels->exponentials(v->scores, v->temperature, largest, v->vocab, NULL);
 	struct cpu_distribution d = {.ids = scratch->candidates};
 
-	for (float spread = SPREAD_FIRST;; spread *= 4.0F) {
-		const bool all = spread > SPREAD_LAST;
-		const uint32_t count = collect(scratch, vocab,
-			all ? -__builtin_inff() : largest - spread);
+	for (float spread = SPREAD_FIRST;; spread *= 2.0F) {
+		const float least = top_k ? least_of_first(scratch, v, top_k)
+			: spread > SPREAD_LAST ? everything : largest - spread;
+		const uint32_t count = collect(scratch, v, least);
 
-		if (count < top_k && !all)
-			continue;
 		sort_keys(scratch->candidates, count);
-		d.count = keep(scratch, s, top_k, total, largest, count, &d.sum);
-		if (d.count < count || (top_k && count >= top_k) || all)
+		d.count = keep(scratch, v, s, top_k, total, largest, count, &d.sum);
+		if (top_k || d.count < count || !(least > everything))
 			break;
 	}
 	if (wants_typical(s))
-		d.sum = keep_typical(scratch, s->typical_p, d.count, d.sum, largest);
+		d.sum = keep_typical(scratch, v, s->typical_p, d.count, d.sum, largest);
 	return d;
 }
 
 static struct cpu_distribution unfiltered(const struct cpu_kernels *kernels,
-	const struct cpu_sampler *scratch, const struct chip_sampling *s, uint32_t vocab,
+	const struct cpu_sampler *scratch, const struct view *v, const struct chip_sampling *s,
 	float largest)
 {
-	struct cpu_distribution d = {.count = vocab};
+	struct cpu_distribution d = {.count = v->vocab};
 
-	d.sum = kernels->exponentials(scratch->scores, largest, vocab, scratch->weights);
+	d.sum = kernels->exponentials(v->scores, v->temperature, largest, v->vocab,
+		scratch->weights);
 	if (wants_typical(s)) {
-		for (uint32_t id = 0; id < vocab; id++)
+		for (uint32_t id = 0; id < v->vocab; id++)
 			scratch->candidates[id] = id;
-		d.sum = keep_typical(scratch, s->typical_p, vocab, d.sum, largest);
+		d.sum = keep_typical(scratch, v, s->typical_p, v->vocab, d.sum, largest);
 	}
 	return d;
 }
@@ -272,29 +404,21 @@ struct cpu_distribution cpu_distribution(const struct cpu_kernels *kernels,
 {
 	const struct chip_sampling *s = &c->slot->sampling;
 	const uint32_t top_k = s->top_k <= CHIP_CANDIDATES_MAX ? s->top_k : 0;
+	const struct view v = view_of(kernels, scratch, c);
+	const uint32_t best = first_of_largest(&v);
 
-	for (uint32_t id = 0; id < c->vocab; id++)
-		scratch->scores[id] = c->logits[id];
-	apply_biases(s, scratch->scores, c->vocab);
-	if (c->slot->counts)
-		apply_penalties(s, c->counts, scratch->scores, c->vocab);
-	forbid(s, c->mask, c->position, scratch->scores, c->vocab);
-	const uint32_t best = first_of_largest(scratch->scores, c->vocab);
-
-	if (!(scratch->scores[best] > -__builtin_inff()))
+	if (!(v.scores[best] > -__builtin_inff()))
 		return (struct cpu_distribution){.count = 0};
 	if (!(s->temperature > 0.0F))
 		return only(scratch, best);
-	for (uint32_t id = 0; id < c->vocab; id++)
-		scratch->scores[id] /= s->temperature;
-	const float largest = scratch->scores[best];
+	const float largest = z_of(&v, best);
 
 	if (!(largest < __builtin_inff()))
 		/* beyond f32 no weight can be formed: the limit is the choice of 5 */
 		return only(scratch, best);
 	if (top_k || s->top_p < 1.0F || s->min_p > 0.0F)
-		return filtered(kernels, scratch, s, top_k, c->vocab, largest);
-	return unfiltered(kernels, scratch, s, c->vocab, largest);
+		return filtered(kernels, scratch, &v, s, top_k, largest);
+	return unfiltered(kernels, scratch, &v, s, largest);
 }
 
 /* ---- the draw -------------------------------------------------------------------------------- */
@@ -335,22 +459,37 @@ static uint32_t choose(const struct cpu_kernels *kernels, const struct cpu_sampl
 	return d.ids ? (uint32_t)d.ids[drawn] : drawn;
 }
 
-uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
-	const struct cpu_choice *c, struct chip_logprobs *logprobs, bool *finite)
+/* NaN among them: a logit is not finite. */
+static bool all_finite(const float *maxima, uint32_t count)
 {
-	const struct chip_sampling *s = &c->slot->sampling;
-	float largest;
+	bool finite = true;
 
-	*finite = kernels->largest(c->logits, c->vocab, &largest);
+	for (uint32_t i = 0; i < count; i++)
+		finite = finite && maxima[i] == maxima[i];
+	return finite;
+}
+
+uint32_t cpu_sample(const struct cpu_kernels *kernels, const struct cpu_sampler *scratch,
+	const struct cpu_choice *choice, struct chip_logprobs *logprobs, bool *finite)
+{
+	const struct chip_sampling *s = &choice->slot->sampling;
+	struct cpu_choice c = *choice;
+
+	if (c.maxima) {
+		*finite = all_finite(c.maxima, cpu_maxima_count(c.vocab));
+	} else {
+		*finite = kernels->maxima(c.logits, c.vocab, scratch->maxima);
+		c.maxima = scratch->maxima;
+	}
 	if (!*finite)
 		return CHIP_NONE;
-	const uint32_t token = c->forced != CHIP_NONE ? c->forced : choose(kernels, scratch, c);
+	const uint32_t token = c.forced != CHIP_NONE ? c.forced : choose(kernels, scratch, &c);
 
 	if (token == CHIP_NONE)
 		return CHIP_NONE;
-	assert(token < c->vocab);
+	assert(token < c.vocab);
 	if (s->logprobs)
-		cpu_logprobs(kernels, c->logits, c->vocab, largest, token, s->top_logprobs,
+		cpu_logprobs(kernels, c.logits, c.maxima, c.vocab, token, s->top_logprobs,
 			logprobs);
 	return token;
 }

@@ -1,5 +1,5 @@
-/* chip/cpu/softmax_ref.c - what sampling needs of a row of logits: the largest,
- * and exponentials. */
+/* chip/cpu/softmax_ref.c - what sampling needs of a row of logits: maxima and
+ * exponentials. */
 #include "chip/cpu/kernels_ref.h"
 
 #include "base/math.h"
@@ -17,12 +17,27 @@ bool ref_largest(const float *values, uint32_t count, float *out)
 	return finite;
 }
 
-double ref_exponentials(const float *values, float shift, uint32_t count, float *out)
+bool ref_maxima(const float *values, uint32_t count, float *out)
+{
+	bool finite = true;
+
+	for (uint32_t i = 0; i < count; i++) {
+		float *largest = &out[i / CPU_MAXIMA];
+
+		finite = finite && (math_f32_bits(values[i]) & 0x7F800000U) != 0x7F800000U;
+		if (i % CPU_MAXIMA == 0 || values[i] > *largest)
+			*largest = values[i];
+	}
+	return finite;
+}
+
+double ref_exponentials(const float *values, float divisor, float shift, uint32_t count,
+	float *out)
 {
 	double stripes[CPU_STRIPES] = {0};
 
 	for (uint32_t i = 0; i < count; i++) {
-		const float e = math_expf(values[i] - shift);
+		const float e = math_expf(values[i] / divisor - shift);
 
 		stripes[i % CPU_STRIPES] += (double)e;
 		if (out)
