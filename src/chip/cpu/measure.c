@@ -5,6 +5,12 @@
  * windows of milliseconds. A read loop takes the sum of its windows, each the best of some repeats,
  * and arithmetic the best window of all: so other programs on the machine make the limits no lower,
  * and one lucky window no higher.
+ *
+ * One run of memory gives a thread 18 GB/s on a Zen 4 server, in huge pages and with any distance
+ * of prefetching; two to eight side by side give it 34. The cores of one die share its link: two of
+ * one die read 37 GB/s, two of different dies 68. On a virtual machine the host chooses and may
+ * choose again. bench/workers tells them apart: a barrier takes 30 ns in one die, 170 ns between
+ * two.
  */
 #include <assert.h>
 #include <string.h>
