@@ -13,6 +13,7 @@ script goes on where it was stopped, and prints the table of all that is there.
     --runners tongyun,ik_llama.cpp  only these programs
     --again                         what is chosen is measured anew
     --print                         only prints the table
+    --write docs/performance.md     and puts it between the marks <!-- compare --> and <!-- /compare --> there
 """
 import argparse
 import os
@@ -21,6 +22,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import compare_peers as peers
@@ -29,6 +31,7 @@ from compare_rows import OURS, SHAPES, Store, parse_test
 
 HERE = pathlib.Path(__file__).parent
 NOTE_CHARS = 160
+BEGIN, END = "<!-- compare -->", "<!-- /compare -->"
 QUANTIZED = {"q8_0": "q8_0", "q4_0": "q4_0", "q4_k": "q4_k"}
 
 
@@ -51,8 +54,12 @@ def arguments_of(argv):
     parser.add_argument("--seconds", type=int, default=600, help="limit of one process")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--print", action="store_true")
+    parser.add_argument("--write")
     parser.add_argument("--list", action="store_true")
-    return parser.parse_args(argv)
+    a = parser.parse_args(argv)
+    for name in ("models", "tongyun", "llama", "ik", "python"):     # programs run in a folder of their own
+        setattr(a, name, getattr(a, name) and os.path.abspath(getattr(a, name)))
+    return a
 
 
 def runners_of(a):
@@ -103,8 +110,9 @@ def model_path(a, shape, kind):
 def run(command, seconds):
     """(output, why it failed or None, seconds taken); output counts even when the limit cut it."""
     start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                          errors="replace", text=True) as process:
+    with tempfile.TemporaryDirectory() as folder, \
+            subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                             errors="replace", text=True) as process:
         try:
             out, error = process.communicate(timeout=seconds)
             late = False
@@ -156,7 +164,8 @@ def measure_all(store, rows, runners, a):
     for (shape, kind, group), row_tests in groups.items():
         model = make_model(a, shape, kind)
         rounds = a.rounds if group in ("short", "load") else a.long_rounds
-        for runner in runners:
+        able = [runner for runner in runners if group != "load" or runner.name.startswith(OURS)]
+        for runner in able:
             for row, test in row_tests:
                 if a.again:
                     store.forget(row, runner.name)
@@ -164,7 +173,7 @@ def measure_all(store, rows, runners, a):
                 if why:
                     store.add(row, runner.name, {"note": why}, "")
         for turn in range(rounds):
-            for runner in runners:
+            for runner in able:
                 due = [(row, test) for row, test in row_tests
                        if store.missing(row, runner.name, rounds) >= rounds - turn]
                 if due:
@@ -175,6 +184,29 @@ def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def result_lines(store, rows, names, a):
+    """The table of all programs that the file knows, ours first."""
+    names = names + sorted({name for row in store.data["rows"].values() for name in row} - set(names))
+    names.sort(key=lambda name: not name.startswith(OURS))
+
+    def size(shape, kind):
+        return os.path.getsize(model_path(a, shape, kind))
+
+    dates = sorted(cell["date"][:10] for row in store.data["rows"].values() for cell in row.values())
+    return [f"{store.data['machine']}, {a.threads} threads, {' to '.join(sorted({dates[0], dates[-1]})) if dates else ''}; "
+            "tokens/s, load in seconds", "", *rows_module.table(store, rows, names, size), "",
+            *rows_module.notes(store, rows, names)]
+
+
+def write_between(path, lines):
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"compare.py: {path} has no marks {BEGIN} and {END}")
+    pathlib.Path(path).write_text(before + BEGIN + "\n" + "\n".join(lines).rstrip() + "\n" + END + after, encoding="utf-8")
 
 
 def main(argv=None):
@@ -189,13 +221,10 @@ def main(argv=None):
     if not a.print:
         store.data["machine"] = machine()
         measure_all(store, rows, runners, a)
-    names = [runner.name for runner in runners]
-    names += sorted({name for row in store.data["rows"].values() for name in row} - set(names))
-    names.sort(key=lambda name: not name.startswith(OURS))      # ours first, else as given
-    size = lambda shape, kind: os.path.getsize(model_path(a, shape, kind))  # noqa: E731
-    print(f"{store.data['machine']}, {a.threads} threads; tokens/s, load in seconds\n")
-    print("\n".join(rows_module.table(store, rows, names, size)))
-    print("\n".join(["", *rows_module.notes(store, rows, names)]))
+    lines = result_lines(store, rows, [runner.name for runner in runners], a)
+    print("\n".join(lines))
+    if a.write:
+        write_between(a.write, lines)
 
 
 if __name__ == "__main__":

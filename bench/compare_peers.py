@@ -120,7 +120,7 @@ class Llama:
         self.folder, self.threads = folder, threads
 
     def cannot(self, shape, kind, test):
-        return "no such measurement" if test.name == "load" else None
+        return None
 
     def program(self, name, model):
         return [os.path.join(self.folder, name), "-m", model, "-t", str(self.threads)]
@@ -165,8 +165,6 @@ class PythonPeer:
         self.name, self.python, self.threads = name, python, threads
 
     def cannot(self, shape, kind, test):
-        if test.name == "load":
-            return "no such measurement"
         if self.name == "openvino" and (shape.startswith("qwen3.5") or shape.endswith("a3b")):
             return "reads no GGUF of this architecture"
         if self.name == "flyweight" and not shape.startswith("qwen3.5"):

@@ -116,8 +116,11 @@ def test_the_script_measures_what_is_missing_and_says_why_a_peer_cannot(tmp_path
     assert "| qwen3-0.6b | q8_0 | pp512 | 1024 | no | 70 % peak | - |" in first
     assert "llama.cpp: exit code 1: llama-bench: this file / cannot be read (qwen3-0.6b/q8_0/pp512)" in first
     assert len(log.read_text().splitlines()) == 3      # two rounds of ours, one of the peer
-    compare.main(command)
+    document = tmp_path / "document.md"
+    document.write_text("a\n<!-- compare -->\nold\n<!-- /compare -->\nb\n")
+    compare.main([*command, "--write", str(document)])
     assert capsys.readouterr().out == first
+    assert document.read_text() == "a\n<!-- compare -->\n" + first.rstrip() + "\n<!-- /compare -->\nb\n"
     assert len(log.read_text().splitlines()) == 3
 
 
