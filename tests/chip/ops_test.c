@@ -161,6 +161,9 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("f16_from_f32", math_f32_from_f16(halves[1][i]),
 			math_f32_from_f16(halves[0][i]));
+	ref->bf16_from_f32(x, halves[0], count);
+	k->bf16_from_f32(x, halves[1], count);
+	assert_memory_equal(halves[0], halves[1], count * sizeof(halves[0][0]));
 	assert_int_equal(ref->largest(x, count, &largest[0]), k->largest(x, count, &largest[1]));
 	assert_same_number("largest", largest[1], largest[0]);
 	const bool finite = ref->maxima(x, count, one);

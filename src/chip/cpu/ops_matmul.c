@@ -18,11 +18,10 @@ static const struct cpu_inputs *inputs_of(const struct run *r, const struct chip
 	return &r->program->inputs[fusion_of(r, op)->inputs];
 }
 
-static void make_halves(const float *in, uint32_t width, uint32_t first, uint32_t count,
-	uint16_t *out)
+static void make_halves(const struct cpu_kernels *kernels, const float *in, uint32_t width,
+	uint32_t first, uint32_t count, uint16_t *out)
 {
-	for (uint32_t k = first; k < first + count; k++)
-		out[k] = math_bf16_from_f32(in[k]);
+	kernels->bf16_from_f32(in + first, out + first, count);
 	if (width % 2 && first + count == width)
 		out[width] = 0;
 }
@@ -40,7 +39,7 @@ void cpu_make_inputs(const struct run *r, const struct chip_op *op, uint32_t row
 		r->kernels->quantize(in + first, count, to->values + at,
 			to->blocks + at / CPU_BLOCK);
 	if (f->halves)
-		make_halves(in, width, first, count,
+		make_halves(r->kernels, in, width, first, count,
 			to->halves + row * (((size_t)width + 1) / 2 * 2));
 }
 
