@@ -37,7 +37,7 @@
 #define COPIES_MAX  64           /* of operations that take microseconds */
 #define OWNED_MAX   8
 
-static const uint32_t row_counts[] = {1, 2, 8, 64, 512};
+static const uint32_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
 
 #define ROW_COUNTS (sizeof(row_counts) / sizeof(row_counts[0]))
 
@@ -370,7 +370,7 @@ static int64_t peak_of(const struct bench *b, enum chip_type type)
 {
 	if (type == CHIP_Q8_0 || type == CHIP_Q4_0)
 		return b->rates.int8_ops_per_s;
-	if (type == CHIP_BF16 && b->rates.bf16_ops_per_s > 0)
+	if ((type == CHIP_BF16 || type == CHIP_F8_E4M3) && b->rates.bf16_ops_per_s > 0)
 		return b->rates.bf16_ops_per_s;
 	return b->rates.f32_ops_per_s;
 }

@@ -4,7 +4,8 @@
 
 #include "chip/cpu/kernels_ref.h"
 
-#define ROWS_MAX    14
+#define ROWS_MAX    50
+#define ROWS_EACH   14     /* up to here every number of rows is tried, then ROWS_MAX */
 #define COLUMNS_MAX 1056
 #define OUTPUTS_MAX 83
 #define UNTOUCHED   12345.0F
@@ -46,6 +47,7 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 		.lanes = w->lanes,
 		.pairs = w->pairs,
 		.columns = w->base.columns,
+		.group = w->base.group,
 		.outputs = w->base.rows,
 		.in = {
 			.rows = in->rows,
@@ -66,6 +68,8 @@ static void expect(const struct rig_isa *isa, const struct cpu_matmul *m, enum c
 {
 	if (type == CHIP_BF16 && isa->kernels.bf16_inputs)
 		ref_matmul_bf16_pairs(m, first, end);
+	else if (type == CHIP_F8_E4M3 && isa->kernels.bf16_inputs)
+		ref_matmul_f8_pairs(m, first, end);
 	else
 		isas[0].kernels.matmul[type](m, first, end);
 }
@@ -73,7 +77,7 @@ static void expect(const struct rig_isa *isa, const struct cpu_matmul *m, enum c
 /* The bf16 instruction may round a pair as the processor likes; all else has no choice. */
 static void check_value(const struct rig_isa *isa, enum chip_type type, float got, float expected)
 {
-	if (type == CHIP_BF16 && strcmp(isa->name, "avx512bf16") == 0)
+	if ((type == CHIP_BF16 || type == CHIP_F8_E4M3) && strcmp(isa->name, "avx512bf16") == 0)
 		rig_close_to("pair", got, (double)expected, 1e-4);
 	else if (math_f32_bits(got) != math_f32_bits(expected))
 		fail_msg("%s, %s: %a instead of %a", isa->name, chip_type_name(type), (double)got,
@@ -110,11 +114,12 @@ static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t
 	const struct cpu_weight *w = (const struct cpu_weight *)r.weights[index];
 
 	inputs_fill(&in, columns, columns);
-	for (uint32_t rows = 1; rows <= ROWS_MAX; rows++) {
+	for (uint32_t rows = 1; rows <= ROWS_EACH; rows++) {
 		for (uint32_t first = 0; first < w->panel_count; first++)
 			check_call(isa, w, &in, rows, first, w->panel_count);
 		check_call(isa, w, &in, rows, w->panel_count / 3, w->panel_count / 3 * 2);
 	}
+	check_call(isa, w, &in, ROWS_MAX, 0, w->panel_count);
 	chip_weight_close(r.chip, r.weights[index]);
 	free(r.plain[index]);
 	chip_close(r.chip);
@@ -130,7 +135,7 @@ static void any_rows_and_panels_give_what_the_reference_gives(void **state)
 			for (size_t j = 0; j < sizeof(outputs) / sizeof(outputs[0]); j++) {
 				check_shape(&isas[i], type, outputs[j], 32);
 				check_shape(&isas[i], type, outputs[j], 96);
-				if (chip_row_fits(type, 0, 45))
+				if (chip_row_fits(type, rig_group(type), 45))
 					check_shape(&isas[i], type, outputs[j], 45);
 			}
 }
@@ -144,11 +149,103 @@ static void long_sums_keep_their_order(void **state)
 			check_shape(&isas[i], type, 40, COLUMNS_MAX);
 }
 
+/* ---- f8_e4m3 --------------------------------------------------------------------------------- */
+
+#define F8_OUTPUTS 37
+
+/* A matrix of random codes; one more code, if it is not 0, in the last column of output 1. */
+static const struct cpu_weight *pack_f8(struct rig *r, uint32_t group, uint32_t columns,
+	uint8_t code)
+{
+	const size_t row_bytes = chip_row_bytes(CHIP_F8_E4M3, group, columns);
+	uint8_t *bytes = malloc(F8_OUTPUTS * row_bytes);
+	const struct chip_span span = {bytes, F8_OUTPUTS};
+	const struct chip_matrix m = {.type = CHIP_F8_E4M3, .rows = F8_OUTPUTS, .columns = columns,
+		.group = group, .spans = &span, .span_count = 1};
+
+	assert_non_null(bytes);
+	for (uint32_t i = 0; i < F8_OUTPUTS; i++)
+		format_rows_random(CHIP_F8_E4M3, group, i + columns, 1.0F + (float)i, columns,
+			bytes + i * row_bytes);
+	if (code)
+		bytes[2 * row_bytes - 1] = code;
+	const uint32_t index = rig_pack(r, &m);
+
+	free(bytes);
+	return (const struct cpu_weight *)r->weights[index];
+}
+
+static void groups_of_any_size_give_what_the_reference_gives(void **state)
+{
+	static const struct {
+		uint32_t group, columns;
+	} shapes[] = {{2, 64}, {128, 1000}, {300, 1056}, {1056, 1056}, {45, 45}, {2001, 45}};
+	static struct inputs in;
+
+	(void)state;
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (size_t j = 0; j < sizeof(shapes) / sizeof(shapes[0]); j++) {
+			struct rig r;
+
+			rig_open(&r, &isas[i], 1);
+			const struct cpu_weight *w = pack_f8(&r, shapes[j].group,
+				shapes[j].columns, 0);
+
+			assert_false(w->stored);
+			inputs_fill(&in, shapes[j].columns, j);
+			check_call(&isas[i], w, &in, 1, 0, w->panel_count);
+			check_call(&isas[i], w, &in, 7, 0, w->panel_count);
+			check_call(&isas[i], w, &in, ROWS_MAX, 0, w->panel_count);
+			rig_close(&r);
+		}
+}
+
+static void odd_groups_side_by_side_stay_as_they_are(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < isa_count; i++) {
+		struct rig r;
+
+		rig_open(&r, &isas[i], 1);
+		assert_true(pack_f8(&r, 7, 45, 0)->stored);
+		rig_close(&r);
+	}
+}
+
+/* Of all the codes, two are no numbers. */
+static void a_code_that_is_no_number_is_seen_in_its_output(void **state)
+{
+	static struct inputs in;
+	static float out[F8_OUTPUTS + 3];
+
+	(void)state;
+	inputs_fill(&in, 96, 1);
+	for (uint32_t i = 0; i < isa_count; i++)
+		for (uint32_t code = 0x7F; code <= 0xFF; code += 0x80) {
+			struct rig r;
+
+			rig_open(&r, &isas[i], 1);
+			const struct cpu_weight *w = pack_f8(&r, 32, 96, (uint8_t)code);
+			const struct cpu_matmul m = call_of(w, &in, 1, out);
+			float row[96];
+
+			isas[i].kernels.matmul[CHIP_F8_E4M3](&m, 0, w->panel_count);
+			for (uint32_t j = 0; j < F8_OUTPUTS; j++)
+				assert_int_equal(out[j] != out[j], j == 1);
+			cpu_weight_row(w, 1, row);
+			assert_true(row[95] != row[95] && row[0] == row[0]);
+			rig_close(&r);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_rows_and_panels_give_what_the_reference_gives),
 		cmocka_unit_test(long_sums_keep_their_order),
+		cmocka_unit_test(groups_of_any_size_give_what_the_reference_gives),
+		cmocka_unit_test(odd_groups_side_by_side_stay_as_they_are),
+		cmocka_unit_test(a_code_that_is_no_number_is_seen_in_its_output),
 	};
 
 	isa_count = rig_isas(isas);

@@ -101,6 +101,7 @@ static struct rig_isa reference_of(const struct rig_isa *isa)
 	if (isa->kernels.bf16_inputs) {
 		ref.kernels.bf16_pairs = ref.kernels.bf16_inputs = true;
 		ref.kernels.matmul[CHIP_BF16] = ref_matmul_bf16_pairs;
+		ref.kernels.matmul[CHIP_F8_E4M3] = ref_matmul_f8_pairs;
 	}
 	return ref;
 }

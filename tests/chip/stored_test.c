@@ -64,6 +64,11 @@ static void check_type(const struct rig_isa *isa, enum chip_type type, uint32_t 
 	rig_open(&r, isa, threads);
 	const uint32_t in = rig_input(&r, columns);
 	const uint32_t one = rig_weight(&r, type, outputs, columns, outputs);
+
+	if (((const struct cpu_weight *)r.weights[one])->halves) {
+		rig_close(&r);   /* of rounded inputs: matmul_test.c */
+		return;
+	}
 	const uint32_t other = rig_weight_of(&r, CHIP_F32, outputs, columns, r.plain[one]);
 
 	expect_same_products(&r, in, one, other);

@@ -6,15 +6,18 @@
  * (NULL) and, where a kernel wants whole vectors, shapes that do not fit: those fall back
  * to the reference.
  *
- * Rounding. Every table gives the same bits, avx512bf16 with bf16 matrices or keys excepted: a
- * product that is added to a sum is fused with the addition (one rounding), nothing else is; one
- * output element takes its terms one after the other, or in the 16 stripes of kernels_ref.h; exp is
- * the one of base/math. Vectors therefore lie across outputs, keys or channels, never along a sum.
+ * Rounding. Every table gives the same bits, avx512bf16 with bf16 (keys too) and f8_e4m3
+ * excepted: a product that is added to a sum is fused with the addition (one rounding), nothing
+ * else is; one output element takes its terms one after the other, or in the 16 stripes of
+ * kernels_ref.h; exp is the one of base/math. Vectors therefore lie across outputs, keys or
+ * channels, never along a sum.
  *
  * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
  *
  *   f32 f16   [columns][lanes]
  *   bf16      [columns / 2][lanes][2] where bf16_pairs: a shift or mask makes f32; else as f16
+ *   f8_e4m3   scales f32 [groups][lanes] | u8 [columns][lanes], or [columns / 2][lanes][2] where
+ *             bf16_inputs; not if groups of an odd size are to be parted, or columns reordered
  *   q8_0      scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]  group g, byte c: column 4g + c
  *   q4_0      scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]  low half: column 4g + c,
  *                                                                    high half: 16 + 4g + c
@@ -63,6 +66,7 @@ struct cpu_matmul {
 	uint32_t lanes;
 	bool pairs;                 /* of bf16 columns */
 	uint32_t columns;
+	uint32_t group;             /* of f8_e4m3: columns with one scale */
 	uint32_t outputs;           /* rows of the matrix; the last panel is filled with zeros */
 	struct cpu_input in;
 	uint32_t rows;
@@ -70,6 +74,19 @@ struct cpu_matmul {
 	size_t out_stride;
 	bool add;                   /* plain types only: sums go on from what is in out */
 };
+
+/* Of f8_e4m3 in pairs: columns that are summed before their scale is multiplied in. */
+#define CPU_F8_RUN 256
+
+/* Where the run that begins at that column ends: with its group, or sooner. */
+static inline uint32_t cpu_f8_run_end(const struct cpu_matmul *m, uint32_t first, uint32_t columns)
+{
+	uint32_t count = m->group - first % m->group;
+
+	count = count < CPU_F8_RUN ? count : CPU_F8_RUN;
+	count += count % 2;   /* the last of all groups */
+	return count < columns - first ? first + count : columns;
+}
 
 /* Rows of a matrix as the source has them, one panel of them. */
 struct cpu_stored {

@@ -49,6 +49,8 @@ void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_f8(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_f8_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 

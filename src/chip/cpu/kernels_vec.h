@@ -10,8 +10,10 @@ void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values,
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_f8)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 /* AVX-512 with the bf16 instruction alone. */
 void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 int64_t VEC_NAME(bf16_ops)(int64_t rounds);
 
 void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
@@ -43,8 +45,8 @@ bool VEC_NAME(maxima)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float divisor, float shift, uint32_t count,
 	float *out);
 
-/* A whole table; those with the bf16 instruction have their own kernel and inputs for it. */
-#define VEC_TABLE(table_name, rounded, bf16_kernel, attend_kernel, bf16_gauge)          \
+/* A whole table; those with the bf16 instruction have their own kernels and inputs for it. */
+#define VEC_TABLE(table_name, rounded, bf16_kernel, f8_kernel, attend_kernel, bf16_gauge) \
 	{                                                                               \
 		.name = table_name, .lanes = VEC_LANES,                                 \
 		.bf16_pairs = true, .bf16_inputs = (rounded),                           \
@@ -53,6 +55,7 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 			[CHIP_F32] = VEC_NAME(matmul_f32),                              \
 			[CHIP_F16] = VEC_NAME(matmul_f16),                              \
 			[CHIP_BF16] = bf16_kernel,                                      \
+			[CHIP_F8_E4M3] = f8_kernel,                                     \
 			[CHIP_Q8_0] = VEC_NAME(matmul_q8_0),                            \
 			[CHIP_Q4_0] = VEC_NAME(matmul_q4_0),                            \
 		},                                                                      \
@@ -64,9 +67,9 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 		.attend = attend_kernel,                                                \
 		.attend_join = VEC_NAME(attend_join),                                   \
 		.attend_finish = VEC_NAME(attend_finish),                               \
-		.bf16_from_f32 = VEC_NAME(bf16_from_f32),                               \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
 		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
+		.bf16_from_f32 = VEC_NAME(bf16_from_f32),                               \
 		.largest = VEC_NAME(largest), .maxima = VEC_NAME(maxima),               \
 		.exponentials = VEC_NAME(exponentials),                                 \
 		.gauge = {                                                              \

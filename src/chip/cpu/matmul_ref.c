@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/math.h"
+#include "chip/format_decode.h"
 
 void ref_quantize(const float *in, uint32_t columns, int8_t *values, struct cpu_block *blocks)
 {
@@ -118,6 +119,43 @@ static float dot_bf16_pairs(const struct cpu_matmul *m, const uint8_t *panel, ui
 	return sum;
 }
 
+/* Of the matrix with its scales multiplied in, as f32. */
+static float dot_f8(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
+	float sum)
+{
+	const float *scales = (const float *)(const void *)panel + lane;
+	const uint8_t *w = panel + m->scales_bytes + lane;
+	const float *x = m->in.rows + row * m->in.stride;
+
+	for (size_t k = 0; k < m->columns; k++)
+		sum = fmaf(scales[k / m->group * m->lanes] * format_e4m3(w[k * m->lanes]), x[k],
+			sum);
+	return sum;
+}
+
+/* In pairs as in dot_bf16_pairs: a run of columns without scale, then its sum times it. */
+static float dot_f8_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane,
+	uint32_t row, float sum)
+{
+	const uint32_t even = (m->columns + 1) / 2 * 2;
+	const float *scales = (const float *)(const void *)panel + lane;
+	const uint8_t *w = panel + m->scales_bytes + 2 * lane;
+	const uint16_t *x = m->in.halves + (size_t)row * even;
+	uint32_t end;
+
+	for (uint32_t first = 0; first < even; first = end) {
+		float run = 0.0F;
+
+		end = cpu_f8_run_end(m, first, even);
+		for (size_t k = first; k < end; k += 2)
+			for (size_t i = 2; i-- > 0;)
+				run = fmaf(format_e4m3(w[k * m->lanes + i]),
+					math_f32_from_bf16(x[k + i]), run);
+		sum = fmaf(run, scales[(size_t)(first / m->group) * m->lanes], sum);
+	}
+	return sum;
+}
+
 /* Column 4g + c of a block in a panel: group g of lanes, byte c of the lane. */
 static int32_t block_dot_q8_0(const int8_t *w, uint32_t lanes, const int8_t *x)
 {
@@ -203,6 +241,16 @@ void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	each_output(m, first, end, dot_bf16_pairs);
+}
+
+void ref_matmul_f8(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_f8);
+}
+
+void ref_matmul_f8_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	each_output(m, first, end, dot_f8_pairs);
 }
 
 void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)

@@ -1,25 +1,46 @@
-/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16) in vectors of outputs, and
+/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16, f8_e4m3) in vectors of outputs, and
  * quantized inputs.
  *
- *	tile   VEC_ROWS rows x 2 panels: sums in registers, one column after the other
+ *	tile   up to VEC_ROWS rows x VEC_PANELS panels, one or two rows x 4 panels: sums in
+ *	       registers, one column after the other
  *
- * Columns go in parts that fit the first-level cache; between parts a sum waits in the
- * output, exactly.
+ * Columns go in parts; between parts a sum waits in the output, exactly. For some rows, weights are
+ * decoded in the registers of each tile; for many, once, into a scratch.
  */
 #include "chip/cpu/kernels_vec.h"
 
-#define COLUMN_PART  512
-#define TILE_PANELS  2
+#define COLUMN_PART  256
 #define PANELS_MAX   4
-#define AHEAD        1024   /* bytes to prefetch ahead when weights come from memory, for one row */
+#define DECODE_ROWS  48     /* from so many rows on, weights are decoded once for all */
+#define AHEAD        1024   /* bytes to prefetch ahead, where weights come from memory */
 
+/* Some columns of some panels, as they lie or decoded to f32. */
 struct part {
 	const struct cpu_matmul *m;
-	uint32_t first, end;   /* columns */
+	const uint8_t *weights;     /* of the first panel, from the first column on */
+	const uint8_t *scales;      /* f8_e4m3: f32 of each lane */
+	size_t panel_bytes;         /* from one panel to the next */
+	uint32_t panel;
+	uint32_t first, count;      /* columns */
 };
 
+VEC_INLINE size_t column_bytes(const enum chip_type type)
+{
+	return VEC_LANES * (type == CHIP_F32 ? 4 : type == CHIP_F8_E4M3 ? 1 : 2);
+}
+
+/* Of f8_e4m3, times 256: what vec_load_f8 leaves out. */
+VEC_INLINE vec load_scale(const struct part *part, uint32_t p, const enum chip_type type)
+{
+	if (type != CHIP_F8_E4M3)
+		return vec_set(1.0F);
+	const uint8_t *scales = part->scales + p * part->panel_bytes;
+
+	return vec_mul(vec_load((const float *)(const void *)scales), vec_set(256.0F));
+}
+
 /* Column k of a panel; bf16 lies in pairs of columns. */
-VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, const enum chip_type type)
+VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, vec scale, const enum chip_type type)
 {
 	const uint16_t *halves = (const uint16_t *)(const void *)panel;
 
@@ -27,110 +48,220 @@ VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, const enum chip_typ
 		return vec_load((const float *)(const void *)panel + (size_t)k * VEC_LANES);
 	if (type == CHIP_F16)
 		return vec_load_f16(halves + (size_t)k * VEC_LANES);
+	if (type == CHIP_F8_E4M3)
+		return vec_mul(vec_load_f8(panel + (size_t)k * VEC_LANES), scale);
 	return k % 2 ? vec_load_odd_bf16(halves + (size_t)(k - 1) * VEC_LANES)
 		: vec_load_even_bf16(halves + (size_t)k * VEC_LANES);
 }
 
-VEC_INLINE void tile_column(const struct cpu_matmul *m, const uint8_t *w, const float *x,
-	uint32_t k, vec (*sums)[PANELS_MAX], const uint32_t rows, const uint32_t panels,
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+VEC_INLINE void tile_column(const struct part *part, const float *x, size_t stride, uint32_t k,
+	const vec *scales, vec (*sums)[PANELS_MAX], const uint32_t rows, const uint32_t panels,
 	const enum chip_type type)
 {
 	vec weights[PANELS_MAX];
 
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++)
-		weights[p] = load_weight(w + p * m->panel_bytes, k, type);
+		weights[p] = load_weight(part->weights + p * part->panel_bytes, k, scales[p], type);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const vec input = vec_set(x[r * m->in.stride + k]);
+		const vec input = vec_set(x[r * stride + k]);
 
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = vec_fma(weights[p], input, sums[r][p]);
+			vec_accumulate(&sums[r][p], weights[p], input);
 	}
 }
 
-/* Rows and panels are constants; columns go in twos, for the pairs. */
-VEC_INLINE void tile(const struct part *part, uint32_t panel, uint32_t row, const uint32_t rows,
+VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[PANELS_MAX],
+	const uint32_t rows, const uint32_t panels)
+{
+	const bool resumed = part->first || part->m->add;
+
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = vec_set(0.0F);
+	if (!resumed)
+		return;
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = vec_load_outputs(part->m, part->panel + p, row + r);
+}
+
+/* Rows and panels are constants; columns go in twos, for the pairs. ahead: bytes, or 0. */
+VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const uint32_t rows,
 	const uint32_t panels, const enum chip_type type)
 {
 	const struct cpu_matmul *m = part->m;
-	const uint8_t *w = m->panels + panel * m->panel_bytes;
-	const float *x = m->in.rows + row * m->in.stride;
-	vec sums[VEC_ROWS][PANELS_MAX];
-	uint32_t k = part->first;
+	const float *x = m->in.rows + row * m->in.stride + part->first;
+	vec sums[VEC_ROWS][PANELS_MAX], scales[PANELS_MAX];
+	uint32_t k = 0;
 
 	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
+	for (uint32_t p = 0; p < panels; p++)
+		scales[p] = load_scale(part, p, type);
+	open_sums(part, row, sums, rows, panels);
+	for (; k + 2 <= part->count; k += 2) {
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = part->first || m->add
-				? vec_load_outputs(m, panel + p, row + r)
-				: vec_set(0.0F);
-	for (; k + 2 <= part->end; k += 2) {
-		const size_t column_bytes = VEC_LANES * (type == CHIP_F32 ? 4 : 2);
-
-		VEC_UNROLL
-		for (uint32_t p = 0; rows == 1 && p < panels; p++)
-			vec_prefetch(w + p * m->panel_bytes + k * column_bytes + AHEAD);
-		tile_column(m, w, x, k, sums, rows, panels, type);
-		tile_column(m, w, x, k + 1, sums, rows, panels, type);
+			vec_prefetch(part->weights + p * part->panel_bytes +
+				k * column_bytes(type) + ahead);
+		tile_column(part, x, m->in.stride, k, scales, sums, rows, panels, type);
+		tile_column(part, x, m->in.stride, k + 1, scales, sums, rows, panels, type);
 	}
-	if (k < part->end)
-		tile_column(m, w, x, k, sums, rows, panels, type);
+	if (k < part->count)
+		tile_column(part, x, m->in.stride, k, scales, sums, rows, panels, type);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(m, panel + p, row + r, sums[r][p]);
+			vec_store_outputs(m, part->panel + p, row + r, sums[r][p]);
 }
 
-/* All rows of some panels, in tiles of 6, 3, 2, 1 rows. */
-VEC_INLINE void tiles_of_panels(const struct part *part, uint32_t panel, const uint32_t panels,
-	const enum chip_type type)
-{
-	uint32_t row = 0;
+#define TILE(rows, panels)                                                                  \
+	case (rows) * 8 + (panels):                                                         \
+		tile(part, row, ahead, rows, panels, type);                                 \
+		break
 
-	for (; row + VEC_ROWS <= part->m->rows; row += VEC_ROWS)
-		tile(part, panel, row, VEC_ROWS, panels, type);
-	for (; row + 3 <= part->m->rows; row += 3)
-		tile(part, panel, row, 3, panels, type);
-	for (; row + 2 <= part->m->rows; row += 2)
-		tile(part, panel, row, 2, panels, type);
-	for (; row < part->m->rows; row++)
-		tile(part, panel, row, 1, panels, type);
+/* A copy of the tile for each shape that tiles_of cuts. */
+VEC_INLINE void tile_of(const struct part *part, uint32_t row, size_t ahead, uint32_t rows,
+	uint32_t panels, const enum chip_type type)
+{
+	switch (rows * 8 + panels) {
+		TILE(1, 1);
+		TILE(1, 2);
+		TILE(1, 4);
+		TILE(2, 1);
+		TILE(2, 2);
+		TILE(2, 4);
+		TILE(3, 1);
+		TILE(3, 2);
+		TILE(4, 1);
+		TILE(4, 2);
+		TILE(5, 1);
+		TILE(5, 2);
+		TILE(6, 1);
+		TILE(6, 2);
+#if VEC_PANELS == 4
+		TILE(3, 4);
+		TILE(4, 4);
+		TILE(5, 4);
+		TILE(6, 4);
+#endif
+	}
 }
 
-/* A row alone takes four panels at once: enough sums to hide the latency of one. */
-VEC_INLINE void one_row(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+/* How many of the panels left go together. */
+VEC_INLINE uint32_t panels_of(uint32_t rows, uint32_t left)
+{
+	const uint32_t most = rows <= 2 ? PANELS_MAX : VEC_PANELS;
+
+	return left >= most ? most : left >= 2 ? 2 : 1;
+}
+
+/* The largest tile of f32 by itself: among the others GCC would not find registers for it. */
+static __attribute__((noinline)) void tile_f32(const struct part *part, uint32_t row, size_t ahead)
+{
+	tile(part, row, ahead, VEC_ROWS, VEC_PANELS, CHIP_F32);
+}
+
+/* All rows, divided evenly. The first tile fetches for all. */
+VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead,
 	const enum chip_type type)
 {
-	const struct part part = {m, 0, m->columns};
-	uint32_t panel = first;
+	const uint32_t rows = part->m->rows, count = (rows + VEC_ROWS - 1) / VEC_ROWS;
 
-	for (; panel + PANELS_MAX <= end; panel += PANELS_MAX)
-		tile(&part, panel, 0, 1, PANELS_MAX, type);
-	for (; panel < end; panel++)
-		tile(&part, panel, 0, 1, 1, type);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint32_t row = (uint32_t)((uint64_t)rows * i / count);
+		const uint32_t end = (uint32_t)((uint64_t)rows * (i + 1) / count);
+
+		if (type == CHIP_F32 && end - row == VEC_ROWS && panels == VEC_PANELS)
+			tile_f32(part, row, i ? 0 : ahead);
+		else
+			tile_of(part, row, i ? 0 : ahead, end - row, panels, type);
+	}
+}
+
+static void tiles_f32(const struct part *part, uint32_t panels, size_t ahead)
+{
+	tiles(part, panels, ahead, CHIP_F32);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* From column k on; of f8_e4m3 within a group, which has one scale. */
+VEC_INLINE struct part part_of(const struct cpu_matmul *m, uint32_t panel, uint32_t k,
+	const enum chip_type type)
+{
+	const uint8_t *bytes = m->panels + panel * m->panel_bytes;
+	struct part part = {.m = m, .panel_bytes = m->panel_bytes, .panel = panel, .first = k};
+	uint32_t left = m->columns - k;
+
+	if (type == CHIP_F8_E4M3) {
+		const uint32_t group = k / m->group, there = m->group - k % m->group;
+
+		left = left < there ? left : there;
+		part.scales = bytes + group * VEC_LANES * sizeof(float);
+		bytes += m->scales_bytes;
+	}
+	part.weights = bytes + k * column_bytes(type);
+	part.count = left < COLUMN_PART ? left : COLUMN_PART;
+	return part;
+}
+
+/* The part becomes one of f32 in scratch [panels][count][lanes]. */
+VEC_INLINE void decode(struct part *part, uint32_t panels, float *scratch,
+	const enum chip_type type)
+{
+	float *out = scratch;
+
+	for (uint32_t p = 0; p < panels; p++) {
+		const uint8_t *weights = part->weights + p * part->panel_bytes;
+		const vec scale = load_scale(part, p, type);
+		uint32_t k = 0;
+
+		for (; k + 2 <= part->count; k += 2, out += 2 * VEC_LANES) {
+			vec_prefetch(weights + k * column_bytes(type) + AHEAD);
+			vec_store(out, load_weight(weights, k, scale, type));
+			vec_store(out + VEC_LANES, load_weight(weights, k + 1, scale, type));
+		}
+		if (k < part->count) {
+			vec_store(out, load_weight(weights, k, scale, type));
+			out += VEC_LANES;
+		}
+	}
+	part->weights = (const uint8_t *)scratch;
+	part->panel_bytes = part->count * column_bytes(CHIP_F32);
 }
 
 VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_t end,
 	const enum chip_type type)
 {
-	if (m->rows == 1) {
-		one_row(m, first, end, type);
-		return;
-	}
-	for (uint32_t panel = first; panel < end; panel += TILE_PANELS)
-		for (uint32_t k = 0; k < m->columns; k += COLUMN_PART) {
-			const struct part part = {m, k, m->columns - k < COLUMN_PART ? m->columns
-				: k + COLUMN_PART};
+	float scratch[VEC_PANELS * COLUMN_PART * VEC_LANES] __attribute__((aligned(CPU_ALIGN)));
+	uint32_t panels;
 
-			if (end - panel >= TILE_PANELS)
-				tiles_of_panels(&part, panel, TILE_PANELS, type);
-			else
-				tiles_of_panels(&part, panel, 1, type);
+	for (uint32_t panel = first; panel < end; panel += panels) {
+		struct part part;
+
+		panels = panels_of(m->rows, end - panel);
+		for (uint32_t k = 0; k < m->columns; k += part.count) {
+			part = part_of(m, panel, k, type);
+			if (type == CHIP_F32) {
+				tiles_f32(&part, panels, AHEAD);
+			} else if (m->rows < DECODE_ROWS) {
+				tiles(&part, panels, AHEAD, type);
+			} else {
+				decode(&part, panels, scratch, type);
+				tiles_f32(&part, panels, 0);
+			}
 		}
+	}
 }
 
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
@@ -146,6 +277,11 @@ void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t e
 void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	matmul_plain(m, first, end, CHIP_BF16);
+}
+
+void VEC_NAME(matmul_f8)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	matmul_plain(m, first, end, CHIP_F8_E4M3);
 }
 
 /* ---- inputs in blocks ------------------------------------------------------------------------ */

@@ -97,6 +97,7 @@ void cpu_weight_multiply(const struct cpu_kernels *kernels, const struct cpu_wei
 		.lanes = w->lanes,
 		.pairs = w->pairs,
 		.columns = w->base.columns,
+		.group = w->base.group,
 		.outputs = w->part_rows,
 		.in = *in,
 		.rows = rows,

@@ -101,6 +101,18 @@ EMULATED __m512i emulated_cvtps_epi32(__m512 v)
 		_mm256_cvtps_epi32(_mm256_castsi256_ps(emulated_half(bits, 1))));
 }
 
+EMULATED __mmask32 emulated_testn_epi16_mask(__m512i a, __m512i b)
+{
+	uint16_t x[32], y[32];
+	__mmask32 mask = 0;
+
+	memcpy(x, &a, sizeof(a));
+	memcpy(y, &b, sizeof(b));
+	for (int i = 0; i < 32; i++)
+		mask |= (__mmask32)((x[i] & y[i]) == 0) << i;
+	return mask;
+}
+
 EMULATED __m512 emulated_cvtepi32_ps(__m512i v)
 {
 	return emulated_join_ps(_mm256_cvtepi32_ps(emulated_half(v, 0)),
@@ -216,6 +228,8 @@ EMULATED __m256i emulated_cvtepi32_epi16(__m512i v)
 #define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
 #undef _mm512_cvtepi8_epi32
 #define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
+#undef _mm512_testn_epi16_mask
+#define _mm512_testn_epi16_mask(a, b) emulated_testn_epi16_mask(a, b)
 #undef _mm512_cvtps_epi32
 #define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
 #undef _mm512_cvtepi32_ps

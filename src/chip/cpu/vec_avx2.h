@@ -5,8 +5,8 @@
 #include <immintrin.h>
 
 #define VEC_LANES 8
-/* rows of activations of a plain matrix tile: 6 x 2 sums, 3 more registers */
-#define VEC_ROWS  6
+#define VEC_ROWS   6    /* of activations, and panels of a plain matrix tile: 6 x 2 sums, */
+#define VEC_PANELS 2    /* 3 more registers */
 #define VEC_QUERY 2    /* queries of an attention tile: 2 x 4 sums */
 
 typedef __m256 vec;
@@ -74,6 +74,13 @@ VEC_INLINE vec vec_fma(vec a, vec b, vec c)
 	return _mm256_fmadd_ps(a, b, c);
 }
 
+/* sum += a * b, one rounding, in the register of the sum: left to itself, GCC moves the sums of a
+ * tile from one to another until it has none left. */
+VEC_INLINE void vec_accumulate(vec *sum, vec a, vec b)
+{
+	__asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
+
 /* The second operand where one is NaN. */
 VEC_INLINE vec vec_max(vec a, vec b)
 {
@@ -133,6 +140,15 @@ VEC_INLINE vec vec_load_odd_bf16(const uint16_t *p)
 	const __m256i pairs = _mm256_loadu_si256((const __m256i *)(const void *)p);
 
 	return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xFFFF0000U)));
+}
+
+/* e4m3 / 256: its bits where f16 has them, but for the bias. NaN becomes 480 / 256. */
+VEC_INLINE vec vec_load_f8(const uint8_t *p)
+{
+	const __m128i words = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)p));
+	const __m128i apart = _mm_set1_epi16((int16_t)0xBFFF);
+
+	return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(words, 7), apart));
 }
 
 VEC_INLINE void vec_store_f16(uint16_t *p, vec v)

@@ -5,7 +5,8 @@
 #include "chip/cpu/simd512.h"
 
 #define VEC_LANES 16
-#define VEC_ROWS  6
+#define VEC_ROWS   6    /* of activations, and panels of a plain matrix tile: 6 x 4 sums, */
+#define VEC_PANELS 4    /* 5 more registers */
 #define VEC_QUERY 4    /* queries of an attention tile: 4 x 2 sums */
 
 typedef __m512 vec;
@@ -71,6 +72,16 @@ VEC_INLINE vec vec_fma(vec a, vec b, vec c)
 	return _mm512_fmadd_ps(a, b, c);
 }
 
+/* sum += a * b, one rounding; in the register of the sum, as in vec_avx2.h. */
+VEC_INLINE void vec_accumulate(vec *sum, vec a, vec b)
+{
+#if defined(CPU_VEC_AVX512_EMULATED)
+	*sum = vec_fma(a, b, *sum);
+#else
+	__asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+#endif
+}
+
 /* The second operand where one is NaN. */
 VEC_INLINE vec vec_max(vec a, vec b)
 {
@@ -125,6 +136,16 @@ VEC_INLINE vec vec_load_odd_bf16(const uint16_t *p)
 	const __m512i high = _mm512_set1_epi32((int)0xFFFF0000U);
 
 	return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
+}
+
+/* e4m3 / 256: its bits where f16 has them, but for the bias. NaN becomes 480 / 256. */
+VEC_INLINE vec vec_load_f8(const uint8_t *p)
+{
+	const __m256i words = _mm256_cvtepi8_epi16(
+		_mm_loadu_si128((const __m128i *)(const void *)p));
+	const __m256i apart = _mm256_set1_epi16((int16_t)0xBFFF);
+
+	return _mm512_cvtph_ps(_mm256_and_si256(_mm256_slli_epi16(words, 7), apart));
 }
 
 VEC_INLINE void vec_store_f16(uint16_t *p, vec v)

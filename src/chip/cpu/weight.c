@@ -7,7 +7,7 @@
 
 #include "base/math.h"
 #include "base/mem.h"
-#include "chip/format.h"
+#include "chip/format_decode.h"
 
 #define GROUP_BYTES 4   /* of one lane: four values of q8_0, eight of q4_0 */
 #define READ_PANELS 8   /* of stored rows that a reader makes at once */
@@ -28,8 +28,15 @@ static size_t lane_bytes(const struct cpu_weight *w)
 		return columns * 2;
 	if (w->base.type == CHIP_BF16)
 		return (w->pairs ? round_up(columns, 2) : columns) * 2;
+	if (w->base.type == CHIP_F8_E4M3)
+		return w->pairs ? round_up(columns, 2) : columns;
 	assert(w->base.type == CHIP_Q8_0 || w->base.type == CHIP_Q4_0);
 	return w->base.type == CHIP_Q8_0 ? columns : columns / 2;
+}
+
+static size_t f8_groups(const struct cpu_weight *w)
+{
+	return (w->base.columns + (size_t)w->base.group - 1) / w->base.group;
 }
 
 static void shape_panels(struct cpu_weight *w)
@@ -38,24 +45,35 @@ static void shape_panels(struct cpu_weight *w)
 		const size_t blocks = w->base.columns / CPU_BLOCK;
 
 		w->scales_bytes = round_up(blocks * w->lanes * 2, CPU_ALIGN);
+	} else if (w->base.type == CHIP_F8_E4M3) {
+		w->scales_bytes = round_up(f8_groups(w) * w->lanes * sizeof(float), CPU_ALIGN);
 	}
 	w->panel_bytes = round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
 	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
 }
 
+/* The kernels of f8_e4m3 want their groups in pairs of columns, and these as they come. */
+static bool is_f8_panels(const struct cpu_kernels *kernels, const struct chip_matrix *m)
+{
+	return m->type == CHIP_F8_E4M3 && kernels->matmul[m->type] && !m->column_order &&
+		(m->group % 2 == 0 || m->group >= m->columns);
+}
+
 static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels,
 	const struct chip_matrix *m)
 {
+	const bool f8 = is_f8_panels(kernels, m);
+
 	w->base.type = m->type;
 	w->base.rows = m->rows;
 	w->base.columns = m->columns;
 	w->base.group = m->group;
 	w->base.parts = m->parts ? m->parts : 1;
 	w->lanes = kernels->lanes;
-	w->stored = !kernels->matmul[m->type];
-	w->pairs = m->type == CHIP_BF16 && kernels->bf16_pairs;
-	w->halves = m->type == CHIP_BF16 && kernels->bf16_inputs;
-	w->blocks = !w->stored && chip_type_block_values(m->type) > 1;
+	w->stored = m->type == CHIP_F8_E4M3 ? !f8 : !kernels->matmul[m->type];
+	w->pairs = m->type == CHIP_BF16 ? kernels->bf16_pairs : f8 && kernels->bf16_inputs;
+	w->halves = (m->type == CHIP_BF16 || f8) && kernels->bf16_inputs;
+	w->blocks = !w->stored && !f8 && chip_type_block_values(m->type) > 1;
 	w->row_bytes = chip_row_bytes(m->type, m->group, m->columns);
 	w->part_rows = m->rows / w->base.parts;
 	w->part_panels = (w->part_rows + w->lanes - 1) / w->lanes;
@@ -154,6 +172,51 @@ static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, const uint8_
 	}
 }
 
+/* Whether a group has a code that is no number. */
+static bool f8_is_nan(const uint8_t *codes, size_t count)
+{
+	bool nan = false;
+
+	for (size_t i = 0; i < count; i++)
+		nan |= (codes[i] & 0x7F) == 0x7F;
+	return nan;
+}
+
+/* Kernels take a code that is no number for one: its group has a scale that is none. */
+static void pack_f8_scale(uint8_t *out, const uint8_t *group, size_t count)
+{
+	const float nan = __builtin_nanf("");
+
+	memcpy(out, f8_is_nan(group + CHIP_F8_HEAD_BYTES, count) ? (const uint8_t *)&nan : group,
+		sizeof(nan));
+}
+
+static void pack_f8(const struct cpu_weight *w, uint8_t *panel, const uint8_t *const *rows,
+	uint32_t count)
+{
+	const size_t group = w->base.group, columns = w->base.columns;
+	const uint8_t *at[CPU_LANES_MAX];
+
+	for (size_t g = 0, first = 0; first < columns; g++, first += group) {
+		const size_t here = columns - first < group ? columns - first : group;
+		uint8_t *out = panel + w->scales_bytes + first * w->lanes;
+
+		for (uint32_t lane = 0; lane < count; lane++) {
+			at[lane] = rows[lane] + g * (CHIP_F8_HEAD_BYTES + group);
+			pack_f8_scale(panel + (g * w->lanes + lane) * sizeof(float), at[lane],
+				here);
+			at[lane] += CHIP_F8_HEAD_BYTES;
+		}
+		if (!w->pairs) {
+			interleave_lanes(out, at, count, w->lanes, here, 1);
+			continue;
+		}
+		interleave_lanes(out, at, count, w->lanes, here / 2, 2);
+		for (uint32_t lane = 0; here % 2 && lane < count; lane++)
+			out[(here / 2 * w->lanes + lane) * 2] = at[lane][here - 1];
+	}
+}
+
 static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_rows)
 {
 	const struct cpu_weight *w = p->w;
@@ -169,6 +232,8 @@ static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_ro
 			: read_rows + i * w->row_bytes;
 	if (w->blocks)
 		pack_blocks(w, out, rows, count);
+	else if (!w->stored && w->base.type == CHIP_F8_E4M3)
+		pack_f8(w, out, rows, count);
 	else if (!w->stored)
 		pack_plain(w, out, rows, count);
 	else
@@ -302,6 +367,9 @@ static float plain_value(const struct cpu_weight *w, const uint8_t *panel, uint3
 {
 	const size_t at = plain_at(w, lane, k);
 
+	if (w->base.type == CHIP_F8_E4M3)
+		return ((const float *)(const void *)panel)[k / w->base.group * w->lanes + lane] *
+			format_e4m3(panel[w->scales_bytes + at]);
 	if (w->base.type == CHIP_F32)
 		return ((const float *)(const void *)panel)[at];
 	const uint16_t half = ((const uint16_t *)(const void *)panel)[at];
