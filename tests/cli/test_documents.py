@@ -34,7 +34,7 @@ def commands():
     """(document, command) of every line of an indented block."""
     for document in DOCUMENTS:
         with open(os.path.join(ROOT, document), encoding="utf-8") as file:
-            text = file.read()
+            text = re.sub(r"```.*?```", "", file.read(), flags=re.DOTALL)    # pictures
         for line in re.findall(r"(?:^|\n)(?=    )((?:    .*\n)+)", text):
             for command in line.replace("\\\n", "").splitlines():
                 command = re.sub(r"\s+#.*", "", command).strip()
@@ -59,7 +59,8 @@ def place(tmp_path_factory):
     os.symlink(TONGYUN, os.path.join(program.folder, "build", "tongyun"))
     os.symlink(os.path.join(GOLDEN, "checkpoints", "qwen3-f32"), os.path.join(program.folder, "Qwen3-0.6B"))
     os.symlink(os.path.join(GOLDEN, "gguf", "qwen3-q8_0.gguf"), os.path.join(program.folder, "Qwen3-0.6B.gguf"))
-    os.symlink(os.path.join(ROOT, "tools"), os.path.join(program.folder, "tools"))
+    for name in ("tools", "assets"):
+        os.symlink(os.path.join(ROOT, name), os.path.join(program.folder, name))
     return program
 
 
