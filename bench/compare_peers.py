@@ -83,8 +83,17 @@ def parse_llama_bench(text, tests):
                 yield test.name, {"rate": row["samples_ts"][0]}
 
 
+def batched_rows(text):
+    """llama.cpp's has JSON; ik_llama.cpp's prints its table whatever it is asked for."""
+    yield from json_lines(text)
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|")[1:-1]]
+        if len(fields) == 10 and fields[0].isdigit():
+            yield {"pp": int(fields[0]), "tg": int(fields[1]), "pl": int(fields[2]), "speed_tg": float(fields[7])}
+
+
 def parse_batched(text, tests):
-    for row in json_lines(text):
+    for row in batched_rows(text):
         for test in tests:
             if (row.get("tg"), row.get("pp"), row.get("pl")) == (test.generate, test.depth, test.batch):
                 yield test.name, {"rate": row["speed_tg"]}

@@ -13,6 +13,7 @@ SHORT = ("pp512", "tg32")
 LONG = ("tg32@d4096", "tg32@d16384", "pp4096@d12288", "tg32@d512x16")
 LONG_SHAPES, LONG_TYPES = ("qwen3-0.6b", "qwen3.5-0.8b"), ("q8_0", "q4_k")
 LOAD = "load"
+NAMED = 3       # rows that a note names
 
 OURS = "tongyun"
 TEST = re.compile(r"(pp|tg)([1-9]\d*)(?:@d([1-9]\d*))?(?:x([1-9]\d*))?")
@@ -182,4 +183,5 @@ def notes(store, rows, runners):
             note = store.cell(row, name).get("note")
             if note and not store.cell(row, name)["samples"]:
                 reasons.setdefault((name, note), []).append("/".join(row))
-    return [f"- {name}: {note} ({', '.join(where)})" for (name, note), where in reasons.items()]
+    return [f"- {name}: {note} ({', '.join(where[:NAMED])}{' and so on' if len(where) > NAMED else ''})"
+            for (name, note), where in reasons.items()]

@@ -64,6 +64,10 @@ def test_llama_batched_bench_is_read():
     text = ('llama_context: n_ctx = 512\n{"n_kv_max": 512, "pp": 16, "tg": 2, "pl": 2, "n_kv": 36, "t_pp": 0.513985, '
             '"speed_pp": 62.25, "t_tg": 0.306921, "speed_tg": 13.03, "t": 0.820906, "speed": 43.85}\n')
     assert dict(peers.parse_batched(text, [parse_test("tg2@d16x2")])) == {"tg2@d16x2": {"rate": 13.03}}
+    text = ("|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |\n"
+            "|-------|--------|------|--------|----------|----------|----------|----------|----------|----------|\n"
+            "|    64 |      2 |    4 |    264 |    8.808 |    29.06 |    0.983 |     8.14 |    9.791 |    26.96 |\n")
+    assert dict(peers.parse_batched(text, [parse_test("tg2@d64x4")])) == {"tg2@d64x4": {"rate": 8.14}}
 
 
 def test_llama_sweep_bench_gives_decode_at_a_depth_and_a_prompt_as_the_steps_that_it_covers():
