@@ -326,7 +326,7 @@ void cpu_run_attend(const struct run *r, const struct chip_op *op)
 				item / spans % kv_heads, item % spans);
 	if (!r->step->split)
 		return;
-	cpu_barrier(r->worker);
+	cpu_meet(r);
 	while (cpu_share(r->worker, r->step->row_count * kv_heads, &first, &end))
 		for (uint32_t item = first; item < end; item++)
 			join_heads(r, op, item / kv_heads, item % kv_heads);
