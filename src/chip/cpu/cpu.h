@@ -158,6 +158,8 @@ struct cpu_fusion {
 	bool alone;                 /* of a norm: each worker may do it for itself; of the matrices
 				     * behind it: what they read then is each worker's */
 	bool added;                 /* of a norm: its addition has been done */
+	bool unread;                /* of a norm, a swiglu and the matrices behind it: nobody reads
+				     * the result but as inputs, so it need not be kept */
 	/* of matrices */
 	bool has_inputs;            /* an operation before made them */
 	bool blocks, halves;        /* forms of inputs that they take */
@@ -187,7 +189,7 @@ struct cpu_inputs {
 	uint16_t *halves;
 };
 
-/* Of one worker: rows that it normed for itself. */
+/* Of one worker: rows that it normed for itself, or one that nobody else reads. */
 struct cpu_own {
 	float *rows;
 	struct cpu_inputs inputs;
@@ -296,7 +298,7 @@ struct cpu_program {
 
 	struct cpu_fusion *fusions;         /* [ops] */
 	struct cpu_inputs inputs[CPU_INPUTS];
-	struct cpu_own *own;                /* [threads]; the first one's are the program's */
+	struct cpu_own *own;                /* [threads] */
 	float *maxima;                      /* [wanted][cpu_maxima_count], of few wanted rows */
 	/* Intermediate results of one operation. */
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */

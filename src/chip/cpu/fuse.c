@@ -5,7 +5,8 @@
  *
  *	norm -> matrices            a row is normed and made inputs; few rows by each worker for
  *	                            itself, without a barrier
- *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once
+ *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once, and
+ *	                            not kept where nobody else reads it (norm, swiglu)
  *	gate and up -> swiglu       a share does the same panels of both
  *	matrices -> norm, add       outputs are added to the residual
  *	embed, gather -> norm       row by row
@@ -136,9 +137,40 @@ static bool may_be_alone(const struct chip_op *op, const struct cpu_fusion *f)
 	return true;
 }
 
-/* last: the last of the operations that are done together. */
-static void fuse_inputs(const struct chip_op *op, struct cpu_fusion *f)
+static bool all_take_inputs(const struct chip_op *matmul)
 {
+	for (uint32_t i = 0; i < matmul->u.matmul.count; i++)
+		if (!matrix(matmul, i)->blocks && !matrix(matmul, i)->halves)
+			return false;
+	return true;
+}
+
+/* Nobody reads the buffer from this operation on, before it is written again. */
+static bool is_done_with(const struct chip_program_desc *desc, uint32_t from, uint32_t buffer)
+{
+	if (buffer == desc->logits || buffer == desc->hidden)
+		return false;
+	for (uint32_t i = from; i < desc->op_count; i++) {
+		struct chip_op_buffers b;
+		bool written = false;
+
+		chip_op_buffers(&desc->ops[i], &b);
+		for (uint32_t j = 0; j < b.count; j++) {
+			if (b.buffer[j] == buffer && (b.read >> j & 1))
+				return false;
+			written = written || (b.buffer[j] == buffer && (b.written >> j & 1));
+		}
+		if (written)
+			return true;
+	}
+	return true;
+}
+
+/* last: the last of the operations that are done together. */
+static void fuse_inputs(const struct chip_program_desc *desc, uint32_t index,
+	struct cpu_fusion *f)
+{
+	const struct chip_op *op = &desc->ops[index];
 	const uint32_t last = f->followers;
 	const struct chip_op *next = &op[last + 1];
 	struct cpu_fusion *g = &f[last + 1];
@@ -147,6 +179,10 @@ static void fuse_inputs(const struct chip_op *op, struct cpu_fusion *f)
 		return;
 	if ((g->blocks || g->halves) && ends_with_blocks(&op[last]))
 		f->makes_inputs = f[last].makes_inputs = g->has_inputs = true;
+	if (f->makes_inputs &&
+	    (op[last].kind == CHIP_OP_NORM || op[last].kind == CHIP_OP_SWIGLU) &&
+	    all_take_inputs(next) && is_done_with(desc, index + last + 2, next->u.matmul.in))
+		f[last].unread = g->unread = true;
 	if (op->kind == CHIP_OP_NORM)
 		f->alone = g->alone = may_be_alone(op, f);
 }
@@ -185,5 +221,5 @@ void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *all)
 	}
 	for (uint32_t i = 0; i + 1 < desc->op_count; i++)
 		if (!all[i].follows && i + all[i].followers + 1 < desc->op_count)
-			fuse_inputs(&desc->ops[i], &all[i]);
+			fuse_inputs(desc, i, &all[i]);
 }

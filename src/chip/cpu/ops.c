@@ -47,7 +47,7 @@ static void norm_row(const struct run *r, const struct chip_op *op, uint32_t row
 	const float *added = add == CHIP_NONE || done ? NULL : row_of(r, add, row);
 
 	r->kernels->rms_norm(row_of(r, residual, row), added, values(op->u.norm.weight),
-		op->u.norm.eps, columns(r, residual), row_of(r, op->u.norm.out, row));
+		op->u.norm.eps, columns(r, residual), made_row(r, op, row));
 }
 
 static void norm_gate_row(const struct run *r, const struct chip_op *op, uint32_t row)
@@ -143,7 +143,7 @@ static void run_swiglu(const struct run *r, const struct chip_op *op)
 
 			r->kernels->swiglu(row_of(r, op->u.swiglu.gate, row) + at,
 				row_of(r, op->u.swiglu.up, row) + at,
-				row_of(r, op->u.swiglu.out, row) + at, count);
+				made_row(r, op, row) + at, count);
 			cpu_makes_inputs(r, op, row, at, count);
 		}
 }

@@ -2,6 +2,7 @@
 #ifndef CHIP_CPU_OPS_H
 #define CHIP_CPU_OPS_H
 
+#include "chip/check.h"
 #include "chip/cpu/cpu.h"
 
 /* Where the time of a step goes. */
@@ -121,14 +122,25 @@ static inline bool is_alone(const struct run *r, const struct chip_op *op)
 	       cpu_alone_rows(rows(r, buffer), columns(r, buffer));
 }
 
-/* Where this worker's input of them is. */
+/* Where this worker's row for these matrices is made: in the buffer, among its own, or, where it is
+ * kept as inputs alone, in one place for all rows. */
 static inline float *input_row(const struct run *r, const struct chip_op *matmul, uint32_t row)
 {
+	float *own = r->program->own[r->worker->index].rows;
 	const uint32_t in = matmul->u.matmul.in;
 
+	if (fusion_of(r, matmul)->unread && !r->step->observer.see)
+		return own;
 	if (r->worker->index > 0 && is_alone(r, matmul))
-		return r->program->own[r->worker->index].rows + (size_t)row * columns(r, in);
+		return own + (size_t)row * columns(r, in);
 	return row_of(r, in, row);
+}
+
+/* Where the result of an operation goes that makes inputs. */
+static inline float *made_row(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	return fusion_of(r, op)->unread ? input_row(r, op + 1, row)
+		: row_of(r, chip_op_result(op), row);
 }
 
 void cpu_run_matmul(const struct run *r, const struct chip_op *op);

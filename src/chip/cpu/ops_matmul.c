@@ -160,7 +160,7 @@ static void follow_row(const struct run *r, const struct chip_op *op, uint32_t r
 
 		r->kernels->swiglu(row_of(r, swiglu->u.swiglu.gate, row) + first,
 			row_of(r, swiglu->u.swiglu.up, row) + first,
-			row_of(r, swiglu->u.swiglu.out, row) + first, count);
+			made_row(r, swiglu, row) + first, count);
 		cpu_makes_inputs(r, op, row, first, count);
 	}
 }

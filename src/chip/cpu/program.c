@@ -174,17 +174,18 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 		const size_t even = (width + 1) / 2 * 2;
 		const size_t count = buffer_rows(p, op->u.matmul.in) * even;
 		const size_t alone = f->alone ? larger(even, CPU_ALONE_VALUES) : 0;
+		const size_t unread = f->unread ? even : 0;
 
 		shared.blocks = larger(shared.blocks, f->blocks ? count : 0);
 		shared.halves = larger(shared.halves, f->halves ? count : 0);
-		own.rows = larger(own.rows, alone);
+		own.rows = larger(own.rows, larger(alone, unread));
 		own.blocks = larger(own.blocks, f->blocks ? alone : 0);
 		own.halves = larger(own.halves, f->halves ? alone : 0);
 	}
 	for (uint32_t i = 0; i < CPU_INPUTS; i++)
 		p->inputs[i] = lay_out_set(&shared, c);
 	p->own = carve_take(c, p->threads, sizeof(*p->own));
-	for (uint32_t i = 1; i < p->threads; i++) {
+	for (uint32_t i = 0; i < p->threads; i++) {
 		const struct cpu_own o = {
 			.rows = carve_take(c, own.rows, sizeof(float)),
 			.inputs = lay_out_set(&own, c),
