@@ -8,30 +8,34 @@
  * sum differs from the exact one by at most 2^-8 of the sum of its magnitudes.
  *
  * e4m3 is exact in bf16. A run of columns is summed without the scale of its group, then the sum
- * times the scale goes to the output. For some rows, weights are decoded in the registers of each
- * tile; for many, once, into a scratch.
+ * times the scale is added to the output. For few rows, weights are decoded in the registers of
+ * each tile; for many, once, into a scratch.
  */
 #include "chip/cpu/kernels_vec.h"
 
 #define TILE_ROWS   6
 #define TILE_PANELS 4
-#define PAIRS_PART  512   /* of bf16: 128 KiB of 4 panels; between parts sums wait in the output */
-#define DECODE_ROWS 24    /* from so many rows on, f8_e4m3 is decoded once for all */
+/* of a part; between parts sums wait in the output */
+#define BF16_PAIRS  512   /* 128 KiB of 4 panels */
+#define F8_PAIRS    256   /* 64 KiB of 4 panels decoded */
+#define DECODE_ROWS 10    /* from so many rows on, f8_e4m3 is decoded once for all */
 #define AHEAD       1024  /* bytes to prefetch ahead */
 
-/* Some pairs of columns of some panels. */
+/* Some pairs of columns of some panels, as they lie or decoded to bf16; of f8_e4m3 whole runs. */
 struct part {
 	const struct cpu_matmul *m;
 	const uint8_t *weights;     /* of the first panel, from the first pair on */
-	const uint8_t *scales;      /* f32 of each lane, or NULL */
-	size_t panel_bytes;         /* from one panel to the next, of weights */
+	size_t panel_bytes;         /* from one panel to the next */
 	uint32_t panel;
-	uint32_t first, count;      /* pairs */
+	uint32_t first, end;        /* pairs */
 };
 
-VEC_INLINE size_t pair_bytes(const enum chip_type type)
+/* How weights lie, and whether their groups have scales. */
+enum form { FORM_BF16, FORM_F8, FORM_F8_DECODED };
+
+VEC_INLINE size_t pair_bytes(const enum form form)
 {
-	return VEC_LANES * (type == CHIP_BF16 ? 4 : 2);
+	return VEC_LANES * (form == FORM_F8 ? 2 : 4);
 }
 
 /* Pairs of e4m3 as bf16: the exponent is 120 more; what has none in e4m3 comes from a table. */
@@ -51,9 +55,9 @@ VEC_INLINE __m512i decode_f8(const uint8_t *pairs)
 	return _mm512_or_si512(values, signs);
 }
 
-VEC_INLINE __m512i load_pairs(const uint8_t *weights, const enum chip_type type)
+VEC_INLINE __m512i load_pairs(const uint8_t *weights, const enum form form)
 {
-	return type == CHIP_BF16 ? _mm512_loadu_si512(weights) : decode_f8(weights);
+	return form == FORM_F8 ? decode_f8(weights) : _mm512_loadu_si512(weights);
 }
 
 /* Two inputs, for every output. */
@@ -67,15 +71,23 @@ VEC_INLINE __m512i spread(const uint16_t *x)
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
+typedef vec tile_sums[TILE_ROWS][TILE_PANELS];
+
+VEC_INLINE void clear_sums(vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels)
 {
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			sums[r][p] = vec_set(0.0F);
-	if (part->first == 0 || part->scales)
+}
+
+/* What the parts before this one left in the output. */
+VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
+	const uint32_t rows, const uint32_t panels)
+{
+	clear_sums(sums, rows, panels);
+	if (part->first == 0)
 		return;
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
@@ -84,55 +96,32 @@ VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[TIL
 			sums[r][p] = vec_load_outputs(part->m, part->panel + p, row + r);
 }
 
-/* Sums of a run become those so far. */
-VEC_INLINE void scale_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
-{
-	const struct cpu_matmul *m = part->m;
-
-	VEC_UNROLL
-	for (uint32_t p = 0; p < panels; p++) {
-		const uint8_t *at = part->scales + p * m->panel_bytes;
-		const vec scale = vec_load((const float *)(const void *)at);
-
-		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++)
-			sums[r][p] = vec_fma(sums[r][p], scale, part->first
-				? vec_load_outputs(m, part->panel + p, row + r) : vec_set(0.0F));
-	}
-}
-
 VEC_INLINE void close_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
 	const uint32_t rows, const uint32_t panels)
 {
-	const struct cpu_matmul *m = part->m;
-
-	if (part->scales)
-		scale_sums(part, row, sums, rows, panels);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(m, part->panel + p, row + r, sums[r][p]);
+			vec_store_outputs(part->m, part->panel + p, row + r, sums[r][p]);
 }
 
-/* Rows and panels are constants. ahead: bytes, or 0. */
-VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const uint32_t rows,
-	const uint32_t panels, const enum chip_type type)
+/* Pairs [first, end) of the part. */
+VEC_INLINE void add_pairs(const struct part *part, uint32_t row, uint32_t first, uint32_t end,
+	size_t ahead, vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels,
+	const enum form form)
 {
 	const size_t stride = ((size_t)part->m->columns + 1) / 2 * 2;
-	const uint16_t *x = part->m->in.halves + row * stride + part->first * 2;
-	vec sums[TILE_ROWS][TILE_PANELS];
+	const uint16_t *x = part->m->in.halves + row * stride;
 
-	open_sums(part, row, sums, rows, panels);
-	for (size_t k = 0; k < part->count; k++) {
-		const uint8_t *w = part->weights + k * pair_bytes(type);
+	for (size_t k = first; k < end; k++) {
+		const uint8_t *w = part->weights + (k - part->first) * pair_bytes(form);
 		__m512i weights[TILE_PANELS];
 
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++) {
 			vec_prefetch(w + p * part->panel_bytes + ahead);
-			weights[p] = load_pairs(w + p * part->panel_bytes, type);
+			weights[p] = load_pairs(w + p * part->panel_bytes, form);
 		}
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
@@ -144,19 +133,55 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 					(__m512bh)inputs);
 		}
 	}
+}
+
+/* sums += run times the scales of its group. */
+VEC_INLINE void add_run(const struct part *part, uint32_t group, vec (*run)[TILE_PANELS],
+	vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels)
+{
+	const struct cpu_matmul *m = part->m;
+
+	VEC_UNROLL
+	for (uint32_t p = 0; p < panels; p++) {
+		const uint8_t *panel = m->panels + (part->panel + p) * m->panel_bytes;
+		const float *scales = (const float *)(const void *)panel;
+		const vec scale = vec_load(scales + (size_t)group * VEC_LANES);
+
+		VEC_UNROLL
+		for (uint32_t r = 0; r < rows; r++)
+			sums[r][p] = vec_fma(run[r][p], scale, sums[r][p]);
+	}
+}
+
+/* Rows and panels are constants. ahead: bytes, or 0. */
+VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const uint32_t rows,
+	const uint32_t panels, const enum form form)
+{
+	tile_sums sums;
+
+	open_sums(part, row, sums, rows, panels);
+	if (form == FORM_BF16)
+		add_pairs(part, row, part->first, part->end, ahead, sums, rows, panels, form);
+	for (uint32_t at = part->first, end; form != FORM_BF16 && at < part->end; at = end) {
+		tile_sums run;
+
+		end = cpu_f8_run_end(part->m, at * 2, part->end * 2) / 2;
+		clear_sums(run, rows, panels);
+		add_pairs(part, row, at, end, ahead, run, rows, panels, form);
+		add_run(part, at * 2 / part->m->group, run, sums, rows, panels);
+	}
 	close_sums(part, row, sums, rows, panels);
 }
 
 #define TILE(rows, panels)                                                                  \
 	case (rows) * 8 + (panels):                                                         \
-		tile(part, row, ahead, rows, panels, type);                                 \
+		tile(part, row, ahead, rows, panels, form);                                 \
 		break
 
 #define TILES_OF_ROWS(rows) TILE(rows, 1); TILE(rows, 2); TILE(rows, 4)
 
 /* All rows, divided evenly; a copy of the tile for each shape. The first one fetches for all. */
-VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead,
-	const enum chip_type type)
+VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead, const enum form form)
 {
 	const uint32_t rows_all = part->m->rows, count = (rows_all + TILE_ROWS - 1) / TILE_ROWS;
 	uint32_t end;
@@ -174,16 +199,6 @@ VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead,
 	}
 }
 
-static void tiles_bf16(const struct part *part, uint32_t panels, size_t ahead)
-{
-	tiles(part, panels, ahead, CHIP_BF16);
-}
-
-static void tiles_f8(const struct part *part, uint32_t panels, size_t ahead)
-{
-	tiles(part, panels, ahead, CHIP_F8_E4M3);
-}
-
 /* How many of the panels left go together. */
 VEC_INLINE uint32_t panels_of(uint32_t left)
 {
@@ -196,70 +211,79 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 {
 	const uint32_t pairs = (m->columns + 1) / 2;
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes};
+	uint32_t panels;
 
-	for (part.panel = first; part.panel < end; part.panel += panels_of(end - part.panel))
-		for (part.first = 0; part.first < pairs; part.first += part.count) {
-			const uint32_t left = pairs - part.first;
-
-			part.count = left < PAIRS_PART ? left : PAIRS_PART;
+	for (part.panel = first; part.panel < end; part.panel += panels) {
+		panels = panels_of(end - part.panel);
+		for (part.first = 0; part.first < pairs; part.first = part.end) {
+			part.end = pairs - part.first < BF16_PAIRS ? pairs
+				: part.first + BF16_PAIRS;
 			part.weights = m->panels + part.panel * m->panel_bytes +
-				part.first * pair_bytes(CHIP_BF16);
-			tiles_bf16(&part, panels_of(end - part.panel), AHEAD);
+				part.first * pair_bytes(FORM_BF16);
+			tiles(&part, panels, AHEAD, FORM_BF16);
 		}
+	}
 }
 
-/* The part becomes one of bf16 in scratch [panels][count][lanes][2]. */
+/* The part becomes one of bf16 in scratch [panels][pairs][lanes][2]. */
 static void decode(struct part *part, uint32_t panels, uint8_t *scratch)
 {
-	const size_t bytes = part->count * pair_bytes(CHIP_BF16);
+	const size_t pairs = part->end - part->first, bytes = pairs * pair_bytes(FORM_F8_DECODED);
 
 	for (uint32_t p = 0; p < panels; p++)
-		for (size_t k = 0; k < part->count; k++) {
+		for (size_t k = 0; k < pairs; k++) {
 			const uint8_t *w = part->weights + p * part->panel_bytes +
-				k * pair_bytes(CHIP_F8_E4M3);
+				k * pair_bytes(FORM_F8);
 
 			vec_prefetch(w + AHEAD);
-			_mm512_store_si512(scratch + p * bytes + k * pair_bytes(CHIP_BF16),
+			_mm512_store_si512(scratch + p * bytes + k * pair_bytes(FORM_F8_DECODED),
 				decode_f8(w));
 		}
 	part->weights = scratch;
 	part->panel_bytes = bytes;
 }
 
-/* Run by run. */
+/* Where a part of whole runs ends that begins at that column. */
+static uint32_t f8_part_end(const struct cpu_matmul *m, uint32_t first, uint32_t columns)
+{
+	uint32_t end = cpu_f8_run_end(m, first, columns), next = end;
+
+	while (next - first <= 2 * F8_PAIRS && end < columns) {
+		end = next;
+		next = end < columns ? cpu_f8_run_end(m, end, columns) : end;
+	}
+	return end;
+}
+
 static void f8_panels(const struct cpu_matmul *m, uint32_t panel, uint32_t panels)
 {
-	uint8_t scratch[TILE_PANELS * CPU_F8_RUN / 2 * VEC_LANES * 4]
+	uint8_t scratch[TILE_PANELS * F8_PAIRS * VEC_LANES * 4]
 		__attribute__((aligned(CPU_ALIGN)));
-	const uint8_t *bytes = m->panels + panel * m->panel_bytes;
+	const uint8_t *codes = m->panels + panel * m->panel_bytes + m->scales_bytes;
 	const uint32_t even = (m->columns + 1) / 2 * 2;
-	uint32_t end;
+	struct part part = {.m = m, .panel = panel};
 
-	for (uint32_t first = 0; first < even; first = end) {
-		end = cpu_f8_run_end(m, first, even);
-		struct part part = {
-			.m = m,
-			.weights = bytes + m->scales_bytes + first * VEC_LANES,
-			.scales = bytes + first / m->group * VEC_LANES * sizeof(float),
-			.panel_bytes = m->panel_bytes,
-			.panel = panel,
-			.first = first / 2,
-			.count = (end - first) / 2,
-		};
-
+	for (; part.first < even / 2; part.first = part.end) {
+		part.end = f8_part_end(m, part.first * 2, even) / 2;
+		part.weights = codes + part.first * pair_bytes(FORM_F8);
+		part.panel_bytes = m->panel_bytes;
 		if (m->rows < DECODE_ROWS) {
-			tiles_f8(&part, panels, AHEAD);
+			tiles(&part, panels, AHEAD, FORM_F8);
 		} else {
 			decode(&part, panels, scratch);
-			tiles_bf16(&part, panels, 0);
+			tiles(&part, panels, 0, FORM_F8_DECODED);
 		}
 	}
 }
 
 void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
-	for (uint32_t panel = first; panel < end; panel += panels_of(end - panel))
-		f8_panels(m, panel, panels_of(end - panel));
+	uint32_t panels;
+
+	for (uint32_t panel = first; panel < end; panel += panels) {
+		panels = panels_of(end - panel);
+		f8_panels(m, panel, panels);
+	}
 }
 
 /* ---- the peak -------------------------------------------------------------------------------- */

@@ -11,7 +11,8 @@
 
 #define COLUMN_PART  256
 #define PANELS_MAX   4
-#define DECODE_ROWS  48     /* from so many rows on, weights are decoded once for all */
+/* From so many rows on, weights are decoded once for all. */
+#define DECODE_ROWS(type) ((type) == CHIP_F8_E4M3 ? 13 : 48)
 #define AHEAD        1024   /* bytes to prefetch ahead, where weights come from memory */
 
 /* Some columns of some panels, as they lie or decoded to f32. */
@@ -254,7 +255,7 @@ VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_
 			part = part_of(m, panel, k, type);
 			if (type == CHIP_F32) {
 				tiles_f32(&part, panels, AHEAD);
-			} else if (m->rows < DECODE_ROWS) {
+			} else if (m->rows < DECODE_ROWS(type)) {
 				tiles(&part, panels, AHEAD, type);
 			} else {
 				decode(&part, panels, scratch, type);
