@@ -718,7 +718,7 @@ static void bench_all(struct bench *b)
 			bench_pack(b, type);
 	if (wanted(b, "embed"))
 		bench_embed(b);
-	for (enum chip_type type = CHIP_F16; type <= CHIP_BF16; type++) {
+	for (enum chip_type type = CHIP_F16; type <= CHIP_Q8_0; type++) {
 		if (wanted(b, "qk_rope"))
 			bench_qk_rope(b, type);
 		bench_attend(b, type, 0);

@@ -34,6 +34,7 @@
 #include "base/err.h"
 
 #define CHIP_PAGE_TOKENS     32     /* in a page of keys and values */
+#define CHIP_KV_BLOCK        32     /* dimensions that share a scale where those are q8_0 */
 #define CHIP_OPS_MAX         16384  /* operations of a program */
 #define CHIP_BUFFERS_MAX     64     /* buffers of a program */
 #define CHIP_ROWS_MAX        4096   /* rows of a step */
@@ -190,7 +191,8 @@ void chip_vector_close(struct chip *chip, struct chip_vector *v);
  * layers, sequence slots for what a running sequence carries. The layout inside a page or a
  * state is the chip's. */
 struct chip_cache_layout {
-	enum chip_type kv_type;     /* CHIP_F32, CHIP_F16, CHIP_BF16 (an even head_dim) */
+	enum chip_type kv_type;     /* CHIP_F32, CHIP_F16, CHIP_BF16 (an even head_dim) or
+				     * CHIP_Q8_0 (a multiple of CHIP_KV_BLOCK) */
 	uint32_t attention_layers;
 	uint32_t kv_heads;
 	uint32_t head_dim;

@@ -64,8 +64,8 @@ void chip_cost_add_experts(struct chip_cost *c, enum chip_type type, uint32_t gr
 void chip_cost_add_attention(struct chip_cost *c, enum chip_type kv_type, uint32_t heads,
 	uint32_t kv_heads, uint32_t head_dim, uint32_t window)
 {
-	const int64_t value_bytes = chip_type_block_bytes(kv_type);
-	const int64_t bytes = mul(mul(2 * (int64_t)kv_heads, head_dim), value_bytes);
+	const int64_t bytes = mul(2 * (int64_t)kv_heads,
+		(int64_t)chip_row_bytes(kv_type, 0, head_dim));
 	const int64_t ops = mul(4 * (int64_t)heads, head_dim);
 
 	if (window == 0) {

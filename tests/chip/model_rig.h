@@ -55,7 +55,9 @@ static inline struct model_shape model_shape_of(uint64_t seed)
 	s.used = s.experts < 3 ? s.experts : PICK(p, 1, 2, 3);
 	s.shared = prng_below(p, 2);
 	s.window = PICK(p, 0, 0, 1, 31, 40);
-	s.kv_type = (enum chip_type)PICK(p, CHIP_F32, CHIP_F16, CHIP_BF16);
+	s.kv_type = (enum chip_type)PICK(p, CHIP_F32, CHIP_F16, CHIP_BF16, CHIP_Q8_0);
+	if (s.head_dim % CHIP_KV_BLOCK && s.kv_type == CHIP_Q8_0)
+		s.kv_type = CHIP_F16;
 	return s;
 }
 

@@ -350,6 +350,12 @@ static void expected_attention(const struct attention *a, const float *x, uint32
 	}
 }
 
+/* Values are below 1, scores below 4: what their rounding makes of it, measured and a half more. */
+static double attention_tolerance(enum chip_type kv_type)
+{
+	return kv_type == CHIP_F32 ? 1e-5 : kv_type == CHIP_F16 ? 2e-3 : 1e-2;
+}
+
 /* 70 tokens in chunks that cut pages, on pages in no order, beside a second sequence. */
 static void check_attention(const struct rig_isa *isa, const struct attention *a)
 {
@@ -357,7 +363,7 @@ static void check_attention(const struct rig_isa *isa, const struct attention *a
 	static const uint32_t cuts[] = {0, 1, 8, 31, 33, 64, 69, TOKENS};
 	static const uint32_t pages[] = {9, 2, 14, 5};
 	const uint32_t columns = attention_columns(a);
-	const double tolerance = a->kv_type == CHIP_F16 ? 2e-3 : 1e-5;
+	const double tolerance = attention_tolerance(a->kv_type);
 	float *x = malloc(TOKENS * columns * sizeof(float));
 	float q_norm[DIM_MAX], k_norm[DIM_MAX];
 	struct rig r;
@@ -409,6 +415,10 @@ static void attention_attends(const struct rig_isa *isa)
 		{6, 2, 32, 8, true, true, CHIP_F16, 0, 1, 0},
 		{3, 1, 20, 12, false, true, CHIP_F32, 0, 0.75F, 11},
 		{20, 1, 8, 4, true, true, CHIP_F32, 0, 1, 0},
+		{6, 2, 32, 8, true, true, CHIP_BF16, 0, 1, 0},
+		{4, 2, 12, 0, false, false, CHIP_BF16, 0, 1, 9},
+		{6, 2, 32, 8, true, true, CHIP_Q8_0, 0, 1, 0},
+		{9, 1, 64, 0, false, false, CHIP_Q8_0, 0, 1, 40},
 		{4, 2, 12, 0, false, false, CHIP_F16, 0, 1, 0},
 		{6, 3, 64, 64, true, false, CHIP_F32, 0, 1, 1},
 		{4, 2, 32, 32, false, true, CHIP_F16, 0, 1, 32},

@@ -6,6 +6,8 @@
  *
  * Where bf16 is rounded, two terms are added at a time, the second of a pair first, as vdpbf16ps
  * does; the sum of the weights is then of the rounded ones.
+ *
+ * Over keys of q8_0 a query is quantized as well: an exact integer for each block of dimensions.
  */
 #include "chip/cpu/kernels_ref.h"
 
@@ -31,6 +33,13 @@ static float round_bf16(float x)
 	return fabsf(x) < 0x1p-126F ? 0.0F : math_f32_from_bf16(math_bf16_from_f32(x));
 }
 
+struct query {
+	const float *q;
+	/* where keys are q8_0 */
+	int8_t values[CHIP_HEAD_DIM_MAX];
+	struct cpu_block blocks[CHIP_HEAD_DIM_MAX / CPU_BLOCK];
+};
+
 static const uint8_t *page_of(const struct cpu_attend *a, uint32_t key)
 {
 	return a->pages + a->table[key / PAGE] * a->page_bytes;
@@ -46,6 +55,50 @@ static float element(const struct cpu_attend *a, const uint8_t *page, size_t ind
 		return math_f32_from_bf16(halves[index]);
 	return ((const float *)(const void *)page)[index];
 }
+
+/* ---- q8_0 ------------------------------------------------------------------------------------ */
+
+/* A page's keys, or values, with their scales behind them. */
+static size_t q8_0_bytes(const struct cpu_attend *a)
+{
+	return (size_t)a->head_dim * PAGE + (size_t)a->head_dim / CPU_BLOCK * PAGE * 2;
+}
+
+static float q8_0_scale(const struct cpu_attend *a, const uint8_t *bytes, uint32_t key, uint32_t d)
+{
+	const uint16_t *scales = (const uint16_t *)(const void *)(bytes +
+		(size_t)a->head_dim * PAGE);
+
+	return math_f32_from_f16(scales[d / CPU_BLOCK * PAGE + key % PAGE]);
+}
+
+static float q8_0_score(const struct cpu_attend *a, const struct query *q, uint32_t key)
+{
+	const uint8_t *page = page_of(a, key);
+	float sum = 0.0F;
+
+	for (uint32_t b = 0; b < a->head_dim / CPU_BLOCK; b++) {
+		const float scale = q8_0_scale(a, page, key, b * CPU_BLOCK) * q->blocks[b].scale;
+		int32_t dot = 0;
+
+		for (uint32_t d = b * CPU_BLOCK; d < (b + 1) * CPU_BLOCK; d++)
+			dot += q->values[d] *
+				(int8_t)page[((size_t)(d / 4) * PAGE + key % PAGE) * 4 + d % 4];
+		sum = fmaf((float)dot, scale, sum);
+	}
+	return sum * a->scale;
+}
+
+/* sum + weight * the value's element. */
+static float q8_0_add(const struct cpu_attend *a, float weight, uint32_t key, uint32_t d, float sum)
+{
+	const uint8_t *values = page_of(a, key) + q8_0_bytes(a);
+	const int8_t value = (int8_t)values[(size_t)(key % PAGE) * a->head_dim + d];
+
+	return fmaf(weight * q8_0_scale(a, values, key, d), (float)value, sum);
+}
+
+/* ---- scores and values ----------------------------------------------------------------------- */
 
 static float key_element(const struct cpu_attend *a, uint32_t key, uint32_t d)
 {
@@ -65,10 +118,13 @@ static float value_element(const struct cpu_attend *a, uint32_t key, uint32_t d)
 	return element(a, page_of(a, key), keys + index);
 }
 
-static float score(const struct cpu_attend *a, const float *q, uint32_t key)
+static float score(const struct cpu_attend *a, const struct query *query, uint32_t key)
 {
+	const float *q = query->q;
 	float sum = 0.0F;
 
+	if (a->kv_type == CHIP_Q8_0)
+		return q8_0_score(a, query, key);
 	for (uint32_t i = 0; i < a->head_dim; i++) {
 		const uint32_t d = is_rounded(a) ? i ^ 1U : i;
 		const float x = is_rounded(a) ? round_bf16(q[d]) : q[d];
@@ -88,7 +144,11 @@ static void add_values(const struct cpu_attend *a, uint32_t at, const float *wei
 		for (uint32_t i = seen.first & ~1U; i < seen.end + seen.end % 2; i++) {
 			const uint32_t j = is_rounded(a) ? i ^ 1U : i;
 
-			if (j >= seen.first && j < seen.end)
+			if (j < seen.first || j >= seen.end)
+				continue;
+			if (a->kv_type == CHIP_Q8_0)
+				sum = q8_0_add(a, weights[j], at + j, d, sum);
+			else
 				sum = fmaf(weights[j], value_element(a, at + j, d), sum);
 		}
 		out[d] = sum;
@@ -118,14 +178,13 @@ static void add_weights(const struct cpu_attend *a, const float *weights, float 
 
 /* The block at key at. */
 static void add_block(const struct cpu_attend *a, uint32_t at, struct seen seen,
-	struct cpu_query *query, float sums[CPU_STRIPES])
+	const struct query *query, struct cpu_attended *out, float sums[CPU_STRIPES])
 {
-	struct cpu_attended *out = &query->out;
 	float weights[CPU_ATTEND_BLOCK];
 	float largest = out->largest;
 
 	for (uint32_t j = seen.first; j < seen.end; j++) {
-		weights[j] = score(a, query->q, at + j);
+		weights[j] = score(a, query, at + j);
 		largest = weights[j] > largest ? weights[j] : largest;
 	}
 	for (uint32_t j = 0; j < CPU_ATTEND_BLOCK; j++) {
@@ -146,7 +205,10 @@ static void attend_one(const struct cpu_attend *a, struct cpu_query *query)
 	const uint32_t first = query->first > a->begin ? query->first : a->begin;
 	const uint32_t end = query->keys < a->end ? query->keys : a->end;
 	float sums[CPU_STRIPES] = {0};
+	struct query q = {.q = query->q};
 
+	if (a->kv_type == CHIP_Q8_0)
+		ref_quantize(query->q, a->head_dim, q.values, q.blocks);
 	query->out.largest = CPU_ATTEND_NONE;
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		query->out.values[d] = 0.0F;
@@ -157,7 +219,7 @@ static void attend_one(const struct cpu_attend *a, struct cpu_query *query)
 			.end = end - at < CPU_ATTEND_BLOCK ? end - at : CPU_ATTEND_BLOCK,
 		};
 
-		add_block(a, at, seen, query, sums);
+		add_block(a, at, seen, &q, &query->out, sums);
 	}
 	query->out.sum = ref_fold(sums);
 }

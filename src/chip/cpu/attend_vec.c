@@ -17,10 +17,19 @@
 #define PAGE_VECTORS  (PAGE / VEC_LANES)
 #define BLOCK_VECTORS (BLOCK / VEC_LANES)
 #define VALUE_VECTORS 4
+#define WIDE_BLOCKS   (VALUE_VECTORS * VEC_LANES / CPU_BLOCK)
+#define Q8_0_BYTES    (PAGE + 2 * PAGE / CPU_BLOCK)   /* of a page's keys, for each dimension */
+
+/* A query as keys of q8_0 are multiplied with it. */
+struct quantized {
+	int8_t values[CHIP_HEAD_DIM_MAX];
+	struct cpu_block blocks[CHIP_HEAD_DIM_MAX / CPU_BLOCK];
+};
 
 struct progress {
 	float largest;
 	struct vec_stripes sums;
+	struct quantized q;
 };
 
 /* Keys of a block that a query sees: [first, end), none where they are equal. */
@@ -109,6 +118,50 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
 				vec_mul(sums[m][j], vec_set(a->scale)));
 }
 
+/* The same for q8_0: an exact integer for each block of 32 dimensions, times both scales. */
+VEC_INLINE void score_page_q8_0(const struct cpu_attend *a, const uint8_t *page,
+	const struct progress *progress, float (*weights)[BLOCK], uint32_t at, const uint32_t count)
+{
+	const uint16_t *scales = (const uint16_t *)(const void *)(page + a->head_dim * PAGE);
+
+	for (uint32_t b = 0; b < a->head_dim / CPU_BLOCK; b++) {
+		const float factor = (b + 1) * CPU_BLOCK == a->head_dim ? a->scale : 1.0F;
+		vec_dots dots[VEC_QUERY][PAGE_VECTORS];
+
+		VEC_UNROLL
+		for (uint32_t m = 0; m < count; m++)
+			VEC_UNROLL
+			for (uint32_t j = 0; j < PAGE_VECTORS; j++)
+				dots[m][j] = vec_dots_start(progress[m].q.blocks[b].start[0]);
+		for (uint32_t d = b * CPU_BLOCK; d < (b + 1) * CPU_BLOCK; d += 4)
+			VEC_UNROLL
+			for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
+				const vec_bytes keys = vec_load_bytes(page + d * PAGE +
+					j * VEC_LANES * 4);
+
+				VEC_UNROLL
+				for (uint32_t m = 0; m < count; m++)
+					dots[m][j] = vec_dots_add(dots[m][j], keys,
+						progress[m].q.values + d);
+			}
+		VEC_UNROLL
+		for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
+			const vec key_scale = vec_load_f16(scales + b * PAGE + j * VEC_LANES);
+
+			VEC_UNROLL
+			for (uint32_t m = 0; m < count; m++) {
+				float *out = weights[m] + at + j * VEC_LANES;
+				const vec scale = vec_mul(key_scale,
+					vec_set(progress[m].q.blocks[b].scale));
+				const vec sum = vec_fma(vec_from_dots(dots[m][j]), scale,
+					b > 0 ? vec_load(out) : vec_set(0.0F));
+
+				vec_store(out, vec_mul(sum, vec_set(factor)));
+			}
+		}
+	}
+}
+
 /* ---- weights --------------------------------------------------------------------------------- */
 
 /* Scores to weights, which are 0 where nothing is seen; returns by how much what was summed before
@@ -148,12 +201,41 @@ static float weigh(float *weights, struct seen seen, struct progress *p)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+/* factors[m][i][j] = the weight of key j times the scale of its values of block i, for blocks from
+ * that of dimension d on. */
+VEC_INLINE void scale_weights(const struct block *b, float (*weights)[BLOCK], struct seen all,
+	uint32_t d, float (*factors)[WIDE_BLOCKS][BLOCK], const uint32_t count,
+	const uint32_t blocks)
+{
+	const uint32_t head_dim = b->a->head_dim;
+
+	for (uint32_t page = all.first / PAGE; page * PAGE < all.end; page++) {
+		const uint16_t *scales = (const uint16_t *)(const void *)(b->pages[page] +
+			head_dim * (Q8_0_BYTES + PAGE)) + d / CPU_BLOCK * PAGE;
+
+		VEC_UNROLL
+		for (uint32_t i = 0; i < blocks; i++)
+			VEC_UNROLL
+			for (uint32_t j = 0; j < PAGE; j += VEC_LANES) {
+				const vec scale = vec_load_f16(scales + i * PAGE + j);
+
+				VEC_UNROLL
+				for (uint32_t m = 0; m < count; m++)
+					vec_store(factors[m][i] + page * PAGE + j,
+						vec_mul(vec_load(weights[m] + page * PAGE + j),
+							scale));
+			}
+	}
+}
+
 /* Some dimensions of key at of a page. */
 VEC_INLINE vec load_value(const uint8_t *values, size_t head_dim, uint32_t at, uint32_t d,
 	const enum chip_type type)
 {
 	const uint16_t *halves = (const uint16_t *)(const void *)values;
 
+	if (type == CHIP_Q8_0)
+		return vec_load_i8((const int8_t *)values + at * head_dim + d);
 	if (type == CHIP_BF16)
 		return at % 2 ? vec_load_odd_bf16(halves + (at / 2 * head_dim + d) * 2)
 			: vec_load_even_bf16(halves + (at / 2 * head_dim + d) * 2);
@@ -168,9 +250,15 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 	const uint32_t count, const uint32_t vectors, const enum chip_type type)
 {
 	const uint32_t head_dim = b->a->head_dim;
-	const size_t size = type == CHIP_F32 ? 4 : 2;
+	const size_t keys_bytes = (size_t)head_dim * (type == CHIP_Q8_0 ? Q8_0_BYTES
+		: type == CHIP_F32 ? PAGE * 4 : PAGE * 2);
+	const uint32_t blocks = vectors * VEC_LANES < CPU_BLOCK ? 1
+		: vectors * VEC_LANES / CPU_BLOCK;
+	float factors[VEC_QUERY][WIDE_BLOCKS][BLOCK];
 	vec sums[VEC_QUERY][VALUE_VECTORS];
 
+	if (type == CHIP_Q8_0)
+		scale_weights(b, weights, all, d, factors, count, blocks);
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
@@ -178,7 +266,7 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 			sums[m][i] = vec_mul(vec_load(queries[m].out.values + d + i * VEC_LANES),
 				vec_set(shrink[m]));
 	for (uint32_t j = all.first; j < all.end; j++) {
-		const uint8_t *values = b->pages[j / PAGE] + head_dim * PAGE * size;
+		const uint8_t *values = b->pages[j / PAGE] + keys_bytes;
 
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
@@ -186,8 +274,13 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 				type);
 
 			VEC_UNROLL
-			for (uint32_t m = 0; m < count; m++)
-				sums[m][i] = vec_fma(vec_set(weights[m][j]), v, sums[m][i]);
+			for (uint32_t m = 0; m < count; m++) {
+				const float w = type == CHIP_Q8_0
+					? factors[m][i * VEC_LANES / CPU_BLOCK][j]
+					: weights[m][j];
+
+				sums[m][i] = vec_fma(vec_set(w), v, sums[m][i]);
+			}
 		}
 	}
 	VEC_UNROLL
@@ -212,7 +305,10 @@ VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
 	if (all.first >= all.end)
 		return;
 	for (uint32_t i = all.first / PAGE; i * PAGE < all.end; i++)
-		score_page(b->a, b->pages[i], queries, weights, i * PAGE, count, type);
+		if (type == CHIP_Q8_0)
+			score_page_q8_0(b->a, b->pages[i], progress, weights, i * PAGE, count);
+		else
+			score_page(b->a, b->pages[i], queries, weights, i * PAGE, count, type);
 	for (uint32_t m = 0; m < count; m++)
 		shrink[m] = weigh(weights[m], seen_of(b, &queries[m]), &progress[m]);
 	for (; d + wide <= b->a->head_dim; d += wide)
@@ -228,6 +324,8 @@ VEC_INLINE void attend_queries(const struct block *b, struct cpu_query *queries,
 
 	for (; i + VEC_QUERY <= count; i += VEC_QUERY)
 		attend_block(b, queries + i, progress + i, VEC_QUERY, type);
+	for (; VEC_QUERY > 2 && i + 2 <= count; i += 2)
+		attend_block(b, queries + i, progress + i, 2, type);
 	for (; i < count; i++)
 		attend_block(b, queries + i, progress + i, 1, type);
 }
@@ -235,7 +333,9 @@ VEC_INLINE void attend_queries(const struct block *b, struct cpu_query *queries,
 static void attend_any(const struct block *b, struct cpu_query *queries, struct progress *progress,
 	uint32_t count)
 {
-	if (b->a->kv_type == CHIP_BF16)
+	if (b->a->kv_type == CHIP_Q8_0)
+		attend_queries(b, queries, progress, count, CHIP_Q8_0);
+	else if (b->a->kv_type == CHIP_BF16)
 		attend_queries(b, queries, progress, count, CHIP_BF16);
 	else if (b->a->kv_type == CHIP_F16)
 		attend_queries(b, queries, progress, count, CHIP_F16);
@@ -255,6 +355,9 @@ void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uin
 	for (uint32_t i = 0; i < count; i++) {
 		progress[i].largest = CPU_ATTEND_NONE;
 		progress[i].sums = vec_stripes_zero();
+		if (a->kv_type == CHIP_Q8_0)
+			VEC_NAME(quantize)(queries[i].q, a->head_dim, progress[i].q.values,
+				progress[i].q.blocks);
 		first = queries[i].first < first ? queries[i].first : first;
 		end = queries[i].keys > end ? queries[i].keys : end;
 		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)

@@ -11,7 +11,7 @@
 
 static int64_t head_bytes(const struct chip_cache_layout *l)
 {
-	return 2 * (int64_t)CHIP_PAGE_TOKENS * l->head_dim * chip_type_block_bytes(l->kv_type);
+	return 2 * CHIP_PAGE_TOKENS * (int64_t)chip_row_bytes(l->kv_type, 0, l->head_dim);
 }
 
 static size_t round_floats(size_t floats)

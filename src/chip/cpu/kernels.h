@@ -105,6 +105,10 @@ struct cpu_stored {
  *   f32 f16   keys [head_dim][CHIP_PAGE_TOKENS]        values [CHIP_PAGE_TOKENS][head_dim]
  *   bf16      keys [head_dim / 2][CHIP_PAGE_TOKENS][2] values [CHIP_PAGE_TOKENS / 2][head_dim][2]
  *
+ *   q8_0      keys i8 [head_dim / 4][CHIP_PAGE_TOKENS][4]
+ *             | scales f16 [head_dim / 32][CHIP_PAGE_TOKENS]
+ *             | values i8 [CHIP_PAGE_TOKENS][head_dim] | scales as those of the keys
+ *
  * Of a pair of values the second is 0 until there is a token: nothing is left there of others.
  *
  * A query's keys, counted from the start of its sequence, are cut into spans, and these into

@@ -51,6 +51,29 @@ static void store_bf16(const struct cpu_kernels *k, uint16_t *head, uint32_t hea
 		values[2 * d + 1] = 0;
 }
 
+/* Four dimensions of a key together, a value in one piece. */
+static void store_q8_0(const struct cpu_kernels *k, uint8_t *head, uint32_t head_dim, uint32_t at,
+	const float *key, const float *value)
+{
+	const size_t bytes = (size_t)head_dim * CHIP_PAGE_TOKENS;
+	const uint32_t blocks = head_dim / CHIP_KV_BLOCK;
+	uint16_t *key_scales = (uint16_t *)(void *)(head + bytes) + at;
+	uint8_t *values = head + bytes + (size_t)blocks * CHIP_PAGE_TOKENS * sizeof(*key_scales);
+	uint16_t *value_scales = (uint16_t *)(void *)(values + bytes) + at;
+	struct cpu_block of[CHIP_HEAD_DIM_MAX / CHIP_KV_BLOCK];
+	int8_t quantized[CHIP_HEAD_DIM_MAX];
+
+	k->quantize(key, head_dim, quantized, of);
+	for (uint32_t d = 0; d < head_dim; d += 4)
+		memcpy(head + (size_t)d * CHIP_PAGE_TOKENS + at * 4, quantized + d, 4);
+	for (uint32_t b = 0; b < blocks; b++)
+		key_scales[b * CHIP_PAGE_TOKENS] = math_f16_from_f32(of[b].scale);
+	k->quantize(value, head_dim, quantized, of);
+	memcpy(values + (size_t)at * head_dim, quantized, head_dim);
+	for (uint32_t b = 0; b < blocks; b++)
+		value_scales[b * CHIP_PAGE_TOKENS] = math_f16_from_f32(of[b].scale);
+}
+
 static void store_row(const struct run *r, const struct chip_op *op, uint32_t row, uint32_t kv_head)
 {
 	const struct chip_sequence *s = &r->step->sequences[r->step->rows[row].sequence];
@@ -66,6 +89,8 @@ static void store_row(const struct run *r, const struct chip_op *op, uint32_t ro
 	if (type == CHIP_BF16)
 		store_bf16(r->kernels, (uint16_t *)(void *)head, head_dim, at, key, value,
 			token + 1 == s->cached_tokens + s->row_count);
+	else if (type == CHIP_Q8_0)
+		store_q8_0(r->kernels, head, head_dim, at, key, value);
 	else if (type == CHIP_F16)
 		store_f16(r->kernels, (uint16_t *)(void *)head, head_dim, at, key, value);
 	else

@@ -239,6 +239,41 @@ VEC_INLINE void vec_add_f64(double *sums, vec v)
 	_mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
 }
 
+/* ---- products of bytes: an exact sum of four in each lane ------------------------------------ */
+
+typedef __m256i vec_dots;
+typedef __m256i vec_bytes;
+
+/* start is for others, see vec_avx512.h. */
+VEC_INLINE vec_dots vec_dots_start(int32_t start)
+{
+	(void)start;
+	return _mm256_setzero_si256();
+}
+
+/* None is -128. */
+VEC_INLINE vec_bytes vec_load_bytes(const uint8_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+/* four: for every lane. Pairs are at most 2 x 127 x 127 and fit 16 bits. */
+VEC_INLINE vec_dots vec_dots_add(vec_dots dots, vec_bytes bytes, const int8_t *four)
+{
+	int32_t word;
+
+	memcpy(&word, four, sizeof(word));
+	const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(bytes),
+		_mm256_sign_epi8(_mm256_set1_epi32(word), bytes));
+
+	return _mm256_add_epi32(dots, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+VEC_INLINE vec vec_from_dots(vec_dots dots)
+{
+	return _mm256_cvtepi32_ps(dots);
+}
+
 /* ---- bytes, only to be read ------------------------------------------------------------------ */
 
 typedef __m256i vec_bits;

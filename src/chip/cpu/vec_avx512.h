@@ -243,6 +243,36 @@ VEC_INLINE void vec_add_f64(double *sums, vec v)
 		_mm512_cvtps_pd(vec_high(v))));
 }
 
+/* ---- products of bytes: an exact sum of four in each lane ------------------------------------ */
+
+typedef __m512i vec_dots;
+typedef __m512i vec_bytes;
+
+/* Bytes go in as b + 128: start is -128 times the sum of what they are multiplied with. */
+VEC_INLINE vec_dots vec_dots_start(int32_t start)
+{
+	return _mm512_set1_epi32(start);
+}
+
+VEC_INLINE vec_bytes vec_load_bytes(const uint8_t *p)
+{
+	return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int32_t)0x80808080U));
+}
+
+/* four: for every lane. */
+VEC_INLINE vec_dots vec_dots_add(vec_dots dots, vec_bytes bytes, const int8_t *four)
+{
+	int32_t word;
+
+	memcpy(&word, four, sizeof(word));
+	return _mm512_dpbusd_epi32(dots, bytes, _mm512_set1_epi32(word));
+}
+
+VEC_INLINE vec vec_from_dots(vec_dots dots)
+{
+	return _mm512_cvtepi32_ps(dots);
+}
+
 /* ---- bytes, only to be read ------------------------------------------------------------------ */
 
 typedef __m512i vec_bits;
