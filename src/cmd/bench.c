@@ -387,7 +387,8 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 int cmd_bench(int argc, char **argv)
 {
 	static struct bench b;
-	struct cmd_model_options load = {.kv_type = MODEL_KV_AUTO};
+	struct cmd_model_options load = {0};
+	const char *kv_type = NULL;
 	int64_t prompt = 512, generate = 128, batch = 1, rounds = 5, depth = 0, chunk = 512;
 	const struct option_row rows[] = {
 		{"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N",
@@ -405,6 +406,7 @@ int cmd_bench(int argc, char **argv)
 			"rows of a prefill step (512)"},
 		OPTION_ROW_THREADS(&load.threads),
 		OPTION_ROW_ISA(&load.isa),
+		OPTION_ROW_KV_TYPE(&kv_type),
 		OPTION_ROW_MODEL(&load.path),
 		OPTION_ROW_JSON(&b.as_json),
 	};
@@ -417,6 +419,8 @@ int cmd_bench(int argc, char **argv)
 
 	if (!cmd_parse_model(&options, argc, argv, &load.path, &exit_code))
 		return exit_code;
+	if (!cmd_kv_type(&options, kv_type, &load.kv_type))
+		return CMD_WRONG;
 	b.batch = (uint32_t)batch;
 	b.rounds = (uint32_t)rounds;
 	b.depth = (uint32_t)depth;

@@ -85,6 +85,9 @@ bool cmd_model_argument(const struct options *o, const char **path, const char *
 bool cmd_parse_model(const struct options *o, int argc, char **argv, const char **path,
 	int *exit_code) MUST_CHECK;
 
+/* What --kv-type says; said may be NULL. False, and said, when it is nothing known. */
+bool cmd_kv_type(const struct options *o, const char *said, enum chip_type *out) MUST_CHECK;
+
 /* True for a directory, and for what ends as a GGUF file does. */
 bool cmd_is_model_path(const char *text);
 
@@ -136,7 +139,7 @@ struct cmd_model_options {
 	int64_t threads;
 	uint32_t rows_max;      /* 0: 512 */
 	uint32_t wanted_max;    /* 0: 1 */
-	enum chip_type kv_type;
+	enum chip_type kv_type;     /* or MODEL_KV_AUTO */
 	bool taps;
 };
 

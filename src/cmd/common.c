@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "model/model.h"
 #include "model/tokenizer/tokenizer.h"
@@ -205,6 +207,22 @@ bool cmd_parse_model(const struct options *o, int argc, char **argv, const char 
 		return false;
 	*exit_code = CMD_WRONG;
 	return cmd_model_argument(o, path, positional, count);
+}
+
+bool cmd_kv_type(const struct options *o, const char *said, enum chip_type *out)
+{
+	static const enum chip_type types[] = {CHIP_F32, CHIP_F16, CHIP_BF16, CHIP_Q8_0};
+
+	*out = MODEL_KV_AUTO;
+	if (!said || strcmp(said, "auto") == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (strcasecmp(said, chip_type_name(types[i])) == 0) {
+			*out = types[i];
+			return true;
+		}
+	options_wrong(o, "--kv-type '%.30s': auto, f32, f16, bf16 and q8_0 are known", said);
+	return false;
 }
 
 bool cmd_is_model_path(const char *text)

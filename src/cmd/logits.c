@@ -200,9 +200,9 @@ done:
 
 int cmd_logits(int argc, char **argv)
 {
-	struct logits_arguments a = {.load = {.kv_type = MODEL_KV_AUTO}};
+	struct logits_arguments a = {0};
 	int64_t chunk = CHUNK_DEFAULT;
-	bool exact_cache = false;
+	const char *kv_type = NULL;
 	const struct option_row rows[] = {
 		{"tokens", 0, OPTION_STRING, &a.tokens_path, 0, 0, "F",
 			"file of ids, blank separated; -: stdin"},
@@ -212,7 +212,7 @@ int cmd_logits(int argc, char **argv)
 			"rows of a prefill step (64)"},
 		OPTION_ROW_THREADS(&a.load.threads),
 		OPTION_ROW_ISA(&a.load.isa),
-		OPTION_ROW_KV_F32(&exact_cache),
+		OPTION_ROW_KV_TYPE(&kv_type),
 		{"dump-layers", 0, OPTION_STRING, &a.dump_dir, 0, 0, "DIR",
 			"also write every intermediate result as DIR/layer.NN.name.npy"},
 		OPTION_ROW_MODEL(&a.load.path),
@@ -225,12 +225,13 @@ int cmd_logits(int argc, char **argv)
 
 	if (!cmd_parse_model(&options, argc, argv, &a.load.path, &exit_code))
 		return exit_code;
+	if (!cmd_kv_type(&options, kv_type, &a.load.kv_type))
+		return CMD_WRONG;
 	if (!a.tokens_path || !a.out_path)
 		return options_wrong(&options, "--tokens and --out are needed");
 	if (strcmp(a.out_path, "-") == 0)
 		return options_wrong(&options, "--out is a file, not standard output");
 	a.chunk = (uint32_t)chunk;
-	a.load.kv_type = exact_cache ? CHIP_F32 : MODEL_KV_AUTO;
 	a.load.rows_max = a.load.wanted_max = a.chunk;
 	a.load.taps = a.dump_dir != NULL;
 	return logits_run(&a, &info) ? cmd_fail(&info) : CMD_DONE;

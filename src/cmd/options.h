@@ -50,8 +50,9 @@ struct option_row {
 	"worker threads (default: one per core)"}
 #define OPTION_ROW_ISA(value) {"isa", 0, OPTION_STRING, value, 0, 0, "NAME", \
 	"force an instruction set"}
-#define OPTION_ROW_KV_F32(value) {"kv-f32", 0, OPTION_FLAG, value, 0, 0, NULL, \
-	"keep keys and values in float32"}
+/* value: for cmd_kv_type */
+#define OPTION_ROW_KV_TYPE(value) {"kv-type kv-cache-dtype cache-type-k", 0, OPTION_STRING, \
+	value, 0, 0, "TYPE", "keys and values in f32, f16, bf16 or q8_0 (auto: by the machine)"}
 
 struct options {
 	const char *verb;           /* "run" */

@@ -207,10 +207,10 @@ static int measure_print(const struct measure *m)
 
 int cmd_perplexity(int argc, char **argv)
 {
-	struct measure m = {.load = {.kv_type = MODEL_KV_AUTO, .rows_max = ROWS_MAX,
+	struct measure m = {.load = {.rows_max = ROWS_MAX,
 		.wanted_max = WANTED_MAX}, .text = {.raw = true}};
 	int64_t ctx = CTX_DEFAULT;
-	bool exact_cache = false;
+	const char *kv_type = NULL;
 	const struct option_row rows[] = {
 		{"ctx ctx-size", 'c', OPTION_INT, &ctx, 2, CTX_MAX, "N",
 			"tokens of a window (512)"},
@@ -220,7 +220,7 @@ int cmd_perplexity(int argc, char **argv)
 			"text such as <|im_end|> becomes its special token"},
 		OPTION_ROW_THREADS(&m.load.threads),
 		OPTION_ROW_ISA(&m.load.isa),
-		OPTION_ROW_KV_F32(&exact_cache),
+		OPTION_ROW_KV_TYPE(&kv_type),
 		OPTION_ROW_MODEL(&m.load.path),
 		OPTION_ROW_JSON(&m.as_json),
 	};
@@ -243,8 +243,9 @@ int cmd_perplexity(int argc, char **argv)
 	m.text.path = positionals[count - 1];
 	if (!cmd_model_argument(&options, &m.load.path, positionals[0], count - 1))
 		return CMD_WRONG;
+	if (!cmd_kv_type(&options, kv_type, &m.load.kv_type))
+		return CMD_WRONG;
 	m.ctx = (uint32_t)ctx;
-	m.load.kv_type = exact_cache ? CHIP_F32 : MODEL_KV_AUTO;
 	if (measure_run(&m, &info))
 		return cmd_fail(&info);
 	return measure_print(&m);

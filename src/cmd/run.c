@@ -20,6 +20,7 @@
 
 struct run {
 	struct cmd_model_options load;
+	const char *kv_type;
 	struct answer_settings settings;
 	const char *prompt;     /* NULL: chat */
 	size_t prompt_bytes;
@@ -199,6 +200,8 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 	const bool model_said = options_source(&r->load.path) == OPTION_FLAGS;
 	const bool prompt_said = options_source(&r->prompt) == OPTION_FLAGS;
 
+	if (!cmd_kv_type(o, r->kv_type, &r->load.kv_type))
+		return false;
 	if (count + model_said + prompt_said > 2) {
 		options_wrong(o, "'%s' is too much: there is a MODEL and a PROMPT already",
 			positionals[count - 1]);
@@ -232,7 +235,7 @@ static bool arguments_take(struct run *r, const struct options *o, const char **
 
 int cmd_run(int argc, char **argv)
 {
-	static struct run r = {.load = {.kv_type = MODEL_KV_AUTO},
+	static struct run r = {
 		.temperature = UNSET, .top_p = UNSET, .min_p = UNSET,
 		.typical_p = UNSET, .repetition_penalty = UNSET,
 		.presence_penalty = UNSET, .frequency_penalty = UNSET,
@@ -274,6 +277,7 @@ int cmd_run(int argc, char **argv)
 			"how likely each token and the N likeliest were, as JSON lines on stderr"},
 		OPTION_ROW_THREADS(&r.load.threads),
 		OPTION_ROW_ISA(&r.load.isa),
+		OPTION_ROW_KV_TYPE(&r.kv_type),
 	};
 	const struct options o = {"run", "[MODEL] [PROMPT]",
 		"Answers a prompt, streaming; without one, chats in the terminal. Without MODEL "

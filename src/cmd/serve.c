@@ -35,7 +35,8 @@ struct serve {
 	/* 0: the server's default */
 	int64_t body_mib, header_kib, json_mib, json_values, json_depth;
 	int64_t unsent_kib, journal_mib, header_s, write_s;
-	const char *isa;
+	const char *isa, *kv_said;
+	enum chip_type kv_type;
 
 	struct serve_model models[SERVER_MODELS_MAX];
 	/* the same ones, as the server sees them */
@@ -102,7 +103,7 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 		.threads = s->threads,
 		.rows_max = (uint32_t)s->rows,
 		.wanted_max = (uint32_t)s->sequences,
-		.kv_type = MODEL_KV_AUTO,
+		.kv_type = s->kv_type,
 	};
 
 	if (cmd_model_load(&m->loaded, &load, info))
@@ -231,6 +232,7 @@ int cmd_serve(int argc, char **argv)
 			"memory for each model's cache (0: by rule)"},
 		OPTION_ROW_THREADS(&s.threads),
 		OPTION_ROW_ISA(&s.isa),
+		OPTION_ROW_KV_TYPE(&s.kv_said),
 		{"api-key", 0, OPTION_STRING, &s.config.api_key, 0, 0, "KEY",
 			"a key of tenant local, valid from now on until 'key revoke'"},
 		{"allow-anonymous", 0, OPTION_FLAG, &s.config.allow_anonymous, 0, 0, NULL,
@@ -271,7 +273,7 @@ int cmd_serve(int argc, char **argv)
 	llama_spellings(argc, argv);
 	if (!cmd_parse(&o, argc, argv, positionals, &count, &exit_code))
 		return exit_code;
-	if (!models_named(&s, &o, positionals, count))
+	if (!models_named(&s, &o, positionals, count) || !cmd_kv_type(&o, s.kv_said, &s.kv_type))
 		return CMD_WRONG;
 	if (tls)
 		return options_wrong(&o, "there is no TLS in the server: let a proxy speak it, and "

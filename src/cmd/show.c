@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "model/arch/config.h"
 #include "model/files/dtype.h"
@@ -14,10 +15,13 @@
 
 #define CONTEXT_DEFAULT 4096   /* what run takes */
 
-/* Bytes of keys and values a token leaves behind, in the 16-bit cache that serving uses. */
-static int64_t kv_bytes_per_token(const struct model_config *c)
+/* Bytes of keys and values a token leaves behind; what suits a machine best has 16 bits. */
+static int64_t kv_bytes_per_token(const struct model_config *c, enum chip_type kv_type)
 {
-	return (int64_t)c->attention_layers * 2 * c->kv_heads * c->head_dim * 2;
+	const enum chip_type type = kv_type == MODEL_KV_AUTO ? CHIP_F16 : kv_type;
+
+	return (int64_t)c->attention_layers * 2 * c->kv_heads *
+		(int64_t)chip_row_bytes(type, 0, c->head_dim);
 }
 
 static int64_t state_bytes(const struct model_config *c)
@@ -32,19 +36,22 @@ static int64_t state_bytes(const struct model_config *c)
 /* What it takes to run it here. */
 struct needs {
 	uint32_t context;          /* tokens of the one sequence that is counted */
+	int64_t token_bytes;       /* of keys and values */
 	int64_t bytes;             /* weights and that sequence's keys, values and states */
 	int64_t memory_bytes;      /* what the first chip may use; 0: there is none */
 	json_t *decoded;           /* names of the weights' types that it decodes at each use */
 };
 
-static void needs_find(struct needs *n, const struct weights *w, int64_t context)
+static void needs_find(struct needs *n, const struct weights *w, int64_t context,
+	enum chip_type kv_type)
 {
 	const struct model_config *c = &w->config;
 	struct chip_info chip = {0};
 
 	n->context = context && context < c->context_max ? (uint32_t)context
 		: math_min_u32(c->context_max, CONTEXT_DEFAULT);
-	n->bytes = (int64_t)w->size_bytes + n->context * kv_bytes_per_token(c) + state_bytes(c);
+	n->token_bytes = kv_bytes_per_token(c, kv_type);
+	n->bytes = (int64_t)w->size_bytes + n->context * n->token_bytes + state_bytes(c);
 	n->decoded = json_array();
 	if (chip_list(&chip, 1) == 0)
 		return;
@@ -184,7 +191,7 @@ static json_t *show_json(const struct model *m, const char *licence, const struc
 		"kv_heads", (int)c->kv_heads,
 		"head_dim", (int)c->head_dim,
 		"vocab", (int)c->vocab_used,
-		"kv_bytes_per_token", (json_int_t)kv_bytes_per_token(c),
+		"kv_bytes_per_token", (json_int_t)n->token_bytes,
 		"state_bytes", (json_int_t)state_bytes(c),
 		"context", (int)n->context,
 		"needed_bytes", (json_int_t)n->bytes,
@@ -209,7 +216,7 @@ static void needs_print(const struct model_config *c, const struct needs *n)
 	size_t i;
 
 	printf("  memory        %lld bytes a token, %lld bytes a sequence\n",
-		(long long)kv_bytes_per_token(c), (long long)state_bytes(c));
+		(long long)n->token_bytes, (long long)state_bytes(c));
 	printf("  needs         %lld bytes (%s) with a sequence of %u tokens%s\n",
 		(long long)n->bytes, cmd_size((uint64_t)n->bytes, size), n->context,
 		n->bytes > n->memory_bytes ? ": more than this machine has" : "");
@@ -280,10 +287,12 @@ int cmd_show(int argc, char **argv)
 	bool as_json = false;
 	int64_t context = 0;
 	struct needs needs = {0};
-	const char *path = NULL;
+	const char *path = NULL, *kv_said = NULL;
+	enum chip_type kv_type;
 	const struct option_row rows[] = {
 		{"ctx ctx-size max-model-len", 'c', OPTION_INT, &context, 0, MODEL_CONTEXT_MAX, "N",
 			"count the memory of so many tokens (the model's, at most 4096)"},
+		OPTION_ROW_KV_TYPE(&kv_said),
 		OPTION_ROW_MODEL(&path),
 		OPTION_ROW_JSON(&as_json),
 	};
@@ -296,10 +305,19 @@ int cmd_show(int argc, char **argv)
 
 	if (!cmd_parse_model(&options, argc, argv, &path, &exit_code))
 		return exit_code;
+	if (!cmd_kv_type(&options, kv_said, &kv_type))
+		return CMD_WRONG;
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
+	if (kv_type != MODEL_KV_AUTO && model_config(m.model)->attention_layers > 0 &&
+		!chip_row_fits(kv_type, 0, model_config(m.model)->head_dim)) {
+		(void)err_set(&info, ERR_UNSUPPORTED, "keys and values of %u cannot be kept in %s",
+			model_config(m.model)->head_dim, chip_type_name(kv_type));
+		cmd_model_close(&m);
+		return cmd_fail(&info);
+	}
 	licence_find(model_weights(m.model), *m.path ? m.path : NULL, licence);
-	needs_find(&needs, model_weights(m.model), context);
+	needs_find(&needs, model_weights(m.model), context, kv_type);
 	exit_code = CMD_DONE;
 	if (as_json)
 		exit_code = cmd_print_json(show_json(m.model, licence, &needs));

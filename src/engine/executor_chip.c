@@ -330,7 +330,7 @@ static enum err cache_plan(struct executor_chip *e, const struct executor_chip_c
 	struct chip_info about;
 
 	chip_describe(e->chip, &about);
-	model_cache_layout(e->model, CHIP_F16, layout);
+	model_cache_layout(e->model, MODEL_KV_AUTO, layout);
 	limits->slots = config->slots;
 	limits->rows_max = config->rows_max;
 	limits->vocab = model->vocab_used;

@@ -28,6 +28,7 @@ struct model {
 	struct chat_template *template;
 
 	struct chip *chip;              /* after model_load */
+	enum chip_type kv_type;         /* of caches where nothing else is said */
 	struct packed_weights packed;
 	struct program program;
 	struct chip_program *chip_program;
@@ -180,6 +181,14 @@ static enum err check_memory(const struct model *m, const struct chip *chip, str
 		(unsigned long long)(m->weights.size_bytes >> 20), (long long)(left >> 20));
 }
 
+static enum chip_type best_kv_type(const struct model *m)
+{
+	struct chip_info chip;
+
+	chip_describe(m->chip, &chip);
+	return m->weights.config.head_dim % 2 == 0 ? chip.kv_type : CHIP_F16;
+}
+
 enum err model_load(struct model *m, struct chip *chip, const struct model_load_options *options,
 	struct err_info *info)
 {
@@ -198,7 +207,8 @@ enum err model_load(struct model *m, struct chip *chip, const struct model_load_
 			 options->rows_max, options->wanted_max, options->taps, info)))
 		return err_prefix(info, "%s", m->name);
 	/* a program serves caches of any size of this shape */
-	model_cache_layout(m, options->kv_type, &layout);
+	m->kv_type = options->kv_type == MODEL_KV_AUTO ? best_kv_type(m) : options->kv_type;
+	model_cache_layout(m, m->kv_type, &layout);
 	layout.slots = 1;
 	layout.pages = layout.attention_layers > 0;
 	layout.states = layout.delta_layers > 0;
@@ -237,21 +247,13 @@ void model_close(struct model *m)
 	mem_free(m);
 }
 
-static enum chip_type best_kv_type(const struct model *m)
-{
-	struct chip_info chip;
-
-	chip_describe(m->chip, &chip);
-	return m->weights.config.head_dim % 2 == 0 ? chip.kv_type : CHIP_F16;
-}
-
 void model_cache_layout(const struct model *m, enum chip_type kv_type,
 	struct chip_cache_layout *out)
 {
 	const struct model_config *c = &m->weights.config;
 
 	*out = (struct chip_cache_layout){
-		.kv_type = kv_type == MODEL_KV_AUTO ? best_kv_type(m) : kv_type,
+		.kv_type = kv_type == MODEL_KV_AUTO ? m->kv_type : kv_type,
 		.attention_layers = c->attention_layers,
 		.kv_heads = c->kv_heads,
 		.head_dim = c->head_dim,

@@ -21,7 +21,7 @@ struct weights;
 struct tokenizer;
 struct chat_template;
 
-/* Keys and values as the chip likes them best, where the heads allow it. */
+/* Keys and values as was said to model_load; there, as suits the chip where the heads allow it. */
 #define MODEL_KV_AUTO CHIP_TYPES
 
 struct model_load_options {

@@ -22,7 +22,7 @@ MODELS = sorted({case["model"] for case in CASES if case["class"] != "quant"})
 def logits(program, model):
     """Of some tokens, by the plain kernels."""
     out = os.path.join(program.folder, "logits.npy")
-    program.ok("logits", model, "--isa", "ref", "--kv-f32", "--tokens", os.path.join(GOLDEN, "tokens", "len65.txt"),
+    program.ok("logits", model, "--isa", "ref", "--kv-type", "f32", "--tokens", os.path.join(GOLDEN, "tokens", "len65.txt"),
                "--out", out)
     return np.load(out)
 

@@ -19,6 +19,13 @@ def test_memory_is_weights_and_a_sequence_of_so_many_tokens(shared):
     assert "  needs         {needed_bytes} bytes (8.2 MB) with a sequence of 2048".format(**shared.json("show")) in shared.ok("show")
 
 
+def test_a_token_takes_what_its_type_of_keys_and_values_takes(shared):
+    sixteen = shared.json("show", QWEN3)["kv_bytes_per_token"]
+    for name, bits in {"auto": 16, "f16": 16, "bf16": 16, "f32": 32, "q8_0": 8.5}.items():
+        if name != "q8_0" or shared.json("show", QWEN3)["head_dim"] % 32 == 0:
+            assert shared.json("show", QWEN3, "--kv-type", name)["kv_bytes_per_token"] == sixteen * bits / 16
+
+
 @pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K", "Q6_K"])])
 def test_types_that_are_decoded_at_each_use_are_named(shared, name, decoded):
     path = os.path.join(GGUFS, name + ".gguf")

@@ -10,21 +10,21 @@ from program import GOLDEN, QWEN3, TONGYUN
 SAMPLING = ("--temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty"
             " --logit-bias --seed --max-tokens --stop --logprobs")
 OPTIONS = {     # what cli.md promises
-    "run": f"--model --prompt --system --think --no-think --thinking-budget {SAMPLING} --raw --stats",
+    "run": f"--model --prompt --system --think --no-think --thinking-budget {SAMPLING} --raw --stats --kv-type",
     "serve": "--config --host --port --alias --served-model-name --max-model-len --ctx-size -c --api-key --max-num-seqs"
-             " --parallel -np --grace --allow-anonymous --currency --executor --isa --threads --max-body-mib"
+             " --parallel -np --grace --allow-anonymous --currency --executor --isa --kv-type --kv-cache-dtype --threads --max-body-mib"
              " --max-header-kib --json-mib --max-json-values --max-json-depth --max-unsent-kib --header-timeout --write-timeout --journal-mib",
     "pull": "--from --endpoint --token --connections --part-mib --stall-timeout --retries --json",
     "list": "--json",
     "cp": "--force",
-    "show": "--model --ctx --json",
+    "show": "--model --ctx --kv-type --json",
     "quantize": "--type --threads --force --json",
     "tokenize": "--model --json --special",
     "detokenize": "--model",
     "template": "--messages --no-generation-prompt",
-    "logits": "--tokens --out --chunk --threads --isa",
-    "perplexity": "--ctx --windows --special --threads --isa --model --json",
-    "bench": "-p -n -b -r -t --isa -d --profile --json",
+    "logits": "--tokens --out --chunk --threads --isa --kv-type",
+    "perplexity": "--ctx --windows --special --threads --isa --kv-type --model --json",
+    "bench": "-p -n -b -r -t --isa --kv-type -d --profile --json",
     "chips": "--json",
     "fleet simulate": "--seed --json",
     "tenant create": "--balance --credit --json",
@@ -272,3 +272,10 @@ def test_the_simulator_gives_the_same_trace_for_the_same_seed(shared):
 def test_json_output_is_one_document_of_ascii_or_utf_8(shared):
     done = shared.run("tokenize", "--json", stdin="春雨", binary=True)
     assert isinstance(json.loads(done.stdout), list) and done.stdout.endswith(b"\n")
+
+
+def test_kv_type_is_one_of_a_few_words(shared):
+    for verb in ("run -p hello", "show", "bench", "serve"):
+        done = shared.run(*verb.split(), "--kv-type", "q3")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--kv-type 'q3': auto, f32, f16, bf16 and q8_0 are known" in done.stderr

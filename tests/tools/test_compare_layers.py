@@ -24,7 +24,7 @@ def scratch(tmp_path):
 
 def dump(model, folder):
     """Every intermediate result of the seven tokens that the goldens were made of."""
-    subprocess.run([os.path.join(BUILD, "src", "cmd", "tongyun"), "logits", str(model), "--isa", "ref", "--kv-f32",
+    subprocess.run([os.path.join(BUILD, "src", "cmd", "tongyun"), "logits", str(model), "--isa", "ref", "--kv-type", "f32",
                     "--tokens", os.path.join(GOLDEN, "tokens", "len7.txt"), "--out", str(folder) + ".npy",
                     "--dump-layers", str(folder)], check=True, timeout=60)
     return folder

@@ -1,12 +1,12 @@
 """tools/goldens/compare_layers.py - finds the first place where two forward passes part.
 
     tongyun logits tests/golden/checkpoints/qwen3_5-bf16 --tokens tests/golden/tokens/len7.txt \\
-        --out /tmp/l.npy --kv-f32 --dump-layers /tmp/d
+        --out /tmp/l.npy --kv-type f32 --dump-layers /tmp/d
     python tools/goldens/compare_layers.py tests/golden/layers/qwen3_5.npz /tmp/d
 
 Each side is an .npz or a directory of .npy files, named as the README of this folder says. Values
 are compared in the order in which a forward pass makes them, and the mistake lies between the last
-point that agrees and the first that differs. Keys and values must be kept in float32 (--kv-f32):
+point that agrees and the first that differs. Keys and values must be kept in float32 (--kv-type f32):
 in half of that they differ by 1e-3 and are not wrong. Exit status 1 if any point differs.
 """
 import argparse
