@@ -37,7 +37,7 @@
 #define COPIES_MAX  64           /* of operations that take microseconds */
 #define OWNED_MAX   8
 
-static const uint32_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+static const uint32_t row_counts[] = {1, 2, 4, 8, 12, 16, 32, 64, 128, 512};
 
 #define ROW_COUNTS (sizeof(row_counts) / sizeof(row_counts[0]))
 

@@ -44,10 +44,11 @@ static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs
 		.panels = w->panels,
 		.panel_bytes = w->panel_bytes,
 		.scales_bytes = w->scales_bytes,
+		.type = w->base.type,
 		.lanes = w->lanes,
 		.pairs = w->pairs,
 		.columns = w->base.columns,
-		.group = w->base.group,
+		.group = w->group,
 		.outputs = w->base.rows,
 		.in = {
 			.rows = in->rows,
@@ -96,8 +97,51 @@ static void check_call(const struct rig_isa *isa, const struct cpu_weight *w,
 		got[i] = expected[i] = UNTOUCHED;
 	isa->kernels.matmul[w->base.type](&m, first, end);
 	expect(isa, &same, w->base.type, first, end);
+	if (memcmp(got, expected, sizeof(got)) == 0)
+		return;
 	for (size_t i = 0; i < count; i++)
 		check_value(isa, w->base.type, got[i], expected[i]);
+}
+
+/* Packed rows come out again as they went in. */
+static void check_rows(const struct cpu_weight *w, const float *plain)
+{
+	static float row[COLUMNS_MAX];
+
+	for (uint32_t i = 0; i < w->base.rows; i++) {
+		cpu_weight_row(w, i, row);
+		for (uint32_t k = 0; k < w->base.columns; k++)
+			if (math_f32_bits(row[k]) !=
+				math_f32_bits(plain[(size_t)i * w->base.columns + k]))
+				fail_msg("%s: row %u, column %u is %a instead of %a",
+					chip_type_name(w->base.type), i, k, (double)row[k],
+					(double)plain[(size_t)i * w->base.columns + k]);
+	}
+}
+
+/* In blocks: what comes out is the sum over the dequantized weights and the quantized inputs, but
+ * for the rounding of some sums to f32. */
+static void check_sums(const struct rig_isa *isa, const struct cpu_weight *w, const float *plain,
+	const struct inputs *in)
+{
+	static float got[ROWS_MAX * (OUTPUTS_MAX + 3)];
+	const struct cpu_matmul m = call_of(w, in, 1, got);
+
+	if (!w->blocks)
+		return;
+	isa->kernels.matmul[w->base.type](&m, 0, w->panel_count);
+	for (uint32_t i = 0; i < w->base.rows; i++) {
+		double sum = 0.0, magnitude = 0.0;
+
+		for (uint32_t k = 0; k < w->base.columns; k++) {
+			const double x = (double)in->values[k] * (double)in->blocks[k / 32].scale;
+			const double y = (double)plain[(size_t)i * w->base.columns + k] * x;
+
+			sum += y;
+			magnitude += y < 0 ? -y : y;
+		}
+		rig_close_to(chip_type_name(w->base.type), got[i], sum, 3e-6 * magnitude + 1e-30);
+	}
 }
 
 /* Every number of rows; panels from each place to the end, and some in the middle. */
@@ -107,19 +151,24 @@ static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t
 	static struct inputs in;
 	struct rig r;
 
-	if (!isa->kernels.matmul[type])
-		return;   /* stored rows: stored_test.c */
+	if (!chip_row_fits(type, rig_group(type), columns))
+		return;
 	rig_open(&r, isa, 1);
 	const uint32_t index = rig_weight(&r, type, outputs, columns, outputs + columns);
 	const struct cpu_weight *w = (const struct cpu_weight *)r.weights[index];
 
 	inputs_fill(&in, columns, columns);
-	for (uint32_t rows = 1; rows <= ROWS_EACH; rows++) {
-		for (uint32_t first = 0; first < w->panel_count; first++)
-			check_call(isa, w, &in, rows, first, w->panel_count);
+	check_rows(w, r.plain[index]);
+	check_sums(isa, w, r.plain[index], &in);
+	/* stored rows: stored_test.c */
+	for (uint32_t rows = 1; !w->stored && rows <= ROWS_EACH + 6; rows++) {
+		check_call(isa, w, &in, rows, 0, w->panel_count);
 		check_call(isa, w, &in, rows, w->panel_count / 3, w->panel_count / 3 * 2);
+		for (uint32_t first = 1; rows % 8 == 1 && first < w->panel_count; first++)
+			check_call(isa, w, &in, rows, first, w->panel_count);
 	}
-	check_call(isa, w, &in, ROWS_MAX, 0, w->panel_count);
+	if (!w->stored)
+		check_call(isa, w, &in, ROWS_MAX, 0, w->panel_count);
 	chip_weight_close(r.chip, r.weights[index]);
 	free(r.plain[index]);
 	chip_close(r.chip);
@@ -135,8 +184,8 @@ static void any_rows_and_panels_give_what_the_reference_gives(void **state)
 			for (size_t j = 0; j < sizeof(outputs) / sizeof(outputs[0]); j++) {
 				check_shape(&isas[i], type, outputs[j], 32);
 				check_shape(&isas[i], type, outputs[j], 96);
-				if (chip_row_fits(type, rig_group(type), 45))
-					check_shape(&isas[i], type, outputs[j], 45);
+				check_shape(&isas[i], type, outputs[j], 45);
+				check_shape(&isas[i], type, outputs[j], 512);
 			}
 }
 
@@ -146,7 +195,24 @@ static void long_sums_keep_their_order(void **state)
 	(void)state;
 	for (uint32_t i = 1; i < isa_count; i++)
 		for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
-			check_shape(&isas[i], type, 40, COLUMNS_MAX);
+			check_shape(&isas[i], type, 40,
+				chip_row_fits(type, rig_group(type), COLUMNS_MAX) ? COLUMNS_MAX
+				: 1024);
+}
+
+/* A zero and a scale for each 32 to 512 columns, or for a whole row; mixed kinds of scales. */
+static void groups_of_every_size_give_what_the_reference_gives(void **state)
+{
+	static const uint32_t groups[] = {32, 64, 128, 256, 512, 2000};
+
+	(void)state;
+	for (uint32_t i = 0; i < isa_count; i++)
+		for (size_t j = 0; j < sizeof(groups) / sizeof(groups[0]); j++) {
+			rig_group_values = groups[j];
+			check_shape(&isas[i], CHIP_INT4, 33, 1024);
+			check_shape(&isas[i], CHIP_INT4, 33, 608);
+		}
+	rig_group_values = RIG_GROUP;
 }
 
 /* ---- f8_e4m3 --------------------------------------------------------------------------------- */
@@ -241,6 +307,7 @@ static void a_code_that_is_no_number_is_seen_in_its_output(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(groups_of_every_size_give_what_the_reference_gives),
 		cmocka_unit_test(any_rows_and_panels_give_what_the_reference_gives),
 		cmocka_unit_test(long_sums_keep_their_order),
 		cmocka_unit_test(groups_of_any_size_give_what_the_reference_gives),

@@ -2,6 +2,8 @@
  * programs against plain sums in double, written from the definitions. */
 #include "rig.h"
 
+#include "chip/cpu/block.h"
+
 #include <math.h>
 
 #define DIM_MAX 512
@@ -99,9 +101,9 @@ static double matmul_tolerance(enum chip_type type, bool rounded, const float *w
 		products += fabs((double)w[k] * (double)x[k]);
 		steps += fabs((double)w[k]) * largest / 127 * 0.51;
 	}
-	if (type == CHIP_BF16 && rounded)
+	if ((type == CHIP_BF16 || type == CHIP_F8_E4M3) && rounded)
 		return products / 256;   /* inputs rounded to 8 bits of mantissa */
-	return (type == CHIP_Q8_0 || type == CHIP_Q4_0 ? steps : 0) +
+	return (cpu_blocks_fit(type, rig_group(type), columns) ? steps : 0) +
 		products * 1e-6 * sqrt((double)columns);
 }
 

@@ -26,7 +26,7 @@ def test_a_token_takes_what_its_type_of_keys_and_values_takes(shared):
             assert shared.json("show", QWEN3, "--kv-type", name)["kv_bytes_per_token"] == sixteen * bits / 16
 
 
-@pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", ["Q4_K", "Q6_K"])])
+@pytest.mark.parametrize("name, decoded", [("qwen3-q8_0", []), ("qwen3-q4_k", []), ("qwen3-q3_k", ["Q3_K"])])
 def test_types_that_are_decoded_at_each_use_are_named(shared, name, decoded):
     path = os.path.join(GGUFS, name + ".gguf")
     assert shared.json("show", path)["decoded"] == decoded

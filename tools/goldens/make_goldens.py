@@ -117,6 +117,12 @@ def arch_name(file, base):
     return checkpoint_config.WITH_VISION[base.arch][1] if nested else base.arch
 
 
+def is_multiplied_in_blocks(quantization):
+    """Four bits in groups of whole blocks, in the order of the columns."""
+    return (quantization.method in ("gptq", "awq", "packed") and quantization.bits == 4 and
+            not quantization.act_order and quantization.group % 32 == 0)
+
+
 class Goldens:
     """Collects what goes to index.json."""
 
@@ -234,6 +240,8 @@ class Goldens:
         kind, kind_rounded, round_input = "float", None, None
         if is_gguf and file.dtype in ggufs.ROUNDED:
             kind, round_input = "quant", ggufs.round_input_q8(ggufs.quantized(model, file))
+        elif not is_gguf and is_multiplied_in_blocks(file.quantization):
+            kind = "quant"
         elif not is_gguf and file.dtype == "BF16":
             # What is not quantized, the head if nothing else, is of BF16 matrices.
             kind_rounded = "experts" if "num_experts" in model.config else "bf16_inputs"

@@ -33,7 +33,8 @@ struct cpu_weight {
 	struct chip_weight base;
 	uint8_t *panels;            /* layout in kernels.h */
 	size_t panel_bytes;
-	size_t scales_bytes;
+	size_t scales_bytes;        /* of f8_e4m3 */
+	uint32_t group;             /* as in struct cpu_matmul */
 	uint32_t part_rows;
 	uint32_t part_panels;       /* of a part: its last one may have fewer rows than lanes */
 	uint32_t panel_count;       /* of all parts */

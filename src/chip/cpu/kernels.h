@@ -18,9 +18,7 @@
  *   bf16      [columns / 2][lanes][2] where bf16_pairs: a shift or mask makes f32; else as f16
  *   f8_e4m3   scales f32 [groups][lanes] | u8 [columns][lanes], or [columns / 2][lanes][2] where
  *             bf16_inputs; not if groups of an odd size are to be parted, or columns reordered
- *   q8_0      scales f16 [blocks][lanes] | i8 [blocks][8][lanes][4]  group g, byte c: column 4g + c
- *   q4_0      scales f16 [blocks][lanes] | u8 [blocks][4][lanes][4]  low half: column 4g + c,
- *                                                                    high half: 16 + 4g + c
+ *   blocks    block.h
  *
  * Types without a kernel of their own stay rows as in the source. Panels of them are decoded to f32
  * when they are used, and go through that kernel: the bits are those of the f32 matrix.
@@ -62,11 +60,12 @@ struct cpu_input {
 struct cpu_matmul {
 	const uint8_t *panels;
 	size_t panel_bytes;
-	size_t scales_bytes;        /* of a panel, in front of its values */
+	size_t scales_bytes;        /* of f8_e4m3: of a panel, in front of its values */
+	enum chip_type type;
 	uint32_t lanes;
 	bool pairs;                 /* of bf16 columns */
 	uint32_t columns;
-	uint32_t group;             /* of f8_e4m3: columns with one scale */
+	uint32_t group;             /* columns with one scale; of blocks 0: the whole row */
 	uint32_t outputs;           /* rows of the matrix; the last panel is filled with zeros */
 	struct cpu_input in;
 	uint32_t rows;
@@ -283,6 +282,13 @@ struct cpu_kernels {
 	double (*exponentials)(const float *values, float divisor, float shift, uint32_t count,
 		float *out);
 };
+
+/* Of a table: one function multiplies matrices in blocks (block.h), whatever their type. */
+#define CPU_BLOCK_MATMULS(function)                                                         \
+	[CHIP_Q8_0] = function, [CHIP_Q4_0] = function, [CHIP_Q4_1] = function,             \
+	[CHIP_Q5_0] = function, [CHIP_Q5_1] = function, [CHIP_Q4_K] = function,             \
+	[CHIP_Q5_K] = function, [CHIP_Q6_K] = function, [CHIP_IQ4_NL] = function,           \
+	[CHIP_IQ4_XS] = function, [CHIP_MXFP4] = function, [CHIP_INT4] = function,
 
 extern const struct cpu_kernels cpu_kernels_ref;
 extern const struct cpu_kernels cpu_kernels_avx2;

@@ -10,8 +10,7 @@ const struct cpu_kernels cpu_kernels_ref = {
 		[CHIP_F16] = ref_matmul_f16,
 		[CHIP_BF16] = ref_matmul_bf16,
 		[CHIP_F8_E4M3] = ref_matmul_f8,
-		[CHIP_Q8_0] = ref_matmul_q8_0,
-		[CHIP_Q4_0] = ref_matmul_q4_0,
+		CPU_BLOCK_MATMULS(ref_matmul_block)
 	},
 	.unpack = ref_unpack,
 	.rms_norm = ref_rms_norm,

@@ -51,8 +51,7 @@ void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f8(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f8_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end);
-void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
-void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void ref_matmul_block(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
 void ref_unpack(const struct cpu_stored *s, uint32_t lanes, uint32_t first, uint32_t count,
 	float *panel);

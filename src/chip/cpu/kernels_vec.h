@@ -16,8 +16,7 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 int64_t VEC_NAME(bf16_ops)(int64_t rounds);
 
-void VEC_NAME(matmul_q8_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
-void VEC_NAME(matmul_q4_0)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
+void VEC_NAME(matmul_block)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 
 void VEC_NAME(unpack)(const struct cpu_stored *s, uint32_t lanes, uint32_t first, uint32_t count,
 	float *panel);
@@ -56,8 +55,7 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 			[CHIP_F16] = VEC_NAME(matmul_f16),                              \
 			[CHIP_BF16] = bf16_kernel,                                      \
 			[CHIP_F8_E4M3] = f8_kernel,                                     \
-			[CHIP_Q8_0] = VEC_NAME(matmul_q8_0),                            \
-			[CHIP_Q4_0] = VEC_NAME(matmul_q4_0),                            \
+			CPU_BLOCK_MATMULS(VEC_NAME(matmul_block))                       \
 		},                                                                      \
 		.unpack = VEC_NAME(unpack),                                             \
 		.rms_norm = VEC_NAME(rms_norm),                                         \

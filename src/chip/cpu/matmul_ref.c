@@ -1,8 +1,7 @@
 /* chip/cpu/matmul_ref.c - y = W x, one output after the other.
  *
- * Plain types: y = w[0] x[0], then fused w[k] x[k] + y for each next column. Blocks: an exact
- * integer product per block of 32, then y = (w scale * x scale) * product + y, fused, block after
- * block. Reads panels of any number of lanes, so that it can stand in for a kernel that is missing.
+ * Plain types: y = w[0] x[0], then fused w[k] x[k] + y for each next column. Reads panels of any
+ * number of lanes, so that it can stand in for a kernel that is missing.
  */
 #include "chip/cpu/kernels_ref.h"
 
@@ -156,73 +155,6 @@ static float dot_f8_pairs(const struct cpu_matmul *m, const uint8_t *panel, uint
 	return sum;
 }
 
-/* Column 4g + c of a block in a panel: group g of lanes, byte c of the lane. */
-static int32_t block_dot_q8_0(const int8_t *w, uint32_t lanes, const int8_t *x)
-{
-	int32_t sum = 0;
-
-	for (uint32_t g = 0; g < CPU_BLOCK / 4; g++)
-		for (uint32_t c = 0; c < 4; c++)
-			sum += w[(size_t)g * lanes * 4 + c] * x[4 * g + c];
-	return sum;
-}
-
-static int32_t block_dot_q4_0(const uint8_t *w, uint32_t lanes, const int8_t *x)
-{
-	int32_t sum = 0;
-
-	for (uint32_t g = 0; g < CPU_BLOCK / 8; g++)
-		for (uint32_t c = 0; c < 4; c++) {
-			const uint8_t pair = w[(size_t)g * lanes * 4 + c];
-
-			sum += ((pair & 15) - 8) * x[4 * g + c];
-			sum += ((pair >> 4) - 8) * x[16 + 4 * g + c];
-		}
-	return sum;
-}
-
-static float dot_q8_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
-	float sum)
-{
-	const uint32_t blocks = m->columns / CPU_BLOCK;
-	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
-	const int8_t *w = (const int8_t *)panel + m->scales_bytes + lane * 4;
-	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
-
-	for (uint32_t b = 0; b < blocks; b++) {
-		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) *
-			x_blocks[b].scale;
-		const size_t block_bytes = (size_t)CPU_BLOCK * m->lanes;
-		const int32_t dot = block_dot_q8_0(w + b * block_bytes, m->lanes,
-			x + b * CPU_BLOCK);
-
-		sum = fmaf(scale, (float)dot, sum);
-	}
-	return sum;
-}
-
-static float dot_q4_0(const struct cpu_matmul *m, const uint8_t *panel, uint32_t lane, uint32_t row,
-	float sum)
-{
-	const uint32_t blocks = m->columns / CPU_BLOCK;
-	const uint16_t *w_scales = (const uint16_t *)(const void *)panel + lane;
-	const uint8_t *w = panel + m->scales_bytes + lane * 4;
-	const int8_t *x = m->in.values + (size_t)row * m->columns;
-	const struct cpu_block *x_blocks = m->in.blocks + (size_t)row * blocks;
-
-	for (uint32_t b = 0; b < blocks; b++) {
-		const float scale = math_f32_from_f16(w_scales[(size_t)b * m->lanes]) *
-			x_blocks[b].scale;
-		const size_t block_bytes = (size_t)CPU_BLOCK / 2 * m->lanes;
-		const int32_t dot = block_dot_q4_0(w + b * block_bytes, m->lanes,
-			x + b * CPU_BLOCK);
-
-		sum = fmaf(scale, (float)dot, sum);
-	}
-	return sum;
-}
-
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	each_output(m, first, end, dot_f32);
@@ -251,14 +183,4 @@ void ref_matmul_f8(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 void ref_matmul_f8_pairs(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	each_output(m, first, end, dot_f8_pairs);
-}
-
-void ref_matmul_q8_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)
-{
-	each_output(m, first, end, dot_q8_0);
-}
-
-void ref_matmul_q4_0(const struct cpu_matmul *m, uint32_t first, uint32_t end)
-{
-	each_output(m, first, end, dot_q4_0);
 }

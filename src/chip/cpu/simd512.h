@@ -143,10 +143,16 @@ EMULATED __m512d emulated_cvtps_pd(__m256 v)
 	return out;
 }
 
-EMULATED __m512i emulated_srai_epi32(__m512i v, int n)
+EMULATED __m512i emulated_srai_epi32(__m512i v, unsigned n)
 {
-	return emulated_join_epi32(_mm256_srai_epi32(emulated_half(v, 0), n),
-		_mm256_srai_epi32(emulated_half(v, 1), n));
+	return emulated_join_epi32(_mm256_srai_epi32(emulated_half(v, 0), (int)n),
+		_mm256_srai_epi32(emulated_half(v, 1), (int)n));
+}
+
+EMULATED __m512i emulated_cvtepu8_epi32(__m128i v)
+{
+	return emulated_join_epi32(_mm256_cvtepu8_epi32(v),
+		_mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)));
 }
 
 /* a times 2^floor(b), rounded once. */
@@ -226,6 +232,8 @@ EMULATED __m256i emulated_cvtepi32_epi16(__m512i v)
 #define _mm512_cvtps_ph(v, rounding) emulated_cvtps_ph(v)
 #undef _mm512_cvtepu16_epi32
 #define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32(v) emulated_cvtepu8_epi32(v)
 #undef _mm512_cvtepi8_epi32
 #define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
 #undef _mm512_testn_epi16_mask

@@ -7,9 +7,8 @@
 
 #include "base/math.h"
 #include "base/mem.h"
-#include "chip/format_decode.h"
+#include "chip/cpu/block.h"
 
-#define GROUP_BYTES 4   /* of one lane: four values of q8_0, eight of q4_0 */
 #define READ_PANELS 8   /* of stored rows that a reader makes at once */
 
 static size_t round_up(size_t n, size_t unit)
@@ -26,12 +25,10 @@ static size_t lane_bytes(const struct cpu_weight *w)
 		return columns * 4;
 	if (w->base.type == CHIP_F16)
 		return columns * 2;
-	if (w->base.type == CHIP_BF16)
-		return (w->pairs ? round_up(columns, 2) : columns) * 2;
 	if (w->base.type == CHIP_F8_E4M3)
 		return w->pairs ? round_up(columns, 2) : columns;
-	assert(w->base.type == CHIP_Q8_0 || w->base.type == CHIP_Q4_0);
-	return w->base.type == CHIP_Q8_0 ? columns : columns / 2;
+	assert(w->base.type == CHIP_BF16);
+	return (w->pairs ? round_up(columns, 2) : columns) * 2;
 }
 
 static size_t f8_groups(const struct cpu_weight *w)
@@ -41,14 +38,11 @@ static size_t f8_groups(const struct cpu_weight *w)
 
 static void shape_panels(struct cpu_weight *w)
 {
-	if (w->blocks) {
-		const size_t blocks = w->base.columns / CPU_BLOCK;
-
-		w->scales_bytes = round_up(blocks * w->lanes * 2, CPU_ALIGN);
-	} else if (w->base.type == CHIP_F8_E4M3) {
+	if (w->base.type == CHIP_F8_E4M3)
 		w->scales_bytes = round_up(f8_groups(w) * w->lanes * sizeof(float), CPU_ALIGN);
-	}
-	w->panel_bytes = round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
+	w->panel_bytes = w->blocks
+		? cpu_block_panel_bytes(w->base.type, w->group, w->lanes, w->base.columns)
+		: round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
 	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
 }
 
@@ -70,10 +64,13 @@ static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels
 	w->base.group = m->group;
 	w->base.parts = m->parts ? m->parts : 1;
 	w->lanes = kernels->lanes;
-	w->stored = m->type == CHIP_F8_E4M3 ? !f8 : !kernels->matmul[m->type];
+	w->group = f8 ? m->group : cpu_block_group(m->group, m->columns);
+	w->blocks = kernels->matmul[m->type] && !m->column_order &&
+		cpu_blocks_fit(m->type, m->group, m->columns);
+	w->stored = m->type == CHIP_F8_E4M3 ? !f8
+		: !w->blocks && (!kernels->matmul[m->type] || cpu_is_block_type(m->type));
 	w->pairs = m->type == CHIP_BF16 ? kernels->bf16_pairs : f8 && kernels->bf16_inputs;
 	w->halves = (m->type == CHIP_BF16 || f8) && kernels->bf16_inputs;
-	w->blocks = !w->stored && !f8 && chip_type_block_values(m->type) > 1;
 	w->row_bytes = chip_row_bytes(m->type, m->group, m->columns);
 	w->part_rows = m->rows / w->base.parts;
 	w->part_panels = (w->part_rows + w->lanes - 1) / w->lanes;
@@ -154,24 +151,6 @@ static void pack_plain(const struct cpu_weight *w, uint8_t *panel, const uint8_t
 	}
 }
 
-static void pack_blocks(const struct cpu_weight *w, uint8_t *panel, const uint8_t *const *rows,
-	uint32_t count)
-{
-	const size_t block_bytes = chip_type_block_bytes(w->base.type);
-	const size_t groups = (block_bytes - 2) / GROUP_BYTES;
-	const uint8_t *at[CPU_LANES_MAX];
-
-	for (size_t b = 0; b < w->base.columns / CPU_BLOCK; b++) {
-		for (uint32_t lane = 0; lane < count; lane++)
-			at[lane] = rows[lane] + b * block_bytes;
-		interleave_lanes(panel + b * w->lanes * 2, at, count, w->lanes, 1, 2);
-		for (uint32_t lane = 0; lane < count; lane++)
-			at[lane] += 2;
-		interleave_lanes(panel + w->scales_bytes + b * groups * w->lanes * GROUP_BYTES, at,
-			count, w->lanes, groups, GROUP_BYTES);
-	}
-}
-
 /* Whether a group has a code that is no number. */
 static bool f8_is_nan(const uint8_t *codes, size_t count)
 {
@@ -231,7 +210,7 @@ static void pack_panel(const struct packing *p, uint32_t panel, uint8_t *read_ro
 		rows[i] = p->m->span_count ? source_row(p, first + i)
 			: read_rows + i * w->row_bytes;
 	if (w->blocks)
-		pack_blocks(w, out, rows, count);
+		cpu_block_pack(w->base.type, w->group, w->lanes, w->base.columns, rows, count, out);
 	else if (!w->stored && w->base.type == CHIP_F8_E4M3)
 		pack_f8(w, out, rows, count);
 	else if (!w->stored)
@@ -377,26 +356,22 @@ static float plain_value(const struct cpu_weight *w, const uint8_t *panel, uint3
 	return w->base.type == CHIP_F16 ? math_f32_from_f16(half) : math_f32_from_bf16(half);
 }
 
-static void block_values(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane,
-	size_t block, float *out)
+/* The operations of format_decode.h, with their roundings. */
+static void block_row(const struct cpu_weight *w, const uint8_t *panel, uint32_t lane, float *out)
 {
-	const bool four_bits = w->base.type == CHIP_Q4_0;
-	const size_t groups = four_bits ? CPU_BLOCK / 8 : CPU_BLOCK / 4;
-	const uint16_t half = ((const uint16_t *)(const void *)panel)[block * w->lanes + lane];
-	const float scale = math_f32_from_f16(half);
+	const struct cpu_matmul m = {.lanes = w->lanes, .group = w->group};
+	const bool minima = cpu_block_formats[w->base.type].minima;
 
-	for (size_t g = 0; g < groups; g++)
-		for (size_t c = 0; c < 4; c++) {
-			const uint8_t byte = panel[w->scales_bytes +
-				((block * groups + g) * w->lanes + lane) * GROUP_BYTES + c];
+	for (uint32_t b = 0; b < w->base.columns / CPU_BLOCK; b++) {
+		struct cpu_lane_block block;
 
-			if (four_bits) {
-				out[4 * g + c] = scale * (float)((byte & 15) - 8);
-				out[16 + 4 * g + c] = scale * (float)((byte >> 4) - 8);
-			} else {
-				out[4 * g + c] = scale * (float)(int8_t)byte;
-			}
+		cpu_block_read(&m, w->base.type, panel, lane, b, &block);
+		for (uint32_t i = 0; i < CPU_BLOCK; i++, out++) {
+			*out = block.scales[i / 16] * (float)block.codes[i];
+			if (minima)
+				*out += block.least;
 		}
+	}
 }
 
 static void stored_row(const struct cpu_weight *w, const uint8_t *row, float *out)
@@ -426,8 +401,7 @@ void cpu_weight_row(const struct cpu_weight *w, uint32_t row, float *out)
 	if (w->stored)
 		stored_row(w, bytes + lane * w->row_bytes, out);
 	else if (w->blocks)
-		for (size_t b = 0; b < w->base.columns / CPU_BLOCK; b++)
-			block_values(w, bytes, lane, b, out + b * CPU_BLOCK);
+		block_row(w, bytes, lane, out);
 	else
 		for (size_t k = 0; k < w->base.columns; k++)
 			out[k] = plain_value(w, bytes, lane, k);

@@ -1,0 +1,688 @@
+/* chip/cpu/matmul_block_vec.c - matmul_block_ref.c in vectors of outputs.
+ *
+ * Few rows: a panel at a time, its codes decoded in registers as they come from memory.
+ *
+ *	panel --load, decode--> words --dot--> [rows] integer sums of a block --scale--> [rows] sums
+ *
+ * Many rows: a part of some panels is decoded once, by the first tile of rows, into bytes that stay
+ * in the first-level cache with their scales, while all other rows go past it; between parts a sum
+ * waits in the output, exactly.
+ *
+ *	panel  --decode--> part  PART_PANELS x PART_BLOCKS blocks
+ *	rows   -- tiles of TILE_ROWS --> sums in registers
+ *
+ * Products are of unsigned weights and signed inputs. With WORDS_DOT signed weights go in as
+ * w + 128 (in a part all without minima do); what that is too large is in the block of the inputs,
+ * and a sum starts from there. Without it, codes of 4 to 6 bits are small enough to add up some
+ * products in 16 bits (15 x 127 x 2 x 8, 31 x 127 x 2 x 4, 63 x 127 x 2 x 2 are below 2^15), and
+ * signed weights take their sign to the inputs. Everything is exact.
+ */
+#include <assert.h>
+
+#include "chip/cpu/block.h"
+#include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/words.h"
+
+#if VEC_LANES == 16
+#define FEW_ROWS    8    /* of a tile without a part: 8 integer and 8 float sums */
+#define TILE_ROWS   6    /* of a part: 6 x 2 of each, 5 more registers */
+#define PART_PANELS 2
+#else
+#define FEW_ROWS    4
+#define TILE_ROWS   4
+#define PART_PANELS 1
+#endif
+#define PART_BLOCKS 16
+/* rows from which decoding once and reading again is the shorter way: a tile and half of one */
+#define PART_ROWS   (TILE_ROWS + TILE_ROWS / 2)
+/* bytes to prefetch ahead; with fewer rows the processor's own prefetcher keeps up */
+#define AHEAD         2048
+#define PREFETCH_ROWS 5
+#define GROUPS      4    /* words of a block are groups g and g + 4: columns 4g and 16 + 4g */
+
+#define GROUP_BYTES (VEC_LANES * 4)
+
+/* Decoded: weights as bytes; for each block its scales, and what else it has: minima, the scales of
+ * its second half, or zeros as pairs of halves. */
+struct part {
+	uint8_t weights[PART_PANELS][PART_BLOCKS][2 * GROUPS * GROUP_BYTES];
+	float scales[PART_PANELS][PART_BLOCKS][VEC_LANES];
+	float others[PART_PANELS][PART_BLOCKS][VEC_LANES];
+} __attribute__((aligned(CPU_ALIGN)));
+
+/* Where a tile has its weights from. */
+enum source {
+	PANELS,      /* decoded as they come */
+	DECODING,    /* so, and kept in the part */
+	PART,
+};
+
+/* What is done with some blocks of some panels for some rows. */
+struct tile {
+	const struct cpu_matmul *m;
+	struct part *part;          /* not for PANELS */
+	size_t ahead;               /* from a block to one that will be read later */
+	uint32_t panel, row;
+	uint32_t first, end;        /* blocks */
+};
+
+/* ---- formats, all constants ------------------------------------------------------------------ */
+
+VEC_INLINE const struct cpu_block_format *format_of(const enum chip_type type)
+{
+	return &cpu_block_formats[type];
+}
+
+VEC_INLINE bool is_signed(const enum chip_type type)
+{
+	return format_of(type)->bits == 8 || format_of(type)->values;
+}
+
+VEC_INLINE bool has_zeros(const enum chip_type type)
+{
+	return format_of(type)->scales == CPU_SCALES_GROUP;
+}
+
+/* By how much the weights of a product are too large. */
+VEC_INLINE uint32_t offset_of(const enum chip_type type, const enum source source)
+{
+	const bool decoded = source != PANELS;
+
+	if (WORDS_DOT && (is_signed(type) || (decoded && !format_of(type)->minima)))
+		return 128;
+	return is_signed(type) ? 0 : format_of(type)->offset;
+}
+
+/* ---- from panels ----------------------------------------------------------------------------- */
+
+VEC_INLINE words repeat(uint32_t byte)
+{
+	return words_set((int32_t)(byte * 0x01010101U));
+}
+
+/* The bits of mask, moved from where `from` has the lowest of a code to bit 4 of the bytes. */
+VEC_INLINE words high_bits(words bits, const uint32_t from, const uint32_t mask)
+{
+	const words moved = from <= 4 ? words_left(bits, 4 - from) : words_right(bits, from - 4);
+
+	return words_and(moved, repeat(mask << 4));
+}
+
+/* Groups g and g + 4 of a block as they are multiplied. */
+VEC_INLINE void load_groups(const uint8_t *block, const uint32_t g, const enum chip_type type,
+	words *low, words *high)
+{
+	const struct cpu_block_format *f = format_of(type);
+	const uint8_t *more = block + GROUPS * GROUP_BYTES;
+	const words both = words_load(block + g * GROUP_BYTES);
+
+	if (f->bits == 8) {
+		*low = both;
+		*high = words_load(more + g * GROUP_BYTES);
+		if (WORDS_DOT) {
+			*low = words_xor(*low, repeat(128));
+			*high = words_xor(*high, repeat(128));
+		}
+		return;
+	}
+	*low = words_and(both, repeat(15));
+	*high = words_and(words_right(both, 4), repeat(15));
+	if (f->bits == 5) {
+		*low = words_or(*low, high_bits(words_load(more), g, 1));
+		*high = words_or(*high, high_bits(words_load(more), g + 4, 1));
+	}
+	if (f->bits == 6) {
+		*low = words_or(*low, high_bits(words_load(more), 2 * g, 3));
+		*high = words_or(*high, high_bits(words_load(more + GROUP_BYTES), 2 * g, 3));
+	}
+	if (f->values) {
+		*low = words_look_up(f->values, *low);
+		*high = words_look_up(f->values, *high);
+		if (WORDS_DOT) {
+			*low = words_xor(*low, repeat(128));
+			*high = words_xor(*high, repeat(128));
+		}
+	}
+}
+
+/* Of a block: of all its columns or the first half, of the second half, and what is added. */
+struct scales {
+	vec scale;
+	vec other;      /* minimum, or the second half's scale */
+	words zeros;    /* pairs of minus the zero */
+};
+
+VEC_INLINE vec f16_at(const uint8_t *head, size_t index)
+{
+	return vec_load_f16((const uint16_t *)(const void *)head + index * VEC_LANES);
+}
+
+VEC_INLINE vec i8_at(const uint8_t *head, size_t index)
+{
+	return vec_load_i8((const int8_t *)head + index * VEC_LANES);
+}
+
+/* 2^(e - 128), see format_e8m0_half. */
+VEC_INLINE vec load_e8m0(const uint8_t *exponents)
+{
+	const words e = words_from_u8(exponents);
+	const words less = words_sub(e, words_set(2));
+	const words small = words_left(words_sub(e, words_set(-1)), 21);   /* of 0 and 1 */
+	const vec normal = words_as_vec(words_left(words_sub(e, words_set(1)), 23));
+
+	return words_choose(less, words_as_vec(small), normal);
+}
+
+VEC_INLINE struct scales load_groups_scales(const uint8_t *head, uint32_t group, uint32_t b)
+{
+	const uint32_t each = cpu_group_blocks(group), count = CPU_RECORD_BLOCKS / each;
+	const uint8_t *bits = head + (size_t)(b / each) * VEC_LANES * 2;
+	const words zero = words_from_u8(head + (size_t)(2 * count + b / each) * VEC_LANES);
+	const vec bf16 = words_as_vec(words_left(words_from_u16(bits), 16));
+	const words minus = words_sub(words_set(0), words_and(zero, words_set(127)));
+
+	return (struct scales){
+		.scale = words_choose(words_left(zero, 24), bf16, f16_at(bits, 0)),
+		.zeros = words_or(words_and(minus, words_set(0xFFFF)), words_left(minus, 16)),
+	};
+}
+
+VEC_INLINE struct scales load_scales(const uint8_t *head, uint32_t group, uint32_t b,
+	const enum chip_type type)
+{
+	const struct cpu_block_format *f = format_of(type);
+	const uint8_t *bytes = head + (f->minima ? 4 : 2) * VEC_LANES;
+	struct scales s = {.scale = vec_set(0.0F)};
+
+	switch (f->scales) {
+	case CPU_SCALES_F16:
+		s.scale = f16_at(head, b);
+		if (f->minima)
+			s.other = f16_at(head, CPU_RECORD_BLOCKS + b);
+		break;
+	case CPU_SCALES_K:
+		s.scale = vec_mul(f16_at(head, 0), i8_at(bytes, f->halves ? 2 * b : b));
+		if (f->halves)
+			s.other = vec_mul(f16_at(head, 0), i8_at(bytes, 2 * b + 1));
+		if (f->minima)
+			s.other = vec_mul(vec_mul(f16_at(head, 1), vec_set(-1.0F)),
+				i8_at(bytes, CPU_RECORD_BLOCKS + b));
+		break;
+	case CPU_SCALES_E8M0:
+		s.scale = load_e8m0(head + b * VEC_LANES);
+		break;
+	case CPU_SCALES_GROUP:
+		return load_groups_scales(head, group, b);
+	case CPU_SCALES_NONE:
+		break;
+	}
+	return s;
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* Integer sums of one output vector: of the whole block, or of its halves; what is not wanted the
+ * compiler drops. */
+struct dots {
+	words sums[2];
+	words small[2];    /* in 16 bits */
+};
+
+VEC_INLINE words input_word(const void *x)
+{
+	int32_t word;
+
+	memcpy(&word, x, sizeof(word));
+	return words_set(word);
+}
+
+/* Minus the offset times the sum of the inputs: of all (0), of the first, of the second half. */
+VEC_INLINE words start_of(const struct cpu_block *x, const uint32_t which, const uint32_t offset)
+{
+	const words start = offset ? input_word(&x->start[which]) : words_set(0);
+
+	return offset == 8 ? words_divide(start, 4) : offset == 16 ? words_divide(start, 3)
+		: offset == 32 ? words_divide(start, 2) : start;
+}
+
+VEC_INLINE struct dots dots_start(const struct cpu_block *x, words zeros, const enum chip_type type,
+	const enum source source)
+{
+	const uint32_t offset = offset_of(type, source);
+	const bool halves = format_of(type)->halves;
+	struct dots d = {.sums[0] = start_of(x, halves ? 1 : 0, offset)};
+
+	if (halves)
+		d.sums[1] = start_of(x, 2, offset);
+	if (has_zeros(type) && !(WORDS_DOT && source != PANELS))
+		d.sums[0] = words_dot_halves(words_set(0), zeros, input_word(x->halves));
+	d.small[0] = d.small[1] = words_set(0);
+	return d;
+}
+
+/* Weights and inputs of group g or g + 4. */
+VEC_INLINE void dots_add(struct dots *d, const uint32_t half, words w, words x,
+	const enum chip_type type)
+{
+	const uint32_t which = format_of(type)->halves ? half : 0;
+
+#if WORDS_DOT
+	d->sums[which] = words_dot(d->sums[which], w, x);
+#else
+	if (is_signed(type))
+		d->sums[which] = words_dot_signed(d->sums[which], w, x);
+	else
+		d->small[which] = words_dot_small(d->small[which], w, x);
+#endif
+}
+
+/* After groups g and g + 4: small sums go where there is room before they overflow. */
+VEC_INLINE void dots_widen(struct dots *d, const uint32_t g, const enum chip_type type)
+{
+#if WORDS_DOT
+	(void)d, (void)g, (void)type;
+#else
+	const struct cpu_block_format *f = format_of(type);
+
+	if (is_signed(type) || g % 2 == 0 || (f->bits == 4 && g + 1 < GROUPS))
+		return;
+	for (uint32_t half = 0; half < (f->halves ? 2 : 1); half++) {
+		d->sums[half] = words_widen(d->sums[half], d->small[half]);
+		d->small[half] = words_set(0);
+	}
+#endif
+}
+
+VEC_INLINE vec scaled(const struct dots *d, const struct scales *w, const struct cpu_block *x,
+	vec sum, const enum chip_type type)
+{
+	const vec scale = vec_set(x->scale);
+
+	sum = vec_fma(vec_mul(w->scale, scale), words_to_vec(d->sums[0]), sum);
+	if (format_of(type)->halves)
+		sum = vec_fma(vec_mul(w->other, scale), words_to_vec(d->sums[1]), sum);
+	if (format_of(type)->minima)
+		sum = vec_fma(w->other, vec_set(x->sum), sum);
+	return sum;
+}
+
+/* ---- a tile ---------------------------------------------------------------------------------- */
+
+/* Where the weights and scales of a block are, for each panel. */
+struct block {
+	const uint8_t *weights[PART_PANELS];
+	struct scales scales[PART_PANELS];
+};
+
+VEC_INLINE void block_open(struct block *b, const struct tile *t, uint32_t block,
+	const uint32_t panels, const enum chip_type type)
+{
+	const struct cpu_matmul *m = t->m;
+	const uint32_t in_record = block % CPU_RECORD_BLOCKS;
+	const size_t record = block / CPU_RECORD_BLOCKS *
+		cpu_record_bytes(type, m->group, VEC_LANES);
+
+	VEC_UNROLL
+	for (uint32_t p = 0; p < panels; p++) {
+		const uint8_t *head = m->panels + (t->panel + p) * m->panel_bytes + record;
+
+		b->weights[p] = head + cpu_head_bytes(type, m->group, VEC_LANES) +
+			in_record * cpu_block_bytes(type, VEC_LANES);
+		b->scales[p] = load_scales(head, m->group, in_record, type);
+	}
+}
+
+VEC_INLINE void keep_scales(const struct tile *t, const struct block *b, uint32_t at,
+	const uint32_t panels, const enum chip_type type)
+{
+	VEC_UNROLL
+	for (uint32_t p = 0; p < panels; p++) {
+		vec_store(t->part->scales[p][at], b->scales[p].scale);
+		if (has_zeros(type))
+			words_store(t->part->others[p][at], b->scales[p].zeros);
+		else if (format_of(type)->minima || format_of(type)->halves)
+			vec_store(t->part->others[p][at], b->scales[p].other);
+	}
+}
+
+VEC_INLINE void block_open_part(struct block *b, const struct tile *t, uint32_t block,
+	const uint32_t panels, const enum chip_type type)
+{
+	const uint32_t at = block - t->first;
+
+	VEC_UNROLL
+	for (uint32_t p = 0; p < panels; p++) {
+		b->weights[p] = t->part->weights[p][at];
+		b->scales[p] = (struct scales){
+			.scale = vec_load(t->part->scales[p][at]),
+			.other = vec_load(t->part->others[p][at]),
+		};
+		if (has_zeros(type))
+			b->scales[p].zeros = words_load(t->part->others[p][at]);
+	}
+}
+
+/* A byte of each lane, four times, from pairs of halves that are less than 128 in magnitude. */
+VEC_INLINE words bytes_of_pairs(words pairs)
+{
+	const words bytes = words_and(pairs, words_set(0x00FF00FF));
+
+	return words_or(bytes, words_left(bytes, 8));
+}
+
+/* With WORDS_DOT decoded codes without minima are 128 too large, whatever they were. */
+VEC_INLINE words decoded_group(words w, words zeros, const enum chip_type type)
+{
+	if (!WORDS_DOT || format_of(type)->minima || is_signed(type))
+		return w;
+	if (has_zeros(type))
+		return words_add8(w, words_add8(repeat(128), bytes_of_pairs(zeros)));
+	return words_add8(w, repeat(offset_of(type, PART) - offset_of(type, PANELS)));
+}
+
+/* Groups g and g + 4 of a block of panel p, as the source has them. */
+VEC_INLINE void take_groups(const struct tile *t, const struct block *b, const uint32_t p,
+	uint32_t at, const uint32_t g, const enum chip_type type, const enum source source,
+	words *low, words *high)
+{
+	const uint8_t *weights = b->weights[p];
+
+	if (source == PART) {
+		*low = words_load(weights + g * GROUP_BYTES);
+		*high = words_load(weights + (GROUPS + g) * GROUP_BYTES);
+		return;
+	}
+	load_groups(weights, g, type, low, high);
+	if (source == PANELS)
+		return;
+	*low = decoded_group(*low, b->scales[p].zeros, type);
+	*high = decoded_group(*high, b->scales[p].zeros, type);
+	words_store(t->part->weights[p][at] + g * GROUP_BYTES, *low);
+	words_store(t->part->weights[p][at] + (GROUPS + g) * GROUP_BYTES, *high);
+}
+
+VEC_INLINE void block_products(const struct tile *t, const struct block *b, uint32_t block,
+	struct dots dots[FEW_ROWS][PART_PANELS], const uint32_t rows, const uint32_t panels,
+	const enum chip_type type, const enum source source)
+{
+	const struct cpu_matmul *m = t->m;
+	const int8_t *x = m->in.values + (size_t)t->row * m->columns + (size_t)block * CPU_BLOCK;
+
+	VEC_UNROLL
+	for (uint32_t g = 0; g < GROUPS; g++) {
+		words low[PART_PANELS], high[PART_PANELS];
+
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			take_groups(t, b, p, block - t->first, g, type, source, &low[p], &high[p]);
+		VEC_UNROLL
+		for (uint32_t r = 0; r < rows; r++) {
+			const int8_t *at = x + (size_t)r * m->columns + 4 * g;
+			const words first = input_word(at), second = input_word(at + 16);
+
+			VEC_UNROLL
+			for (uint32_t p = 0; p < panels; p++) {
+				dots_add(&dots[r][p], 0, low[p], first, type);
+				dots_add(&dots[r][p], 1, high[p], second, type);
+				dots_widen(&dots[r][p], g, type);
+			}
+		}
+	}
+}
+
+/* The bytes of a block, some way ahead. */
+VEC_INLINE void prefetch_block(const uint8_t *weights, size_t ahead, const enum chip_type type)
+{
+	VEC_UNROLL
+	for (size_t at = 0; at < cpu_block_bytes(type, VEC_LANES); at += 64)
+		vec_prefetch(weights + ahead + at);
+}
+
+VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
+	vec sums[FEW_ROWS][PART_PANELS], const uint32_t rows, const uint32_t panels,
+	const enum chip_type type, const enum source source)
+{
+	const struct cpu_matmul *m = t->m;
+	const size_t blocks = m->columns / CPU_BLOCK;
+	const struct cpu_block *x = m->in.blocks + t->row * blocks + block;
+	struct dots dots[FEW_ROWS][PART_PANELS];
+	struct block b;
+
+	if (source == PART) {
+		block_open_part(&b, t, block, panels, type);
+	} else {
+		block_open(&b, t, block, panels, type);
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels && rows >= PREFETCH_ROWS; p++)
+			prefetch_block(b.weights[p], t->ahead, type);
+	}
+	if (source == DECODING)
+		keep_scales(t, &b, block - t->first, panels, type);
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			dots[r][p] = dots_start(x + r * blocks, b.scales[p].zeros, type, source);
+	block_products(t, &b, block, dots, rows, panels, type, source);
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = scaled(&dots[r][p], &b.scales[p], x + r * blocks, sums[r][p],
+				type);
+}
+
+/* rows, panels, type and source are constants. */
+VEC_INLINE void tile(const struct tile *t, const uint32_t rows, const uint32_t panels,
+	const enum chip_type type, const enum source source)
+{
+	vec sums[FEW_ROWS][PART_PANELS];
+
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r][p] = t->first ? vec_load_outputs(t->m, t->panel + p, t->row + r)
+				: vec_set(0.0F);
+	for (uint32_t block = t->first; block < t->end; block++)
+		tile_block(t, block, sums, rows, panels, type, source);
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			vec_store_outputs(t->m, t->panel + p, t->row + r, sums[r][p]);
+}
+
+#define TILE(n, panels, type, source)                                                      \
+	case n:                                                                            \
+		tile(t, n, panels, type, source);                                          \
+		break
+
+/* ---- few rows -------------------------------------------------------------------------------- */
+
+VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_type type)
+{
+	switch (rows) {
+	TILE(1, 1, type, PANELS);
+	TILE(2, 1, type, PANELS);
+	TILE(3, 1, type, PANELS);
+	TILE(4, 1, type, PANELS);
+#if FEW_ROWS == 8
+	TILE(5, 1, type, PANELS);
+	TILE(6, 1, type, PANELS);
+	TILE(7, 1, type, PANELS);
+	TILE(8, 1, type, PANELS);
+#endif
+	default:
+		assert(0 && "more rows than a tile has");
+	}
+}
+
+/* Rows divided evenly; panel after panel, which stays in the second-level cache for all rows. */
+VEC_INLINE void each_panel(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+	const enum chip_type type)
+{
+	const uint32_t tiles = (m->rows + FEW_ROWS - 1) / FEW_ROWS;
+
+	for (uint32_t panel = first; panel < end; panel++)
+		for (uint32_t i = 0; i < tiles; i++) {
+			const uint32_t row = m->rows * i / tiles;
+			const struct tile t = {.m = m, .panel = panel, .row = row,
+				.end = m->columns / CPU_BLOCK, .ahead = AHEAD};
+
+			few_rows(&t, m->rows * (i + 1) / tiles - row, type);
+		}
+}
+
+/* ---- many rows ------------------------------------------------------------------------------- */
+
+/* Once decoded, some types are the same. */
+VEC_INLINE enum chip_type decoded_type(const enum chip_type type)
+{
+	const struct cpu_block_format *f = format_of(type);
+
+	if (is_signed(type) || (WORDS_DOT && !f->minima && !f->halves))
+		return CHIP_Q8_0;
+	if (f->minima)
+		return WORDS_DOT || f->bits == 4 ? CHIP_Q4_K : CHIP_Q5_K;
+	return type;
+}
+
+VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t panels,
+	const enum chip_type type)
+{
+	switch (rows) {
+	TILE(2, panels, type, PART);
+	TILE(3, panels, type, PART);
+	TILE(4, panels, type, PART);
+#if TILE_ROWS == 6
+	TILE(5, panels, type, PART);
+	TILE(6, panels, type, PART);
+#endif
+	default:
+		assert(0 && "rows are divided evenly");
+	}
+}
+
+/* Rows from the second tile on, divided evenly. */
+VEC_INLINE void part_tiles(const struct tile *part, uint32_t panels, const enum chip_type type)
+{
+	const uint32_t rows = part->m->rows - TILE_ROWS;
+	const uint32_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+	struct tile t = *part;
+
+	for (uint32_t i = 0; i < tiles; i++) {
+		const uint32_t first = rows * i / tiles, count = rows * (i + 1) / tiles - first;
+
+		t.row = TILE_ROWS + first;
+		if (panels == PART_PANELS)
+			part_rows(&t, count, PART_PANELS, type);
+		else
+			part_rows(&t, count, 1, type);
+	}
+}
+
+/* A function of its own for each type that is left when decoded: who decodes shares it. */
+#define PART_TILES(name, type)                                                             \
+	static void part_tiles_##name(const struct tile *part, uint32_t panels)            \
+	{                                                                                  \
+		part_tiles(part, panels, type);                                            \
+	}
+
+PART_TILES(signed, CHIP_Q8_0)
+PART_TILES(minima, CHIP_Q4_K)
+PART_TILES(halves, CHIP_Q6_K)
+#if !WORDS_DOT
+PART_TILES(q4_0, CHIP_Q4_0)
+PART_TILES(q5_0, CHIP_Q5_0)
+PART_TILES(q5_k, CHIP_Q5_K)
+PART_TILES(int4, CHIP_INT4)
+#endif
+
+static void tiles_of(enum chip_type type, const struct tile *t, uint32_t panels)
+{
+	switch ((int)type) {
+	case CHIP_Q8_0: part_tiles_signed(t, panels); break;
+	case CHIP_Q4_K: part_tiles_minima(t, panels); break;
+	case CHIP_Q6_K: part_tiles_halves(t, panels); break;
+#if !WORDS_DOT
+	case CHIP_Q4_0: part_tiles_q4_0(t, panels); break;
+	case CHIP_Q5_0: part_tiles_q5_0(t, panels); break;
+	case CHIP_Q5_K: part_tiles_q5_k(t, panels); break;
+	case CHIP_INT4: part_tiles_int4(t, panels); break;
+#endif
+	default: assert(0 && "no such decoded type");
+	}
+}
+
+VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t end,
+	const enum chip_type type)
+{
+	const size_t record_bytes = cpu_record_bytes(type, m->group, VEC_LANES);
+	const uint32_t blocks = m->columns / CPU_BLOCK;
+	struct part part;
+
+	for (uint32_t panel = first; panel < end; panel += PART_PANELS)
+		for (uint32_t block = 0; block < blocks; block += PART_BLOCKS) {
+			const uint32_t panels = end - panel < PART_PANELS ? end - panel
+				: PART_PANELS;
+			const uint32_t count = blocks - block < PART_BLOCKS ? blocks - block
+				: PART_BLOCKS;
+			const struct tile t = {.m = m, .part = &part, .panel = panel,
+				.first = block, .end = block + count,
+				.ahead = block + count < blocks ? PART_BLOCKS /
+					CPU_RECORD_BLOCKS * record_bytes
+					: PART_PANELS * m->panel_bytes -
+					block / CPU_RECORD_BLOCKS * record_bytes};
+
+			if (panels == PART_PANELS)
+				tile(&t, TILE_ROWS, PART_PANELS, type, DECODING);
+			else
+				tile(&t, TILE_ROWS, 1, type, DECODING);
+			tiles_of(decoded_type(type), &t, panels);
+		}
+}
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+/* Functions of their own, and not copies in one large one: each compiles well alone. */
+#define BLOCK_TYPE(name, TYPE)                                                             \
+	static __attribute__((noinline)) void matmul_##name(const struct cpu_matmul *m,    \
+		uint32_t first, uint32_t end)                                              \
+	{                                                                                  \
+		if (m->rows < PART_ROWS)                                                   \
+			each_panel(m, first, end, CHIP_##TYPE);                            \
+		else                                                                       \
+			each_part(m, first, end, CHIP_##TYPE);                             \
+	}
+
+#define BLOCK_TYPES(X)                                                                     \
+	X(q8_0, Q8_0)                                                                      \
+	X(q4_0, Q4_0)                                                                      \
+	X(q4_1, Q4_1)                                                                      \
+	X(q5_0, Q5_0)                                                                      \
+	X(q5_1, Q5_1)                                                                      \
+	X(q4_k, Q4_K)                                                                      \
+	X(q5_k, Q5_K)                                                                      \
+	X(q6_k, Q6_K)                                                                      \
+	X(iq4_nl, IQ4_NL)                                                                  \
+	X(iq4_xs, IQ4_XS)                                                                  \
+	X(mxfp4, MXFP4)                                                                    \
+	X(int4, INT4)
+
+BLOCK_TYPES(BLOCK_TYPE)
+
+#define BLOCK_CASE(name, TYPE)                                                             \
+	case CHIP_##TYPE:                                                                  \
+		matmul_##name(m, first, end);                                              \
+		break;
+
+void VEC_NAME(matmul_block)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
+{
+	assert(m->lanes == VEC_LANES);
+	switch ((int)m->type) {
+	BLOCK_TYPES(BLOCK_CASE)
+	default:
+		assert(0 && "not in blocks");
+	}
+}
