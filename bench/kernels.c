@@ -25,12 +25,12 @@
 #include "cpu_time.h"
 
 #define REPEATS     5
-#define REPEAT_NS   10000000     /* one repeat takes at least this */
-#define REPEATS_NS  300000000    /* when they have taken this, they are enough */
+#define REPEAT_NS   5000000      /* one repeat takes at least this */
+#define REPEATS_NS  200000000    /* when they have taken this, they are enough */
 #define STEP_NS_MAX 1500000000   /* a step that would take longer is left out */
 #define WIDTH       1024
 #define OUTPUTS     49152        /* 53 MB of q8_0 */
-#define PACK_BYTES  ((size_t)256 << 20)
+#define PACK_BYTES  ((size_t)128 << 20)
 #define VOCAB       151936
 #define DEPTH       16384        /* most tokens before a step; ROWS_MAX more fit */
 #define ROWS_MAX    512
