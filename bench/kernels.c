@@ -668,18 +668,23 @@ static void bench_combine(struct bench *b)
 /* Logits that differ from each other, one in 5000 of them far above the rest. */
 static struct chip_weight *output_layer(struct bench *b, uint32_t columns)
 {
-	float *values = memory(VOCAB, columns * sizeof(float));
-	const struct chip_span span = {values, VOCAB};
-	const struct chip_matrix m = {.type = CHIP_F32, .rows = VOCAB, .columns = columns,
+	const size_t row_bytes = chip_row_bytes(CHIP_Q8_0, 0, columns);
+	const uint16_t far = math_f16_from_f32(0.04F);
+	uint8_t *rows = memory(VOCAB, row_bytes);
+	const struct chip_span span = {rows, VOCAB};
+	const struct chip_matrix m = {.type = CHIP_Q8_0, .rows = VOCAB, .columns = columns,
 		.spans = &span, .span_count = 1};
 	struct chip_weight **w = &b->weights[b->weight_count++];
 	struct prng p;
 
 	prng_init(&p, 2);
-	for (size_t i = 0; i < (size_t)VOCAB * columns; i++)
-		values[i] = (float)(prng_unit(&p) - 0.5) * (i / columns % 5000 ? 1.0F : 4.0F);
+	for (size_t i = 0; i < VOCAB; i++) {
+		random_row(&p, CHIP_Q8_0, 0, columns, rows + i * row_bytes);
+		if (i % 5000 == 0)
+			memcpy(rows + i * row_bytes, &far, sizeof(far));   /* the scale */
+	}
 	must(chip_weight_pack(b->chip, w, &m, &info));
-	free(values);
+	free(rows);
 	return *w;
 }
 
