@@ -174,7 +174,7 @@ def main():
     windows = windows_of(a.tongyun, a.model, a.text, a.tokens)
     base = str(path) + ".base"
     if not is_base_of(base, windows):
-        write_base(base, a.tongyun, a.model, windows, ["--kv-f32"])
+        write_base(base, a.tongyun, a.model, windows, ["--kv-type", "f32"])
 
     def keep(kind, who, measure):
         if a.again or results.setdefault(kind, {}).get(who) is None:
@@ -188,7 +188,7 @@ def main():
             run(a.tongyun, "quantize", a.model, file, "--type", kind)
         size = json.loads(run(a.tongyun, "show", file, "--json"))
         keep(kind, "bits", lambda size=size: 8 * size["size_bytes"] / size["parameters"])
-        kv = ["--kv-f32"] if kind == "f32" else []
+        kv = ["--kv-type", "f32"] if kind == "f32" else []
         for isa in isas:
             options = [*kv, "-t", a.threads, *(["--isa", isa] if isa != "best" else [])]
             keep(kind, isa, lambda file=file, options=options: our_kl(a.tongyun, file, base, windows, options))

@@ -27,7 +27,7 @@ def fixture_base(tmp_path_factory):
     exact, base = str(folder / "f32.gguf"), str(folder / "base")
     accuracy.run(TONGYUN, "quantize", INSIDE, exact, "--type", "f32")
     windows = accuracy.windows_of(TONGYUN, exact, TEXT, TOKENS)
-    accuracy.write_base(base, TONGYUN, exact, windows, ["--kv-f32"])
+    accuracy.write_base(base, TONGYUN, exact, windows, ["--kv-type", "f32"])
     return windows, base
 
 
