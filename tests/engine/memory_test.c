@@ -16,6 +16,9 @@
 #define CONTEXT 64
 #define ROWS    16
 
+/* The one in which the weights end. */
+#define HUGE_PAGE ((int64_t)2 << 20)
+
 /* Layers as in Qwen3-0.6B, enough of each type for some 40 MB; a small vocabulary. */
 #define LAYERS(count, type) \
 	{"qwen3", 1024, (count), 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, (type)}
@@ -94,7 +97,7 @@ static int64_t in_child(const struct support_shape *shape,
 	return said;
 }
 
-static void a_model_takes_its_file_once_and_a_seventh(void **state)
+static void a_model_takes_its_file_once_and_a_seventh_and_a_huge_page(void **state)
 {
 	(void)state;
 	if (UNIT_SANITIZED)
@@ -105,8 +108,8 @@ static void a_model_takes_its_file_once_and_a_seventh(void **state)
 		in_child(&shapes[i], write_model);
 		assert_int_equal(stat(model_path, &file), 0);
 		assert_true(file.st_size > 35 << 20);
-		const double ratio = (double)in_child(&shapes[i], run_model) /
-			(double)file.st_size;
+		const int64_t peak = in_child(&shapes[i], run_model) - HUGE_PAGE;
+		const double ratio = (double)peak / (double)file.st_size;
 
 		print_message("type %d: %lld bytes, at most %.3f of it in memory\n",
 			(int)shapes[i].type, (long long)file.st_size, ratio);
@@ -138,7 +141,7 @@ static void weights_that_do_not_fit_are_refused_before_any_is_packed(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_model_takes_its_file_once_and_a_seventh),
+		cmocka_unit_test(a_model_takes_its_file_once_and_a_seventh_and_a_huge_page),
 		cmocka_unit_test(weights_that_do_not_fit_are_refused_before_any_is_packed),
 	};
 

@@ -108,33 +108,6 @@ static void cpu_describe(const struct chip *chip, struct chip_info *out)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
-	struct err_info *info)
-{
-	assert(bytes >= 0);
-	*out = NULL;
-	if (bytes > chip->memory_max - chip->memory_used)
-		return err_set(info, ERR_MEMORY,
-			"%s take %lld MiB, of %lld MiB for the chip %lld are used", what,
-			(long long)(bytes >> 20), (long long)(chip->memory_max >> 20),
-			(long long)(chip->memory_used >> 20));
-	*out = mem_alloc_aligned(1, bytes ? (size_t)bytes : 1, CPU_ALIGN);
-	if (!*out)
-		return err_set(info, ERR_MEMORY, "no memory for %s (%lld MiB)", what,
-			(long long)(bytes >> 20));
-	chip->memory_used += bytes;
-	return ERR_NONE;
-}
-
-void cpu_release(struct cpu_chip *chip, void *memory, int64_t bytes)
-{
-	if (!memory)
-		return;
-	assert(bytes <= chip->memory_used);
-	chip->memory_used -= bytes;
-	mem_free(memory);
-}
-
 static int64_t cpu_memory_used(const struct chip *chip)
 {
 	return ((const struct cpu_chip *)chip)->memory_used;
@@ -146,7 +119,7 @@ static void cpu_close(struct chip *chip)
 {
 	struct cpu_chip *cpu = (struct cpu_chip *)chip;
 
-	assert(cpu->memory_used == 0);
+	cpu_memory_close(cpu);
 	cpu_pool_close(cpu->pool);
 	mem_free(cpu);
 }

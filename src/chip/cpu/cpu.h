@@ -12,6 +12,7 @@
 
 #define CPU_STEPS_MAX 8         /* in flight, of all programs; below CPU_JOBS_MAX */
 
+struct cpu_slab;
 struct cpu_step;
 
 struct cpu_chip {
@@ -21,11 +22,26 @@ struct cpu_chip {
 	char isas[128];
 	int64_t memory_max;
 	int64_t memory_used;
+	struct cpu_slab *slabs;     /* of pieces, see memory.c */
+	uint32_t slab_count;
 	struct cpu_step *steps[CPU_STEPS_MAX];   /* in flight, oldest first */
 	uint32_t steps_in_flight;
 	bool profiled;
 	struct chip_profile profile;             /* of the first worker, while steps run */
 };
+
+/* ---- memory.c -------------------------------------------------------------------------------- */
+
+/* Memory of the chip: counted, limited, zeroed; what says what it is for, in the error. */
+enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
+	struct err_info *info) MUST_CHECK;
+void cpu_release(struct cpu_chip *chip, void *memory, int64_t bytes);
+/* The same for what stays as long as a model does, side by side in huge pages. */
+enum err cpu_reserve_piece(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
+	struct err_info *info) MUST_CHECK;
+void cpu_release_piece(struct cpu_chip *chip, void *memory, int64_t bytes);
+/* When everything has been released. */
+void cpu_memory_close(struct cpu_chip *chip);
 
 /* ---- weight.c -------------------------------------------------------------------------------- */
 
@@ -353,11 +369,6 @@ void cpu_logprobs(const struct cpu_kernels *kernels, const float *logits, const 
 	uint32_t vocab, uint32_t token, uint32_t top_count, struct chip_logprobs *out);
 
 /* ---- the driver's functions ------------------------------------------------------------------ */
-
-/* Memory of the chip: counted, limited, zeroed; what says what it is for, in the error. */
-enum err cpu_reserve(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,
-	struct err_info *info) MUST_CHECK;
-void cpu_release(struct cpu_chip *chip, void *memory, int64_t bytes);
 
 /* As chip_open, with a table of kernels of the caller's: for tests. */
 enum err cpu_open_kernels(struct chip **out, const struct cpu_kernels *kernels,

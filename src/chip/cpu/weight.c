@@ -292,7 +292,7 @@ static enum err weight_reserve(struct cpu_weight *w, struct cpu_chip *cpu,
 {
 	const size_t order_bytes = m->column_order ? m->columns * sizeof(uint32_t) : 0;
 	const size_t panels_bytes = round_up((size_t)w->base.read_bytes, sizeof(uint32_t));
-	const enum err err = cpu_reserve(cpu, (void **)&w->panels,
+	const enum err err = cpu_reserve_piece(cpu, (void **)&w->panels,
 		(int64_t)(panels_bytes + order_bytes), "weights", info);
 
 	w->memory_bytes = (int64_t)(panels_bytes + order_bytes);
@@ -330,7 +330,7 @@ void cpu_weight_close(struct chip *chip, struct chip_weight *weight)
 {
 	struct cpu_weight *w = (struct cpu_weight *)weight;
 
-	cpu_release((struct cpu_chip *)chip, w->panels, w->memory_bytes);
+	cpu_release_piece((struct cpu_chip *)chip, w->panels, w->memory_bytes);
 	mem_free(w);
 }
 
@@ -417,7 +417,7 @@ enum err cpu_vector_open(struct chip *chip, struct chip_vector **out, const floa
 	if (!v)
 		return err_set(info, ERR_MEMORY, "no memory for a vector");
 	v->base.count = count;
-	const enum err err = cpu_reserve((struct cpu_chip *)chip, (void **)&v->values,
+	const enum err err = cpu_reserve_piece((struct cpu_chip *)chip, (void **)&v->values,
 		(int64_t)(count * sizeof(float)), "weights", info);
 
 	if (err) {
@@ -433,6 +433,7 @@ void cpu_vector_close(struct chip *chip, struct chip_vector *vector)
 {
 	struct cpu_vector *v = (struct cpu_vector *)vector;
 
-	cpu_release((struct cpu_chip *)chip, v->values, (int64_t)(v->base.count * sizeof(float)));
+	cpu_release_piece((struct cpu_chip *)chip, v->values,
+		(int64_t)(v->base.count * sizeof(float)));
 	mem_free(v);
 }
