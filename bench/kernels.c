@@ -34,6 +34,7 @@
 #define VOCAB       151936
 #define DEPTH       16384        /* most tokens before a step; ROWS_MAX more fit */
 #define ROWS_MAX    512
+#define ROWS_APART  64           /* most rows where each is of another sequence */
 #define COPIES_MAX  64           /* of operations that take microseconds */
 #define OWNED_MAX   8
 
@@ -58,6 +59,8 @@ struct bench {
 	uint32_t weight_count, vector_count;
 	float *embeddings;
 	uint32_t prepared;          /* operations that are not measured */
+	uint32_t together;          /* of those that are, counted as one */
+	bool apart;                 /* each row is of another sequence, with a state of its own */
 	enum chip_input input;
 	enum chip_want want;        /* of the last row */
 	struct chip_sampling sampling;
@@ -195,6 +198,8 @@ static uint32_t begin(struct bench *b, uint32_t columns)
 	b->weight_count = b->vector_count = 0;
 	b->input = CHIP_INPUT_EMBEDDING;
 	b->want = CHIP_WANT_NOTHING;
+	b->together = 1;
+	b->apart = false;
 	b->sampling = (struct chip_sampling){.top_p = 1, .repetition_penalty = 1};
 	b->desc.ops = b->ops;
 	b->desc.buffers = b->buffers;
@@ -237,24 +242,25 @@ static void step(struct bench *b, uint32_t rows, uint32_t depth)
 	static struct chip_row table[ROWS_MAX];
 	static uint32_t pages[(DEPTH + ROWS_MAX) / CHIP_PAGE_TOKENS];
 	static uint32_t token, first;
-	const struct chip_sequence sequence = {
-		.row_count = rows,
-		.cached_tokens = depth,
-		.page_count = b->layout.pages,
-		.state_read = b->layout.states ? 0 : CHIP_NONE,
-	};
-	const struct chip_step s = {.rows = table, .row_count = rows, .sequences = &sequence,
-		.sequence_count = 1, .pages = pages, .page_count = b->layout.pages,
+	static struct chip_sequence sequences[ROWS_APART];
+	const uint32_t count = b->apart ? rows : 1;
+	const struct chip_step s = {.rows = table, .row_count = rows, .sequences = sequences,
+		.sequence_count = count, .pages = pages, .page_count = b->layout.pages,
 		.embeddings = b->embeddings};
 	struct chip_output output = {.tokens = &token};
 	uint64_t ticket;
 
 	for (uint32_t i = 0; i < b->layout.pages; i++)
 		pages[i] = i;
+	for (uint32_t i = 0; i < count; i++)
+		sequences[i] = (struct chip_sequence){.slot = i, .row_count = rows / count,
+			.cached_tokens = depth, .page_count = b->layout.pages,
+			.state_read = b->layout.states ? i : CHIP_NONE, .state_write = i};
 	/* Other rows each time, which go to other experts. */
 	first = b->input == CHIP_INPUT_EMBEDDING ? (first + rows) % ROWS_MAX : 0;
 	for (uint32_t i = 0; i < rows; i++)
-		table[i] = (struct chip_row){.input = (uint8_t)b->input,
+		table[i] = (struct chip_row){.sequence = b->apart ? i : 0,
+			.input = (uint8_t)b->input,
 			.value = (first + i) % ROWS_MAX, .position = {depth + i}};
 	table[rows - 1].want = (uint8_t)b->want;
 	must(chip_submit(b->chip, b->program, b->cache, &s, NULL, &ticket, &info));
@@ -308,7 +314,8 @@ static void time_program(struct bench *b, uint32_t op_count, uint32_t depth, dou
 	must(chip_program_open(b->chip, &b->program, &desc, &b->layout, &info));
 	for (size_t i = 0; i < ROW_COUNTS; i++) {
 		/* one row is wanted, however many there are */
-		const bool same = b->want != CHIP_WANT_NOTHING && i > 0;
+		const bool same = (b->want != CHIP_WANT_NOTHING && i > 0) ||
+			(b->apart && row_counts[i] > ROWS_APART);
 		const double expected_ns = same ? 0 : i
 			? ns[i - 1] * row_counts[i] / row_counts[i - 1] : 1;
 
@@ -346,7 +353,7 @@ static void print_row(const struct bench *b, const char *name, double rows, doub
 /* Runs the case, prints its rows and takes it down. */
 static void run(struct bench *b, const char *name, uint32_t depth, const struct work *w)
 {
-	const uint32_t copies = b->desc.op_count - b->prepared;
+	const uint32_t copies = (b->desc.op_count - b->prepared) / b->together;
 	double with_ns[ROW_COUNTS], without_ns[ROW_COUNTS];
 
 	must(chip_cache_open(b->chip, &b->cache, &b->layout, &info));
@@ -535,6 +542,17 @@ static void bench_conv(struct bench *b)
 		.peak = b->rates.f32_ops_per_s});
 }
 
+static void set_delta(struct chip_op *op, uint32_t in, uint32_t gates, uint32_t out,
+	const struct chip_vector *zeros)
+{
+	op->u.delta.qkv = in;
+	op->u.delta.a = op->u.delta.b = gates;
+	op->u.delta.out = out;
+	op->u.delta.decay = op->u.delta.dt_bias = zeros;
+	op->u.delta.k_heads = op->u.delta.v_heads = DELTA_HEADS;
+	op->u.delta.k_dim = op->u.delta.v_dim = DELTA_DIM;
+}
+
 static void bench_delta(struct bench *b)
 {
 	const uint32_t in = begin_delta(b);
@@ -546,15 +564,56 @@ static void bench_delta(struct bench *b)
 	set_matmul(add_op(b, CHIP_OP_MATMUL), in, small, gates);
 	struct chip_op *op = measured(b, CHIP_OP_DELTA);
 
-	op->u.delta.qkv = in;
-	op->u.delta.a = op->u.delta.b = gates;
-	op->u.delta.out = add_buffer(b, CHIP_ROWS, DELTA_HEADS * DELTA_DIM);
-	op->u.delta.decay = op->u.delta.dt_bias = zeros;
-	op->u.delta.k_heads = op->u.delta.v_heads = DELTA_HEADS;
-	op->u.delta.k_dim = op->u.delta.v_dim = DELTA_DIM;
+	set_delta(op, in, gates, add_buffer(b, CHIP_ROWS, DELTA_HEADS * DELTA_DIM), zeros);
 	repeat(b, 8);
 	run(b, "delta", 0, &(struct work){.bytes = 2 * 4 * state, .ops_per_row = 8 * state,
 		.peak = b->rates.f32_ops_per_s});
+}
+
+/* Convolution, DeltaNet, norm and gate of eight layers, whose states do not fit into caches; rows
+ * of one sequence, or each of another. */
+static void bench_gdn(struct bench *b, bool apart)
+{
+	enum { LAYERS = 8, VALUES = DELTA_HEADS * DELTA_DIM };
+	const uint32_t in = begin_delta(b);
+	const double state = (double)VALUES * DELTA_DIM;
+	struct chip_vector *zeros = constant_vector(b, DELTA_HEADS, 0.0F);
+	struct chip_vector *taps = constant_vector(b, CHANNELS * TAPS, 0.5F);
+	struct chip_vector *ones = constant_vector(b, DELTA_DIM, 1.0F);
+	const uint32_t gates = add_buffer(b, CHIP_ROWS, DELTA_HEADS);
+	const uint32_t z = add_buffer(b, CHIP_ROWS, VALUES);
+	const uint32_t delta = add_buffer(b, CHIP_ROWS, VALUES);
+	const uint32_t gated = add_buffer(b, CHIP_ROWS, VALUES);
+
+	set_matmul(add_op(b, CHIP_OP_MATMUL), in,
+		random_weight(b, CHIP_F32, DELTA_HEADS, CHANNELS), gates);
+	set_matmul(add_op(b, CHIP_OP_MATMUL), in,
+		random_weight(b, CHIP_Q8_0, VALUES, CHANNELS), z);
+	b->prepared = b->desc.op_count;
+	for (uint32_t layer = 0; layer < LAYERS; layer++) {
+		struct chip_op *op = add_op(b, CHIP_OP_CONV);
+
+		op->u.conv.data = in;
+		op->u.conv.weight = taps;
+		op->u.conv.layer = layer;
+		op = add_op(b, CHIP_OP_DELTA);
+		set_delta(op, in, gates, delta, zeros);
+		op->u.delta.layer = layer;
+		op = add_op(b, CHIP_OP_NORM_GATE);
+		op->u.norm_gate.in = delta;
+		op->u.norm_gate.gate = z;
+		op->u.norm_gate.out = gated;
+		op->u.norm_gate.weight = ones;
+		op->u.norm_gate.head_dim = DELTA_DIM;
+		op->u.norm_gate.eps = 1e-6F;
+	}
+	b->apart = apart;
+	b->together = 3;
+	b->layout.delta_layers = LAYERS;
+	b->layout.states = b->layout.slots = apart ? ROWS_APART : 1;
+	run(b, apart ? "gdn, sequences" : "gdn", 0, &(struct work){
+		.bytes = apart ? 0 : 2 * 4 * state, .bytes_per_row = apart ? 2 * 4 * state : 0,
+		.ops_per_row = 8 * state, .peak = b->rates.f32_ops_per_s});
 }
 
 /* ---- element by element: what they read lies in caches --------------------------------------- */
@@ -735,6 +794,10 @@ static void bench_all(struct bench *b)
 		bench_conv(b);
 	if (wanted(b, "delta"))
 		bench_delta(b);
+	if (wanted(b, "gdn")) {
+		bench_gdn(b, false);
+		bench_gdn(b, true);
+	}
 	if (wanted(b, "norm"))
 		bench_element(b, CHIP_OP_NORM, "norm", 4);
 	if (wanted(b, "norm_gate"))

@@ -170,6 +170,7 @@ static inline void model_delta(struct rig *r, struct model_shape *s, uint32_t h,
 		rig_buffer(r, "b", CHIP_ROWS, s->v_heads),
 	};
 	const uint32_t out = rig_buffer(r, "delta", CHIP_ROWS, values);
+	const uint32_t gated = s->gate ? rig_buffer(r, "gated", CHIP_ROWS, values) : out;
 	float decay[16];
 	struct chip_op *op;
 
@@ -192,12 +193,13 @@ static inline void model_delta(struct rig *r, struct model_shape *s, uint32_t h,
 	op->u.delta.v_dim = s->v_dim;
 	op->u.delta.tiled = s->tiled;
 	op = rig_op(r, CHIP_OP_NORM_GATE, "norm_gate");
-	op->u.norm_gate.in = op->u.norm_gate.out = out;
+	op->u.norm_gate.in = out;
+	op->u.norm_gate.out = gated;
 	op->u.norm_gate.gate = parts[1];
 	op->u.norm_gate.weight = rig_random_vector(r, s->v_dim, 10);
 	op->u.norm_gate.head_dim = s->v_dim;
 	op->u.norm_gate.eps = 1e-6F;
-	model_matmul(r, s, "delta_out", out, 1, &delta_out);
+	model_matmul(r, s, "delta_out", gated, 1, &delta_out);
 	r->layout.conv_channels = channels;
 }
 

@@ -15,13 +15,12 @@ static void conv_channel(const struct cpu_conv *c, uint32_t channel)
 	for (uint32_t j = 0; j < kept; j++)
 		inputs[j] = c->state_in ? c->state_in[(size_t)j * c->channels + channel] : 0.0F;
 	for (uint32_t row = 0; row < c->rows; row++) {
-		float *x = c->data + row * c->stride + channel;
 		float sum = 0.0F;
 
-		inputs[kept] = *x;
+		inputs[kept] = c->in[row * c->in_stride + channel];
 		for (uint32_t j = 0; j < c->width; j++)
 			sum = fmaf(c->taps[(size_t)j * c->channels + channel], inputs[j], sum);
-		*x = math_siluf(sum);
+		c->out[row * c->out_stride + channel - c->first] = math_siluf(sum);
 		for (uint32_t j = 0; j < kept; j++)
 			inputs[j] = inputs[j + 1];
 	}

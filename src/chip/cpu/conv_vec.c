@@ -1,57 +1,72 @@
-/* chip/cpu/conv_vec.c - conv_ref.c in vectors of channels.
- *
- * The rows are overwritten as they are used, so the last inputs are kept in a ring of rows of this
- * share: slot t mod width holds the input of row t - (width - 1).
- */
+/* chip/cpu/conv_vec.c - conv_ref.c in vectors of channels, for the four taps that models have: taps
+ * and the last inputs of a strip of channels stay in registers through all rows. */
 #include "chip/cpu/kernels_vec.h"
 
-#include <string.h>
+#define TAPS  4
+#define KEPT  (TAPS - 1)
+#define STRIP (VEC_LANES / 8)   /* vectors: a cache line of each row, or two */
+#define AHEAD 8                 /* rows, too far apart for the processor to see a pattern */
 
-struct ring {
-	float rows[CHIP_CONV_WIDTH_MAX][CPU_COLUMN_PART];
-};
-
-/* One row: oldest tap first. first_slot is where the oldest input lies. */
-static void conv_row(const struct cpu_conv *c, const struct ring *ring, uint32_t first_slot,
-	float *data)
+/* Channels [first, ...): some vectors, n floats of each; vectors and n are constants. */
+VEC_INLINE void conv_strip(const struct cpu_conv *c, size_t first, const uint32_t vectors,
+	const uint32_t n)
 {
-	for (uint32_t i = 0; i < c->count; i += VEC_LANES) {
-		const uint32_t n = vec_lanes_at(i, c->count);
-		const float *taps = c->taps + c->first + i;
-		vec sum = vec_set(0.0F);
-		uint32_t slot = first_slot;
+	vec taps[TAPS][STRIP], inputs[TAPS][STRIP];
+	const float *in = c->in + first;
+	float *out = c->out + (first - c->first);
 
-		for (uint32_t j = 0; j < c->width; j++) {
-			sum = vec_fma(vec_load_n(taps + (size_t)j * c->channels, n),
-				vec_load_n(ring->rows[slot] + i, n), sum);
-			slot = slot + 1 == c->width ? 0 : slot + 1;
-		}
-		vec_store_n(data + i, vec_silu(sum), n);
+	VEC_UNROLL
+	for (uint32_t j = 0; j < vectors; j++) {
+		const size_t at = first + j * VEC_LANES;
+
+		VEC_UNROLL
+		for (uint32_t i = 0; i < TAPS; i++)
+			taps[i][j] = vec_load_n(c->taps + i * (size_t)c->channels + at, n);
+		VEC_UNROLL
+		for (uint32_t i = 0; i < KEPT; i++)
+			inputs[i][j] = c->state_in
+				? vec_load_n(c->state_in + i * (size_t)c->channels + at, n)
+				: vec_set(0.0F);
 	}
+	for (uint32_t row = 0; row < c->rows; row++) {
+		vec_prefetch((const uint8_t *)(in + AHEAD * c->in_stride));
+		VEC_UNROLL
+		for (uint32_t j = 0; j < vectors; j++) {
+			vec sum = vec_set(0.0F);
+
+			inputs[KEPT][j] = vec_load_n(in + j * VEC_LANES, n);
+			VEC_UNROLL
+			for (uint32_t i = 0; i < TAPS; i++)
+				sum = vec_fma(taps[i][j], inputs[i][j], sum);
+			vec_store_n(out + j * VEC_LANES, vec_silu(sum), n);
+			VEC_UNROLL
+			for (uint32_t i = 0; i < KEPT; i++)
+				inputs[i][j] = inputs[i + 1][j];
+		}
+		in += c->in_stride;
+		out += c->out_stride;
+	}
+	VEC_UNROLL
+	for (uint32_t j = 0; j < vectors; j++)
+		VEC_UNROLL
+		for (uint32_t i = 0; i < KEPT; i++)
+			vec_store_n(c->state_out + i * (size_t)c->channels + first + j * VEC_LANES,
+				inputs[i][j], n);
 }
 
 void VEC_NAME(conv)(const struct cpu_conv *c)
 {
-	const uint32_t kept = c->width - 1;
-	const size_t bytes = c->count * sizeof(float);
-	struct ring ring;
-	uint32_t oldest = 0;
+	const size_t end = (size_t)c->first + c->count;
+	size_t first = c->first;
 
-	for (uint32_t j = 0; j < kept; j++) {
-		if (c->state_in)
-			memcpy(ring.rows[j], c->state_in + (size_t)j * c->channels + c->first,
-				bytes);
-		else
-			memset(ring.rows[j], 0, bytes);
+	if (c->width != TAPS) {
+		ref_conv(c);
+		return;
 	}
-	for (uint32_t row = 0; row < c->rows; row++) {
-		float *data = c->data + row * c->stride + c->first;
-
-		memcpy(ring.rows[(oldest + kept) % c->width], data, bytes);
-		conv_row(c, &ring, oldest, data);
-		oldest = (oldest + 1) % c->width;
-	}
-	for (uint32_t j = 0; j < kept; j++)
-		memcpy(c->state_out + (size_t)j * c->channels + c->first,
-			ring.rows[(oldest + j) % c->width], bytes);
+	for (; end - first >= STRIP * VEC_LANES; first += STRIP * VEC_LANES)
+		conv_strip(c, first, STRIP, VEC_LANES);
+	for (; end - first >= VEC_LANES; first += VEC_LANES)
+		conv_strip(c, first, 1, VEC_LANES);
+	if (first < end)
+		conv_strip(c, first, 1, (uint32_t)(end - first));
 }

@@ -166,6 +166,11 @@ static inline float *cpu_cache_delta(const struct cpu_cache *c, uint32_t state, 
  * share lie apart in memory as wide as the matrix, and have left the caches by then. */
 #define CPU_JOINED_ROWS 32
 
+/* Key heads of DeltaNet, of all sequences of a step, for each thread, from which on convolution,
+ * state and norm are done head by head; and rows of a head that are done together. */
+#define CPU_HEADS_PER_THREAD 2
+#define CPU_DELTA_ROWS       64
+
 /* What is done along with an operation; behind matrices in steps of few rows alone. */
 struct cpu_fusion {
 	uint8_t followers;          /* operations behind it that are done in its shares */
@@ -177,6 +182,8 @@ struct cpu_fusion {
 	bool added;                 /* of a norm: its addition has been done */
 	bool unread;                /* of a norm, a swiglu and the matrices behind it: nobody reads
 				     * the result but as inputs, so it need not be kept */
+	uint32_t heads;             /* of a convolution, the DeltaNet and the norm behind it: key
+				     * heads, they may be done one by one; else 0 */
 	/* of matrices */
 	bool has_inputs;            /* an operation before made them */
 	bool blocks, halves;        /* forms of inputs that they take */
@@ -320,6 +327,8 @@ struct cpu_program {
 	/* Intermediate results of one operation. */
 	float *delta_q, *delta_k;           /* [rows_max][k_heads * k_dim] */
 	float *delta_decay, *delta_beta;    /* [rows_max][v_heads] */
+	float *delta_heads;                 /* [threads][delta_head_floats]: rows of one head */
+	size_t delta_head_floats;
 	/* Of attention: what a worker's queries have of one span [threads][attended_floats], and
 	 * what those of a split step have of each [rows][heads][spans of the step]. */
 	float *attended;

@@ -14,6 +14,8 @@
 
 #include <math.h>
 
+#include "base/math.h"
+
 /* One column through all rows; returns the scale that it is left with. */
 static float delta_column(const struct cpu_delta *d, uint32_t column)
 {
@@ -52,4 +54,13 @@ void ref_delta(const struct cpu_delta *d)
 	for (uint32_t column = 0; column < d->count; column++)
 		scale = delta_column(d, column);
 	d->state_out[size] = scale;
+}
+
+void ref_delta_gates(const float *a, const float *b, const float *decay, const float *dt_bias,
+	uint32_t count, float *decay_out, float *beta_out)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		decay_out[i] = math_expf(decay[i] * math_softplusf(a[i] + dt_bias[i]));
+		beta_out[i] = math_sigmoidf(b[i]);
+	}
 }

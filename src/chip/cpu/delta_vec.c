@@ -163,3 +163,16 @@ void VEC_NAME(delta)(const struct cpu_delta *d)
 		scale = delta_rows(d, first, 1, d->count - first);
 	d->state_out[(size_t)d->k_dim * d->count] = scale;
 }
+
+void VEC_NAME(delta_gates)(const float *a, const float *b, const float *decay,
+	const float *dt_bias, uint32_t count, float *decay_out, float *beta_out)
+{
+	for (uint32_t i = 0; i < count; i += VEC_LANES) {
+		const uint32_t n = vec_lanes_at(i, count);
+		const vec step = vec_softplus(vec_add(vec_load_n(a + i, n),
+			vec_load_n(dt_bias + i, n)));
+
+		vec_store_n(decay_out + i, vec_exp(vec_mul(vec_load_n(decay + i, n), step)), n);
+		vec_store_n(beta_out + i, vec_sigmoid(vec_load_n(b + i, n)), n);
+	}
+}

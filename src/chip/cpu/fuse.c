@@ -11,6 +11,7 @@
  *	matrices -> norm, add       outputs are added to the residual
  *	embed, gather -> norm       row by row
  *	output layer -> sample      a share finds the largest of its logits
+ *	conv -> delta -> norm_gate  head by head, where there are heads enough for the threads
  *
  * A layer of Qwen3 has 6 or 7 barriers then, of 13; 9 in steps of many rows, where what is behind
  * matrices is done by itself. The bits are those of one operation after the other.
@@ -111,6 +112,49 @@ static void fuse_rows(const struct chip_program_desc *desc, const struct chip_op
 	f->followers = !routed && takes_norm(op, op + 1);
 }
 
+/* ---- head by head ---------------------------------------------------------------------------- */
+
+/* Nobody reads the buffer from this operation on, before it is written again. */
+static bool is_done_with(const struct chip_program_desc *desc, uint32_t from, uint32_t buffer)
+{
+	if (buffer == desc->logits || buffer == desc->hidden)
+		return false;
+	for (uint32_t i = from; i < desc->op_count; i++) {
+		struct chip_op_buffers b;
+		bool written = false;
+
+		chip_op_buffers(&desc->ops[i], &b);
+		for (uint32_t j = 0; j < b.count; j++) {
+			if (b.buffer[j] == buffer && (b.read >> j & 1))
+				return false;
+			written = written || (b.buffer[j] == buffer && (b.written >> j & 1));
+		}
+		if (written)
+			return true;
+	}
+	return true;
+}
+
+/* Channels of a head are only its own, from the convolution to the norm; and what is between them
+ * is nobody else's. */
+static void fuse_heads(const struct chip_program_desc *desc, uint32_t index, struct cpu_fusion *f)
+{
+	const struct chip_op *op = &desc->ops[index], *delta = op + 1, *norm = op + 2;
+
+	if (index + 2 >= desc->op_count || delta->kind != CHIP_OP_DELTA ||
+		norm->kind != CHIP_OP_NORM_GATE || delta->u.delta.qkv != op->u.conv.data ||
+		norm->u.norm_gate.in != delta->u.delta.out ||
+		norm->u.norm_gate.head_dim != delta->u.delta.v_dim ||
+		delta->u.delta.v_dim % CPU_BLOCK != 0 || touches(delta, norm->u.norm_gate.out) ||
+		touches(delta, norm->u.norm_gate.gate) ||
+		!is_done_with(desc, index + 3, op->u.conv.data) ||
+		!is_done_with(desc, index + 3, delta->u.delta.out))
+		return;
+	f->followers = 2;
+	for (uint32_t i = 0; i <= f->followers; i++)
+		f[i].heads = delta->u.delta.k_heads;
+}
+
 /* ---- inputs of matrices ---------------------------------------------------------------------- */
 
 /* Whether shares of an operation end where blocks of its result do. */
@@ -148,27 +192,6 @@ static bool all_take_inputs(const struct chip_op *matmul)
 	for (uint32_t i = 0; i < matmul->u.matmul.count; i++)
 		if (!matrix(matmul, i)->blocks && !matrix(matmul, i)->halves)
 			return false;
-	return true;
-}
-
-/* Nobody reads the buffer from this operation on, before it is written again. */
-static bool is_done_with(const struct chip_program_desc *desc, uint32_t from, uint32_t buffer)
-{
-	if (buffer == desc->logits || buffer == desc->hidden)
-		return false;
-	for (uint32_t i = from; i < desc->op_count; i++) {
-		struct chip_op_buffers b;
-		bool written = false;
-
-		chip_op_buffers(&desc->ops[i], &b);
-		for (uint32_t j = 0; j < b.count; j++) {
-			if (b.buffer[j] == buffer && (b.read >> j & 1))
-				return false;
-			written = written || (b.buffer[j] == buffer && (b.written >> j & 1));
-		}
-		if (written)
-			return true;
-	}
 	return true;
 }
 
@@ -219,11 +242,16 @@ void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *all)
 	for (uint32_t i = 0; i + 1 < desc->op_count; i++) {
 		const struct chip_op *op = &desc->ops[i];
 
+		if (all[i].follows)
+			continue;
 		if (op->kind == CHIP_OP_MATMUL)
 			fuse_matmul(op, op + 1, &all[i]);
-		else if (!all[i].follows)
+		else if (op->kind == CHIP_OP_CONV)
+			fuse_heads(desc, i, &all[i]);
+		else
 			fuse_rows(desc, op, &all[i]);
-		all[i + 1].follows = all[i].followers > 0;
+		for (uint32_t j = 1; j <= all[i].followers; j++)
+			all[i + j].follows = true;
 	}
 	for (uint32_t i = 0; i + 1 < desc->op_count; i++)
 		if (!all[i].follows && i + all[i].followers + 1 < desc->op_count)

@@ -100,6 +100,7 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(attend_finish);
 	COMPLETE(conv);
 	COMPLETE(delta);
+	COMPLETE(delta_gates);
 	COMPLETE(l2_norm);
 	COMPLETE(f16_from_f32);
 	COMPLETE(bf16_from_f32);

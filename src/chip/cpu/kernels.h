@@ -203,8 +203,10 @@ struct cpu_conv {
 	uint32_t channels, width;
 	uint32_t first, count;
 	uint32_t rows;
-	float *data;                /* [rows][stride], in place */
-	size_t stride;
+	const float *in;            /* of row 0, all channels: [rows][in_stride] */
+	size_t in_stride;
+	float *out;                 /* of row 0 and channel first; where they are in in is legal */
+	size_t out_stride;
 };
 
 /* ---- loops to measure with ------------------------------------------------------------------- */
@@ -263,6 +265,9 @@ struct cpu_kernels {
 	void (*attend_finish)(float *x, float factor, const float *gate, uint32_t count);
 	void (*conv)(const struct cpu_conv *c);
 	void (*delta)(const struct cpu_delta *d);
+	/* decay_out = exp(decay softplus(a + dt_bias)), beta_out = sigmoid(b). */
+	void (*delta_gates)(const float *a, const float *b, const float *decay,
+		const float *dt_bias, uint32_t count, float *decay_out, float *beta_out);
 	/* x = x / sqrt(sum x^2 + eps) * scale. */
 	void (*l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out);
 

@@ -24,6 +24,7 @@ const struct cpu_kernels cpu_kernels_ref = {
 	.attend_finish = ref_attend_finish,
 	.conv = ref_conv,
 	.delta = ref_delta,
+	.delta_gates = ref_delta_gates,
 	.l2_norm = ref_l2_norm,
 	.f16_from_f32 = ref_f16_from_f32,
 	.bf16_from_f32 = ref_bf16_from_f32,

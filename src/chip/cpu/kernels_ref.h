@@ -74,6 +74,8 @@ void ref_attend_join(float *out, float shrink, const float *in, float factor, ui
 void ref_attend_finish(float *x, float factor, const float *gate, uint32_t count);
 void ref_conv(const struct cpu_conv *c);
 void ref_delta(const struct cpu_delta *d);
+void ref_delta_gates(const float *a, const float *b, const float *decay, const float *dt_bias,
+	uint32_t count, float *decay_out, float *beta_out);
 
 bool ref_largest(const float *values, uint32_t count, float *out);
 bool ref_maxima(const float *values, uint32_t count, float *out);

@@ -39,6 +39,8 @@ void VEC_NAME(attend_join)(float *out, float shrink, const float *in, float fact
 void VEC_NAME(attend_finish)(float *x, float factor, const float *gate, uint32_t count);
 void VEC_NAME(conv)(const struct cpu_conv *c);
 void VEC_NAME(delta)(const struct cpu_delta *d);
+void VEC_NAME(delta_gates)(const float *a, const float *b, const float *decay,
+	const float *dt_bias, uint32_t count, float *decay_out, float *beta_out);
 bool VEC_NAME(largest)(const float *values, uint32_t count, float *out);
 bool VEC_NAME(maxima)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float divisor, float shift, uint32_t count,
@@ -66,6 +68,7 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 		.attend_join = VEC_NAME(attend_join),                                   \
 		.attend_finish = VEC_NAME(attend_finish),                               \
 		.conv = VEC_NAME(conv), .delta = VEC_NAME(delta),                       \
+		.delta_gates = VEC_NAME(delta_gates),                                   \
 		.l2_norm = VEC_NAME(l2_norm), .f16_from_f32 = VEC_NAME(f16_from_f32),   \
 		.bf16_from_f32 = VEC_NAME(bf16_from_f32),                               \
 		.largest = VEC_NAME(largest), .maxima = VEC_NAME(maxima),               \

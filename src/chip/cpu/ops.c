@@ -8,6 +8,7 @@
  *	rows x column parts   swiglu
  *	rows x key heads      qk_rope
  *	tiles x key heads     attend
+ *	sequences x key heads conv, delta and norm_gate together (ops_delta.c), or
  *	sequences x channels  conv
  *	sequences x heads x column parts   delta
  *	sequences             sample
@@ -278,7 +279,7 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 		cpu_run_attend(r, op);
 		break;
 	case CHIP_OP_CONV:
-		cpu_run_conv(r, op, r->program->op_taps[index]);
+		cpu_run_conv(r, op);
 		break;
 	case CHIP_OP_DELTA:
 		cpu_run_delta(r, op);
@@ -301,10 +302,14 @@ static void run_op(const struct run *r, const struct chip_op *op, uint32_t index
 	}
 }
 
-/* It is done in the shares of the operation before. */
+/* It is done in the shares of an operation before. */
 static bool follows(const struct run *r, const struct chip_op *op)
 {
-	return fusion_of(r, op)->follows &&
+	const struct cpu_fusion *f = fusion_of(r, op);
+
+	if (f->heads)
+		return f->follows && is_by_heads(r, op);
+	return f->follows &&
 	       (op[-1].kind != CHIP_OP_MATMUL || is_joined(r, op[-1].u.matmul.in));
 }
 

@@ -113,6 +113,13 @@ static inline bool is_joined(const struct run *r, uint32_t buffer)
 	       CPU_JOINED_ROWS;
 }
 
+/* Convolution, DeltaNet and the norm behind it go head by head; op: one of them. */
+static inline bool is_by_heads(const struct run *r, const struct chip_op *op)
+{
+	return fusion_of(r, op)->heads > 0 && r->step->sequence_count * fusion_of(r, op)->heads >=
+		r->program->threads * CPU_HEADS_PER_THREAD;
+}
+
 /* A norm whose rows each worker does for itself, and the matrices behind it. */
 static inline bool is_alone(const struct run *r, const struct chip_op *op)
 {
@@ -148,7 +155,7 @@ void cpu_run_matmul(const struct run *r, const struct chip_op *op);
 void cpu_run_qk_rope(const struct run *r, const struct chip_op *op, const struct cpu_rope *rope);
 void cpu_run_attend(const struct run *r, const struct chip_op *op);
 /* ops_delta.c */
-void cpu_run_conv(const struct run *r, const struct chip_op *op, const float *taps);
+void cpu_run_conv(const struct run *r, const struct chip_op *op);
 void cpu_run_delta(const struct run *r, const struct chip_op *op);
 /* route.c */
 void cpu_run_route(const struct run *r, const struct chip_op *op);

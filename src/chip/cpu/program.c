@@ -242,7 +242,7 @@ static void lay_out_attended(struct cpu_program *p, struct carve *c)
 
 static void lay_out_delta(struct cpu_program *p, struct carve *c)
 {
-	size_t unit = 0, heads = 0;
+	size_t unit = 0, heads = 0, dims = 0;
 
 	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {
 		const struct chip_op *op = &p->base.desc.ops[i];
@@ -253,11 +253,14 @@ static void lay_out_delta(struct cpu_program *p, struct carve *c)
 
 		unit = width > unit ? width : unit;
 		heads = op->u.delta.v_heads > heads ? op->u.delta.v_heads : heads;
+		dims = larger(dims, (size_t)op->u.delta.k_dim + op->u.delta.v_dim);
 	}
 	p->delta_q = carve_take(c, p->base.desc.rows_max * unit, sizeof(float));
 	p->delta_k = carve_take(c, p->base.desc.rows_max * unit, sizeof(float));
 	p->delta_decay = carve_take(c, p->base.desc.rows_max * heads, sizeof(float));
 	p->delta_beta = carve_take(c, p->base.desc.rows_max * heads, sizeof(float));
+	p->delta_head_floats = 2 * CPU_DELTA_ROWS * dims;
+	p->delta_heads = carve_take(c, p->threads * p->delta_head_floats, sizeof(float));
 }
 
 static void lay_out_route(struct cpu_program *p, struct carve *c)

@@ -126,6 +126,26 @@ VEC_INLINE vec vec_silu(vec x)
 	return vec_mul(x, vec_sigmoid(x));
 }
 
+/* math_softplusf, operation by operation. */
+VEC_INLINE vec vec_softplus(vec x)
+{
+	const vec e = vec_exp(vec_minus_abs(x));
+	const vec s = vec_div(e, vec_add(vec_set(2.0F), e));
+	const vec z = vec_mul(s, s);
+	vec p = vec_set(2.0F / 17.0F);
+
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 15.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 13.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 11.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 9.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 7.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 5.0F));
+	p = vec_add(vec_mul(p, z), vec_set(2.0F / 3.0F));
+	p = vec_mul(p, z);
+	return vec_add(vec_max(x, vec_set(0.0F)),
+		vec_add(vec_mul(vec_set(2.0F), s), vec_mul(s, p)));
+}
+
 /* One number as a vector would have it. */
 VEC_INLINE float vec_fma_one(float a, float b, float c)
 {
