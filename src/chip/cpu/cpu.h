@@ -166,6 +166,9 @@ static inline float *cpu_cache_delta(const struct cpu_cache *c, uint32_t state, 
  * share lie apart in memory as wide as the matrix, and have left the caches by then. */
 #define CPU_JOINED_ROWS 32
 
+/* Rows of a step up to which one worker routes and spreads all of them: less than a barrier. */
+#define CPU_ROUTED_AT_ONCE 2
+
 /* Key heads of DeltaNet, of all sequences of a step, for each thread, from which on convolution,
  * state and norm are done head by head; and rows of a head that are done together. */
 #define CPU_HEADS_PER_THREAD 2

@@ -8,7 +8,8 @@
  *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once, and
  *	                            not kept where nobody else reads it (norm, swiglu)
  *	gate and up -> swiglu       a share does the same panels of both, if they are small
- *	matrices -> norm, add       outputs are added to the residual
+ *	matrices, combine -> norm, add      outputs are added to the residual
+ *	route -> spread             by one worker, where rows are few
  *	embed, gather -> norm       row by row
  *	output layer -> sample      a share finds the largest of its logits
  *	conv -> delta -> norm_gate  head by head, where there are heads enough for the threads
@@ -71,26 +72,32 @@ static bool takes_swiglu(const struct chip_op *op, const struct chip_op *next)
 }
 
 /* What the outputs may be added to as they are made, or CHIP_NONE. */
-static uint32_t sum_behind(const struct chip_op *op, const struct chip_op *next)
+static uint32_t sum_behind(const struct chip_op *op, uint32_t out, const struct chip_op *next)
 {
 	const uint32_t sum = next->kind == CHIP_OP_ADD ? next->u.add.out
 		: next->kind == CHIP_OP_NORM ? next->u.norm.residual : CHIP_NONE;
 	const uint32_t in = next->kind == CHIP_OP_ADD ? next->u.add.in
 		: next->kind == CHIP_OP_NORM ? next->u.norm.add : CHIP_NONE;
 
-	if (op->u.matmul.count != 1 || in != op->u.matmul.out[0] || touches(op, sum))
-		return CHIP_NONE;
-	return sum;
+	return in != out || touches(op, sum) ? CHIP_NONE : sum;
+}
+
+static void fuse_sum(const struct chip_op *op, uint32_t out, const struct chip_op *next,
+	struct cpu_fusion *f)
+{
+	f->sum = sum_behind(op, out, next);
+	f->followers = f->sum != CHIP_NONE && next->kind == CHIP_OP_ADD;
+	f[1].added = f->sum != CHIP_NONE && next->kind == CHIP_OP_NORM;
 }
 
 static void fuse_matmul(const struct chip_op *op, const struct chip_op *next, struct cpu_fusion *f)
 {
-	f->sum = sum_behind(op, next);
+	if (op->u.matmul.count == 1)
+		fuse_sum(op, op->u.matmul.out[0], next, f);
 	f->gated = takes_swiglu(op, next);
 	f->maxima = next->kind == CHIP_OP_SAMPLE && op->u.matmul.count == 1 &&
 		op->u.matmul.out[0] == next->u.sample.logits;
-	f->followers = f->gated || (f->sum != CHIP_NONE && next->kind == CHIP_OP_ADD);
-	f[1].added = f->sum != CHIP_NONE && next->kind == CHIP_OP_NORM;
+	f->followers = f->followers || f->gated;
 }
 
 /* ---- row by row ------------------------------------------------------------------------------ */
@@ -103,13 +110,17 @@ static bool takes_norm(const struct chip_op *op, const struct chip_op *next)
 	       next->u.norm.add == CHIP_NONE && next->u.norm.out != next->u.norm.residual;
 }
 
+/* Rows to their experts. */
+static bool is_spread(const struct chip_program_desc *desc, const struct chip_op *op)
+{
+	return op->kind == CHIP_OP_GATHER &&
+	       desc->buffers[op->u.gather.out].space == CHIP_ROUTED;
+}
+
 static void fuse_rows(const struct chip_program_desc *desc, const struct chip_op *op,
 	struct cpu_fusion *f)
 {
-	const bool routed = op->kind == CHIP_OP_GATHER &&
-		desc->buffers[op->u.gather.out].space == CHIP_ROUTED;
-
-	f->followers = !routed && takes_norm(op, op + 1);
+	f->followers = !is_spread(desc, op) && takes_norm(op, op + 1);
 }
 
 /* ---- head by head ---------------------------------------------------------------------------- */
@@ -164,6 +175,7 @@ static bool ends_with_blocks(const struct chip_op *op)
 	case CHIP_OP_NORM:
 	case CHIP_OP_NORM_GATE:
 	case CHIP_OP_SWIGLU:
+	case CHIP_OP_GATHER:
 		return true;
 	case CHIP_OP_ATTEND:
 		return op->u.attend.q.count / op->u.attend.kv_heads * op->u.attend.head_dim %
@@ -209,7 +221,8 @@ static void fuse_inputs(const struct chip_program_desc *desc, uint32_t index,
 	if ((g->blocks || g->halves) && ends_with_blocks(&op[last]))
 		f->makes_inputs = f[last].makes_inputs = g->has_inputs = true;
 	if (f->makes_inputs &&
-	    (op[last].kind == CHIP_OP_NORM || op[last].kind == CHIP_OP_SWIGLU) &&
+	    (op[last].kind == CHIP_OP_NORM || op[last].kind == CHIP_OP_SWIGLU ||
+		    is_spread(desc, &op[last])) &&
 	    all_take_inputs(next) && is_done_with(desc, index + last + 2, next->u.matmul.in))
 		f[last].unread = g->unread = true;
 	if (op->kind == CHIP_OP_NORM)
@@ -246,6 +259,10 @@ void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *all)
 			continue;
 		if (op->kind == CHIP_OP_MATMUL)
 			fuse_matmul(op, op + 1, &all[i]);
+		else if (op->kind == CHIP_OP_COMBINE)
+			fuse_sum(op, op->u.combine.out, op + 1, &all[i]);
+		else if (op->kind == CHIP_OP_ROUTE)
+			all[i].followers = is_spread(desc, op + 1);
 		else if (op->kind == CHIP_OP_CONV)
 			fuse_heads(desc, i, &all[i]);
 		else

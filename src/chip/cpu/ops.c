@@ -307,10 +307,20 @@ static bool follows(const struct run *r, const struct chip_op *op)
 {
 	const struct cpu_fusion *f = fusion_of(r, op);
 
+	if (!f->follows)
+		return false;
 	if (f->heads)
-		return f->follows && is_by_heads(r, op);
-	return f->follows &&
-	       (op[-1].kind != CHIP_OP_MATMUL || is_joined(r, op[-1].u.matmul.in));
+		return is_by_heads(r, op);
+	switch ((int)op[-1].kind) {
+	case CHIP_OP_MATMUL:
+		return is_joined(r, op[-1].u.matmul.in);
+	case CHIP_OP_COMBINE:
+		return is_joined(r, op[-1].u.combine.out);
+	case CHIP_OP_ROUTE:
+		return is_routed_at_once(r);
+	default:
+		return true;
+	}
 }
 
 /* Nobody goes on until the first worker has shown the result. */

@@ -96,6 +96,8 @@ void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
  * two are multiples of CPU_BLOCK, or count goes to the end. */
 void cpu_make_inputs(const struct run *r, const struct chip_op *matmul, uint32_t row,
 	uint32_t first, uint32_t count);
+/* The same inputs for another row. */
+void cpu_copy_inputs(const struct run *r, const struct chip_op *matmul, uint32_t from, uint32_t to);
 /* Of the matrices behind an operation and its followers, if it makes them. */
 static inline void cpu_makes_inputs(const struct run *r, const struct chip_op *op, uint32_t row,
 	uint32_t first, uint32_t count)
@@ -111,6 +113,12 @@ static inline bool is_joined(const struct run *r, uint32_t buffer)
 {
 	return (space_of(r, buffer) == CHIP_WANTED ? r->step->wanted_count : r->step->row_count) <=
 	       CPU_JOINED_ROWS;
+}
+
+/* Few enough to be routed and spread by one worker. */
+static inline bool is_routed_at_once(const struct run *r)
+{
+	return r->step->row_count <= CPU_ROUTED_AT_ONCE;
 }
 
 /* Convolution, DeltaNet and the norm behind it go head by head; op: one of them. */

@@ -1,5 +1,7 @@
 /* chip/cpu/ops_matmul.c - matrices: inputs are prepared once, then shares take panels of outputs
  * for all rows, or for all rows of an expert. */
+#include <string.h>
+
 #include "base/math.h"
 #include "chip/cpu/ops.h"
 
@@ -41,6 +43,23 @@ void cpu_make_inputs(const struct run *r, const struct chip_op *op, uint32_t row
 	if (f->halves)
 		make_halves(r->kernels, in, width, first, count,
 			to->halves + row * (((size_t)width + 1) / 2 * 2));
+}
+
+void cpu_copy_inputs(const struct run *r, const struct chip_op *op, uint32_t from, uint32_t to)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+	const struct cpu_inputs *in = inputs_of(r, op);
+	const size_t width = columns(r, op->u.matmul.in), even = (width + 1) / 2 * 2;
+	const size_t blocks = width / CPU_BLOCK;
+
+	if (f->blocks) {
+		memcpy(in->values + to * width, in->values + from * width, width);
+		memcpy(in->blocks + to * blocks, in->blocks + from * blocks,
+			blocks * sizeof(*in->blocks));
+	}
+	if (f->halves)
+		memcpy(in->halves + to * even, in->halves + from * even,
+			even * sizeof(*in->halves));
 }
 
 static void make_row(const struct run *r, const struct chip_op *op, uint32_t row)

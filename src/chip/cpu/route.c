@@ -1,8 +1,8 @@
 /* chip/cpu/route.c - which experts a row uses, its way to them and back.
  *
  *	route     each row by itself; then one worker counts, to lay the rows of an expert together
- *	spread    a row to each of its places
- *	combine   a row from its places, best expert first
+ *	spread    a row to each of its places; few rows by the worker that counts
+ *	combine   columns of a row from its places, best expert first
  *
  * Nothing of a row's own numbers depends on the rows beside it: only where it lies does.
  */
@@ -85,11 +85,56 @@ static void group_rows(struct cpu_route *route, uint32_t experts, uint32_t count
 	route->first[0] = 0;
 }
 
+/* To the places of a row, which become inputs once. */
+static void spread_row(const struct run *r, const struct chip_op *op, uint32_t row)
+{
+	const struct cpu_route *route = &r->program->route;
+	const struct cpu_fusion *f = fusion_of(r, op);
+	const uint32_t *places = &route->places[(size_t)row * route->used];
+	const uint32_t width = columns(r, op->u.gather.in);
+	const bool kept = !f->unread || r->step->observer.see;
+
+	for (uint32_t i = 0; i < route->used; i++) {
+		if (i == 0 || kept)
+			memcpy(made_row(r, op, places[i]), row_of(r, op->u.gather.in, row),
+				width * sizeof(float));
+		if (i == 0)
+			cpu_makes_inputs(r, op, places[0], 0, width);
+		else if (f->makes_inputs)
+			cpu_copy_inputs(r, op + 1, places[0], places[i]);
+	}
+}
+
+void cpu_run_spread(const struct run *r, const struct chip_op *op)
+{
+	cpu_each_row(r, op, r->step->row_count, spread_row);
+}
+
+/* Few rows: one worker does all of it, before the others would have met. */
+static void route_at_once(const struct run *r, const struct chip_op *op)
+{
+	const uint32_t row_count = r->step->row_count;
+	uint32_t first, end;
+
+	while (cpu_share(r->worker, 1, &first, &end)) {
+		for (uint32_t row = 0; row < row_count; row++)
+			route_row(r, op, row);
+		group_rows(&r->program->route, op->u.route.experts,
+			row_count * r->program->route.used);
+		for (uint32_t row = 0; fusion_of(r, op)->followers && row < row_count; row++)
+			spread_row(r, op + 1, row);
+	}
+}
+
 void cpu_run_route(const struct run *r, const struct chip_op *op)
 {
 	struct cpu_route *route = &r->program->route;
 	uint32_t first, end;
 
+	if (is_routed_at_once(r)) {
+		route_at_once(r, op);
+		return;
+	}
 	while (cpu_share(r->worker, r->step->row_count, &first, &end))
 		for (uint32_t row = first; row < end; row++)
 			route_row(r, op, row);
@@ -98,40 +143,38 @@ void cpu_run_route(const struct run *r, const struct chip_op *op)
 		group_rows(route, op->u.route.experts, r->step->row_count * route->used);
 }
 
-void cpu_run_spread(const struct run *r, const struct chip_op *op)
-{
-	const size_t bytes = columns(r, op->u.gather.in) * sizeof(float);
-	uint32_t first, end;
-
-	while (cpu_share(r->worker, rows(r, op->u.gather.out), &first, &end))
-		for (uint32_t place = first; place < end; place++)
-			memcpy(row_of(r, op->u.gather.out, place),
-				row_of(r, op->u.gather.in, r->program->route.rows[place]), bytes);
-}
-
-static void combine_row(const struct run *r, const struct chip_op *op, uint32_t row)
+/* Columns [first, first + count) of a row, and where they are added to. */
+static void combine_part(const struct run *r, const struct chip_op *op, uint32_t row,
+	uint32_t first, uint32_t count)
 {
 	const struct cpu_route *route = &r->program->route;
-	const uint32_t width = columns(r, op->u.combine.out);
+	const uint32_t *places = &route->places[(size_t)row * route->used];
+	const uint32_t sum = fusion_of(r, op)->sum;
 	const float *weights = row_of(r, op->u.combine.weights, row);
-	float *out = row_of(r, op->u.combine.out, row);
+	float *out = row_of(r, op->u.combine.out, row) + first;
 
-	memset(out, 0, width * sizeof(float));
+	memset(out, 0, count * sizeof(float));
 	for (uint32_t i = 0; i < route->used; i++)
-		r->kernels->add_scaled(out,
-			row_of(r, op->u.combine.in, route->places[(size_t)row * route->used + i]),
-			weights[i], width);
-	if (op->u.combine.shared == CHIP_NONE)
-		return;
-	r->kernels->add_scaled(out, row_of(r, op->u.combine.shared, row),
-		math_sigmoidf(*row_of(r, op->u.combine.gate, row)), width);
+		r->kernels->add_scaled(out, row_of(r, op->u.combine.in, places[i]) + first,
+			weights[i], count);
+	if (op->u.combine.shared != CHIP_NONE)
+		r->kernels->add_scaled(out, row_of(r, op->u.combine.shared, row) + first,
+			math_sigmoidf(*row_of(r, op->u.combine.gate, row)), count);
+	if (sum != CHIP_NONE && is_joined(r, op->u.combine.out))
+		r->kernels->add(row_of(r, sum, row) + first, out, count);
 }
 
 void cpu_run_combine(const struct run *r, const struct chip_op *op)
 {
+	const uint32_t width = columns(r, op->u.combine.out);
+	const uint32_t parts = divide_up(width, CPU_COLUMN_PART);
 	uint32_t first, end;
 
-	while (cpu_share(r->worker, r->step->row_count, &first, &end))
-		for (uint32_t row = first; row < end; row++)
-			combine_row(r, op, row);
+	while (cpu_share(r->worker, r->step->row_count * parts, &first, &end))
+		for (uint32_t item = first; item < end; item++) {
+			const uint32_t at = item % parts * CPU_COLUMN_PART;
+
+			combine_part(r, op, item / parts, at,
+				math_min_u32(width - at, CPU_COLUMN_PART));
+		}
 }
