@@ -12,7 +12,7 @@
 /* emulated: the names that this program emulates, blank separated. */
 static inline void isa_note(const char *emulated)
 {
-	static const char *const names[] = {"ref", "avx2", "avx512bf16", "avx512"};
+	static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "avx512bf16"};
 	char native[128], missing[128] = "";
 
 	cpu_isa_names(native, sizeof(native));

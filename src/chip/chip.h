@@ -94,7 +94,7 @@ enum chip_type {
 struct chip_config {
 	uint32_t device;        /* of its kind, as chip_list counts them; a CPU has only 0 */
 	const char *isa;        /* NULL: the best the machine has; else "ref", "avx2",
-				 * "avx512", "avx512bf16" */
+				 * "avxvnni", "avx512", "avx512bf16" */
 	uint32_t threads;       /* 0: one per available core */
 	int64_t memory_bytes;   /* what it may reserve; 0: what the machine has
 				 * free, less a tenth */

@@ -19,6 +19,8 @@ static double tolerance_of(const char *isa)
 		double tolerance;
 	} table[] = {
 		{"avx2", 0},
+		{"avxvnni", 0},
+		{"avxvnni-evex", 0},
 		{"avx512", 0},
 		{"avx512-emulated", 0},
 		/* how a pair is rounded is the processor's business */

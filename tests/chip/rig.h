@@ -49,10 +49,15 @@ static inline void rig_isa_add(struct rig_isa *isas, uint32_t *count,
 	(void)snprintf(isa->name, sizeof(isa->name), "%s", kernels->name);
 }
 
+/* AVX-VNNI as AVX512_VNNI encodes it (chip_evex). */
+#if defined(RIG_EVEX)
+extern const struct cpu_kernels cpu_kernels_avxvnni_evex;
+#endif
+
 /* What can be run here, the reference first. */
 static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 {
-	static const char *const names[] = {"ref", "avx2", "avx512", "avx512bf16"};
+	static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "avx512bf16"};
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -61,6 +66,12 @@ static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 		if (cpu_isa_find(names[i], &kernels))
 			rig_isa_add(isas, &count, &kernels);
 	}
+#if defined(RIG_EVEX)
+	struct cpu_kernels avx512;
+
+	if (cpu_isa_find("avx512", &avx512))
+		rig_isa_add(isas, &count, &cpu_kernels_avxvnni_evex);
+#endif
 #if defined(RIG_EMULATED)
 	rig_isa_add(isas, &count, &cpu_kernels_avx512_emulated);
 	rig_isa_add(isas, &count, &cpu_kernels_avx512bf16_emulated);

@@ -41,40 +41,54 @@ void support_path(char *out, size_t size, const char *name)
 #define ISAS_MAX 8
 #define EMULATED "-emulated"
 
-/* Linked by chip_emulated in src/chip/meson.build. */
+/* Linked by chip_emulated in src/chip/meson.build: emulated, or in another encoding. */
 #if defined(RIG_EMULATED)
 extern const struct cpu_kernels cpu_kernels_avx512_emulated;
 extern const struct cpu_kernels cpu_kernels_avx512bf16_emulated;
-static const struct cpu_kernels *const emulated[] = {
-	&cpu_kernels_avx512_emulated, &cpu_kernels_avx512bf16_emulated, NULL};
-#else
-static const struct cpu_kernels *const emulated[] = {NULL};
 #endif
+#if defined(RIG_EVEX)
+extern const struct cpu_kernels cpu_kernels_avxvnni_evex;
+#endif
+static const struct cpu_kernels *const linked[] = {
+#if defined(RIG_EVEX)
+	&cpu_kernels_avxvnni_evex,
+#endif
+#if defined(RIG_EMULATED)
+	&cpu_kernels_avx512_emulated, &cpu_kernels_avx512bf16_emulated,
+#endif
+	NULL};
 
 bool support_isa_emulated(const char *isa)
 {
 	return strstr(isa, EMULATED) != NULL;
 }
 
-/* The machine has that instruction set itself. */
+/* The machine has that instruction set itself, or cannot run the other encoding of it. */
 static bool is_native(const char *emulated_name)
 {
 	struct cpu_kernels ignored;
 	char name[32];
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(emulated_name, "-"), emulated_name);
-	return cpu_isa_find(name, &ignored);
+	return cpu_isa_find(name, &ignored) ||
+		(strstr(emulated_name, "-evex") && !cpu_isa_find("avx512", &ignored));
+}
+
+/* One that only tests have. */
+static bool find_linked(struct cpu_kernels *out, const char *isa)
+{
+	for (const struct cpu_kernels *const *k = linked; *k; k++)
+		if (strcmp((*k)->name, isa) == 0) {
+			*out = **k;
+			cpu_isa_complete(out);
+			return true;
+		}
+	return false;
 }
 
 static void find_kernels(struct cpu_kernels *out, const char *isa)
 {
-	for (const struct cpu_kernels *const *k = emulated; *k; k++)
-		if (strcmp((*k)->name, isa) == 0) {
-			*out = **k;
-			cpu_isa_complete(out);
-			return;
-		}
-	assert_true(cpu_isa_find(isa, out));
+	assert_true(find_linked(out, isa) || cpu_isa_find(isa, out));
 }
 
 bool support_isa_rounds(const char *isa)
@@ -98,7 +112,7 @@ const char *const *support_isas(void)
 		assert_true(count < ISAS_MAX);
 		isas[count++] = word;
 	}
-	for (const struct cpu_kernels *const *k = emulated; *k; k++)
+	for (const struct cpu_kernels *const *k = linked; *k; k++)
 		if (!is_native((*k)->name)) {
 			assert_true(count < ISAS_MAX);
 			isas[count++] = (*k)->name;
@@ -126,8 +140,7 @@ static void open_chip(struct chip **out, const struct chip_config *config)
 	struct err_info info = {0};
 	struct cpu_kernels kernels;
 
-	if (config->isa && support_isa_emulated(config->isa)) {
-		find_kernels(&kernels, config->isa);
+	if (config->isa && find_linked(&kernels, config->isa)) {
 		must(cpu_open_kernels(out, &kernels, config, &info), &info);
 		return;
 	}

@@ -14,6 +14,7 @@ enum {
 	HAS_AVX2 = 1,         /* AVX2, FMA, F16C */
 	HAS_AVX512 = 2,       /* F, BW, DQ, VL, VNNI */
 	HAS_AVX512BF16 = 4,
+	HAS_AVXVNNI = 8,
 };
 
 #if defined(__x86_64__)
@@ -34,11 +35,19 @@ static bool all(uint32_t word, uint32_t bits)
 	return (word & bits) == bits;
 }
 
+/* eax of leaf 7, subleaf 1. */
+static uint32_t more_features(void)
+{
+	uint32_t a, b, c, d;
+
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) ? a : 0;
+}
+
 static uint32_t machine_has(void)
 {
 	const uint32_t leaf1 = bit_FMA | bit_F16C | bit_OSXSAVE | bit_AVX;
 	const uint32_t leaf7 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-	uint32_t a, b, c, d, has = 0;
+	uint32_t a, b, c, d, more, has = 0;
 
 	if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, leaf1))
 		return 0;
@@ -47,10 +56,13 @@ static uint32_t machine_has(void)
 	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all(b, bit_AVX2) || !all(saved, XCR0_AVX))
 		return 0;
 	has |= HAS_AVX2;
+	more = a >= 1 ? more_features() : 0;
+	if (all(more, 1U << 4))
+		has |= HAS_AVXVNNI;
 	if (!all(saved, XCR0_AVX512) || !all(b, leaf7) || !all(c, bit_AVX512VNNI))
 		return has;
 	has |= HAS_AVX512;
-	if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && all(a, 1U << 5))
+	if (all(more, 1U << 5))
 		has |= HAS_AVX512BF16;
 	return has;
 }
@@ -73,6 +85,7 @@ static const struct {
 	{0, &cpu_kernels_ref},
 #if CHIP_CPU_X86
 	{HAS_AVX2, &cpu_kernels_avx2},
+	{HAS_AVX2 | HAS_AVXVNNI, &cpu_kernels_avxvnni},
 	{HAS_AVX512, &cpu_kernels_avx512},
 	{HAS_AVX512 | HAS_AVX512BF16, &cpu_kernels_avx512bf16},
 #endif

@@ -297,6 +297,7 @@ struct cpu_kernels {
 
 extern const struct cpu_kernels cpu_kernels_ref;
 extern const struct cpu_kernels cpu_kernels_avx2;
+extern const struct cpu_kernels cpu_kernels_avxvnni;
 extern const struct cpu_kernels cpu_kernels_avx512;
 extern const struct cpu_kernels cpu_kernels_avx512bf16;
 

@@ -46,8 +46,9 @@ bool VEC_NAME(maxima)(const float *values, uint32_t count, float *out);
 double VEC_NAME(exponentials)(const float *values, float divisor, float shift, uint32_t count,
 	float *out);
 
-/* A whole table; those with the bf16 instruction have their own kernels and inputs for it. */
-#define VEC_TABLE(table_name, rounded, bf16_kernel, f8_kernel, attend_kernel, bf16_gauge) \
+/* A whole table; instruction sets that add to another one have some kernels of their own. */
+#define VEC_TABLE(table_name, rounded, block_kernel, bf16_kernel, f8_kernel, attend_kernel,    \
+	int8_gauge, bf16_gauge)                                                         \
 	{                                                                               \
 		.name = table_name, .lanes = VEC_LANES,                                 \
 		.bf16_pairs = true, .bf16_inputs = (rounded),                           \
@@ -57,7 +58,7 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 			[CHIP_F16] = VEC_NAME(matmul_f16),                              \
 			[CHIP_BF16] = bf16_kernel,                                      \
 			[CHIP_F8_E4M3] = f8_kernel,                                     \
-			CPU_BLOCK_MATMULS(VEC_NAME(matmul_block))                       \
+			CPU_BLOCK_MATMULS(block_kernel)                                 \
 		},                                                                      \
 		.unpack = VEC_NAME(unpack),                                             \
 		.rms_norm = VEC_NAME(rms_norm),                                         \
@@ -78,7 +79,7 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 				VEC_NAME(read_one), VEC_NAME(read_one_ahead),           \
 				VEC_NAME(read_four), VEC_NAME(read_four_ahead),         \
 			},                                                              \
-			.int8 = VEC_NAME(int8_ops), .bf16 = bf16_gauge,                 \
+			.int8 = int8_gauge, .bf16 = bf16_gauge,                         \
 			.f32 = VEC_NAME(f32_ops),                                       \
 		},                                                                      \
 	}

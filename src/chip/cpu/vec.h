@@ -2,7 +2,8 @@
  * for every width.
  *
  * Each instruction set compiles the *_vec.c files for itself, with its own flags and one of
- * CPU_VEC_AVX2, CPU_VEC_AVX512 or CPU_VEC_AVX512_EMULATED; VEC_NAME gives its functions their
+ * CPU_VEC_AVX2, CPU_VEC_AVXVNNI (and CPU_VEC_EVEX for its other encoding), CPU_VEC_AVX512 or
+ * CPU_VEC_AVX512_EMULATED; VEC_NAME gives its functions their
  * prefix. What is here has the same bits as its plain twin in base/math and kernels_ref.h.
  *
  *	vec v = vec_load(x);             VEC_LANES floats, any alignment
@@ -54,7 +55,13 @@ VEC_INLINE void vec_prefetch(const uint8_t *p)
 	__builtin_prefetch(p);
 }
 
-#if defined(CPU_VEC_AVX2)
+#if defined(CPU_VEC_AVXVNNI) && defined(CPU_VEC_EVEX)
+#define VEC_NAME(name) avxvnni_evex_##name
+#include "chip/cpu/vec_avx2.h"
+#elif defined(CPU_VEC_AVXVNNI)
+#define VEC_NAME(name) avxvnni_##name
+#include "chip/cpu/vec_avx2.h"
+#elif defined(CPU_VEC_AVX2)
 #define VEC_NAME(name) avx2_##name
 #include "chip/cpu/vec_avx2.h"
 #elif defined(CPU_VEC_AVX512)

@@ -218,7 +218,7 @@ VEC_INLINE vec words_choose(words a, vec b, vec c)
 	return _mm256_blendv_ps(c, b, _mm256_castsi256_ps(a));
 }
 
-#if defined(CPU_VEC_AVXVNNI) && defined(__AVXVNNI__)
+#if defined(CPU_VEC_AVXVNNI) && !defined(CPU_VEC_EVEX)
 
 #define WORDS_DOT 1
 
