@@ -13,7 +13,10 @@
 #define PANELS_MAX   4
 /* From so many rows on, weights are decoded once for all. */
 #define DECODE_ROWS(type) ((type) == CHIP_F8_E4M3 ? 13 : 48)
-#define AHEAD        1024   /* bytes to prefetch ahead, where weights come from memory */
+/* Bytes to prefetch ahead, where weights come from memory. Where each column of f32 is a line of
+ * the cache, the processor does it better itself. */
+#define AHEAD        1024
+#define AHEAD_F32    (VEC_LANES == 16 ? 0 : AHEAD)
 
 /* Some columns of some panels, as they lie or decoded to f32. */
 struct part {
@@ -254,7 +257,7 @@ VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_
 		for (uint32_t k = 0; k < m->columns; k += part.count) {
 			part = part_of(m, panel, k, type);
 			if (type == CHIP_F32) {
-				tiles_f32(&part, panels, AHEAD);
+				tiles_f32(&part, panels, AHEAD_F32);
 			} else if (m->rows < DECODE_ROWS(type)) {
 				tiles(&part, panels, AHEAD, type);
 			} else {
