@@ -5,8 +5,8 @@
  *	panel --load, decode--> words --dot--> [rows] integer sums of a block --scale--> [rows] sums
  *
  * Many rows: a part of some panels is decoded once, by the first tile of rows, into bytes that stay
- * in the first-level cache with their scales, while all other rows go past it; between parts a sum
- * waits in the output, exactly.
+ * in the cache with their scales, while all other rows go past it; between parts a sum waits in the
+ * output, exactly.
  *
  *	panel  --decode--> part  PART_PANELS x PART_BLOCKS blocks
  *	rows   -- tiles of TILE_ROWS --> sums in registers
@@ -32,7 +32,7 @@
 #define TILE_ROWS   4
 #define PART_PANELS 1
 #endif
-#define PART_BLOCKS 16
+#define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
 /* rows from which decoding once and reading again is the shorter way: a tile and half of one */
 #define PART_ROWS   (TILE_ROWS + TILE_ROWS / 2)
 /* bytes to prefetch ahead; with fewer rows the processor's own prefetcher keeps up */
