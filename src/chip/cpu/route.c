@@ -11,15 +11,17 @@
 #include "base/math.h"
 #include "chip/cpu/ops.h"
 
-/* The largest of shares that is not taken yet, the first of equals; taken are marked with -1. NaN
- * is never larger: then the first that is left. */
-static uint32_t take_best(float *shares, uint32_t experts, float *share)
+/* The largest of shares that is not taken yet, the first of equals; taken are marked with -1. If
+ * they are NaN, which they are together, the first that is left. */
+static uint32_t take_best(const struct cpu_kernels *kernels, float *shares, uint32_t experts,
+	float *share)
 {
-	uint32_t best = CHIP_NONE;
+	const bool finite = kernels->largest(shares, experts, share);
+	const float least = finite ? *share : 0.0F;
+	uint32_t best = 0;
 
-	for (uint32_t i = 0; i < experts; i++)
-		if (!(shares[i] < 0) && (best == CHIP_NONE || shares[i] > shares[best]))
-			best = i;
+	while (shares[best] < least)
+		best++;
 	*share = shares[best];
 	shares[best] = -1.0F;
 	return best;
@@ -51,7 +53,8 @@ static void route_row(const struct run *r, const struct chip_op *op, uint32_t ro
 	for (uint32_t i = 0; i < experts; i++)
 		shares[i] /= sum;
 	for (uint32_t i = 0; i < used; i++)
-		route->experts[(size_t)row * used + i] = take_best(shares, experts, &weights[i]);
+		route->experts[(size_t)row * used + i] = take_best(r->kernels, shares, experts,
+			&weights[i]);
 	if (op->u.route.normalise)
 		normalise(weights, used);
 	for (uint32_t i = 0; i < used; i++)
