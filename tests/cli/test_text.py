@@ -134,14 +134,15 @@ def test_logits_are_a_numpy_array_and_the_same_in_every_chunk(shared, tmp_path):
         case = next(c for c in json.load(file)["cases"] if c["model"].endswith("qwen3-f32") and c["positions"] == [0, 65, 1])
     tokens = os.path.join(GOLDEN, case["tokens"])
     arrays = []
-    for options in (["--chunk", 64], ["--chunk", 7], ["--threads", 1, "--chunk", 1]):
+    for options in (["--chunk", 64], ["--chunk", 7], ["--threads", 1, "--chunk", 1], ["--kv-type", "f16"]):
         out = tmp_path / "o.npy"
         assert shared.ok("logits", QWEN3, "--tokens", tokens, "--out", out, *options) == ""
         arrays.append(numpy.load(out))
     want = numpy.load(os.path.join(GOLDEN, case["logits"]))
     assert arrays[0].dtype == numpy.float32 and arrays[0].shape[0] == 65
-    assert all(array.tobytes() == arrays[0].tobytes() for array in arrays)
-    assert numpy.abs(arrays[0][:, :want.shape[1]] - want).max() < 0.05     # 16-bit keys and values
+    assert all(array.tobytes() == arrays[0].tobytes() for array in arrays[:3])
+    assert numpy.abs(arrays[3][:, :want.shape[1]] - want).max() < 0.05     # 16-bit keys and values
+    assert numpy.abs(arrays[0][:, :want.shape[1]] - want).max() < 0.7      # they may be bf16: as class bf16_inputs
 
 
 @pytest.mark.parametrize("tokens, says", [("", "no tokens"), ("1 x", "token 1 is not an id below"), ("999999", "token 0")])

@@ -216,9 +216,10 @@ struct cpu_inputs {
 	uint16_t *halves;
 };
 
-/* Of one worker: rows that it normed for itself, or one that nobody else reads. */
+/* Of one worker: rows that it normed for itself; and a row that nobody else reads, which a swiglu
+ * behind matrices may need while these still read the others. */
 struct cpu_own {
-	float *rows;
+	float *rows, *row;
 	struct cpu_inputs inputs;
 };
 

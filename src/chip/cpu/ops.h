@@ -141,13 +141,13 @@ static inline bool is_alone(const struct run *r, const struct chip_op *op)
  * kept as inputs alone, in one place for all rows. */
 static inline float *input_row(const struct run *r, const struct chip_op *matmul, uint32_t row)
 {
-	float *own = r->program->own[r->worker->index].rows;
+	const struct cpu_own *own = &r->program->own[r->worker->index];
 	const uint32_t in = matmul->u.matmul.in;
 
 	if (fusion_of(r, matmul)->unread && !r->step->observer.see)
-		return own;
+		return own->row;
 	if (r->worker->index > 0 && is_alone(r, matmul))
-		return own + (size_t)row * columns(r, in);
+		return own->rows + (size_t)row * columns(r, in);
 	return row_of(r, in, row);
 }
 

@@ -147,7 +147,7 @@ static size_t larger(size_t a, size_t b)
 
 /* Values of inputs, in each form that is wanted. */
 struct input_sizes {
-	size_t rows, blocks, halves;
+	size_t rows, row, blocks, halves;
 };
 
 static struct cpu_inputs lay_out_set(const struct input_sizes *s, struct carve *c)
@@ -174,11 +174,11 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 		const size_t even = (width + 1) / 2 * 2;
 		const size_t count = buffer_rows(p, op->u.matmul.in) * even;
 		const size_t alone = f->alone ? larger(even, CPU_ALONE_VALUES) : 0;
-		const size_t unread = f->unread ? even : 0;
 
 		shared.blocks = larger(shared.blocks, f->blocks ? count : 0);
 		shared.halves = larger(shared.halves, f->halves ? count : 0);
-		own.rows = larger(own.rows, larger(alone, unread));
+		own.rows = larger(own.rows, alone);
+		own.row = larger(own.row, f->unread ? even : 0);
 		own.blocks = larger(own.blocks, f->blocks ? alone : 0);
 		own.halves = larger(own.halves, f->halves ? alone : 0);
 	}
@@ -188,6 +188,7 @@ static void lay_out_inputs(struct cpu_program *p, struct carve *c)
 	for (uint32_t i = 0; i < p->threads; i++) {
 		const struct cpu_own o = {
 			.rows = carve_take(c, own.rows, sizeof(float)),
+			.row = carve_take(c, own.row, sizeof(float)),
 			.inputs = lay_out_set(&own, c),
 		};
 
