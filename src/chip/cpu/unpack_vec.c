@@ -30,39 +30,6 @@ VEC_INLINE __m256i bits_32(__m256i bytes, int shift, int mask)
 	return _mm256_and_si256(_mm256_srli_epi16(bytes, shift), _mm256_set1_epi8((char)mask));
 }
 
-/* Low halves of 16 bytes, then the high halves. */
-VEC_INLINE __m256i nibbles_32(const uint8_t *bytes)
-{
-	const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)bytes);
-	const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low),
-		_mm_srli_epi16(low, 4), 1);
-
-	return _mm256_and_si256(both, _mm256_set1_epi8(15));
-}
-
-/* As nibbles_32, with bit j of the 32 in front of them as bit 4 of value j. */
-VEC_INLINE __m256i five_bits_32(const uint8_t *bytes)
-{
-	const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
-		0x0303030303030303);
-	const __m256i bit_of = _mm256_set1_epi64x((int64_t)0x8040201008040201);
-	int32_t fifth;
-
-	memcpy(&fifth, bytes, sizeof(fifth));
-	const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(fifth), byte_of);
-	const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit_of), bit_of);
-
-	return _mm256_or_si256(nibbles_32(bytes + 4),
-		_mm256_and_si256(set, _mm256_set1_epi8(16)));
-}
-
-VEC_INLINE __m256i look_up_32(const int8_t *values, __m256i indices)
-{
-	const __m128i table = _mm_loadu_si128((const __m128i *)(const void *)values);
-
-	return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), indices);
-}
-
 /* Of q2_k and q3_k. */
 VEC_INLINE void two_bits_256(const uint8_t *bytes, int8_t *q)
 {
@@ -72,17 +39,6 @@ VEC_INLINE void two_bits_256(const uint8_t *bytes, int8_t *q)
 				bits_32(load_32(bytes + 32 * half), 2 * i, 3));
 }
 
-/* Of q4_k and q5_k. */
-VEC_INLINE void nibbles_256(const uint8_t *bytes, int8_t *q)
-{
-	for (int pair = 0; pair < 4; pair++) {
-		const __m256i both = load_32(bytes + 32 * pair);
-
-		store_32(q + 64 * pair, bits_32(both, 0, 15));
-		store_32(q + 64 * pair + 32, bits_32(both, 4, 15));
-	}
-}
-
 /* ---- floats ---------------------------------------------------------------------------------- */
 
 /* out = scale q, of count values. */
@@ -90,15 +46,6 @@ VEC_INLINE void times(const int8_t *q, const uint32_t count, float scale, float 
 {
 	for (uint32_t j = 0; j < count; j += VEC_LANES)
 		vec_store(out + j, vec_mul(vec_set(scale), vec_load_i8(q + j)));
-}
-
-/* out = scale q + least. */
-VEC_INLINE void times_plus(const int8_t *q, const uint32_t count, float scale, float least,
-	float *out)
-{
-	for (uint32_t j = 0; j < count; j += VEC_LANES)
-		vec_store(out + j, vec_add(vec_mul(vec_set(scale), vec_load_i8(q + j)),
-			vec_set(least)));
 }
 
 /* out = scale q - least. */
@@ -111,46 +58,6 @@ VEC_INLINE void times_less(const int8_t *q, const uint32_t count, float scale, f
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
-
-VEC_INLINE void q4_1(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[32];
-
-	store_32(q, nibbles_32(block + 4));
-	times_plus(q, 32, format_f16(block), format_f16(block + 2), out);
-}
-
-VEC_INLINE void q5_0(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[32];
-
-	store_32(q, _mm256_sub_epi8(five_bits_32(block + 2), _mm256_set1_epi8(16)));
-	times(q, 32, format_f16(block), out);
-}
-
-VEC_INLINE void q5_1(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[32];
-
-	store_32(q, five_bits_32(block + 4));
-	times_plus(q, 32, format_f16(block), format_f16(block + 2), out);
-}
-
-VEC_INLINE void iq4_nl(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[32];
-
-	store_32(q, look_up_32(format_iq4_values, nibbles_32(block + 2)));
-	times(q, 32, format_f16(block), out);
-}
-
-VEC_INLINE void mxfp4(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[32];
-
-	store_32(q, look_up_32(format_e2m1_values, nibbles_32(block + 1)));
-	times(q, 32, format_e8m0_half(block[0]), out);
-}
 
 VEC_INLINE void q2_k(const uint8_t *restrict block, float *restrict out)
 {
@@ -182,79 +89,6 @@ VEC_INLINE void q3_k(const uint8_t *restrict block, float *restrict out)
 		times(q + 16 * part, 16, scale * (float)scales[part], out + 16 * part);
 }
 
-/* Scales and minima of q4_k and q5_k. */
-VEC_INLINE void k_values(const uint8_t *restrict block, const int8_t *q, float *restrict out)
-{
-	const float scale = format_f16(block), least = format_f16(block + 2);
-	uint8_t scales[8], minima[8];
-
-	format_k_scales(block + 4, scales, minima);
-	for (int part = 0; part < 8; part++)
-		times_less(q + 32 * part, 32, scale * (float)scales[part],
-			least * (float)minima[part], out + 32 * part);
-}
-
-VEC_INLINE void q4_k(const uint8_t *restrict block, float *restrict out)
-{
-	int8_t q[256];
-
-	nibbles_256(block + 16, q);
-	k_values(block, q, out);
-}
-
-VEC_INLINE void q5_k(const uint8_t *restrict block, float *restrict out)
-{
-	const __m256i fifth = load_32(block + 16);
-	int8_t q[256];
-
-	nibbles_256(block + 48, q);
-	for (int i = 0; i < 8; i++) {
-		const __m256i high = _mm256_slli_epi16(bits_32(fifth, i, 1), 4);
-
-		store_32(q + 32 * i,
-			_mm256_or_si256(load_32((const uint8_t *)q + 32 * i), high));
-	}
-	k_values(block, q, out);
-}
-
-/* Four low bits and two high ones of each value, 32 off. */
-VEC_INLINE void six_bits_32(int8_t *q, __m256i low, __m256i high)
-{
-	store_32(q, _mm256_sub_epi8(_mm256_or_si256(low, _mm256_slli_epi16(high, 4)),
-		_mm256_set1_epi8(32)));
-}
-
-VEC_INLINE void q6_k(const uint8_t *restrict block, float *restrict out)
-{
-	const float scale = format_f16(block + 208);
-	int8_t q[256];
-
-	for (int half = 0; half < 2; half++) {
-		const __m256i low0 = load_32(block + 64 * half);
-		const __m256i low1 = load_32(block + 64 * half + 32);
-		const __m256i high = load_32(block + 128 + 32 * half);
-		int8_t *to = q + 128 * half;
-
-		six_bits_32(to, bits_32(low0, 0, 15), bits_32(high, 0, 3));
-		six_bits_32(to + 32, bits_32(low1, 0, 15), bits_32(high, 2, 3));
-		six_bits_32(to + 64, bits_32(low0, 4, 15), bits_32(high, 4, 3));
-		six_bits_32(to + 96, bits_32(low1, 4, 15), bits_32(high, 6, 3));
-	}
-	for (int part = 0; part < 16; part++)
-		times(q + 16 * part, 16, scale * (float)(int8_t)block[192 + part], out + 16 * part);
-}
-
-VEC_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict out)
-{
-	const float scale = format_f16(block);
-	int8_t q[32];
-
-	for (int part = 0; part < 8; part++) {
-		store_32(q, look_up_32(format_iq4_values, nibbles_32(block + 8 + 16 * part)));
-		times(q, 32, scale * (float)format_iq4_xs_scale(block, part), out + 32 * part);
-	}
-}
-
 #define BLOCKS(TYPE, decode)                                                                \
 	case CHIP_##TYPE:                                                                   \
 		format_blocks(row, first, count, FORMAT_##TYPE##_VALUES,                    \
@@ -266,17 +100,8 @@ static void row_part(const struct cpu_stored *s, const uint8_t *row, uint32_t fi
 	float *out)
 {
 	switch ((int)s->type) {
-	BLOCKS(Q4_1, q4_1);
-	BLOCKS(Q5_0, q5_0);
-	BLOCKS(Q5_1, q5_1);
 	BLOCKS(Q2_K, q2_k);
 	BLOCKS(Q3_K, q3_k);
-	BLOCKS(Q4_K, q4_k);
-	BLOCKS(Q5_K, q5_k);
-	BLOCKS(Q6_K, q6_k);
-	BLOCKS(IQ4_NL, iq4_nl);
-	BLOCKS(IQ4_XS, iq4_xs);
-	BLOCKS(MXFP4, mxfp4);
 	default:
 		format_part_to_f32(s->type, s->group, row, first, count, out);
 	}
