@@ -1,5 +1,6 @@
-/* chip/cpu/measure_avxvnni.c - int8 in AVX-VNNI, to measure with: vpdpbusd of 32
- * multiply-accumulates. */
+/* chip/cpu/measure_dot.c - int8 where there is vpdpbusd (AVX-VNNI, AVX-512), to measure with: four
+ * multiply-accumulates in each lane. */
+#include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/measure_vec.h"
 #include "chip/cpu/words.h"
 
@@ -17,5 +18,5 @@ int64_t VEC_NAME(int8_ops)(int64_t rounds)
 			sums[j] = words_dot(sums[j], factor, factor);
 			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
 		}
-	return rounds * MEASURE_CHAINS * 32 * 2;
+	return rounds * MEASURE_CHAINS * VEC_LANES * 4 * 2;
 }
