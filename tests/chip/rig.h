@@ -58,6 +58,7 @@ extern const struct cpu_kernels cpu_kernels_avxvnni_evex;
 static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 {
 	static const char *const names[] = {"ref", "avx2", "avxvnni", "avx512", "avx512bf16"};
+	char others[128] = "";
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -75,10 +76,12 @@ static inline uint32_t rig_isas(struct rig_isa isas[RIG_ISAS_MAX])
 #if defined(RIG_EMULATED)
 	rig_isa_add(isas, &count, &cpu_kernels_avx512_emulated);
 	rig_isa_add(isas, &count, &cpu_kernels_avx512bf16_emulated);
-	isa_note("avx512 avx512bf16");
-#else
-	isa_note("");
 #endif
+	for (uint32_t i = 0; i < count; i++)
+		if (strchr(isas[i].name, '-'))   /* only tests have it */
+			(void)snprintf(others + strlen(others), sizeof(others) - strlen(others),
+				"%s%s", *others ? " " : "", isas[i].name);
+	isa_note(others);
 	return count;
 }
 

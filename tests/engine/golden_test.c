@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "chip/format.h"
 #include "model/arch/config.h"
 
 #define TOKENS_MAX 4096
@@ -122,6 +123,18 @@ static json_t *bounds_of(json_t *one, const char *isa)
 	return bounds;
 }
 
+/* What may be off with keys and values of that type. */
+static json_t *bounds_cached(const char *kv_type)
+{
+	char class[32];
+
+	snprintf(class, sizeof(class), "cached_%s", kv_type);
+	json_t *bounds = json_object_get(json_object_get(index_json, "classes"), class);
+
+	assert_non_null(bounds);
+	return bounds;
+}
+
 static double bound(json_t *bounds, const char *name)
 {
 	json_t *value = json_object_get(bounds, name);
@@ -165,10 +178,10 @@ static bool is_slow(const char *isa)
 	return strcmp(isa, "ref") == 0 || support_isa_emulated(isa);
 }
 
-static void check_case(json_t *one, const char *isa)
+static void check_logits(json_t *one, const char *isa, enum chip_type kv_type, json_t *bounds)
 {
 	const char *name = json_string_value(json_object_get(one, "model"));
-	const struct session_options options = {.sequences = 1, .chunk = 33, .kv_type = CHIP_F32};
+	const struct session_options options = {.sequences = 1, .chunk = 33, .kv_type = kv_type};
 	uint32_t tokens[TOKENS_MAX];
 	char relative[512], path[1024];
 	struct difference d = {0};
@@ -184,13 +197,32 @@ static void check_case(json_t *one, const char *isa)
 	float *logits = support_logits(&m, &options, tokens, count);
 
 	compare_case(&d, one, logits, model_config(m.model)->vocab);
-	print_message("%-44s %4u tokens %-10s max %.2e rel %.2e kl %.2e same %u of %u\n", name,
-		count, isa, d.max_abs, sqrt(d.square / d.reference_square),
-		d.divergence / d.rows, d.same, d.rows);
-	if (!is_within(&d, bounds_of(one, isa)))
-		fail_msg("%s, %u tokens, %s: too far off", name, count, isa);
+	print_message("%-44s %4u tokens %-10s %-4s max %.2e rel %.2e kl %.2e same %u of %u\n",
+		name, count, isa, chip_type_name(kv_type), d.max_abs,
+		sqrt(d.square / d.reference_square), d.divergence / d.rows, d.same, d.rows);
+	if (!is_within(&d, bounds))
+		fail_msg("%s, %u tokens, %s, keys in %s: too far off", name, count, isa,
+			chip_type_name(kv_type));
 	mem_free(logits);
 	support_model_close(&m);
+}
+
+static void check_case(json_t *one, const char *isa)
+{
+	check_logits(one, isa, CHIP_F32, bounds_of(one, isa));
+}
+
+static void check_cached(json_t *one, const char *isa)
+{
+	static const enum chip_type types[] = {CHIP_F16, CHIP_BF16, CHIP_Q8_0};
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(one, "cached"), i, name)
+		for (size_t j = 0; j < sizeof(types) / sizeof(*types); j++)
+			if (strcmp(chip_type_name(types[j]), json_string_value(name)) == 0)
+				check_logits(one, isa, types[j],
+					bounds_cached(json_string_value(name)));
 }
 
 static bool is_asked(const char *model)
@@ -198,24 +230,32 @@ static bool is_asked(const char *model)
 	return !only || strstr(model, only);
 }
 
-static void check_list(const char *list, const char *isa)
+static void check_list(const char *list, const char *isa, void (*check)(json_t *, const char *))
 {
 	json_t *one;
 	size_t i;
 
 	json_array_foreach(json_object_get(index_json, list), i, one)
 		if (is_asked(json_string_value(json_object_get(one, "model"))))
-			check_case(one, isa);
+			check(one, isa);
 }
 
 static void logits_are_those_of_transformers_in_every_layout_and_format(void **state)
 {
 	(void)state;
 	for (const char *const *isa = support_isas(); *isa; isa++) {
-		check_list("cases", *isa);
+		check_list("cases", *isa, check_case);
 		if (only)
-			check_list("waiting", *isa);
+			check_list("waiting", *isa, check_case);
 	}
+}
+
+/* One file of each model without experts, whose matrices are not rounded anywhere. */
+static void keys_and_values_are_off_by_no_more_than_the_rounding_of_their_type(void **state)
+{
+	(void)state;
+	for (const char *const *isa = support_isas(); *isa; isa++)
+		check_list("cases", *isa, check_cached);
 }
 
 static void check_greedy(json_t *one, const char *name, const char *isa)
@@ -276,6 +316,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(logits_are_those_of_transformers_in_every_layout_and_format),
+		cmocka_unit_test(
+			keys_and_values_are_off_by_no_more_than_the_rounding_of_their_type),
 		cmocka_unit_test(greedy_continuation_is_that_of_transformers),
 	};
 	struct err_info info = {0};

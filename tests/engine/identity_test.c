@@ -1,6 +1,7 @@
 /* tests/engine/identity_test.c - numbers that never move: on one instruction set the logits of a
  * sequence have the same bits whatever the threads, chunks, neighbours, pages and turns. For every
- * architecture and format that tests/golden has, and more thoroughly for some shapes. */
+ * architecture and format that tests/golden has, and more thoroughly for some shapes; types of keys
+ * and values go round, so that each instruction set meets each of them, short and over spans. */
 #include "engine/support.h"
 
 #include "unit.h"
@@ -18,17 +19,30 @@
 
 static const struct chip_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
 
-static const struct support_shape small_shapes[] = {
-	{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_F32},
-	{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_BF16},
-	{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_F16},
-	{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q8_0},
-	{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q4_0},
-	{"qwen3", 256, 3, 512, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_TYPES},
-	{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_F32},
-	{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_BF16},
-	{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q8_0},
-	{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q4_0},
+struct small {
+	struct support_shape shape;
+	enum chip_type kv_type;
+};
+
+static const struct small small_shapes[] = {
+	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_F32}, CHIP_F32},
+	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_BF16}, CHIP_BF16},
+	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_F16}, CHIP_F16},
+	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q8_0}, CHIP_Q8_0},
+	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q4_0}, CHIP_F16},
+	{{"qwen3", 256, 3, 512, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_TYPES}, CHIP_F16},
+	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_F32}, CHIP_F16},
+	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_BF16}, CHIP_Q8_0},
+	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q8_0}, CHIP_BF16},
+	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q4_0}, CHIP_F32},
+};
+
+/* Of so many tokens that few rows share their spans of keys and many do not. */
+static const struct small long_shapes[] = {
+	{{"qwen3", 64, 1, 96, 300, 4, 2, 32, 32, 0, 0, 0, 0, CHIP_F32}, CHIP_F32},
+	{{"qwen3", 64, 1, 96, 300, 3, 1, 64, 64, 0, 0, 0, 0, CHIP_BF16}, CHIP_F16},
+	{{"qwen3", 64, 1, 96, 300, 4, 2, 32, 32, 0, 0, 0, 0, CHIP_BF16}, CHIP_BF16},
+	{{"qwen3", 64, 1, 96, 300, 3, 1, 64, 64, 0, 0, 0, 0, CHIP_BF16}, CHIP_Q8_0},
 };
 
 struct way {
@@ -48,30 +62,22 @@ static const struct way most_ways[] = {{1, 7}, {1, 64}, {2, 1}, {2, 7}, {2, 64},
 /* One layer of each kind at the width of Qwen3-0.6B and Qwen3.5-0.8B. */
 static const struct wide {
 	struct support_shape shape;
+	enum chip_type kv_type;
 	const struct way *ways;     /* on the best instruction set; few_ways on the others */
 } wide_shapes[] = {
-	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q8_0}, all_ways},
-	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_BF16}, few_ways},
-	{{"qwen35", 1024, 2, 3584, 320, 8, 2, 256, 64, 16, 16, 128, 2, CHIP_Q8_0}, most_ways},
+	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_Q8_0}, CHIP_F16, all_ways},
+	{{"qwen3", 1024, 1, 3072, 320, 16, 8, 128, 128, 0, 0, 0, 0, CHIP_BF16}, CHIP_BF16, few_ways},
+	{{"qwen35", 1024, 2, 3584, 320, 8, 2, 256, 64, 16, 16, 128, 2, CHIP_Q8_0}, CHIP_Q8_0,
+		most_ways},
 };
 
 #define SMALL_TOKENS 131
 #define GOLDEN_TOKENS 67
 #define WIDE_TOKENS  1100
+#define LONG_TOKENS  700    /* two spans of keys */
 #define ROWS_MAX     512
 
 static char model_path[64];
-
-/* The last of those that run natively. */
-static bool is_best(const char *isa)
-{
-	const char *best = NULL;
-
-	for (const char *const *one = support_isas(); *one; one++)
-		if (!support_isa_emulated(*one))
-			best = *one;
-	return strcmp(isa, best) == 0;
-}
 
 /* Neither emulated nor the reference: fast enough for everything. */
 static bool is_fast(const char *isa)
@@ -79,10 +85,21 @@ static bool is_fast(const char *isa)
 	return !support_isa_emulated(isa) && strcmp(isa, "ref") != 0;
 }
 
-/* With other matrices avx512bf16 is avx512. */
-static bool is_repeat(const char *isa, const struct support_shape *shape)
+/* With other matrices, keys and values avx512bf16 is avx512. */
+static bool is_repeat(const char *isa, const struct support_shape *shape, enum chip_type kv_type)
 {
-	return support_isa_rounds(isa) && shape->type != CHIP_BF16;
+	return support_isa_rounds(isa) && shape->type != CHIP_BF16 && kv_type != CHIP_BF16;
+}
+
+/* The last of those that users have too, and that are not another one again. */
+static bool is_best(const char *isa, const struct support_shape *shape, enum chip_type kv_type)
+{
+	const char *best = NULL;
+
+	for (const char *const *one = support_isas(); *one; one++)
+		if (!strchr(*one, '-') && !is_repeat(*one, shape, kv_type))
+			best = *one;
+	return strcmp(isa, best) == 0;
 }
 
 /* ---- what is known of a sequence ------------------------------------------------------------- */
@@ -91,6 +108,7 @@ struct known {
 	const char *name;           /* of the model, for messages */
 	const char *path;
 	const char *isa;
+	enum chip_type kv_type;
 	uint32_t count;
 	uint32_t *tokens;           /* [count] */
 	uint32_t vocab;
@@ -110,7 +128,7 @@ static void random_tokens(uint32_t *tokens, uint32_t count, uint64_t seed)
 static void known_solve(struct known *k)
 {
 	const struct session_options options = {.sequences = 1, .context_max = k->count,
-		.chunk = ROWS_MAX, .kv_type = CHIP_F16};
+		.chunk = ROWS_MAX, .kv_type = k->kv_type};
 	struct support_model m;
 
 	support_model_open(&m, k->path, k->isa, 1, ROWS_MAX, ROWS_MAX);
@@ -121,9 +139,10 @@ static void known_solve(struct known *k)
 }
 
 static void known_init(struct known *k, const char *name, const char *path, const char *isa,
-	uint32_t count)
+	enum chip_type kv_type, uint32_t count)
 {
-	*k = (struct known){.name = name, .path = path, .isa = isa, .count = count};
+	*k = (struct known){.name = name, .path = path, .isa = isa, .kv_type = kv_type,
+		.count = count};
 	k->tokens = mem_alloc(count, sizeof(*k->tokens));
 	assert_non_null(k->tokens);
 	random_tokens(k->tokens, count, 11);
@@ -143,8 +162,9 @@ static void check_same(const struct known *k, const float *got, uint32_t first, 
 
 	for (size_t i = 0; i < (size_t)(k->count - first) * k->vocab; i++)
 		if (memcmp(&got[i], &expected[i], sizeof(*got)) != 0)
-			fail_msg("%s on %s: %s: position %zu, value %zu is %a, not %a", k->name,
-				k->isa, what, first + i / k->vocab, i % k->vocab, (double)got[i],
+			fail_msg("%s, keys in %s, on %s: %s: position %zu, value %zu is %a, not "
+				"%a", k->name, chip_type_name(k->kv_type), k->isa, what,
+				first + i / k->vocab, i % k->vocab, (double)got[i],
 				(double)expected[i]);
 }
 
@@ -158,7 +178,7 @@ static void check_ways(const struct known *k, const struct way *ways)
 
 	for (const struct way *w = ways; w->threads > 0; w++) {
 		const struct session_options options = {.sequences = 1, .context_max = k->count,
-			.chunk = w->chunk, .kv_type = CHIP_F16,
+			.chunk = w->chunk, .kv_type = k->kv_type,
 			.page_seed = 1 + (uint64_t)(w - ways)};
 		char what[64];
 
@@ -246,7 +266,7 @@ static void crowd_step(struct crowd *c, uint32_t step, float *rows, float *out)
 static void crowd_open(struct crowd *c, struct support_model *m)
 {
 	const struct session_options options = {.sequences = TOGETHER, .context_max = c->k->count,
-		.kv_type = CHIP_F16, .page_seed = 99 + c->kept};
+		.kv_type = c->k->kv_type, .page_seed = 99 + c->kept};
 	struct err_info info = {0};
 
 	c->others = mem_alloc((size_t)TOGETHER * c->k->count, sizeof(*c->others));
@@ -290,7 +310,7 @@ static uint32_t converse(struct support_model *m, struct known *k, float *out)
 {
 	enum { CHUNK = 33 };
 	const struct session_options options = {.sequences = 1, .context_max = k->count,
-		.chunk = CHUNK, .kv_type = CHIP_F16, .page_seed = 7};
+		.chunk = CHUNK, .kv_type = k->kv_type, .page_seed = 7};
 	struct err_info info = {0};
 	struct session *s;
 	uint32_t taken = 0, token;
@@ -364,21 +384,31 @@ static const char *shape_name(const struct support_shape *shape)
 	return name;
 }
 
-static void each_small(void (*check)(struct known *))
+/* These shapes on every instruction set, a model and what is known of it at a time. Many tokens
+ * take too long where it is emulated: tests/chip/attend has its spans. */
+static void each_shape(const struct small *shapes, size_t count, uint32_t tokens,
+	void (*check)(struct known *))
 {
 	struct known k;
 
-	for (size_t i = 0; i < sizeof(small_shapes) / sizeof(*small_shapes); i++) {
-		support_write_model(model_path, &small_shapes[i], 5);
+	for (const struct small *s = shapes; s < shapes + count; s++) {
+		support_write_model(model_path, &s->shape, 5);
 		for (const char *const *isa = support_isas(); *isa; isa++) {
-			if (is_repeat(*isa, &small_shapes[i]))
+			if (is_repeat(*isa, &s->shape, s->kv_type) ||
+				(tokens > SMALL_TOKENS && support_isa_emulated(*isa)))
 				continue;
-			known_init(&k, shape_name(&small_shapes[i]), model_path, *isa,
-				SMALL_TOKENS);
+			known_init(&k, shape_name(&s->shape), model_path, *isa, s->kv_type,
+				tokens);
 			check(&k);
 			known_close(&k);
 		}
 	}
+}
+
+static void each_small(void (*check)(struct known *))
+{
+	each_shape(small_shapes, sizeof(small_shapes) / sizeof(*small_shapes), SMALL_TOKENS,
+		check);
 }
 
 static void bits_do_not_depend_on_threads_chunks_or_pages(void **state)
@@ -399,8 +429,25 @@ static void bits_do_not_depend_on_the_split_into_turns(void **state)
 	each_small(small_turns);
 }
 
-/* Neighbours and turns on the best instruction set: small_shapes have them on all. */
-static void check_golden(const char *name, const char *isa)
+static void long_sequence(struct known *k)
+{
+	struct support_model m;
+
+	check_ways(k, few_ways);
+	support_model_open(&m, k->path, k->isa, 2, ROWS_MAX, ROWS_MAX);
+	check_neighbours(&m, k, 1);
+	support_model_close(&m);
+}
+
+static void bits_hold_over_spans_of_keys_and_values_of_every_type(void **state)
+{
+	(void)state;
+	each_shape(long_shapes, sizeof(long_shapes) / sizeof(*long_shapes), LONG_TOKENS,
+		long_sequence);
+}
+
+/* Neighbours and turns where it is fast: small_shapes have them on all. */
+static void check_golden(const char *name, const char *isa, enum chip_type kv_type)
 {
 	char relative[512], path[1024];
 	struct support_model m;
@@ -408,9 +455,9 @@ static void check_golden(const char *name, const char *isa)
 
 	snprintf(relative, sizeof(relative), "golden/%s", name);
 	support_path(path, sizeof(path), relative);
-	known_init(&k, name, path, isa, GOLDEN_TOKENS);
+	known_init(&k, name, path, isa, kv_type, GOLDEN_TOKENS);
 	check_ways(&k, few_ways);
-	if (is_best(isa) || (is_fast(isa) && !support_isa_rounds(isa))) {
+	if (is_fast(isa)) {
 		support_model_open(&m, path, isa, 2, ROWS_MAX, ROWS_MAX);
 		check_neighbours(&m, &k, 2);
 		check_turns(&m, &k);
@@ -442,33 +489,64 @@ static bool is_first(json_t *cases, size_t index)
 	return true;
 }
 
+/* The next type of keys and values that heads of this size can have, from that one on. */
+static enum chip_type kv_type_from(uint32_t wished, uint32_t head_dim)
+{
+	static const enum chip_type types[] = {CHIP_F32, CHIP_BF16, CHIP_F16, CHIP_Q8_0};
+
+	return types[wished % 4] == CHIP_Q8_0 && head_dim % CHIP_KV_BLOCK ? types[0]
+		: types[wished % 4];
+}
+
+static uint32_t golden_head_dim(const char *name)
+{
+	char relative[512], path[1024];
+	struct err_info info = {0};
+	struct model *m;
+
+	snprintf(relative, sizeof(relative), "golden/%s", name);
+	support_path(path, sizeof(path), relative);
+	assert_int_equal(model_open(&m, path, &info), ERR_NONE);
+	const uint32_t head_dim = model_config(m)->head_dim;
+
+	model_close(m);
+	return head_dim;
+}
+
 static void bits_hold_for_every_architecture_and_format(void **state)
 {
 	struct err_info info = {0};
 	char path[1024];
 	json_t *index, *one;
+	uint32_t models = 0;
 	size_t i;
 
 	(void)state;
 	support_path(path, sizeof(path), "golden/index.json");
 	if (json_read_file(&index, path, &JSON_LIMITS_FILE, &info))
 		fail_msg("%s", info.text);
-	json_array_foreach(json_object_get(index, "cases"), i, one)
+	json_array_foreach(json_object_get(index, "cases"), i, one) {
+		const char *name = json_string_value(json_object_get(one, "model"));
+
+		if (!is_first(json_object_get(index, "cases"), i))
+			continue;
+		const enum chip_type kv_type = kv_type_from(models++, golden_head_dim(name));
+
 		for (const char *const *isa = support_isas(); *isa; isa++)
-			if (is_first(json_object_get(index, "cases"), i) &&
-				(!support_isa_rounds(*isa) || json_object_get(one, "class_rounded")))
-				check_golden(json_string_value(json_object_get(one, "model")),
-					*isa);
+			if (!support_isa_rounds(*isa) || kv_type == CHIP_BF16 ||
+				json_object_get(one, "class_rounded"))
+				check_golden(name, *isa, kv_type);
+	}
 	json_decref(index);
 }
 
 static void check_wide(const struct wide *wide, const char *isa)
 {
-	const bool best = is_best(isa) && is_fast(isa);
+	const bool best = is_best(isa, &wide->shape, wide->kv_type) && is_fast(isa);
 	struct support_model m;
 	struct known k;
 
-	known_init(&k, shape_name(&wide->shape), model_path, isa, WIDE_TOKENS);
+	known_init(&k, shape_name(&wide->shape), model_path, isa, wide->kv_type, WIDE_TOKENS);
 	check_ways(&k, best ? wide->ways : few_ways);
 	if (best) {
 		support_model_open(&m, model_path, isa, 2, ROWS_MAX, ROWS_MAX);
@@ -485,11 +563,13 @@ static void bits_hold_at_the_width_of_a_real_model_over_1100_tokens(void **state
 	if (UNIT_SANITIZED)
 		skip();  /* the small shapes take the same ways through the code */
 	for (size_t i = 0; i < sizeof(wide_shapes) / sizeof(*wide_shapes); i++) {
-		support_write_model(model_path, &wide_shapes[i].shape, 7);
+		const struct wide *w = &wide_shapes[i];
+
+		support_write_model(model_path, &w->shape, 7);
 		for (const char *const *isa = support_isas(); *isa; isa++)
-			if ((is_fast(*isa) || is_best(*isa)) &&
-				!is_repeat(*isa, &wide_shapes[i].shape))
-				check_wide(&wide_shapes[i], *isa);
+			if ((is_fast(*isa) || is_best(*isa, &w->shape, w->kv_type)) &&
+				!is_repeat(*isa, &w->shape, w->kv_type))
+				check_wide(w, *isa);
 	}
 }
 
@@ -499,6 +579,7 @@ int main(void)
 		cmocka_unit_test(bits_do_not_depend_on_threads_chunks_or_pages),
 		cmocka_unit_test(bits_do_not_depend_on_neighbours_or_cancelled_ones),
 		cmocka_unit_test(bits_do_not_depend_on_the_split_into_turns),
+		cmocka_unit_test(bits_hold_over_spans_of_keys_and_values_of_every_type),
 		cmocka_unit_test(bits_hold_for_every_architecture_and_format),
 		cmocka_unit_test(bits_hold_at_the_width_of_a_real_model_over_1100_tokens),
 	};

@@ -31,6 +31,7 @@ LONG = 1500
 LENGTHS = (1, 7, 65, 300, LONG)
 LENGTHS_QUANTIZED = (1, 7, 65)
 LENGTHS_OTHER = (7, 65)     # of files that share the logits of a base with another
+CACHED_LENGTH = 65          # shorter ones say little of rounded keys and values
 WHOLE_DTYPES = ("F32", "BF16")      # the first file of an architecture in each has all lengths
 WHOLE_BASES = ("qwen3", "qwen3_mini", "qwen3_5", "qwen3_5_mini")     # every position of 65
 LAYER_BASES = ("qwen3", "qwen3_5", "llama", "qwen3_moe", "qwen3_next")
@@ -47,7 +48,13 @@ CLASSES = {
     "bf16_inputs": {"max_abs": 0.7, "rel_rms": 0.024, "kl": 1.5e-3, "top1": 0.9},
     "quant": {"max_abs": 1.9, "rel_rms": 0.088, "kl": 0.023, "top1": 0.84},
     "experts": {"max_abs": 1.5, "rel_rms": 0.055, "kl": 6.7e-3, "top1": 0.9},
+    "cached_f16": {"max_abs": 0.036, "rel_rms": 2.1e-3, "kl": 8.8e-6, "top1": 0.98},
+    "cached_bf16": {"max_abs": 0.6, "rel_rms": 0.021, "kl": 7.2e-4, "top1": 0.93},
+    "cached_q8_0": {"max_abs": 1.45, "rel_rms": 0.055, "kl": 6.7e-3, "top1": 0.86},
 }
+# What a cache of that type rounds.
+CACHED = {"f16": reference.round_cached_f16, "bf16": reference.round_cached_bf16,
+          "q8_0": reference.round_cached_q8}
 
 
 def make_inputs(root, vocab_real):
@@ -175,12 +182,28 @@ class Goldens:
             rows.append((length, f"logits/{path.name}", [first, end, step]))
         return rows
 
-    def add_cases(self, rows, base, stored, kind, kind_rounded=None):
+    def check_cached(self, model, length):
+        """The types of keys and values that a model's logits are checked with besides F32, which
+        is the rounding alone: not where a router would see it."""
+        if "num_experts" in model.config or length < CACHED_LENGTH:
+            return []
+        first, end, step = kept_positions(model.name, length)
+        exact, _ = reference.forward(model.config, model.weights, self.inputs[length])
+        types = [x for x in CACHED if x != "q8_0" or small_configs.head_dim(model.config) % 32 == 0]
+        for name in types:
+            rounded, _ = reference.forward(model.config, model.weights, self.inputs[length],
+                                           round_cached=CACHED[name])
+            self.check(f"cached_{name}", rounded, exact, slice(first, end, step))
+        return types
+
+    def add_cases(self, rows, base, stored, kind, kind_rounded=None, cached=False):
         rounded = {"class_rounded": kind_rounded} if kind_rounded else {}
         for length, file, positions in rows:
+            types = self.check_cached(base, length) if cached else []
             self.cases.append({"model": place(stored),
                                "format": "gguf" if isinstance(stored, GgufFile) else "safetensors",
                                "dtype": dtype_name(stored), "class": kind, **rounded,
+                               **({"cached": types} if types else {}),
                                "arch": arch_name(stored, base), "base": base.name,
                                "tokens": f"tokens/len{length}.txt", "logits": file,
                                "positions": positions})
@@ -202,12 +225,14 @@ class Goldens:
                        else None)
         rounded = "experts" if "num_experts" in model.config else "bf16_inputs"
         rows = self.write_logits(model.name, hf, model.config, model.weights, rounded, round_input)
+        plain = next((x for x in files if x.dtype != "BF16"), None)
         for file in files:
             writer(file).write(self.root, model, file)
             self.check_same(hf, model, writer(file).read_back(self.root, model, file))
             whole = self.is_first(model, file) or file is files[0]
             mine = rows if whole else [r for r in rows if r[0] in LENGTHS_OTHER]
-            self.add_cases(mine, model, file, "float", rounded if file.dtype == "BF16" else None)
+            self.add_cases(mine, model, file, "float", rounded if file.dtype == "BF16" else None,
+                           cached=file is plain)
             print("wrote", place(file))
         places = [place(x) for x in files]
         self.make_layers(hf, model, places[0])

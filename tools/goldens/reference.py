@@ -28,13 +28,15 @@ TRAPS = reference_delta.TRAPS | reference_moe.TRAPS | reference_rope.TRAPS | fro
 class Reference(reference_rope.Rope, reference_moe.Experts, reference_delta.DeltaNet):
     """One forward pass; numbers in dtype, dumps as float32."""
 
-    def __init__(self, config, weights, dtype=torch.float64, traps=(), round_input=None):
+    def __init__(self, config, weights, dtype=torch.float64, traps=(), round_input=None,
+                 round_cached=None):
         unknown = set(traps) - TRAPS
         assert not unknown, unknown
         self.config, self.dtype, self.traps = config, dtype, frozenset(traps)
         self.weights = {k: torch.from_numpy(np.asarray(w)).to(dtype) for k, w in weights.items()}
         self.zero_centred = "linear_num_key_heads" in config
         self.round_input = round_input    # what a kernel does to the input of a projection
+        self.round_cached = round_cached  # what a cache does to q, k, v, and weights of attention
         self.dumps = {}
 
     def trap(self, name):
@@ -109,6 +111,13 @@ class Reference(reference_rope.Rope, reference_moe.Experts, reference_delta.Delt
             seen &= back < window + self.trap("window_longer") - self.trap("window_shorter")
         return seen
 
+    def weights_of(self, scores):
+        """Softmax; a cache may have them rounded before they are summed."""
+        if self.round_cached is None:
+            return scores.softmax(-1)
+        weights = self.round_cached("weights", (scores - scores.amax(-1, keepdim=True)).exp())
+        return weights / weights.sum(-1, keepdim=True)
+
     def attention(self, layer, prefix, x, kind, index):
         """Softmax attention; gated in the DeltaNet models. x [tokens, hidden], already normed."""
         c = self.config
@@ -126,9 +135,11 @@ class Reference(reference_rope.Rope, reference_moe.Experts, reference_delta.Delt
         if self.trap("gqa_modulo"):
             kv_of = torch.arange(heads) % kv_heads
         scale = 1.0 if self.trap("attn_scale_missing") else dim ** -0.5
+        if self.round_cached is not None:
+            q, k, v = self.round_cached("q", q), self.round_cached("k", k), self.round_cached("v", v)
         scores = torch.einsum("thd,shd->hts", q, k[:, kv_of]) * scale
         scores = scores.masked_fill(~self.visible(tokens, kind, index), float("-inf"))
-        out = torch.einsum("hts,shd->thd", scores.softmax(-1), v[:, kv_of])
+        out = torch.einsum("hts,shd->thd", self.weights_of(scores), v[:, kv_of])
         self.dump(layer + "attn_o", out)
         if gate is not None:
             self.dump(layer + "attn_gate", gate)
@@ -183,3 +194,23 @@ def forward(config, weights, tokens, **how):
 def round_input_bf16(_, x):
     """For forward: rounds the input of every projection to BF16, to nearest even."""
     return x.to(torch.float32).to(torch.bfloat16).to(x.dtype)
+
+
+def round_cached_f16(name, x):
+    """For forward: keys and values are kept in F16."""
+    return x.to(torch.float16).to(x.dtype) if name in "kv" else x
+
+
+def round_cached_bf16(_, x):
+    """For forward: keys and values are kept in BF16, and what meets them is rounded to it."""
+    return round_input_bf16(None, x)
+
+
+def round_cached_q8(name, x):
+    """For forward: keys, values and queries in blocks of 32 with a scale in F16."""
+    if name == "weights":
+        return x
+    blocks = x.reshape(*x.shape[:-1], -1, 32)
+    scale = blocks.abs().amax(-1, keepdim=True) / 127
+    codes = (blocks / scale.clamp_min(1e-30)).round()
+    return (codes * scale.to(torch.float16).to(x.dtype)).reshape(x.shape)
