@@ -23,16 +23,11 @@ def amount(prompt, completion):
 
 
 def events(raw):
-    """The data of each server-sent event in the bytes of a chunked answer, as far as it came."""
+    """The data of each server-sent event in the bytes of a chunked answer whose end, an empty line, came too."""
     text = raw.partition(b"\r\n\r\n")[2]
-    out = []
-    for line in text.split(b"\n"):
-        if line.startswith(b"data: ") and line[6:7] == b"{":
-            try:
-                out.append(json.loads(line[6:]))
-            except ValueError:
-                break  # cut
-    return out
+    whole = text.split(b"\n\n")[:-1]
+    data = [line[6:] for event in whole for line in event.split(b"\n") if line.startswith(b"data: {")]
+    return [json.loads(line) for line in data]
 
 
 def tokens_in(raw):
