@@ -5,18 +5,14 @@
  *	query m  scores scores     up to GROUP     sums sums ...     as many as registers take
  *	m + 1    scores scores     queries         sums sums
  *
- * A block of keys goes past all queries, GROUP at a time, while it is in the first caches; the next
- * one is fetched meanwhile. What is rounded, and in which order pairs are added: attend_ref.c.
+ * A block of keys goes past all queries, GROUP at a time, while it is in the first caches. What is
+ * rounded, and in which order pairs are added: attend_ref.c.
  */
 #include <stdalign.h>
 
-#include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/attend_vec.h"
 
-#define PAGE        CHIP_PAGE_TOKENS
-#define BLOCK       CPU_ATTEND_BLOCK
-#define BLOCK_PAGES (BLOCK / PAGE)
 #define GROUP       8
-#define LINE        64
 #define KEY_VECTORS (PAGE / VEC_LANES)
 #define SUMS_MAX    16   /* of values, in registers */
 
@@ -30,14 +26,6 @@ struct row {
 	float *values;              /* [head_dim] */
 	struct progress *progress;
 	uint64_t seen;              /* a bit for each key of the block */
-};
-
-/* A block of keys that is gone through, and the pages of the next one. */
-struct block {
-	const struct cpu_attend *a;
-	const uint8_t *pages[BLOCK_PAGES];
-	const uint8_t *next[BLOCK_PAGES];
-	uint32_t at;
 };
 
 /* Two bf16 for every lane. */
@@ -56,41 +44,56 @@ VEC_INLINE vec add_pairs(vec sums, __m512i a, __m512i b)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *keys, const uint8_t *next,
-	const struct row *rows, float (*scores)[BLOCK], uint32_t at, const uint32_t count)
+/* Pages [first, first + pages) of a block. */
+VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct row *rows,
+	float (*scores)[BLOCK], const uint32_t count, const uint32_t pages)
 {
-	vec sums[GROUP][KEY_VECTORS];
+	vec sums[GROUP][BLOCK_PAGES * KEY_VECTORS];
 
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++)
+		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
 			sums[m][j] = vec_set(0.0F);
-	for (uint32_t d = 0; d < a->head_dim; d += 2) {
-		__m512i pairs[KEY_VECTORS];
+	for (uint32_t d = 0; d < b->a->head_dim; d += 2) {
+		__m512i pairs[BLOCK_PAGES * KEY_VECTORS];
 
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++) {
-			const size_t offset = (size_t)d * PAGE * 2 + j * LINE;
+		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++) {
+			const uint32_t page = first + j / KEY_VECTORS;
+			const size_t offset = (size_t)d * PAGE * 2 + j % KEY_VECTORS * LINE;
 
-			pairs[j] = _mm512_loadu_si512(keys + offset);
-			vec_prefetch(next + offset);
+			pairs[j] = _mm512_loadu_si512(b->pages[page] + offset);
+			fetch_next(b, page, offset, LINE);
 		}
 		VEC_UNROLL
 		for (uint32_t m = 0; m < count; m++) {
 			const __m512i q = spread_pair(rows[m].q + d);
 
 			VEC_UNROLL
-			for (uint32_t j = 0; j < KEY_VECTORS; j++)
+			for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
 				sums[m][j] = add_pairs(sums[m][j], pairs[j], q);
 		}
 	}
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < KEY_VECTORS; j++)
-			vec_store(scores[m] + at + j * VEC_LANES,
-				vec_mul(sums[m][j], vec_set(a->scale)));
+		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
+			vec_store(scores[m] + first * PAGE + j * VEC_LANES,
+				vec_mul(sums[m][j], vec_set(b->a->scale)));
+}
+
+/* Pages of which nothing is seen are left out, but not where both are gone through together: few
+ * queries wait for memory, and two pages are two streams of it. */
+VEC_INLINE void score_block(const struct block *b, const struct row *rows, uint64_t seen,
+	float (*scores)[BLOCK], const uint32_t count)
+{
+	if (count <= GROUP / 2)
+		score_pages(b, 0, rows, scores, count, BLOCK_PAGES);
+	else
+		for (uint32_t i = 0; i < BLOCK_PAGES; i++)
+			if ((uint32_t)(seen >> i * PAGE))
+				score_pages(b, i, rows, scores, count, 1);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -166,13 +169,12 @@ VEC_INLINE void add_values(const struct block *b, const struct row *rows,
 	for (uint32_t pair = first; pair < end; pair++) {
 		const size_t offset = keys_bytes + pair % (PAGE / 2) * line + d * 4;
 		const uint8_t *values = b->pages[pair / (PAGE / 2)] + offset;
-		const uint8_t *next = b->next[pair / (PAGE / 2)] + offset;
 
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
 			const __m512i v = _mm512_loadu_si512(values + i * LINE);
 
-			vec_prefetch(next + i * LINE);
+			fetch_next(b, pair / (PAGE / 2), offset + i * LINE, LINE);
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
 				sums[m][i] = add_pairs(sums[m][i], v,
@@ -213,9 +215,7 @@ VEC_INLINE void attend_rows(const struct block *b, struct row *rows, uint64_t se
 	alignas(LINE) float shrink[VEC_LANES];
 	uint32_t d = 0;
 
-	for (uint32_t i = 0; i < BLOCK_PAGES; i++)
-		if ((uint32_t)(seen >> i * PAGE))
-			score_page(b->a, b->pages[i], b->next[i], rows, scores, i * PAGE, count);
+	score_block(b, rows, seen, scores, count);
 	weigh_rows(rows, scores, weights, shrink, count);
 	for (; d + widest * VEC_LANES <= b->a->head_dim; d += widest * VEC_LANES)
 		add_values(b, rows, weights, shrink, first, end, d, count, widest);
@@ -251,7 +251,7 @@ static void attend_1(const struct block *b, struct row *rows, uint64_t seen)
 	attend_rows(b, rows, seen, 1);
 }
 
-static void attend_block(const struct block *b, struct row *rows, uint32_t count)
+static void attend_block(struct block *b, struct row *rows, uint32_t count)
 {
 	while (count > 0) {
 		const uint32_t group = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
@@ -267,6 +267,7 @@ static void attend_block(const struct block *b, struct row *rows, uint32_t count
 			attend_2(b, rows, seen);
 		else if (seen)
 			attend_1(b, rows, seen);
+		b->fetched |= seen != 0;
 		rows += group;
 		count -= group;
 	}
@@ -288,16 +289,6 @@ static void round_queries(const struct cpu_attend *a, const struct cpu_query *qu
 		}
 }
 
-/* The pages of the block at at, of those that hold keys below end; others: the last. */
-static void find_pages(const struct cpu_attend *a, uint32_t at, uint32_t end, const uint8_t **pages)
-{
-	for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
-		const uint32_t key = at + i * PAGE < end ? at + i * PAGE : end - 1;
-
-		pages[i] = a->pages + a->table[key / PAGE] * a->page_bytes;
-	}
-}
-
 static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
 {
 	alignas(LINE) uint16_t rounded[CPU_ATTEND_QUERIES * CHIP_HEAD_DIM_MAX];
@@ -315,13 +306,13 @@ static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries
 		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
 			vec_store(queries[i].out.values + d, vec_set(0.0F));
 	}
+	const uint32_t keys = end;
+
 	first = first > a->begin ? first : a->begin;
 	end = end < a->end ? end : a->end;
 	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
-		struct block b = {.a = a, .at = at};
+		struct block b = block_at(a, at, keys);
 
-		find_pages(a, at, end, b.pages);
-		find_pages(a, at + BLOCK, end, b.next);
 		for (uint32_t i = 0; i < count; i++)
 			rows[i].seen = seen_of(&b, &queries[i]);
 		attend_block(&b, rows, count);

@@ -7,13 +7,10 @@
  * A block goes past all queries before the next one: it comes from memory once. A key that one
  * query of a group sees and another does not has weight 0 for that one.
  */
-#include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/attend_vec.h"
 
 #include "base/math.h"
 
-#define PAGE          CHIP_PAGE_TOKENS
-#define BLOCK         CPU_ATTEND_BLOCK
-#define BLOCK_PAGES   (BLOCK / PAGE)
 #define PAGE_VECTORS  (PAGE / VEC_LANES)
 #define BLOCK_VECTORS (BLOCK / VEC_LANES)
 #define VALUE_VECTORS 4
@@ -35,13 +32,6 @@ struct progress {
 /* Keys of a block that a query sees: [first, end), none where they are equal. */
 struct seen {
 	uint32_t first, end;
-};
-
-/* A block and what some queries see of it. */
-struct block {
-	const struct cpu_attend *a;
-	const uint8_t *pages[BLOCK_PAGES];   /* those that somebody sees */
-	uint32_t at;                         /* its first key */
 };
 
 static struct seen seen_of(const struct block *b, const struct cpu_query *query)
@@ -73,6 +63,11 @@ static struct seen seen_by(const struct block *b, const struct cpu_query *querie
 	return all;
 }
 
+VEC_INLINE uint32_t value_bytes(const enum chip_type type)
+{
+	return type == CHIP_Q8_0 ? 1 : type == CHIP_F32 ? 4 : 2;
+}
+
 /* ---- scores ---------------------------------------------------------------------------------- */
 
 /* Dimensions [d, d + 2) of some keys, one of them where the type has no pairs. */
@@ -90,10 +85,10 @@ VEC_INLINE vec load_key(const uint8_t *keys, uint32_t d, uint32_t at, const enum
 
 /* weights[m][at + j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
  * numbers nobody uses. */
-VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
-	const struct cpu_query *queries, float (*weights)[BLOCK], uint32_t at,
-	const uint32_t count, const enum chip_type type)
+VEC_INLINE void score_page(const struct block *b, uint32_t page, const struct cpu_query *queries,
+	float (*weights)[BLOCK], const uint32_t count, const enum chip_type type)
 {
+	const struct cpu_attend *a = b->a;
 	vec sums[VEC_QUERY][PAGE_VECTORS];
 
 	VEC_UNROLL
@@ -101,42 +96,48 @@ VEC_INLINE void score_page(const struct cpu_attend *a, const uint8_t *page,
 		VEC_UNROLL
 		for (uint32_t j = 0; j < PAGE_VECTORS; j++)
 			sums[m][j] = vec_set(0.0F);
-	for (uint32_t d = 0; d < a->head_dim; d++)
+	for (uint32_t d = 0; d < a->head_dim; d++) {
+		fetch_next(b, page, (size_t)d * PAGE * value_bytes(type), PAGE * value_bytes(type));
 		VEC_UNROLL
 		for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
-			const vec keys = load_key(page, d, j * VEC_LANES, type);
+			const vec keys = load_key(b->pages[page], d, j * VEC_LANES, type);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++)
 				sums[m][j] = vec_fma(vec_set(queries[m].q[d]), keys, sums[m][j]);
 		}
+	}
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < PAGE_VECTORS; j++)
-			vec_store(weights[m] + at + j * VEC_LANES,
+			vec_store(weights[m] + page * PAGE + j * VEC_LANES,
 				vec_mul(sums[m][j], vec_set(a->scale)));
 }
 
 /* The same for q8_0: an exact integer for each block of 32 dimensions, times both scales. */
-VEC_INLINE void score_page_q8_0(const struct cpu_attend *a, const uint8_t *page,
-	const struct progress *progress, float (*weights)[BLOCK], uint32_t at, const uint32_t count)
+VEC_INLINE void score_page_q8_0(const struct block *block, uint32_t page,
+	const struct progress *progress, float (*weights)[BLOCK], const uint32_t count)
 {
-	const uint16_t *scales = (const uint16_t *)(const void *)(page + a->head_dim * PAGE);
+	const struct cpu_attend *a = block->a;
+	const uint8_t *keys_at = block->pages[page];
+	const uint16_t *scales = (const uint16_t *)(const void *)(keys_at + a->head_dim * PAGE);
 
 	for (uint32_t b = 0; b < a->head_dim / CPU_BLOCK; b++) {
 		const float factor = (b + 1) * CPU_BLOCK == a->head_dim ? a->scale : 1.0F;
 		vec_dots dots[VEC_QUERY][PAGE_VECTORS];
 
+		fetch_next(block, page, (size_t)(a->head_dim + b * 2) * PAGE, 2 * PAGE);
 		VEC_UNROLL
 		for (uint32_t m = 0; m < count; m++)
 			VEC_UNROLL
 			for (uint32_t j = 0; j < PAGE_VECTORS; j++)
 				dots[m][j] = vec_dots_start(progress[m].q.blocks[b].start[0]);
-		for (uint32_t d = b * CPU_BLOCK; d < (b + 1) * CPU_BLOCK; d += 4)
+		for (uint32_t d = b * CPU_BLOCK; d < (b + 1) * CPU_BLOCK; d += 4) {
+			fetch_next(block, page, (size_t)d * PAGE, 4 * PAGE);
 			VEC_UNROLL
 			for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
-				const vec_bytes keys = vec_load_bytes(page + d * PAGE +
+				const vec_bytes keys = vec_load_bytes(keys_at + d * PAGE +
 					j * VEC_LANES * 4);
 
 				VEC_UNROLL
@@ -144,13 +145,14 @@ VEC_INLINE void score_page_q8_0(const struct cpu_attend *a, const uint8_t *page,
 					dots[m][j] = vec_dots_add(dots[m][j], keys,
 						progress[m].q.values + d);
 			}
+		}
 		VEC_UNROLL
 		for (uint32_t j = 0; j < PAGE_VECTORS; j++) {
 			const vec key_scale = vec_load_f16(scales + b * PAGE + j * VEC_LANES);
 
 			VEC_UNROLL
 			for (uint32_t m = 0; m < count; m++) {
-				float *out = weights[m] + at + j * VEC_LANES;
+				float *out = weights[m] + page * PAGE + j * VEC_LANES;
 				const vec scale = vec_mul(key_scale,
 					vec_set(progress[m].q.blocks[b].scale));
 				const vec sum = vec_fma(vec_from_dots(dots[m][j]), scale,
@@ -210,9 +212,10 @@ VEC_INLINE void scale_weights(const struct block *b, float (*weights)[BLOCK], st
 	const uint32_t head_dim = b->a->head_dim;
 
 	for (uint32_t page = all.first / PAGE; page * PAGE < all.end; page++) {
-		const uint16_t *scales = (const uint16_t *)(const void *)(b->pages[page] +
-			head_dim * (Q8_0_BYTES + PAGE)) + d / CPU_BLOCK * PAGE;
+		const size_t offset = head_dim * (Q8_0_BYTES + PAGE) + d / CPU_BLOCK * PAGE * 2;
+		const uint16_t *scales = (const uint16_t *)(const void *)(b->pages[page] + offset);
 
+		fetch_next(b, page, offset, blocks * PAGE * 2);
 		VEC_UNROLL
 		for (uint32_t i = 0; i < blocks; i++)
 			VEC_UNROLL
@@ -250,8 +253,8 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 	const uint32_t count, const uint32_t vectors, const enum chip_type type)
 {
 	const uint32_t head_dim = b->a->head_dim;
-	const size_t keys_bytes = (size_t)head_dim * (type == CHIP_Q8_0 ? Q8_0_BYTES
-		: type == CHIP_F32 ? PAGE * 4 : PAGE * 2);
+	const size_t keys_bytes = (size_t)head_dim *
+		(type == CHIP_Q8_0 ? Q8_0_BYTES : PAGE * value_bytes(type));
 	const uint32_t blocks = vectors * VEC_LANES < CPU_BLOCK ? 1
 		: vectors * VEC_LANES / CPU_BLOCK;
 	float factors[VEC_QUERY][WIDE_BLOCKS][BLOCK];
@@ -268,6 +271,9 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 	for (uint32_t j = all.first; j < all.end; j++) {
 		const uint8_t *values = b->pages[j / PAGE] + keys_bytes;
 
+		fetch_next(b, j / PAGE,
+			keys_bytes + (size_t)(j % PAGE * head_dim + d) * value_bytes(type),
+			vectors * VEC_LANES * value_bytes(type));
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++) {
 			const vec v = load_value(values, head_dim, j % PAGE, d + i * VEC_LANES,
@@ -306,9 +312,9 @@ VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
 		return;
 	for (uint32_t i = all.first / PAGE; i * PAGE < all.end; i++)
 		if (type == CHIP_Q8_0)
-			score_page_q8_0(b->a, b->pages[i], progress, weights, i * PAGE, count);
+			score_page_q8_0(b, i, progress, weights, count);
 		else
-			score_page(b->a, b->pages[i], queries, weights, i * PAGE, count, type);
+			score_page(b, i, queries, weights, count, type);
 	for (uint32_t m = 0; m < count; m++)
 		shrink[m] = weigh(weights[m], seen_of(b, &queries[m]), &progress[m]);
 	for (; d + wide <= b->a->head_dim; d += wide)
@@ -317,20 +323,22 @@ VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
 		add_values(b, queries, weights, shrink, all, d, count, 1, type);
 }
 
-VEC_INLINE void attend_queries(const struct block *b, struct cpu_query *queries,
+VEC_INLINE void attend_queries(struct block *b, struct cpu_query *queries,
 	struct progress *progress, uint32_t count, const enum chip_type type)
 {
 	uint32_t i = 0;
 
-	for (; i + VEC_QUERY <= count; i += VEC_QUERY)
+	for (; i + VEC_QUERY <= count; i += VEC_QUERY) {
 		attend_block(b, queries + i, progress + i, VEC_QUERY, type);
+		b->fetched = true;
+	}
 	for (; VEC_QUERY > 2 && i + 2 <= count; i += 2)
 		attend_block(b, queries + i, progress + i, 2, type);
 	for (; i < count; i++)
 		attend_block(b, queries + i, progress + i, 1, type);
 }
 
-static void attend_any(const struct block *b, struct cpu_query *queries, struct progress *progress,
+static void attend_any(struct block *b, struct cpu_query *queries, struct progress *progress,
 	uint32_t count)
 {
 	if (b->a->kv_type == CHIP_Q8_0)
@@ -363,13 +371,14 @@ void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uin
 		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
 			vec_store(queries[i].out.values + d, vec_set(0.0F));
 	}
+	const uint32_t keys = end;
+
 	first = first > a->begin ? first : a->begin;
+
 	end = end < a->end ? end : a->end;
 	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
-		struct block b = {.a = a, .at = at};
+		struct block b = block_at(a, at, keys);
 
-		for (uint32_t i = 0; i < BLOCK_PAGES && at + i * PAGE < end; i++)
-			b.pages[i] = a->pages + a->table[at / PAGE + i] * a->page_bytes;
 		attend_any(&b, queries, progress, count);
 	}
 	for (uint32_t i = 0; i < count; i++) {

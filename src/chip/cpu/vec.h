@@ -55,6 +55,12 @@ VEC_INLINE void vec_prefetch(const uint8_t *p)
 	__builtin_prefetch(p);
 }
 
+/* Into the second-level cache: of memory more is under way so. */
+VEC_INLINE void vec_prefetch_later(const uint8_t *p)
+{
+	__builtin_prefetch(p, 0, 2);
+}
+
 #if defined(CPU_VEC_AVXVNNI) && defined(CPU_VEC_EVEX)
 #define VEC_NAME(name) avxvnni_evex_##name
 #include "chip/cpu/vec_avx2.h"

@@ -1,0 +1,58 @@
+/* chip/cpu/attend_vec.h - how attention in vectors goes through memory: a block of keys past all
+ * queries, the next one on its way meanwhile.
+ *
+ * A page holds a few KiB of a head, too little for a processor to see where the next ones lie. They
+ * are fetched into the second-level cache: the first is too small for two blocks, and has fewer
+ * lines under way at once.
+ */
+#ifndef CHIP_CPU_ATTEND_VEC_H
+#define CHIP_CPU_ATTEND_VEC_H
+
+#include "chip/cpu/kernels_vec.h"
+
+#define PAGE        CHIP_PAGE_TOKENS
+#define BLOCK       CPU_ATTEND_BLOCK
+#define BLOCK_PAGES (BLOCK / PAGE)
+#define LINE        64
+
+struct block {
+	const struct cpu_attend *a;
+	const uint8_t *pages[BLOCK_PAGES];
+	const uint8_t *next[BLOCK_PAGES];   /* of the next block */
+	uint32_t at;                        /* the first key */
+	bool fetched;                       /* the next block is on its way */
+};
+
+/* The pages of the block at at, of those that hold keys below end; others: the last. */
+static inline void find_pages(const struct cpu_attend *a, uint32_t at, uint32_t end,
+	const uint8_t **pages)
+{
+	for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
+		const uint32_t key = at + i * PAGE < end ? at + i * PAGE : end - 1;
+
+		pages[i] = a->pages + a->table[key / PAGE] * a->page_bytes;
+	}
+}
+
+/* The block at at, of a sequence of so many keys; the next one may lie in the next span. */
+static inline struct block block_at(const struct cpu_attend *a, uint32_t at, uint32_t keys)
+{
+	struct block b = {.a = a, .at = at};
+
+	find_pages(a, at, keys, b.pages);
+	find_pages(a, at + BLOCK, keys, b.next);
+	return b;
+}
+
+/* So many bytes of a page of the next block. */
+VEC_INLINE void fetch_next(const struct block *b, uint32_t page, size_t offset,
+	const uint32_t bytes)
+{
+	if (b->fetched)
+		return;
+	VEC_UNROLL
+	for (uint32_t i = 0; i < bytes; i += LINE)
+		vec_prefetch_later(b->next[page] + offset + i);
+}
+
+#endif
