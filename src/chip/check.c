@@ -100,8 +100,9 @@ enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *i
 		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32, f16, bf16 or q8_0");
 	if (l->attention_layers > 0 && ((l->kv_type == CHIP_BF16 && l->head_dim % 2) ||
 		    (l->kv_type == CHIP_Q8_0 && l->head_dim % CHIP_KV_BLOCK)))
-		return err_set(info, ERR_UNSUPPORTED, "keys and values of %u cannot be kept in %s",
-			l->head_dim, chip_type_name(l->kv_type));
+		return err_set(info, ERR_UNSUPPORTED, "heads of %u cannot have keys and values in "
+			"%s, which takes multiples of %d; f16 takes any", l->head_dim,
+			chip_type_name(l->kv_type), l->kv_type == CHIP_BF16 ? 2 : CHIP_KV_BLOCK);
 	if (l->attention_layers > 0 &&
 	    (l->kv_heads == 0 || l->kv_heads > CHIP_HEADS_MAX || l->head_dim == 0 ||
 		    l->head_dim > CHIP_HEAD_DIM_MAX))

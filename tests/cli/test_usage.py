@@ -279,3 +279,17 @@ def test_kv_type_is_one_of_a_few_words(shared):
         done = shared.run(*verb.split(), "--kv-type", "q3")
         assert (done.returncode, done.stdout) == (2, "")
         assert "--kv-type 'q3': auto, f32, f16, bf16 and q8_0 are known" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["auto", "f32", "f16", "bf16", "q8_0"])
+def test_keys_and_values_are_kept_in_each_type(shared, name):
+    assert shared.run("run", QWEN3, "-p", "hello", "--raw", "--max-tokens", 3, "--kv-type", name, binary=True).returncode == 0
+    with shared.serve("-m", QWEN3, "--kv-type", name, executor="chip") as server:
+        assert server.port
+
+
+def test_a_type_that_heads_are_too_small_for_is_refused_with_what_to_take(shared):
+    for verb in ("run -p hello --raw", "bench -p 8 -n 2 -r 1", "serve --port 0 --executor chip"):
+        done = shared.run(*verb.split(), "-m", os.path.join(GOLDEN, "checkpoints", "qwen3-mini-f16"), "--kv-type", "q8_0")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "heads of 16 cannot have keys and values in q8_0, which takes multiples of 32; f16 takes any" in done.stderr
