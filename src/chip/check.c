@@ -84,8 +84,23 @@ enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info)
 	return err || !m->column_order ? err : check_column_order(m, info);
 }
 
+enum err chip_check_kv(enum chip_type type, uint32_t head_dim, struct err_info *info)
+{
+	const uint32_t multiple = type == CHIP_BF16 ? 2 : type == CHIP_Q8_0 ? CHIP_KV_BLOCK : 1;
+
+	if (type != CHIP_F32 && type != CHIP_F16 && type != CHIP_BF16 && type != CHIP_Q8_0)
+		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32, f16, bf16 or q8_0");
+	if (head_dim % multiple)
+		return err_set(info, ERR_UNSUPPORTED, "heads of %u cannot have keys and values in "
+			"%s, which takes multiples of %u; f16 takes any", head_dim,
+			chip_type_name(type), multiple);
+	return ERR_NONE;
+}
+
 enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *info)
 {
+	enum err err;
+
 	if (l->attention_layers > CHIP_LAYERS_MAX || l->delta_layers > CHIP_LAYERS_MAX)
 		return err_set(info, ERR_LIMIT, "a cache of %u and %u layers", l->attention_layers,
 			l->delta_layers);
@@ -95,14 +110,8 @@ enum err chip_check_layout(const struct chip_cache_layout *l, struct err_info *i
 	if (l->context_max > CHIP_CONTEXT_MAX || l->vocab > CHIP_COLUMNS_MAX)
 		return err_set(info, ERR_LIMIT, "a context of %u tokens, a vocabulary of %u",
 			l->context_max, l->vocab);
-	if (l->attention_layers > 0 && l->kv_type != CHIP_F32 && l->kv_type != CHIP_F16 &&
-	    l->kv_type != CHIP_BF16 && l->kv_type != CHIP_Q8_0)
-		return err_set(info, ERR_UNSUPPORTED, "keys and values are f32, f16, bf16 or q8_0");
-	if (l->attention_layers > 0 && ((l->kv_type == CHIP_BF16 && l->head_dim % 2) ||
-		    (l->kv_type == CHIP_Q8_0 && l->head_dim % CHIP_KV_BLOCK)))
-		return err_set(info, ERR_UNSUPPORTED, "heads of %u cannot have keys and values in "
-			"%s, which takes multiples of %d; f16 takes any", l->head_dim,
-			chip_type_name(l->kv_type), l->kv_type == CHIP_BF16 ? 2 : CHIP_KV_BLOCK);
+	if (l->attention_layers > 0 && (err = chip_check_kv(l->kv_type, l->head_dim, info)))
+		return err;
 	if (l->attention_layers > 0 &&
 	    (l->kv_heads == 0 || l->kv_heads > CHIP_HEADS_MAX || l->head_dim == 0 ||
 		    l->head_dim > CHIP_HEAD_DIM_MAX))

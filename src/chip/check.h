@@ -9,6 +9,8 @@
 #include "chip/chip.h"
 
 enum err chip_check_matrix(const struct chip_matrix *m, struct err_info *info) MUST_CHECK;
+/* Whether heads of so many dimensions can have keys and values of a type. */
+enum err chip_check_kv(enum chip_type type, uint32_t head_dim, struct err_info *info) MUST_CHECK;
 enum err chip_check_layout(const struct chip_cache_layout *layout,
 	struct err_info *info) MUST_CHECK;
 enum err chip_check_program(const struct chip_program_desc *desc,

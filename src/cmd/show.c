@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "chip/check.h"
 #include "chip/format.h"
 #include "cmd/cmd.h"
 #include "model/arch/config.h"
@@ -310,9 +311,7 @@ int cmd_show(int argc, char **argv)
 	if (cmd_model_open(&m, path, &info))
 		return cmd_fail(&info);
 	if (kv_type != MODEL_KV_AUTO && model_config(m.model)->attention_layers > 0 &&
-		!chip_row_fits(kv_type, 0, model_config(m.model)->head_dim)) {
-		(void)err_set(&info, ERR_UNSUPPORTED, "keys and values of %u cannot be kept in %s",
-			model_config(m.model)->head_dim, chip_type_name(kv_type));
+		chip_check_kv(kv_type, model_config(m.model)->head_dim, &info)) {
 		cmd_model_close(&m);
 		return cmd_fail(&info);
 	}
