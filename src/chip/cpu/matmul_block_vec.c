@@ -45,7 +45,7 @@
 /* Decoded: weights as bytes; for each block its scales, and what else it has: minima, the scales of
  * its second half, or zeros as pairs of halves. */
 struct part {
-	uint8_t weights[PART_PANELS][PART_BLOCKS][2 * GROUPS * GROUP_BYTES];
+	uint8_t weights[PART_PANELS][PART_BLOCKS * 2 * GROUPS * (WORDS_DOT ? 1 : 2) * GROUP_BYTES];
 	float scales[PART_PANELS][PART_BLOCKS][VEC_LANES];
 	float others[PART_PANELS][PART_BLOCKS][VEC_LANES];
 } __attribute__((aligned(CPU_ALIGN)));
@@ -81,6 +81,12 @@ VEC_INLINE bool is_signed(const enum chip_type type)
 VEC_INLINE bool has_zeros(const enum chip_type type)
 {
 	return format_of(type)->scales == CPU_SCALES_GROUP;
+}
+
+/* Whether weights are magnitudes, and bytes that say which are below 0. */
+VEC_INLINE bool has_signs(const enum chip_type type, const enum source source)
+{
+	return !WORDS_DOT && is_signed(type) && source != PANELS;
 }
 
 /* By how much the weights of a product are too large. */
@@ -149,7 +155,7 @@ VEC_INLINE void load_groups(const uint8_t *block, const uint32_t g, const enum c
 struct scales {
 	vec scale;
 	vec other;      /* minimum, or the second half's scale */
-	words zeros;    /* pairs of minus the zero */
+	words zeros;    /* pairs of minus the zero; has_signs: the sum of magnitudes below 0 */
 };
 
 VEC_INLINE vec f16_at(const uint8_t *head, size_t index)
@@ -192,7 +198,7 @@ VEC_INLINE struct scales load_scales(const uint8_t *head, uint32_t group, uint32
 {
 	const struct cpu_block_format *f = format_of(type);
 	const uint8_t *bytes = head + (f->minima ? 4 : 2) * VEC_LANES;
-	struct scales s = {.scale = vec_set(0.0F)};
+	struct scales s = {.zeros = words_set(0)};
 
 	switch (f->scales) {
 	case CPU_SCALES_F16:
@@ -260,19 +266,28 @@ VEC_INLINE struct dots dots_start(const struct cpu_block *x, words zeros, const 
 	return d;
 }
 
+/* Four weights of each output. */
+struct group {
+	words weights;
+	words below;    /* has_signs */
+};
+
 /* Weights and inputs of group g or g + 4. */
-VEC_INLINE void dots_add(struct dots *d, const uint32_t half, words w, words x,
-	const enum chip_type type)
+VEC_INLINE void dots_add(struct dots *d, const uint32_t half, const struct group *w, words x,
+	const enum chip_type type, const enum source source)
 {
 	const uint32_t which = format_of(type)->halves ? half : 0;
 
 #if WORDS_DOT
-	d->sums[which] = words_dot(d->sums[which], w, x);
+	(void)source;
+	d->sums[which] = words_dot(d->sums[which], w->weights, x);
 #else
-	if (is_signed(type))
-		d->sums[which] = words_dot_signed(d->sums[which], w, x);
+	if (has_signs(type, source))
+		d->sums[which] = words_dot_flipped(d->sums[which], w->weights, w->below, x);
+	else if (is_signed(type))
+		d->sums[which] = words_dot_signed(d->sums[which], w->weights, x);
 	else
-		d->small[which] = words_dot_small(d->small[which], w, x);
+		d->small[which] = words_dot_small(d->small[which], w->weights, x);
 #endif
 }
 
@@ -294,11 +309,14 @@ VEC_INLINE void dots_widen(struct dots *d, const uint32_t g, const enum chip_typ
 }
 
 VEC_INLINE vec scaled(const struct dots *d, const struct scales *w, const struct cpu_block *x,
-	vec sum, const enum chip_type type)
+	vec sum, const enum chip_type type, const enum source source)
 {
 	const vec scale = vec_set(x->scale);
+	words first = d->sums[0];
 
-	sum = vec_fma(vec_mul(w->scale, scale), words_to_vec(d->sums[0]), sum);
+	if (has_signs(type, source))
+		first = words_add(first, w->zeros);
+	sum = vec_fma(vec_mul(w->scale, scale), words_to_vec(first), sum);
 	if (format_of(type)->halves)
 		sum = vec_fma(vec_mul(w->other, scale), words_to_vec(d->sums[1]), sum);
 	if (format_of(type)->minima)
@@ -338,7 +356,7 @@ VEC_INLINE void keep_scales(const struct tile *t, const struct block *b, uint32_
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++) {
 		vec_store(t->part->scales[p][at], b->scales[p].scale);
-		if (has_zeros(type))
+		if (has_zeros(type) || has_signs(type, DECODING))
 			words_store(t->part->others[p][at], b->scales[p].zeros);
 		else if (format_of(type)->minima || format_of(type)->halves)
 			vec_store(t->part->others[p][at], b->scales[p].other);
@@ -352,12 +370,11 @@ VEC_INLINE void block_open_part(struct block *b, const struct tile *t, uint32_t 
 
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++) {
-		b->weights[p] = t->part->weights[p][at];
 		b->scales[p] = (struct scales){
 			.scale = vec_load(t->part->scales[p][at]),
 			.other = vec_load(t->part->others[p][at]),
 		};
-		if (has_zeros(type))
+		if (has_zeros(type) || has_signs(type, PART))
 			b->scales[p].zeros = words_load(t->part->others[p][at]);
 	}
 }
@@ -380,28 +397,73 @@ VEC_INLINE words decoded_group(words w, words zeros, const enum chip_type type)
 	return words_add8(w, repeat(offset_of(type, PART) - offset_of(type, PANELS)));
 }
 
-/* Groups g and g + 4 of a block of panel p, as the source has them. */
-VEC_INLINE void take_groups(const struct tile *t, const struct block *b, const uint32_t p,
-	uint32_t at, const uint32_t g, const enum chip_type type, const enum source source,
-	words *low, words *high)
+#if !WORDS_DOT
+/* Magnitudes and signs; what flipping inputs by them will miss is added to flipped. */
+VEC_INLINE struct group signs_apart(words w, words *flipped)
 {
-	const uint8_t *weights = b->weights[p];
+	const struct group group = {.weights = words_abs8(w), .below = words_below8(w)};
+	const words missed = words_and(group.weights, group.below);
 
-	if (source == PART) {
-		*low = words_load(weights + g * GROUP_BYTES);
-		*high = words_load(weights + (GROUPS + g) * GROUP_BYTES);
-		return;
-	}
-	load_groups(weights, g, type, low, high);
-	if (source == PANELS)
-		return;
-	*low = decoded_group(*low, b->scales[p].zeros, type);
-	*high = decoded_group(*high, b->scales[p].zeros, type);
-	words_store(t->part->weights[p][at] + g * GROUP_BYTES, *low);
-	words_store(t->part->weights[p][at] + (GROUPS + g) * GROUP_BYTES, *high);
+	*flipped = words_widen(*flipped, words_dot_small(words_set(0), missed, repeat(1)));
+	return group;
+}
+#endif
+
+/* Where a part has a group of a block: its weights, then their signs. */
+VEC_INLINE size_t kept_at(uint32_t block, const uint32_t group, const enum chip_type type)
+{
+	const size_t bytes = (has_signs(type, PART) ? 2 : 1) * GROUP_BYTES;
+
+	return ((size_t)block * 2 * GROUPS + group) * bytes;
 }
 
-VEC_INLINE void block_products(const struct tile *t, const struct block *b, uint32_t block,
+VEC_INLINE struct group take_kept(const struct tile *t, const uint32_t p, uint32_t block,
+	const uint32_t group, const enum chip_type type)
+{
+	const uint8_t *at = t->part->weights[p] + kept_at(block - t->first, group, type);
+	struct group w = {.weights = words_load(at)};
+
+	if (has_signs(type, PART))
+		w.below = words_load(at + GROUP_BYTES);
+	return w;
+}
+
+/* A group of panel p is decoded and kept. */
+VEC_INLINE struct group decode_group(const struct tile *t, struct scales *s, const uint32_t p,
+	uint32_t block, const uint32_t group, words decoded, const enum chip_type type)
+{
+	uint8_t *at = t->part->weights[p] + kept_at(block - t->first, group, type);
+	struct group w = {.weights = decoded};
+
+#if !WORDS_DOT
+	if (has_signs(type, DECODING)) {
+		w = signs_apart(decoded, &s->zeros);
+		words_store(at + GROUP_BYTES, w.below);
+	}
+#endif
+	w.weights = decoded_group(w.weights, s->zeros, type);
+	words_store(at, w.weights);
+	return w;
+}
+
+/* Groups g and g + 4 of a block of panel p. */
+VEC_INLINE void take_groups(const struct tile *t, struct block *b, const uint32_t p,
+	uint32_t block, const uint32_t g, const enum chip_type type, const enum source source,
+	struct group *low, struct group *high)
+{
+	if (source == PART) {
+		*low = take_kept(t, p, block, g, type);
+		*high = take_kept(t, p, block, GROUPS + g, type);
+		return;
+	}
+	load_groups(b->weights[p], g, type, &low->weights, &high->weights);
+	if (source == PANELS)
+		return;
+	*low = decode_group(t, &b->scales[p], p, block, g, low->weights, type);
+	*high = decode_group(t, &b->scales[p], p, block, GROUPS + g, high->weights, type);
+}
+
+VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t block,
 	struct dots dots[FEW_ROWS][PART_PANELS], const uint32_t rows, const uint32_t panels,
 	const enum chip_type type, const enum source source)
 {
@@ -410,11 +472,11 @@ VEC_INLINE void block_products(const struct tile *t, const struct block *b, uint
 
 	VEC_UNROLL
 	for (uint32_t g = 0; g < GROUPS; g++) {
-		words low[PART_PANELS], high[PART_PANELS];
+		struct group low[PART_PANELS], high[PART_PANELS];
 
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			take_groups(t, b, p, block - t->first, g, type, source, &low[p], &high[p]);
+			take_groups(t, b, p, block, g, type, source, &low[p], &high[p]);
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
 			const int8_t *at = x + (size_t)r * m->columns + 4 * g;
@@ -422,8 +484,8 @@ VEC_INLINE void block_products(const struct tile *t, const struct block *b, uint
 
 			VEC_UNROLL
 			for (uint32_t p = 0; p < panels; p++) {
-				dots_add(&dots[r][p], 0, low[p], first, type);
-				dots_add(&dots[r][p], 1, high[p], second, type);
+				dots_add(&dots[r][p], 0, &low[p], first, type, source);
+				dots_add(&dots[r][p], 1, &high[p], second, type, source);
 				dots_widen(&dots[r][p], g, type);
 			}
 		}
@@ -456,20 +518,20 @@ VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
 		for (uint32_t p = 0; p < panels && rows >= PREFETCH_ROWS; p++)
 			prefetch_block(b.weights[p], t->ahead, type);
 	}
-	if (source == DECODING)
-		keep_scales(t, &b, block - t->first, panels, type);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			dots[r][p] = dots_start(x + r * blocks, b.scales[p].zeros, type, source);
 	block_products(t, &b, block, dots, rows, panels, type, source);
+	if (source == DECODING)
+		keep_scales(t, &b, block - t->first, panels, type);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			sums[r][p] = scaled(&dots[r][p], &b.scales[p], x + r * blocks, sums[r][p],
-				type);
+				type, source);
 }
 
 /* rows, panels, type and source are constants. */

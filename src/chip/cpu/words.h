@@ -65,6 +65,11 @@ VEC_INLINE words words_sub8(words a, words b)
 	return _mm512_sub_epi8(a, b);
 }
 
+VEC_INLINE words words_add(words a, words b)
+{
+	return _mm512_add_epi32(a, b);
+}
+
 VEC_INLINE words words_sub(words a, words b)
 {
 	return _mm512_sub_epi32(a, b);
@@ -176,6 +181,11 @@ VEC_INLINE words words_sub8(words a, words b)
 	return _mm256_sub_epi8(a, b);
 }
 
+VEC_INLINE words words_add(words a, words b)
+{
+	return _mm256_add_epi32(a, b);
+}
+
 VEC_INLINE words words_sub(words a, words b)
 {
 	return _mm256_sub_epi32(a, b);
@@ -250,21 +260,35 @@ VEC_INLINE words words_dot(words sum, words a, words b)
 
 #define WORDS_DOT 0
 
+/* sum + a, now and in the register of the sum: left to itself, GCC adds up the products of a whole
+ * block at its end, and spills them until then. */
+VEC_INLINE words words_accumulate(words sum, words a)
+{
+	__asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(a));
+	return sum;
+}
+
+VEC_INLINE words words_accumulate_halves(words sums, words a)
+{
+	__asm__("vpaddw %1, %0, %0" : "+x"(sums) : "x"(a));
+	return sums;
+}
+
 VEC_INLINE words words_dot_halves(words sum, words a, words b)
 {
-	return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+	return words_accumulate(sum, _mm256_madd_epi16(a, b));
 }
 
 /* Halves: two products of bytes each, a unsigned; added to sums of halves. */
 VEC_INLINE words words_dot_small(words sums, words a, words b)
 {
-	return _mm256_add_epi16(sums, _mm256_maddubs_epi16(a, b));
+	return words_accumulate_halves(sums, _mm256_maddubs_epi16(a, b));
 }
 
 /* sum + the halves of a word. */
 VEC_INLINE words words_widen(words sum, words halves)
 {
-	return _mm256_add_epi32(sum, _mm256_madd_epi16(halves, _mm256_set1_epi16(1)));
+	return words_accumulate(sum, _mm256_madd_epi16(halves, _mm256_set1_epi16(1)));
 }
 
 /* sum + the four products of signed bytes; b is at least -127. |a| times b with a's sign: two of
@@ -272,6 +296,25 @@ VEC_INLINE words words_widen(words sum, words halves)
 VEC_INLINE words words_dot_signed(words sum, words a, words b)
 {
 	return words_widen(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a)));
+}
+
+VEC_INLINE words words_abs8(words a)
+{
+	return _mm256_abs_epi8(a);
+}
+
+/* All bits of bytes below 0. */
+VEC_INLINE words words_below8(words a)
+{
+	return _mm256_cmpgt_epi8(_mm256_setzero_si256(), a);
+}
+
+/* sum + products as above, but of -b - 1 instead of -b: what is missing, the sum of |a| where a is
+ * below 0, depends on a alone. Two of them are at least -2 x 128 x 128. Unlike vpsignb, vpxor
+ * leaves the units alone that multiply. */
+VEC_INLINE words words_dot_flipped(words sum, words magnitude, words below, words b)
+{
+	return words_widen(sum, _mm256_maddubs_epi16(magnitude, words_xor(b, below)));
 }
 
 #endif
