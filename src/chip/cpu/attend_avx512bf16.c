@@ -294,24 +294,17 @@ static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries
 	alignas(LINE) uint16_t rounded[CPU_ATTEND_QUERIES * CHIP_HEAD_DIM_MAX];
 	struct progress progress[CPU_ATTEND_QUERIES];
 	struct row rows[CPU_ATTEND_QUERIES];
-	uint32_t first = UINT32_MAX, end = 0;
+	const struct range range = range_of(a, queries, count);
 
 	round_queries(a, queries, count, rounded);
 	for (uint32_t i = 0; i < count; i++) {
 		progress[i] = (struct progress){CPU_ATTEND_NONE, vec_set(0.0F)};
 		rows[i] = (struct row){rounded + (size_t)i * CHIP_HEAD_DIM_MAX,
 			queries[i].out.values, &progress[i], 0};
-		first = queries[i].first < first ? queries[i].first : first;
-		end = queries[i].keys > end ? queries[i].keys : end;
-		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
-			vec_store(queries[i].out.values + d, vec_set(0.0F));
+		clear_values(&queries[i], a->head_dim);
 	}
-	const uint32_t keys = end;
-
-	first = first > a->begin ? first : a->begin;
-	end = end < a->end ? end : a->end;
-	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
-		struct block b = block_at(a, at, keys);
+	for (uint32_t at = range.first / BLOCK * BLOCK; at < range.end; at += BLOCK) {
+		struct block b = block_at(a, at, range.keys);
 
 		for (uint32_t i = 0; i < count; i++)
 			rows[i].seen = seen_of(&b, &queries[i]);

@@ -83,7 +83,7 @@ VEC_INLINE vec load_key(const uint8_t *keys, uint32_t d, uint32_t at, const enum
 	return vec_load((const float *)(const void *)keys + (size_t)d * PAGE + at);
 }
 
-/* weights[m][at + j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
+/* weights[m][page * PAGE + j] = q_m . key_j * scale, for a whole page; keys that nobody sees give
  * numbers nobody uses. */
 VEC_INLINE void score_page(const struct block *b, uint32_t page, const struct cpu_query *queries,
 	float (*weights)[BLOCK], const uint32_t count, const enum chip_type type)
@@ -354,7 +354,7 @@ static void attend_any(struct block *b, struct cpu_query *queries, struct progre
 void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
 {
 	struct progress progress[CPU_ATTEND_QUERIES];
-	uint32_t first = UINT32_MAX, end = 0;
+	const struct range range = range_of(a, queries, count);
 
 	if (a->head_dim % VEC_LANES) {
 		ref_attend(a, queries, count);
@@ -366,18 +366,10 @@ void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uin
 		if (a->kv_type == CHIP_Q8_0)
 			VEC_NAME(quantize)(queries[i].q, a->head_dim, progress[i].q.values,
 				progress[i].q.blocks);
-		first = queries[i].first < first ? queries[i].first : first;
-		end = queries[i].keys > end ? queries[i].keys : end;
-		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES)
-			vec_store(queries[i].out.values + d, vec_set(0.0F));
+		clear_values(&queries[i], a->head_dim);
 	}
-	const uint32_t keys = end;
-
-	first = first > a->begin ? first : a->begin;
-
-	end = end < a->end ? end : a->end;
-	for (uint32_t at = first / BLOCK * BLOCK; at < end; at += BLOCK) {
-		struct block b = block_at(a, at, keys);
+	for (uint32_t at = range.first / BLOCK * BLOCK; at < range.end; at += BLOCK) {
+		struct block b = block_at(a, at, range.keys);
 
 		attend_any(&b, queries, progress, count);
 	}

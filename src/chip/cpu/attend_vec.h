@@ -44,6 +44,31 @@ static inline struct block block_at(const struct cpu_attend *a, uint32_t at, uin
 	return b;
 }
 
+/* Keys [first, end) of the span that some queries see, of a sequence of so many. */
+struct range {
+	uint32_t first, end, keys;
+};
+
+static inline struct range range_of(const struct cpu_attend *a, const struct cpu_query *queries,
+	uint32_t count)
+{
+	struct range r = {.first = UINT32_MAX};
+
+	for (uint32_t i = 0; i < count; i++) {
+		r.first = queries[i].first < r.first ? queries[i].first : r.first;
+		r.keys = queries[i].keys > r.keys ? queries[i].keys : r.keys;
+	}
+	r.first = r.first > a->begin ? r.first : a->begin;
+	r.end = r.keys < a->end ? r.keys : a->end;
+	return r;
+}
+
+VEC_INLINE void clear_values(struct cpu_query *query, uint32_t head_dim)
+{
+	for (uint32_t d = 0; d < head_dim; d += VEC_LANES)
+		vec_store(query->out.values + d, vec_set(0.0F));
+}
+
 /* So many bytes of a page of the next block. */
 VEC_INLINE void fetch_next(const struct block *b, uint32_t page, size_t offset,
 	const uint32_t bytes)

@@ -12,6 +12,7 @@
  * each tile; for many, once, into a scratch.
  */
 #include "chip/cpu/kernels_vec.h"
+#include "chip/cpu/measure_vec.h"
 
 #define TILE_ROWS   6
 #define TILE_PANELS 4
@@ -288,21 +289,19 @@ void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint3
 
 /* ---- the peak -------------------------------------------------------------------------------- */
 
-#define CHAINS 12
-
 int64_t VEC_NAME(bf16_ops)(int64_t rounds)
 {
 	const __m512i factor = _mm512_set1_epi32(0x3F003F00);   /* one half, twice */
-	vec sums[CHAINS];
+	vec sums[MEASURE_CHAINS];
 
 	VEC_UNROLL
-	for (uint32_t j = 0; j < CHAINS; j++)
+	for (uint32_t j = 0; j < MEASURE_CHAINS; j++)
 		sums[j] = vec_set(1.0F);
 	for (int64_t i = 0; i < rounds; i++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < CHAINS; j++) {
+		for (uint32_t j = 0; j < MEASURE_CHAINS; j++) {
 			sums[j] = _mm512_dpbf16_ps(sums[j], (__m512bh)factor, (__m512bh)factor);
 			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
 		}
-	return rounds * CHAINS * VEC_LANES * 2 * 2;
+	return rounds * MEASURE_CHAINS * VEC_LANES * 2 * 2;
 }
