@@ -109,6 +109,12 @@ def arranged(model, layout):
     return weights
 
 
+def quantized(model, layout):
+    """Canonical names of the projections that are stored in the quantized form."""
+    return {name.removesuffix(".weight") for name in model.weights
+            if quantized_weights.wants(layout.quantization, name)}
+
+
 def stored_tensors(model, layout):
     """stored name -> torch tensor, exactly as it goes to the file."""
     tensors = {}

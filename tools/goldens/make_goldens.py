@@ -154,14 +154,15 @@ class Goldens:
             seen["top1"] = min(seen["top1"], same)
 
     def check_noise(self):
-        """The limits are twice our own noise, or not much more: another correct program has room."""
+        """The limits are twice our own noise, or not much more: another correct program has room.
+        Of the best tokens half as many again may differ: one of a few positions is much."""
         for kind, seen in self.noise.items():
             print(kind, ", ".join(f"{name} {value:.3g}" for name, value in seen.items()))
         for kind, seen in self.noise.items():
             limits = CLASSES[kind]
             for name in ("max_abs", "rel_rms", "kl"):
                 assert 2 <= limits[name] / seen[name] < 2.2, (kind, name, seen[name])
-            assert limits["top1"] <= 1 - 2 * (1 - seen["top1"]), (kind, seen["top1"])
+            assert limits["top1"] <= 1 - 1.5 * (1 - seen["top1"]), (kind, seen["top1"])
 
     def write_logits(self, label, hf, config, weights, kind="float", round_input=None):
         """Logits for every length; returns [(length, file, positions)]. What rounded inputs do to
@@ -266,7 +267,7 @@ class Goldens:
         if is_gguf and file.dtype in ggufs.ROUNDED:
             kind, round_input = "quant", ggufs.round_input_q8(ggufs.quantized(model, file))
         elif not is_gguf and is_multiplied_in_blocks(file.quantization):
-            kind = "quant"
+            kind, round_input = "quant", ggufs.round_input_q8(checkpoints.quantized(model, file))
         elif not is_gguf and file.dtype == "BF16":
             # What is not quantized, the head if nothing else, is of BF16 matrices.
             kind_rounded = "experts" if "num_experts" in model.config else "bf16_inputs"
