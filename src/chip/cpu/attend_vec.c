@@ -9,7 +9,6 @@
  */
 #include "chip/cpu/attend_vec.h"
 
-#include "base/math.h"
 
 #define PAGE_VECTORS  (PAGE / VEC_LANES)
 #define BLOCK_VECTORS (BLOCK / VEC_LANES)
@@ -183,7 +182,7 @@ static float weigh(float *weights, struct seen seen, struct progress *p)
 		largest = vec_max(parts[j], largest);
 	}
 	const float top = vec_largest_lane(largest);
-	const float shrink = math_expf(p->largest - top);
+	const float shrink = vec_exp_one(p->largest - top);
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < BLOCK_VECTORS; j++) {

@@ -1,5 +1,4 @@
-/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16, f8_e4m3) in vectors of outputs, and
- * quantized inputs.
+/* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16, f8_e4m3) in vectors of outputs.
  *
  *	tile   up to VEC_ROWS rows x VEC_PANELS panels, one or two rows x 4 panels: sums in
  *	       registers, one column after the other
@@ -286,34 +285,4 @@ void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t 
 void VEC_NAME(matmul_f8)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	matmul_plain(m, first, end, CHIP_F8_E4M3);
-}
-
-/* ---- inputs in blocks ------------------------------------------------------------------------ */
-
-void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values,
-	struct cpu_block *blocks)
-{
-	for (uint32_t b = 0; b < columns / CPU_BLOCK; b++) {
-		const float *x = in + b * CPU_BLOCK;
-		vec magnitude = vec_set(0.0F);
-		int32_t sums[2] = {0, 0};
-
-		VEC_UNROLL
-		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
-			magnitude = vec_max_magnitude(magnitude, vec_load(x + i));
-		const float largest = vec_from_bits(vec_largest_bits(magnitude));
-
-		/* rare: zero, NaN, infinite */
-		if (!(largest >= 0x1p-119F && largest < __builtin_inff())) {
-			ref_quantize(x, CPU_BLOCK, values + b * CPU_BLOCK, blocks + b);
-			continue;
-		}
-		const vec inverse = vec_set(127.0F / largest);
-
-		VEC_UNROLL
-		for (uint32_t i = 0; i < CPU_BLOCK; i += VEC_LANES)
-			sums[i / 16] += vec_store_i8(values + b * CPU_BLOCK + i,
-				vec_mul(vec_load(x + i), inverse));
-		blocks[b] = ref_block(largest / 127.0F, sums[0], sums[1]);
-	}
 }

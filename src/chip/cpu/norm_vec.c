@@ -3,9 +3,56 @@
 
 #include "base/math.h"
 
+static float inverse_of(float sum_of_squares, uint32_t columns, float eps)
+{
+	return 1.0F / math_sqrtf(sum_of_squares / (float)columns + eps);
+}
+
 static float inverse_rms(const float *x, uint32_t columns, float eps)
 {
-	return 1.0F / math_sqrtf(vec_sum_of_squares(x, columns) / (float)columns + eps);
+	return inverse_of(vec_sum_of_squares(x, columns), columns, eps);
+}
+
+VEC_INLINE vec add_squares_n(float *x, const float *add, uint32_t n, vec sum)
+{
+	const vec v = vec_add(vec_load_n(x, n), vec_load_n(add, n));
+
+	vec_store_n(x, v, n);
+	return vec_fma(v, v, sum);
+}
+
+/* x += add; the sum of its squares, as vec_sum_of_squares has it. */
+static float add_squares(float *x, const float *add, uint32_t count)
+{
+	struct vec_stripes t = vec_stripes_zero();
+	uint32_t i = 0;
+
+	for (; i + CPU_STRIPES <= count; i += CPU_STRIPES)
+		VEC_UNROLL
+		for (uint32_t j = 0; j < VEC_STRIPES; j++)
+			t.s[j] = add_squares_n(x + i + j * VEC_LANES, add + i + j * VEC_LANES,
+				VEC_LANES, t.s[j]);
+	for (uint32_t j = 0; i < count && j < VEC_STRIPES; j++, i += VEC_LANES)
+		t.s[j] = add_squares_n(x + i, add + i, vec_lanes_at(i, count), t.s[j]);
+	return vec_fold_stripes(t.s);
+}
+
+VEC_INLINE void scale_n(const float *x, vec factor, const float *weight, float *out, uint32_t n)
+{
+	vec_store_n(out, vec_mul(vec_mul(vec_load_n(x, n), factor), vec_load_n(weight, n)), n);
+}
+
+/* out = x * factor * weight */
+VEC_INLINE void scale(const float *x, float factor, const float *weight, float *out,
+	uint32_t count)
+{
+	const vec f = vec_set(factor);
+	uint32_t i = 0;
+
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		scale_n(x + i, f, weight + i, out + i, VEC_LANES);
+	if (i < count)
+		scale_n(x + i, f, weight + i, out + i, count - i);
 }
 
 VEC_INLINE vec load_at(const float *x, uint32_t i, uint32_t count)
@@ -21,13 +68,9 @@ VEC_INLINE void store_at(float *x, uint32_t i, uint32_t count, vec v)
 void VEC_NAME(rms_norm)(float *x, const float *add, const float *weight, float eps,
 	uint32_t columns, float *out)
 {
-	if (add)
-		VEC_NAME(add)(x, add, columns);
-	const vec factor = vec_set(inverse_rms(x, columns, eps));
+	const float sum = add ? add_squares(x, add, columns) : vec_sum_of_squares(x, columns);
 
-	for (uint32_t i = 0; i < columns; i += VEC_LANES)
-		store_at(out, i, columns, vec_mul(vec_mul(load_at(x, i, columns), factor),
-			load_at(weight, i, columns)));
+	scale(x, inverse_of(sum, columns, eps), weight, out, columns);
 }
 
 void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
@@ -52,13 +95,21 @@ void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, f
 			vec_set(scale)));
 }
 
+VEC_INLINE void rope_n(float *x, float *y, const float *cosines, const float *sines, uint32_t n)
+{
+	const vec a = vec_load_n(x, n), b = vec_load_n(y, n);
+	const vec c = vec_load_n(cosines, n), s = vec_load_n(sines, n);
+
+	vec_store_n(x, vec_sub(vec_mul(a, c), vec_mul(b, s)), n);
+	vec_store_n(y, vec_add(vec_mul(b, c), vec_mul(a, s)), n);
+}
+
 void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs)
 {
-	for (uint32_t i = 0; i < pairs; i += VEC_LANES) {
-		const vec a = load_at(x, i, pairs), b = load_at(x + pairs, i, pairs);
-		const vec c = load_at(cosines, i, pairs), s = load_at(sines, i, pairs);
+	uint32_t i = 0;
 
-		store_at(x, i, pairs, vec_sub(vec_mul(a, c), vec_mul(b, s)));
-		store_at(x + pairs, i, pairs, vec_add(vec_mul(b, c), vec_mul(a, s)));
-	}
+	for (; i + VEC_LANES <= pairs; i += VEC_LANES)
+		rope_n(x + i, x + pairs + i, cosines + i, sines + i, VEC_LANES);
+	if (i < pairs)
+		rope_n(x + i, x + pairs + i, cosines + i, sines + i, pairs - i);
 }

@@ -1,33 +1,49 @@
-/* chip/cpu/swiglu_vec.c - swiglu_ref.c in vectors. */
+/* chip/cpu/swiglu_vec.c - swiglu_ref.c in vectors: n lanes of each. */
 #include "chip/cpu/kernels_vec.h"
+
+VEC_INLINE void swiglu_n(const float *gate, const float *up, float *out, uint32_t n)
+{
+	vec_store_n(out, vec_mul(vec_silu(vec_load_n(gate, n)), vec_load_n(up, n)), n);
+}
+
+VEC_INLINE void add_n(float *out, const float *in, uint32_t n)
+{
+	vec_store_n(out, vec_add(vec_load_n(out, n), vec_load_n(in, n)), n);
+}
+
+VEC_INLINE void add_scaled_n(float *out, const float *in, vec factor, uint32_t n)
+{
+	vec_store_n(out, vec_fma(factor, vec_load_n(in, n), vec_load_n(out, n)), n);
+}
 
 void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i += VEC_LANES) {
-		const uint32_t n = vec_lanes_at(i, count);
-		const vec active = vec_silu(vec_load_n(gate + i, n));
+	uint32_t i = 0;
 
-		vec_store_n(out + i, vec_mul(active, vec_load_n(up + i, n)), n);
-	}
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		swiglu_n(gate + i, up + i, out + i, VEC_LANES);
+	if (i < count)
+		swiglu_n(gate + i, up + i, out + i, count - i);
 }
 
 void VEC_NAME(add)(float *out, const float *in, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i += VEC_LANES) {
-		const uint32_t n = vec_lanes_at(i, count);
+	uint32_t i = 0;
 
-		vec_store_n(out + i, vec_add(vec_load_n(out + i, n), vec_load_n(in + i, n)), n);
-	}
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		add_n(out + i, in + i, VEC_LANES);
+	if (i < count)
+		add_n(out + i, in + i, count - i);
 }
 
 void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i += VEC_LANES) {
-		const uint32_t n = vec_lanes_at(i, count);
+	uint32_t i = 0;
 
-		vec_store_n(out + i, vec_fma(vec_set(factor), vec_load_n(in + i, n),
-			vec_load_n(out + i, n)), n);
-	}
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		add_scaled_n(out + i, in + i, vec_set(factor), VEC_LANES);
+	if (i < count)
+		add_scaled_n(out + i, in + i, vec_set(factor), count - i);
 }
 
 void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count)

@@ -105,25 +105,31 @@ VEC_INLINE uint32_t vec_lanes_at(uint32_t i, uint32_t count)
 /* math_expf, operation by operation. */
 VEC_INLINE vec vec_exp(vec x)
 {
-	const vec magic = vec_set(0x1.8p23F);
+	const vec magic = vec_set(0x1.8p23F), one = vec_set(1.0F);
 
 	x = vec_max(vec_set(-104.0F), x);
 	x = vec_min(vec_set(89.0F), x);
-	const vec shifted = vec_add(vec_mul(x, vec_set((float)0x1.71547652b82fep+0)), magic);
+	const vec shifted = vec_fma(x, vec_set((float)0x1.71547652b82fep+0), magic);
 	const vec n = vec_sub(shifted, magic);
-	vec r = vec_sub(x, vec_mul(n, vec_set(0x1.63p-1F)));
-
-	r = vec_sub(r, vec_mul(n, vec_set(-0x1.bd0106p-13F)));
+	const vec r = vec_fma(n, vec_set(0x1.bd0106p-13F), vec_fma(n, vec_set(-0x1.63p-1F), x));
 	vec p = vec_set(0x1.6a2352p-10F);
 
-	p = vec_add(vec_mul(p, r), vec_set(0x1.123a6cp-7F));
-	p = vec_add(vec_mul(p, r), vec_set(0x1.5558f4p-5F));
-	p = vec_add(vec_mul(p, r), vec_set(0x1.55549p-3F));
-	p = vec_add(vec_mul(p, r), vec_set(0x1.fffffcp-2F));
-	p = vec_mul(p, vec_mul(r, r));
-	p = vec_add(p, r);
-	p = vec_add(p, vec_set(1.0F));
+	p = vec_fma(p, r, vec_set(0x1.123a6cp-7F));
+	p = vec_fma(p, r, vec_set(0x1.5558f4p-5F));
+	p = vec_fma(p, r, vec_set(0x1.55549p-3F));
+	p = vec_fma(p, r, vec_set(0x1.fffffcp-2F));
+	p = vec_fma(p, r, one);
+	p = vec_fma(p, r, one);
 	return vec_scale_by_power(p, shifted, magic);
+}
+
+/* Of one number: math_expf may have no instruction for its fused sums. */
+VEC_INLINE float vec_exp_one(float x)
+{
+	float lanes[VEC_LANES];
+
+	vec_store(lanes, vec_exp(vec_set(x)));
+	return lanes[0];
 }
 
 VEC_INLINE vec vec_sigmoid(vec x)
@@ -163,14 +169,6 @@ VEC_INLINE vec vec_softplus(vec x)
 VEC_INLINE float vec_fma_one(float a, float b, float c)
 {
 	return __builtin_fmaf(a, b, c);
-}
-
-VEC_INLINE float vec_from_bits(uint32_t bits)
-{
-	float x;
-
-	memcpy(&x, &bits, sizeof(x));
-	return x;
 }
 
 /* ---- sums in 16 stripes ---------------------------------------------------------------------- */

@@ -215,20 +215,6 @@ VEC_INLINE uint32_t vec_largest_bits(vec v)
 	return (uint32_t)_mm_cvtsi128_si32(t);
 }
 
-/* To the nearest integers, even among two; stores them as bytes and returns their sum. */
-VEC_INLINE int32_t vec_store_i8(int8_t *p, vec v)
-{
-	const __m256i n = _mm256_cvtps_epi32(v);
-	const __m128i low = _mm256_castsi256_si128(n), high = _mm256_extracti128_si256(n, 1);
-	const __m128i words = _mm_packs_epi32(low, high);
-	__m128i t = _mm_add_epi32(low, high);
-
-	_mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(words, words));
-	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4E));
-	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0xB1));
-	return _mm_cvtsi128_si32(t);
-}
-
 /* Adds the lanes to that many sums of f64. */
 VEC_INLINE void vec_add_f64(double *sums, vec v)
 {

@@ -219,22 +219,6 @@ VEC_INLINE uint32_t vec_largest_bits(vec v)
 	return (uint32_t)_mm_cvtsi128_si32(t);
 }
 
-/* To the nearest integers, even among two; stores them as bytes and returns their sum. */
-VEC_INLINE int32_t vec_store_i8(int8_t *p, vec v)
-{
-	const __m512i n = _mm512_cvtps_epi32(v);
-	const __m512 lanes = _mm512_castsi512_ps(n);
-	const __m256i eight = _mm256_add_epi32(_mm256_castps_si256(vec_low(lanes)),
-		_mm256_castps_si256(vec_high(lanes)));
-	__m128i t = _mm_add_epi32(_mm256_castsi256_si128(eight),
-		_mm256_extracti128_si256(eight, 1));
-
-	_mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(n));
-	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4E));
-	t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0xB1));
-	return _mm_cvtsi128_si32(t);
-}
-
 /* Adds the lanes to that many sums of f64. */
 VEC_INLINE void vec_add_f64(double *sums, vec v)
 {
