@@ -23,18 +23,18 @@
 #include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/words.h"
 
-#if VEC_LANES == 16
 #define FEW_ROWS    8    /* of a tile without a part: 8 integer and 8 float sums */
+#if VEC_LANES == 16
 #define TILE_ROWS   6    /* of a part: 6 x 2 of each, 5 more registers */
 #define PART_PANELS 2
 #else
-#define FEW_ROWS    4
 #define TILE_ROWS   4
 #define PART_PANELS 1
 #endif
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
-/* rows from which decoding once and reading again is the shorter way: a tile and half of one */
-#define PART_ROWS   (TILE_ROWS + TILE_ROWS / 2)
+/* rows from which decoding once and reading again is the shorter way: of 16 lanes a tile and half
+ * of one; of 8 lanes, where a decoded part is read by tiles of fewer rows, three tiles of FEW_ROWS */
+#define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 2 * FEW_ROWS + 1)
 /* bytes to prefetch ahead; with fewer rows the processor's own prefetcher keeps up */
 #define AHEAD         2048
 #define PREFETCH_ROWS 5
@@ -114,41 +114,30 @@ VEC_INLINE words high_bits(words bits, const uint32_t from, const uint32_t mask)
 	return words_and(moved, repeat(mask << 4));
 }
 
-/* Groups g and g + 4 of a block as they are multiplied. */
-VEC_INLINE void load_groups(const uint8_t *block, const uint32_t g, const enum chip_type type,
-	words *low, words *high)
+/* Group g of a half of a block as it is multiplied. */
+VEC_INLINE words load_group(const uint8_t *block, const uint32_t half, const uint32_t g,
+	const enum chip_type type)
 {
 	const struct cpu_block_format *f = format_of(type);
 	const uint8_t *more = block + GROUPS * GROUP_BYTES;
-	const words both = words_load(block + g * GROUP_BYTES);
+	words w;
 
 	if (f->bits == 8) {
-		*low = both;
-		*high = words_load(more + g * GROUP_BYTES);
-		if (WORDS_DOT) {
-			*low = words_xor(*low, repeat(128));
-			*high = words_xor(*high, repeat(128));
-		}
-		return;
+		w = words_load(block + (GROUPS * half + g) * GROUP_BYTES);
+		return WORDS_DOT ? words_xor(w, repeat(128)) : w;
 	}
-	*low = words_and(both, repeat(15));
-	*high = words_and(words_right(both, 4), repeat(15));
-	if (f->bits == 5) {
-		*low = words_or(*low, high_bits(words_load(more), g, 1));
-		*high = words_or(*high, high_bits(words_load(more), g + 4, 1));
-	}
-	if (f->bits == 6) {
-		*low = words_or(*low, high_bits(words_load(more), 2 * g, 3));
-		*high = words_or(*high, high_bits(words_load(more + GROUP_BYTES), 2 * g, 3));
-	}
+	w = words_load(block + g * GROUP_BYTES);
+	w = words_and(half ? words_right(w, 4) : w, repeat(15));
+	if (f->bits == 5)
+		w = words_or(w, high_bits(words_load(more), GROUPS * half + g, 1));
+	if (f->bits == 6)
+		w = words_or(w, high_bits(words_load(more + half * GROUP_BYTES), 2 * g, 3));
 	if (f->values) {
-		*low = words_look_up(f->values, *low);
-		*high = words_look_up(f->values, *high);
-		if (WORDS_DOT) {
-			*low = words_xor(*low, repeat(128));
-			*high = words_xor(*high, repeat(128));
-		}
+		w = words_look_up(f->values, w);
+		if (WORDS_DOT)
+			w = words_xor(w, repeat(128));
 	}
+	return w;
 }
 
 /* Of a block: of all its columns or the first half, of the second half, and what is added. */
@@ -231,7 +220,7 @@ VEC_INLINE struct scales load_scales(const uint8_t *head, uint32_t group, uint32
  * compiler drops. */
 struct dots {
 	words sums[2];
-	words small[2];    /* in 16 bits */
+	words small;    /* in 16 bits */
 };
 
 VEC_INLINE words input_word(const void *x)
@@ -262,8 +251,19 @@ VEC_INLINE struct dots dots_start(const struct cpu_block *x, words zeros, const 
 		d.sums[1] = start_of(x, 2, offset);
 	if (has_zeros(type) && !(WORDS_DOT && source != PANELS))
 		d.sums[0] = words_dot_halves(words_set(0), zeros, input_word(x->halves));
-	d.small[0] = d.small[1] = words_set(0);
+	d.small = words_set(0);
 	return d;
+}
+
+/* The groups of a block in the order in which they are multiplied. */
+VEC_INLINE uint32_t group_half(const uint32_t i)
+{
+	return WORDS_DOT ? i % 2 : i / GROUPS;
+}
+
+VEC_INLINE uint32_t group_of_half(const uint32_t i)
+{
+	return WORDS_DOT ? i / 2 : i % GROUPS;
 }
 
 /* Four weights of each output. */
@@ -272,38 +272,36 @@ struct group {
 	words below;    /* has_signs */
 };
 
-/* Weights and inputs of group g or g + 4. */
-VEC_INLINE void dots_add(struct dots *d, const uint32_t half, const struct group *w, words x,
+/* Groups whose products fit 16 bits together. */
+VEC_INLINE uint32_t small_groups(const enum chip_type type)
+{
+	const uint32_t bits = format_of(type)->bits;
+
+	return is_signed(type) ? 1 : bits == 4 ? 8 : bits == 5 ? 4 : 2;
+}
+
+/* Group number i of the block, see group_half. */
+VEC_INLINE void dots_add(struct dots *d, const uint32_t i, const struct group *w, words x,
 	const enum chip_type type, const enum source source)
 {
-	const uint32_t which = format_of(type)->halves ? half : 0;
+	const uint32_t which = format_of(type)->halves ? group_half(i) : 0;
 
 #if WORDS_DOT
 	(void)source;
 	d->sums[which] = words_dot(d->sums[which], w->weights, x);
 #else
-	if (has_signs(type, source))
+	const uint32_t together = small_groups(type);
+
+	if (has_signs(type, source)) {
 		d->sums[which] = words_dot_flipped(d->sums[which], w->weights, w->below, x);
-	else if (is_signed(type))
+	} else if (is_signed(type)) {
 		d->sums[which] = words_dot_signed(d->sums[which], w->weights, x);
-	else
-		d->small[which] = words_dot_small(d->small[which], w->weights, x);
-#endif
-}
+	} else {
+		const words products = words_multiply(w->weights, x);
 
-/* After groups g and g + 4: small sums go where there is room before they overflow. */
-VEC_INLINE void dots_widen(struct dots *d, const uint32_t g, const enum chip_type type)
-{
-#if WORDS_DOT
-	(void)d, (void)g, (void)type;
-#else
-	const struct cpu_block_format *f = format_of(type);
-
-	if (is_signed(type) || g % 2 == 0 || (f->bits == 4 && g + 1 < GROUPS))
-		return;
-	for (uint32_t half = 0; half < (f->halves ? 2 : 1); half++) {
-		d->sums[half] = words_widen(d->sums[half], d->small[half]);
-		d->small[half] = words_set(0);
+		d->small = i % together ? words_accumulate_halves(d->small, products) : products;
+		if (i % together == together - 1)
+			d->sums[which] = words_widen(d->sums[which], d->small);
 	}
 #endif
 }
@@ -404,7 +402,7 @@ VEC_INLINE struct group signs_apart(words w, words *flipped)
 	const struct group group = {.weights = words_abs8(w), .below = words_below8(w)};
 	const words missed = words_and(group.weights, group.below);
 
-	*flipped = words_widen(*flipped, words_dot_small(words_set(0), missed, repeat(1)));
+	*flipped = words_widen(*flipped, words_multiply(missed, repeat(1)));
 	return group;
 }
 #endif
@@ -446,21 +444,28 @@ VEC_INLINE struct group decode_group(const struct tile *t, struct scales *s, con
 	return w;
 }
 
-/* Groups g and g + 4 of a block of panel p. */
-VEC_INLINE void take_groups(const struct tile *t, struct block *b, const uint32_t p,
-	uint32_t block, const uint32_t g, const enum chip_type type, const enum source source,
-	struct group *low, struct group *high)
+/* Group number i of a block of panel p. */
+VEC_INLINE struct group take_group(const struct tile *t, struct block *b, const uint32_t p,
+	uint32_t block, const uint32_t i, const enum chip_type type, const enum source source)
 {
-	if (source == PART) {
-		*low = take_kept(t, p, block, g, type);
-		*high = take_kept(t, p, block, GROUPS + g, type);
-		return;
-	}
-	load_groups(b->weights[p], g, type, &low->weights, &high->weights);
+	const uint32_t half = group_half(i), g = group_of_half(i);
+
+	if (source == PART)
+		return take_kept(t, p, block, GROUPS * half + g, type);
+
+	const words w = load_group(b->weights[p], half, g, type);
+
 	if (source == PANELS)
-		return;
-	*low = decode_group(t, &b->scales[p], p, block, g, low->weights, type);
-	*high = decode_group(t, &b->scales[p], p, block, GROUPS + g, high->weights, type);
+		return (struct group){.weights = w};
+	return decode_group(t, &b->scales[p], p, block, GROUPS * half + g, w, type);
+}
+
+/* Groups that are in registers at the same time. */
+VEC_INLINE uint32_t groups_together(const enum chip_type type)
+{
+	const uint32_t small = small_groups(type);
+
+	return WORDS_DOT ? 2 : small < GROUPS ? small : GROUPS;
 }
 
 VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t block,
@@ -469,26 +474,30 @@ VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t b
 {
 	const struct cpu_matmul *m = t->m;
 	const int8_t *x = m->in.values + (size_t)t->row * m->columns + (size_t)block * CPU_BLOCK;
+	const uint32_t together = groups_together(type);
 
 	VEC_UNROLL
-	for (uint32_t g = 0; g < GROUPS; g++) {
-		struct group low[PART_PANELS], high[PART_PANELS];
+	for (uint32_t first = 0; first < 2 * GROUPS; first += together) {
+		struct group w[PART_PANELS][GROUPS];
 
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			take_groups(t, b, p, block, g, type, source, &low[p], &high[p]);
-		VEC_UNROLL
-		for (uint32_t r = 0; r < rows; r++) {
-			const int8_t *at = x + (size_t)r * m->columns + 4 * g;
-			const words first = input_word(at), second = input_word(at + 16);
-
 			VEC_UNROLL
-			for (uint32_t p = 0; p < panels; p++) {
-				dots_add(&dots[r][p], 0, &low[p], first, type, source);
-				dots_add(&dots[r][p], 1, &high[p], second, type, source);
-				dots_widen(&dots[r][p], g, type);
+			for (uint32_t i = 0; i < together; i++)
+				w[p][i] = take_group(t, b, p, block, first + i, type, source);
+		VEC_UNROLL
+		for (uint32_t r = 0; r < rows; r++)
+			VEC_UNROLL
+			for (uint32_t i = 0; i < together; i++) {
+				const int8_t *at = x + (size_t)r * m->columns +
+					16 * group_half(first + i) + 4 * group_of_half(first + i);
+				const words four = input_word(at);
+
+				VEC_UNROLL
+				for (uint32_t p = 0; p < panels; p++)
+					dots_add(&dots[r][p], first + i, &w[p][i], four, type,
+						source);
 			}
-		}
 	}
 }
 
@@ -569,12 +578,10 @@ VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_ty
 	TILE(2, 1, type, PANELS);
 	TILE(3, 1, type, PANELS);
 	TILE(4, 1, type, PANELS);
-#if FEW_ROWS == 8
 	TILE(5, 1, type, PANELS);
 	TILE(6, 1, type, PANELS);
 	TILE(7, 1, type, PANELS);
 	TILE(8, 1, type, PANELS);
-#endif
 	default:
 		assert(0 && "more rows than a tile has");
 	}

@@ -279,10 +279,10 @@ VEC_INLINE words words_dot_halves(words sum, words a, words b)
 	return words_accumulate(sum, _mm256_madd_epi16(a, b));
 }
 
-/* Halves: two products of bytes each, a unsigned; added to sums of halves. */
-VEC_INLINE words words_dot_small(words sums, words a, words b)
+/* Halves: two products of bytes each, a unsigned. */
+VEC_INLINE words words_multiply(words a, words b)
 {
-	return words_accumulate_halves(sums, _mm256_maddubs_epi16(a, b));
+	return _mm256_maddubs_epi16(a, b);
 }
 
 /* sum + the halves of a word. */
