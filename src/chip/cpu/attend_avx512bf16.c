@@ -12,20 +12,21 @@
 
 #include "chip/cpu/attend_vec.h"
 
-#define GROUP       8
-#define KEY_VECTORS (PAGE / VEC_LANES)
-#define SUMS_MAX    16   /* of values, in registers */
+#define GROUP         8
+#define GROUPS        (CPU_ATTEND_QUERIES / GROUP)
+#define KEY_VECTORS   (PAGE / VEC_LANES)
+#define BLOCK_VECTORS (BLOCK / VEC_LANES)
+#define SUMS_MAX      16   /* of values, in registers */
+#define Q_LINE        32   /* dimensions of a query that lie together */
 
-struct progress {
-	float largest;
-	vec sums;
-};
-
-struct row {
-	const uint16_t *q;          /* [head_dim], bf16 */
-	float *values;              /* [head_dim] */
-	struct progress *progress;
-	uint64_t seen;              /* a bit for each key of the block */
+/* Some queries. A line of all of them comes before the next: what the score products read has
+ * constant distances then, and few addresses. */
+struct group {
+	alignas(LINE) uint16_t q[CHIP_HEAD_DIM_MAX / Q_LINE][GROUP][Q_LINE];   /* bf16 */
+	alignas(LINE) float largest[VEC_LANES];   /* scores, as powers of 2 */
+	vec sums[GROUP];                          /* of weights */
+	float *values[GROUP];                     /* [head_dim] each */
+	uint64_t seen[GROUP];                     /* a bit for each key of the block */
 };
 
 /* Two bf16 for every lane. */
@@ -44,35 +45,43 @@ VEC_INLINE vec add_pairs(vec sums, __m512i a, __m512i b)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-/* Pages [first, first + pages) of a block. */
-VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct row *rows,
-	float (*scores)[BLOCK], const uint32_t count, const uint32_t pages)
+/* Pages [first, first + pages) of a block for count queries from m0 on. */
+VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct group *g,
+	uint32_t m0, float (*scores)[BLOCK], const uint32_t count, const uint32_t pages)
 {
-	vec sums[GROUP][BLOCK_PAGES * KEY_VECTORS];
+	const vec factor = vec_set(b->a->scale * CPU_LOG2_E);
+	vec sums[GROUP][BLOCK_VECTORS];
 
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
 			sums[m][j] = vec_set(0.0F);
-	for (uint32_t d = 0; d < b->a->head_dim; d += 2) {
-		__m512i pairs[BLOCK_PAGES * KEY_VECTORS];
+	for (uint32_t line = 0; line < b->a->head_dim; line += Q_LINE) {
+		const uint32_t left = b->a->head_dim - line;
+		const uint32_t dims = left < Q_LINE ? left : Q_LINE;
+		const uint16_t *q = g->q[line / Q_LINE][m0];
+		size_t offset = (size_t)line * PAGE * 2;
 
-		VEC_UNROLL
-		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++) {
-			const uint32_t page = first + j / KEY_VECTORS;
-			const size_t offset = (size_t)d * PAGE * 2 + j % KEY_VECTORS * LINE;
-
-			pairs[j] = _mm512_loadu_si512(b->pages[page] + offset);
-			fetch_next(b, page, offset, LINE);
-		}
-		VEC_UNROLL
-		for (uint32_t m = 0; m < count; m++) {
-			const __m512i q = spread_pair(rows[m].q + d);
+		for (uint32_t d = 0; d < dims; d += 2, q += 2, offset += PAGE * 4) {
+			__m512i pairs[BLOCK_VECTORS];
 
 			VEC_UNROLL
-			for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
-				sums[m][j] = add_pairs(sums[m][j], pairs[j], q);
+			for (uint32_t j = 0; j < pages * KEY_VECTORS; j++) {
+				const uint32_t page = first + j / KEY_VECTORS;
+				const size_t at = offset + j % KEY_VECTORS * LINE;
+
+				pairs[j] = _mm512_loadu_si512(b->pages[page] + at);
+				fetch_next(b, page, at, LINE);
+			}
+			VEC_UNROLL
+			for (uint32_t m = 0; m < count; m++) {
+				const __m512i x = spread_pair(q + (size_t)m * Q_LINE);
+
+				VEC_UNROLL
+				for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
+					sums[m][j] = add_pairs(sums[m][j], pairs[j], x);
+			}
 		}
 	}
 	VEC_UNROLL
@@ -80,80 +89,133 @@ VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct 
 		VEC_UNROLL
 		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
 			vec_store(scores[m] + first * PAGE + j * VEC_LANES,
-				vec_mul(sums[m][j], vec_set(b->a->scale)));
+				vec_mul(sums[m][j], factor));
 }
 
 /* Pages of which nothing is seen are left out, but not where both are gone through together: few
  * queries wait for memory, and two pages are two streams of it. */
-VEC_INLINE void score_block(const struct block *b, const struct row *rows, uint64_t seen,
-	float (*scores)[BLOCK], const uint32_t count)
+VEC_INLINE void score_block(const struct block *b, const struct group *g, uint32_t m0,
+	uint64_t seen, float (*scores)[BLOCK], const uint32_t count)
 {
 	if (count <= GROUP / 2)
-		score_pages(b, 0, rows, scores, count, BLOCK_PAGES);
+		score_pages(b, 0, g, m0, scores, count, BLOCK_PAGES);
 	else
 		for (uint32_t i = 0; i < BLOCK_PAGES; i++)
 			if ((uint32_t)(seen >> i * PAGE))
-				score_pages(b, i, rows, scores, count, 1);
+				score_pages(b, i, g, m0, scores, count, 1);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* A row's scores, -infinity where nothing is seen; returns the largest, now or before. */
-VEC_INLINE float hide(const struct row *row, float *scores)
+/* In each lane the largest of some scores that are seen, or the one before. */
+VEC_INLINE vec largest_score(const float *scores, uint64_t seen, float before)
 {
 	const vec hidden = vec_set(-__builtin_inff());
-	vec largest = vec_set(row->progress->largest);
+	vec largest = vec_set(before);
 
-	VEC_UNROLL
-	for (uint32_t j = 0; j < BLOCK / VEC_LANES; j++) {
-		const __mmask16 seen = (__mmask16)(row->seen >> j * VEC_LANES);
-		const vec s = _mm512_mask_blend_ps(seen, hidden, vec_load(scores + j * VEC_LANES));
-
-		vec_store(scores + j * VEC_LANES, s);
-		largest = vec_max(s, largest);
-	}
-	return vec_largest_lane(largest);
+	if (seen == ~(uint64_t)0)
+		VEC_UNROLL
+		for (uint32_t j = 0; j < BLOCK_VECTORS; j++)
+			largest = vec_max(vec_load(scores + j * VEC_LANES), largest);
+	else
+		VEC_UNROLL
+		for (uint32_t j = 0; j < BLOCK_VECTORS; j++)
+			largest = vec_max(_mm512_mask_blend_ps((__mmask16)(seen >> j * VEC_LANES),
+				hidden, vec_load(scores + j * VEC_LANES)), largest);
+	return largest;
 }
 
-/* Scores to weights, as pairs of bf16. */
-VEC_INLINE void weigh(struct row *row, const float *scores, float largest, float shrink,
+VEC_INLINE vec larger_halves(vec a, vec b)
+{
+	return vec_max(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+}
+
+VEC_INLINE vec larger_quarters(vec a, vec b)
+{
+	return vec_max(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
+}
+
+/* Lane m: the largest lane of v[m]. */
+VEC_INLINE vec largest_lanes(const vec *v, const uint32_t count)
+{
+	float largest[VEC_LANES] = {0};
+
+	if (count == GROUP) {
+		/* four lanes of each query: 0 to 3, 4 to 7 */
+		const vec a = larger_quarters(larger_halves(v[0], v[1]),
+			larger_halves(v[2], v[3]));
+		const vec b = larger_quarters(larger_halves(v[4], v[5]),
+			larger_halves(v[6], v[7]));
+		/* two of queries 0, 4, then of 1, 5 ... */
+		const vec two = vec_max(_mm512_shuffle_ps(a, b, 0x44),
+			_mm512_shuffle_ps(a, b, 0xEE));
+		const vec one = vec_max(_mm512_shuffle_ps(two, two, 0xB1), two);
+
+		return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0,
+			0, 0, 0, 0, 0), one);
+	}
+	for (uint32_t m = 0; m < count; m++)
+		largest[m] = vec_largest_lane(v[m]);
+	return vec_load(largest);
+}
+
+/* 2^x for a weight, which has 8 bits: x is at most 0. As in attend_ref.c. */
+VEC_INLINE vec power_of_2(vec x)
+{
+	const vec r = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	vec p = vec_set(CPU_POWER_3);
+
+	p = vec_fma(p, r, vec_set(CPU_POWER_2));
+	p = vec_fma(p, r, vec_set(CPU_POWER_1));
+	p = vec_fma(p, r, vec_set(CPU_POWER_0));
+	return _mm512_scalef_ps(p, x);
+}
+
+/* Scores to weights, as pairs of bf16, 0 where nothing is seen; returns their sums. */
+VEC_INLINE vec weigh(const float *scores, uint64_t seen, float largest, vec sums,
 	uint16_t *weights)
 {
 	const __m512i ones = _mm512_set1_epi32(0x3F803F80);
-	vec sums = vec_mul(row->progress->sums, vec_set(shrink));
 
 	VEC_UNROLL
 	for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
 		const float *s = scores + i * PAGE;
-		const vec low = vec_exp(vec_sub(vec_load(s), vec_set(largest)));
-		const vec high = vec_exp(vec_sub(vec_load(s + VEC_LANES), vec_set(largest)));
-		const __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+		const vec low = power_of_2(vec_sub(vec_load(s), vec_set(largest)));
+		const vec high = power_of_2(vec_sub(vec_load(s + VEC_LANES), vec_set(largest)));
+		const __m512i pairs = _mm512_maskz_mov_epi16((__mmask32)(seen >> i * PAGE),
+			(__m512i)_mm512_cvtne2ps_pbh(high, low));
 
 		_mm512_storeu_si512(weights + i * PAGE, pairs);
 		sums = add_pairs(sums, pairs, ones);
 	}
-	row->progress->sums = sums;
-	row->progress->largest = largest;
+	return sums;
 }
 
-VEC_INLINE void weigh_rows(struct row *rows, float (*scores)[BLOCK], uint16_t (*weights)[BLOCK],
-	float *shrink, const uint32_t count)
+VEC_INLINE void weigh_rows(struct group *g, uint32_t m0, float (*scores)[BLOCK],
+	uint16_t (*weights)[BLOCK], float *shrink, const uint32_t count)
 {
-	float largest[VEC_LANES] = {0}, before[VEC_LANES] = {0};
+	alignas(LINE) float largest[VEC_LANES];
+	vec lanes[GROUP];
 
-	for (uint32_t m = 0; m < count; m++) {
-		before[m] = rows[m].progress->largest;
-		largest[m] = hide(&rows[m], scores[m]);
-	}
-	vec_store(shrink, vec_exp(vec_sub(vec_load(before), vec_load(largest))));
+	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
-		weigh(&rows[m], scores[m], largest[m], shrink[m], weights[m]);
+		lanes[m] = largest_score(scores[m], g->seen[m0 + m], g->largest[m0 + m]);
+	const vec all = largest_lanes(lanes, count);
+	const vec before = _mm512_maskz_loadu_ps((__mmask16)((1U << count) - 1), g->largest + m0);
+
+	vec_store(largest, all);
+	_mm512_mask_storeu_ps(g->largest + m0, (__mmask16)((1U << count) - 1), all);
+	vec_store(shrink, vec_exp(vec_mul(vec_sub(before, all), vec_set(CPU_LN_2))));
+	VEC_UNROLL
+	for (uint32_t m = 0; m < count; m++)
+		g->sums[m0 + m] = weigh(scores[m], g->seen[m0 + m], largest[m],
+			vec_mul(g->sums[m0 + m], vec_set(shrink[m])), weights[m]);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* Vectors of dimensions from d on, over pairs of keys [first, end) of the block. */
-VEC_INLINE void add_values(const struct block *b, const struct row *rows,
+VEC_INLINE void add_values(const struct block *b, float *const *out,
 	uint16_t (*weights)[BLOCK], const float *shrink, uint32_t first, uint32_t end, uint32_t d,
 	const uint32_t count, const uint32_t vectors)
 {
@@ -164,7 +226,7 @@ VEC_INLINE void add_values(const struct block *b, const struct row *rows,
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++)
-			sums[m][i] = vec_mul(vec_load(rows[m].values + d + i * VEC_LANES),
+			sums[m][i] = vec_mul(vec_load(out[m] + d + i * VEC_LANES),
 				vec_set(shrink[m]));
 	for (uint32_t pair = first; pair < end; pair++) {
 		const size_t offset = keys_bytes + pair % (PAGE / 2) * line + d * 4;
@@ -185,7 +247,7 @@ VEC_INLINE void add_values(const struct block *b, const struct row *rows,
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
 		for (uint32_t i = 0; i < vectors; i++)
-			vec_store(rows[m].values + d + i * VEC_LANES, sums[m][i]);
+			vec_store(out[m] + d + i * VEC_LANES, sums[m][i]);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -203,116 +265,126 @@ static uint64_t seen_of(const struct block *b, const struct cpu_query *query)
 		(first > b->at ? all << (first - b->at) : all);
 }
 
-/* The block past count rows, of which one at least sees some of it. */
-VEC_INLINE void attend_rows(const struct block *b, struct row *rows, uint64_t seen,
+/* The block past count queries from m0 on, of which one at least sees some of it. */
+VEC_INLINE void attend_queries(const struct block *b, struct group *g, uint32_t m0, uint64_t seen,
 	const uint32_t count)
 {
 	const uint32_t widest = SUMS_MAX / count < 8 ? SUMS_MAX / count : 8;
 	const uint32_t first = (uint32_t)__builtin_ctzll(seen) / 2;
 	const uint32_t end = (uint32_t)(64 - __builtin_clzll(seen) + 1) / 2;
+	float *const *out = g->values + m0;
 	alignas(LINE) float scores[GROUP][BLOCK];
 	alignas(LINE) uint16_t weights[GROUP][BLOCK];
 	alignas(LINE) float shrink[VEC_LANES];
 	uint32_t d = 0;
 
-	score_block(b, rows, seen, scores, count);
-	weigh_rows(rows, scores, weights, shrink, count);
+	score_block(b, g, m0, seen, scores, count);
+	weigh_rows(g, m0, scores, weights, shrink, count);
 	for (; d + widest * VEC_LANES <= b->a->head_dim; d += widest * VEC_LANES)
-		add_values(b, rows, weights, shrink, first, end, d, count, widest);
+		add_values(b, out, weights, shrink, first, end, d, count, widest);
 	if (widest > 4 && d + 4 * VEC_LANES <= b->a->head_dim) {
-		add_values(b, rows, weights, shrink, first, end, d, count, 4);
+		add_values(b, out, weights, shrink, first, end, d, count, 4);
 		d += 4 * VEC_LANES;
 	}
 	if (widest > 2 && d + 2 * VEC_LANES <= b->a->head_dim) {
-		add_values(b, rows, weights, shrink, first, end, d, count, 2);
+		add_values(b, out, weights, shrink, first, end, d, count, 2);
 		d += 2 * VEC_LANES;
 	}
 	if (d < b->a->head_dim)
-		add_values(b, rows, weights, shrink, first, end, d, count, 1);
+		add_values(b, out, weights, shrink, first, end, d, count, 1);
 }
 
-static void attend_8(const struct block *b, struct row *rows, uint64_t seen)
+static void attend_8(const struct block *b, struct group *g, uint64_t seen)
 {
-	attend_rows(b, rows, seen, 8);
+	attend_queries(b, g, 0, seen, 8);
 }
 
-static void attend_4(const struct block *b, struct row *rows, uint64_t seen)
+static void attend_4(const struct block *b, struct group *g, uint32_t m0, uint64_t seen)
 {
-	attend_rows(b, rows, seen, 4);
+	attend_queries(b, g, m0, seen, 4);
 }
 
-static void attend_2(const struct block *b, struct row *rows, uint64_t seen)
+static void attend_2(const struct block *b, struct group *g, uint32_t m0, uint64_t seen)
 {
-	attend_rows(b, rows, seen, 2);
+	attend_queries(b, g, m0, seen, 2);
 }
 
-static void attend_1(const struct block *b, struct row *rows, uint64_t seen)
+static void attend_1(const struct block *b, struct group *g, uint32_t m0, uint64_t seen)
 {
-	attend_rows(b, rows, seen, 1);
+	attend_queries(b, g, m0, seen, 1);
 }
 
-static void attend_block(struct block *b, struct row *rows, uint32_t count)
+/* The block past the queries of a group. */
+static void attend_group(struct block *b, struct group *g, uint32_t count)
 {
-	while (count > 0) {
-		const uint32_t group = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
+	for (uint32_t m0 = 0; m0 < count;) {
+		const uint32_t left = count - m0;
+		const uint32_t some = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 		uint64_t seen = 0;
 
-		for (uint32_t m = 0; m < group; m++)
-			seen |= rows[m].seen;
-		if (seen && group == 8)
-			attend_8(b, rows, seen);
-		else if (seen && group == 4)
-			attend_4(b, rows, seen);
-		else if (seen && group == 2)
-			attend_2(b, rows, seen);
+		for (uint32_t m = 0; m < some; m++)
+			seen |= g->seen[m0 + m];
+		if (seen && some == 8)
+			attend_8(b, g, seen);
+		else if (seen && some == 4)
+			attend_4(b, g, m0, seen);
+		else if (seen && some == 2)
+			attend_2(b, g, m0, seen);
 		else if (seen)
-			attend_1(b, rows, seen);
+			attend_1(b, g, m0, seen);
 		b->fetched |= seen != 0;
-		rows += group;
-		count -= group;
+		m0 += some;
 	}
 }
 
-/* Queries to bf16, one after the other. */
-static void round_queries(const struct cpu_attend *a, const struct cpu_query *queries,
-	uint32_t count, uint16_t *out)
+/* A query to bf16. */
+static void round_query(const float *q, uint32_t head_dim, struct group *g, uint32_t m)
 {
-	for (uint32_t i = 0; i < count; i++)
-		for (uint32_t d = 0; d < a->head_dim; d += VEC_LANES * 2) {
-			const bool two = d + VEC_LANES < a->head_dim;
-			const vec low = vec_load(queries[i].q + d);
-			const vec high = two ? vec_load(queries[i].q + d + VEC_LANES)
-				: vec_set(0.0F);
+	for (uint32_t d = 0; d < head_dim; d += Q_LINE) {
+		const bool two = d + VEC_LANES < head_dim;
+		const vec low = vec_load(q + d);
+		const vec high = two ? vec_load(q + d + VEC_LANES) : vec_set(0.0F);
 
-			_mm512_storeu_si512(out + (size_t)i * CHIP_HEAD_DIM_MAX + d,
-				(__m512i)_mm512_cvtne2ps_pbh(high, low));
-		}
+		_mm512_storeu_si512(g->q[d / Q_LINE][m], (__m512i)_mm512_cvtne2ps_pbh(high, low));
+	}
+}
+
+static void start_queries(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count,
+	struct group *groups)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct group *g = &groups[i / GROUP];
+		const uint32_t m = i % GROUP;
+
+		round_query(queries[i].q, a->head_dim, g, m);
+		g->largest[m] = CPU_ATTEND_NONE;
+		g->sums[m] = vec_set(0.0F);
+		g->values[m] = queries[i].out.values;
+		clear_values(&queries[i], a->head_dim);
+	}
 }
 
 static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)
 {
-	alignas(LINE) uint16_t rounded[CPU_ATTEND_QUERIES * CHIP_HEAD_DIM_MAX];
-	struct progress progress[CPU_ATTEND_QUERIES];
-	struct row rows[CPU_ATTEND_QUERIES];
+	struct group groups[GROUPS];
 	const struct range range = range_of(a, queries, count);
 
-	round_queries(a, queries, count, rounded);
-	for (uint32_t i = 0; i < count; i++) {
-		progress[i] = (struct progress){CPU_ATTEND_NONE, vec_set(0.0F)};
-		rows[i] = (struct row){rounded + (size_t)i * CHIP_HEAD_DIM_MAX,
-			queries[i].out.values, &progress[i], 0};
-		clear_values(&queries[i], a->head_dim);
-	}
+	start_queries(a, queries, count, groups);
 	for (uint32_t at = range.first / BLOCK * BLOCK; at < range.end; at += BLOCK) {
 		struct block b = block_at(a, at, range.keys);
 
 		for (uint32_t i = 0; i < count; i++)
-			rows[i].seen = seen_of(&b, &queries[i]);
-		attend_block(&b, rows, count);
+			groups[i / GROUP].seen[i % GROUP] = seen_of(&b, &queries[i]);
+		for (uint32_t i = 0; i < count; i += GROUP)
+			attend_group(&b, &groups[i / GROUP],
+				count - i < GROUP ? count - i : GROUP);
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		queries[i].out.largest = progress[i].largest;
-		queries[i].out.sum = vec_fold_stripes(&progress[i].sums);
+		const struct group *g = &groups[i / GROUP];
+		const float largest = g->largest[i % GROUP];
+
+		queries[i].out.largest = largest > CPU_ATTEND_NONE ? largest * CPU_LN_2 : largest;
+		queries[i].out.sum = vec_fold_stripes(&g->sums[i % GROUP]);
 	}
 }
 

@@ -5,7 +5,8 @@
  * and keys, counted from the start of the sequence, decides the bits.
  *
  * Where bf16 is rounded, two terms are added at a time, the second of a pair first, as vdpbf16ps
- * does; the sum of the weights is then of the rounded ones.
+ * does; the sum of the weights is then of the rounded ones. Scores are powers of 2 there, and a
+ * weight that is rounded to 8 bits is computed to 13.
  *
  * Over keys of q8_0 a query is quantized as well: an exact integer for each block of dimensions.
  */
@@ -31,6 +32,29 @@ static bool is_rounded(const struct cpu_attend *a)
 static float round_bf16(float x)
 {
 	return fabsf(x) < 0x1p-126F ? 0.0F : math_f32_from_bf16(math_bf16_from_f32(x));
+}
+
+/* 2^x for x of at most 0. */
+static float power_of_2(float x)
+{
+	if (x < -200.0F)
+		return 0.0F;
+	const int32_t whole = x == x ? (int32_t)x : 0;
+	const int32_t n = (float)whole > x ? whole - 1 : whole;
+	const float r = x - (float)n;
+	float p = CPU_POWER_3;
+
+	p = fmaf(p, r, CPU_POWER_2);
+	p = fmaf(p, r, CPU_POWER_1);
+	p = fmaf(p, r, CPU_POWER_0);
+	return p * math_f32_from_bits((uint32_t)(n / 2 + 127) << 23) *
+		math_f32_from_bits((uint32_t)(n - n / 2 + 127) << 23);
+}
+
+/* Of a score that lies so far below the largest. */
+static float weight_of(const struct cpu_attend *a, float below)
+{
+	return is_rounded(a) ? round_bf16(power_of_2(below)) : math_expf(below);
 }
 
 struct query {
@@ -131,7 +155,7 @@ static float score(const struct cpu_attend *a, const struct query *query, uint32
 
 		sum = fmaf(x, key_element(a, key, d), sum);
 	}
-	return sum * a->scale;
+	return sum * (is_rounded(a) ? a->scale * CPU_LOG2_E : a->scale);
 }
 
 /* out = out * shrink + the block's weighted values. */
@@ -187,13 +211,11 @@ static void add_block(const struct cpu_attend *a, uint32_t at, struct seen seen,
 		weights[j] = score(a, query, at + j);
 		largest = weights[j] > largest ? weights[j] : largest;
 	}
-	for (uint32_t j = 0; j < CPU_ATTEND_BLOCK; j++) {
-		weights[j] = j >= seen.first && j < seen.end ? math_expf(weights[j] - largest)
+	for (uint32_t j = 0; j < CPU_ATTEND_BLOCK; j++)
+		weights[j] = j >= seen.first && j < seen.end ? weight_of(a, weights[j] - largest)
 			: 0.0F;
-		if (is_rounded(a))
-			weights[j] = round_bf16(weights[j]);
-	}
-	const float shrink = math_expf(out->largest - largest);
+	const float fall = out->largest - largest;
+	const float shrink = math_expf(is_rounded(a) ? fall * CPU_LN_2 : fall);
 
 	out->largest = largest;
 	add_weights(a, weights, shrink, sums);
@@ -222,6 +244,8 @@ static void attend_one(const struct cpu_attend *a, struct cpu_query *query)
 		add_block(a, at, seen, &q, &query->out, sums);
 	}
 	query->out.sum = ref_fold(sums);
+	if (is_rounded(a) && query->out.largest > CPU_ATTEND_NONE)
+		query->out.largest *= CPU_LN_2;
 }
 
 void ref_attend(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count)

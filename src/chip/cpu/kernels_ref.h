@@ -30,6 +30,15 @@ static inline float ref_fold(float s[CPU_STRIPES])
 	return s[0];
 }
 
+/* Weights of attention that are rounded to bf16: 2^x on [0, 1], minimax for the relative error
+ * (Remez): 7.5e-5, 13 bits. */
+#define CPU_POWER_0 0x1.fff632p-1F
+#define CPU_POWER_1 0x1.64444cp-1F
+#define CPU_POWER_2 0x1.cefc4cp-3F
+#define CPU_POWER_3 0x1.3f96a4p-4F
+#define CPU_LOG2_E  0x1.715476p+0F
+#define CPU_LN_2    0x1.62e43p-1F
+
 /* Smallest scale of a DeltaNet state: what is added to the state is divided by it. */
 #define CPU_DELTA_SCALE_MIN 0x1p-20F
 

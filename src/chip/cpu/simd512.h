@@ -163,9 +163,25 @@ EMULATED __m512 emulated_scalef_ps(__m512 a, __m512 b)
 
 	memcpy(lanes, &a, sizeof(a));
 	memcpy(powers, &b, sizeof(b));
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 16; i++) {
+		const float power = fmaxf(-1000.0F, fminf(powers[i], 1000.0F));
+
 		lanes[i] = powers[i] != powers[i] ? powers[i]
-			: scalbnf(lanes[i], (int)floorf(powers[i]));
+			: scalbnf(lanes[i], (int)floorf(power));
+	}
+	memcpy(&v, lanes, sizeof(v));
+	return v;
+}
+
+/* What floor leaves of it. */
+EMULATED __m512 emulated_reduce_ps(__m512 a)
+{
+	float lanes[16];
+	__m512 v;
+
+	memcpy(lanes, &a, sizeof(a));
+	for (int i = 0; i < 16; i++)
+		lanes[i] = isinf(lanes[i]) ? 0.0F : lanes[i] - floorf(lanes[i]);
 	memcpy(&v, lanes, sizeof(v));
 	return v;
 }
@@ -254,6 +270,12 @@ EMULATED __m256i emulated_cvtepi32_epi16(__m512i v)
 #define _mm512_srai_epi32(v, n) emulated_srai_epi32(v, n)
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(a, b) emulated_scalef_ps(a, b)
+#undef _mm512_shuffle_f32x4
+#define _mm512_shuffle_f32x4(a, b, lanes) simde_mm512_shuffle_f32x4(a, b, lanes)
+#undef _mm512_shuffle_ps
+#define _mm512_shuffle_ps(a, b, lanes) simde_mm512_shuffle_ps(a, b, lanes)
+#undef _mm512_reduce_ps
+#define _mm512_reduce_ps(v, rounding) emulated_reduce_ps(v)
 #undef _mm512_dpbf16_ps
 #define _mm512_dpbf16_ps(sums, a, b) emulated_dpbf16_ps(sums, (__m512i)(a), (__m512i)(b))
 
