@@ -69,13 +69,19 @@ struct bench {
 	struct chip_program *program;
 };
 
+/* What arithmetic is measured against. */
+struct peak {
+	const char *arithmetic;
+	int64_t ops_per_s;
+};
+
 /* What one operation reads and computes, for the shares. */
 struct work {
 	double bytes, bytes_per_row;    /* from memory; 0: what it reads lies in caches */
 	double share;                   /* of the bytes that a row reads, each another; 0: all */
 	double ops_per_row;
 	double ops_per_pair;            /* of a row and a row of the step that it sees */
-	int64_t peak;                   /* what its arithmetic is measured against */
+	struct peak peak;
 };
 
 static struct err_info info;
@@ -350,7 +356,9 @@ static void print_row(const struct bench *b, const char *name, double rows, doub
 
 	printf("%-20s %5.0f %11.1f", name, rows, ns / 1000);
 	print_share(bytes / ns * 1e9, b->rates.read_bytes_per_s);
-	print_share(ops / ns * 1e9, w->peak);
+	print_share(ops / ns * 1e9, w->peak.ops_per_s);
+	if (ops > 0)
+		printf(" %s", w->peak.arithmetic);
 	printf("\n");
 	(void)fflush(stdout);
 }
@@ -378,13 +386,42 @@ static void run(struct bench *b, const char *name, uint32_t depth, const struct 
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-static int64_t peak_of(const struct bench *b, enum chip_type type)
+static struct peak f32_peak(const struct bench *b)
 {
-	if (type == CHIP_Q8_0 || type == CHIP_Q4_0)
-		return b->rates.int8_ops_per_s;
-	if ((type == CHIP_BF16 || type == CHIP_F8_E4M3) && b->rates.bf16_ops_per_s > 0)
-		return b->rates.bf16_ops_per_s;
-	return b->rates.f32_ops_per_s;
+	return (struct peak){"f32", b->rates.f32_ops_per_s};
+}
+
+/* Of the arithmetic that multiplies a type; bf16 without such an instruction is f32's. */
+static struct peak peak_of(const struct bench *b, enum chip_type type)
+{
+	switch (type) {
+	case CHIP_Q8_0:
+	case CHIP_Q4_0:
+	case CHIP_Q4_1:
+	case CHIP_Q5_0:
+	case CHIP_Q5_1:
+	case CHIP_Q4_K:
+	case CHIP_Q5_K:
+	case CHIP_Q6_K:
+	case CHIP_IQ4_NL:
+	case CHIP_IQ4_XS:
+	case CHIP_MXFP4:
+	case CHIP_INT4:
+		return (struct peak){"int8", b->rates.int8_ops_per_s};
+	case CHIP_BF16:
+	case CHIP_F8_E4M3:
+		if (b->rates.bf16_ops_per_s > 0)
+			return (struct peak){"bf16", b->rates.bf16_ops_per_s};
+		break;
+	case CHIP_F32:
+	case CHIP_F16:
+	case CHIP_Q2_K:
+	case CHIP_Q3_K:
+	case CHIP_INT8:
+	case CHIP_TYPES:
+		break;
+	}
+	return f32_peak(b);
 }
 
 static void set_matmul(struct chip_op *op, uint32_t in, struct chip_weight *w, uint32_t out)
@@ -489,7 +526,7 @@ static void bench_qk_rope(struct bench *b, enum chip_type kv_type)
 	repeat(b, COPIES_MAX / 4);
 	(void)snprintf(name, sizeof(name), "qk_rope %s", chip_type_name(kv_type));
 	run(b, name, 0, &(struct work){.ops_per_row = 7.0 * (HEADS + KV_HEADS) * HEAD_DIM,
-		.peak = b->rates.f32_ops_per_s});
+		.peak = f32_peak(b)});
 }
 
 static void bench_attend(struct bench *b, enum chip_type kv_type, uint32_t depth)
@@ -516,7 +553,7 @@ static void bench_attend(struct bench *b, enum chip_type kv_type, uint32_t depth
 	run(b, name, depth, &(struct work){.bytes = token_bytes * depth,
 		.bytes_per_row = token_bytes, .ops_per_row = key_ops * depth,
 		.ops_per_pair = key_ops, .peak = kv_type == CHIP_BF16 ? peak_of(b, CHIP_BF16)
-			: b->rates.f32_ops_per_s});
+			: f32_peak(b)});
 }
 
 /* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------- */
@@ -544,7 +581,7 @@ static void bench_conv(struct bench *b)
 	op->u.conv.weight = constant_vector(b, CHANNELS * TAPS, 0.5F);
 	repeat(b, COPIES_MAX / 4);
 	run(b, "conv", 0, &(struct work){.ops_per_row = (2.0 * TAPS + 20) * CHANNELS,
-		.peak = b->rates.f32_ops_per_s});
+		.peak = f32_peak(b)});
 }
 
 static void set_delta(struct chip_op *op, uint32_t in, uint32_t gates, uint32_t out,
@@ -572,7 +609,7 @@ static void bench_delta(struct bench *b)
 	set_delta(op, in, gates, add_buffer(b, CHIP_ROWS, DELTA_HEADS * DELTA_DIM), zeros);
 	repeat(b, 8);
 	run(b, "delta", 0, &(struct work){.bytes = 2 * 4 * state, .ops_per_row = 8 * state,
-		.peak = b->rates.f32_ops_per_s});
+		.peak = f32_peak(b)});
 }
 
 /* Convolution, DeltaNet, norm and gate of eight layers, whose states do not fit into caches; rows
@@ -618,7 +655,7 @@ static void bench_gdn(struct bench *b, bool apart)
 	b->layout.states = b->layout.slots = apart ? ROWS_APART : 1;
 	run(b, apart ? "gdn, sequences" : "gdn", 0, &(struct work){
 		.bytes = apart ? 0 : 2 * 4 * state, .bytes_per_row = apart ? 2 * 4 * state : 0,
-		.ops_per_row = 8 * state, .peak = b->rates.f32_ops_per_s});
+		.ops_per_row = 8 * state, .peak = f32_peak(b)});
 }
 
 /* ---- element by element: what they read lies in caches --------------------------------------- */
@@ -655,7 +692,7 @@ static void bench_element(struct bench *b, enum chip_op_kind kind, const char *n
 		op->u.add.in = in;
 	}
 	repeat(b, COPIES_MAX);
-	run(b, name, 0, &(struct work){.ops_per_row = ops * WIDTH, .peak = b->rates.f32_ops_per_s});
+	run(b, name, 0, &(struct work){.ops_per_row = ops * WIDTH, .peak = f32_peak(b)});
 }
 
 /* ---- experts: 8 of 128 of 768 as in Qwen3-30B-A3B -------------------------------------------- */
@@ -685,7 +722,7 @@ static void bench_route(struct bench *b)
 	*measured(b, CHIP_OP_ROUTE) = op;
 	repeat(b, COPIES_MAX / 4);
 	run(b, "route", 0, &(struct work){.ops_per_row = 25.0 * EXPERTS,
-		.peak = b->rates.f32_ops_per_s});
+		.peak = f32_peak(b)});
 }
 
 static void bench_experts(struct bench *b, enum chip_type type)
@@ -724,7 +761,7 @@ static void bench_combine(struct bench *b)
 	op->u.combine.shared = op->u.combine.gate = CHIP_NONE;
 	repeat(b, COPIES_MAX / 4);
 	run(b, "combine", 0, &(struct work){.ops_per_row = 2.0 * USED * WIDTH,
-		.peak = b->rates.f32_ops_per_s});
+		.peak = f32_peak(b)});
 }
 
 /* ---- sampling: one row of logits ------------------------------------------------------------- */
@@ -835,18 +872,28 @@ static void bench_all(struct bench *b)
 	}
 }
 
+static void print_head(const struct bench *b)
+{
+	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, ", b->info.name,
+		b->info.isa, b->info.cores, b->cpu_clock ? "processor" : "wall",
+		(double)b->rates.read_bytes_per_s / 1e9, (double)b->rates.int8_ops_per_s / 1e9);
+	if (b->rates.bf16_ops_per_s > 0)
+		printf("bf16 %.1f, ", (double)b->rates.bf16_ops_per_s / 1e9);
+	printf("f32 %.1f GOP/s\n", (double)b->rates.f32_ops_per_s / 1e9);
+	printf("Shares are of these. GB/s: of weights, keys, values and states, read once a step. "
+	       "GOP/s: 2 for a weight and row.\n"
+	       "us: one operation, of so many rows together. Rows are missing where a step "
+	       "would take seconds, or less than the\nnoise of the machine.\n\n");
+	printf("%-20s %5s %11s %9s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read",
+		"GOP/s", "of peak");
+}
+
 static void bench_isa(struct bench *b, const struct chip_config *config)
 {
 	must(chip_open(&b->chip, "cpu", config, &info));
 	chip_describe(b->chip, &b->info);
 	must(chip_measure(b->chip, &b->rates, &info));
-	printf("%s, %s, %" PRIu32 " threads, %s time: read %.2f GB/s, int8 %.1f, bf16 %.1f, f32 "
-		"%.1f GOP/s\n\n",
-		b->info.name, b->info.isa, b->info.cores, b->cpu_clock ? "processor" : "wall",
-		(double)b->rates.read_bytes_per_s / 1e9, (double)b->rates.int8_ops_per_s / 1e9,
-		(double)b->rates.bf16_ops_per_s / 1e9, (double)b->rates.f32_ops_per_s / 1e9);
-	printf("%-20s %5s %11s %9s %8s %9s %8s\n", "operation", "rows", "us", "GB/s", "of read",
-		"GOP/s", "of peak");
+	print_head(b);
 	bench_all(b);
 	printf("\n");
 	chip_close(b->chip);
