@@ -2,12 +2,16 @@
 """bench/accuracy.py - what speed costs: mean KL divergence from float32 of a model's quantized files, here and in llama.cpp.
 
     bench/accuracy.py RESULTS.json F32.gguf TEXT --tongyun build/tongyun [--llama DIR] [--isa avx2,avx512bf16]
+        [--kv-types auto,f16,q8_0]
 
 Both read the same file, which `tongyun quantize` makes of the float32 one, and are compared with the same base: the float32
 file's logits, with keys and values in float32, in the file format of llama-perplexity --kl-divergence-base. The text is
 cut into windows of 512 tokens as llama-perplexity cuts it, each read from an empty context; predictions of the second
 half of a window count. As there, the base has 16 bits for a logarithm and ends 16 below the largest. The row f32 says how
 far llama.cpp's float32 is from ours: conventions match when it is near 0.
+
+Keys and values are of the type that each program chooses (of the row f32: float32); --kv-types measures the same file with
+others, here and there: the difference is what they cost.
 """
 import argparse
 import json
@@ -142,33 +146,64 @@ def their_kl(llama, model, base, options):
 
 # ---- the table -----------------------------------------------------------------------------------------------------------
 
-def table(results, types, isas):
-    lines = ["| type | bits a weight | " + " | ".join(isas) + " | llama.cpp | ratio |", "|---|---|" + "---|" * (len(isas) + 2)]
+def name_of(program, kv_type):
+    return program if kv_type == "auto" else f"{program}, {kv_type}"
+
+
+def table_rows(row, isas, kv_types):
+    """Cells of one file, a line for each type of keys and values."""
+    for kv_type in kv_types:
+        ours = [row.get(name_of(isa, kv_type)) for isa in isas]
+        theirs = row.get(name_of("llama.cpp", kv_type))
+        known = [value for value in ours if value is not None]
+        cells = ["-" if value is None else f"{value:.6f}" for value in [*ours, theirs]]
+        yield kv_type, [*cells, f"{max(known) / theirs:.2f}" if theirs and known else "-"]
+
+
+def table(results, types, isas, kv_types=("auto",)):
+    several = ["keys and values"] if tuple(kv_types) != ("auto",) else []
+    heads = ["type", "bits a weight", *several, *isas, "llama.cpp", "ratio"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for kind in types:
         row = results.get(kind, {})
-        ours = [row.get(isa) for isa in isas]
-        theirs = row.get("llama.cpp")
-        known = [value for value in ours if value is not None]
-        ratio = f"{max(known) / theirs:.2f}" if theirs and known and kind != "f32" else "-"
-        cells = ["-" if value is None else f"{value:.6f}" for value in [*ours, theirs]]
-        lines.append(f"| {kind} | {row.get('bits', 0):.2f} | " + " | ".join(cells) + f" | {ratio} |")
+        for kv_type, cells in table_rows(row, isas, kv_types):
+            if kind == "f32":
+                cells[-1] = "-"
+            about = [kind, f"{row.get('bits', 0):.2f}", *([kv_type] if several else [])]
+            lines.append("| " + " | ".join([*about, *cells]) + " |")
     return lines
 
 
-def main():
+def our_options(a, kind, isa, kv_type):
+    kv_type = "f32" if kv_type == "auto" and kind == "f32" else kv_type
+    return ["-t", a.threads, "--kv-type", kv_type, *(["--isa", isa] if isa != "best" else [])]
+
+
+def their_options(a, kind, kv_type):
+    if kv_type == "auto":
+        return ["-t", a.threads, *(["-ctk", "f32", "-ctv", "f32", "-fa", "off"] if kind == "f32" else [])]
+    return ["-t", a.threads, "-ctk", kv_type, "-ctv", kv_type, "-fa", "on"]
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results")
     parser.add_argument("model")
     parser.add_argument("text")
     parser.add_argument("--tongyun", default="build/tongyun")
     parser.add_argument("--llama", help="the folder of llama-perplexity")
-    parser.add_argument("--isa", default="", help="instruction sets, by commas; without: the best one")
+    parser.add_argument("--isa", default="best", help="instruction sets, by commas; without: the best one")
     parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--kv-types", default="auto", help="of keys and values, by commas: auto f32 f16 bf16 q8_0")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    a = parser.parse_args()
-    isas = a.isa.split(",") if a.isa else ["best"]
+    return parser.parse_args()
+
+
+def main():
+    a = arguments()
+    isas, kv_types = a.isa.split(","), a.kv_types.split(",")
     path = pathlib.Path(a.results)
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     windows = windows_of(a.tongyun, a.model, a.text, a.tokens)
@@ -176,9 +211,9 @@ def main():
     if not is_base_of(base, windows):
         write_base(base, a.tongyun, a.model, windows, ["--kv-type", "f32"])
 
-    def keep(kind, who, measure):
+    def keep(kind, who, measure, *options):
         if a.again or results.setdefault(kind, {}).get(who) is None:
-            results.setdefault(kind, {})[who] = value = measure()
+            results.setdefault(kind, {})[who] = value = measure(*options)
             path.write_text(json.dumps(results, indent=1), encoding="utf-8")
             print(f"{kind} {who}: {value}", file=sys.stderr, flush=True)
 
@@ -187,15 +222,15 @@ def main():
         if not os.path.exists(file):
             run(a.tongyun, "quantize", a.model, file, "--type", kind)
         size = json.loads(run(a.tongyun, "show", file, "--json"))
-        keep(kind, "bits", lambda size=size: 8 * size["size_bytes"] / size["parameters"])
-        kv = ["--kv-type", "f32"] if kind == "f32" else []
-        for isa in isas:
-            options = [*kv, "-t", a.threads, *(["--isa", isa] if isa != "best" else [])]
-            keep(kind, isa, lambda file=file, options=options: our_kl(a.tongyun, file, base, windows, options))
-        if a.llama:
-            options = ["-t", a.threads, *(["-ctk", "f32", "-ctv", "f32", "-fa", "off"] if kv else [])]
-            keep(kind, "llama.cpp", lambda file=file, options=options: their_kl(a.llama, file, base, options))
-    print("\n".join(table(results, a.types.split(","), isas)))
+        keep(kind, "bits", lambda x: 8 * x["size_bytes"] / x["parameters"], size)
+        for kv_type in kv_types:
+            for isa in isas:
+                keep(kind, name_of(isa, kv_type), our_kl, a.tongyun, file, base, windows,
+                     our_options(a, kind, isa, kv_type))
+            if a.llama:
+                keep(kind, name_of("llama.cpp", kv_type), their_kl, a.llama, file, base,
+                     their_options(a, kind, kv_type))
+    print("\n".join(table(results, a.types.split(","), isas, kv_types)))
 
 
 if __name__ == "__main__":

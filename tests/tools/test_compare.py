@@ -176,3 +176,12 @@ def test_llama_perplexity_is_read():
     text = "====== KL divergence statistics ======\nMean    KLD:   0.000698 \u00b1   0.000061\nMaximum KLD:   0.030\n"
     assert accuracy.parse_mean_kl(text) == 0.000698
     assert accuracy.parse_mean_kl("error") is None
+
+
+def test_types_of_keys_and_values_are_lines_of_their_own():
+    results = {"q8_0": {"bits": 8.5, "avx2": 0.004, "avx2, q8_0": 0.006, "llama.cpp, q8_0": 0.005}}
+    assert accuracy.table(results, ["q8_0"], ["avx2"]) == [
+        "| type | bits a weight | avx2 | llama.cpp | ratio |", "|---|---|---|---|---|",
+        "| q8_0 | 8.50 | 0.004000 | - | - |"]
+    assert accuracy.table(results, ["q8_0"], ["avx2"], ["auto", "q8_0"])[2:] == [
+        "| q8_0 | 8.50 | auto | 0.004000 | - | - |", "| q8_0 | 8.50 | q8_0 | 0.006000 | 0.005000 | 1.20 |"]
