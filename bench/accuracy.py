@@ -2,7 +2,7 @@
 """bench/accuracy.py - what speed costs: mean KL divergence from float32 of a model's quantized files, here and in llama.cpp.
 
     bench/accuracy.py RESULTS.json F32.gguf TEXT --tongyun build/tongyun [--llama DIR] [--isa avx2,avx512bf16]
-        [--kv-types auto,f16,q8_0]
+        [--kv-types auto,f16,q8_0] [--window 4096]
 
 Both read the same file, which `tongyun quantize` makes of the float32 one, and are compared with the same base: the float32
 file's logits, with keys and values in float32, in the file format of llama-perplexity --kl-divergence-base. The text is
@@ -11,7 +11,7 @@ half of a window count. As there, the base has 16 bits for a logarithm and ends 
 far llama.cpp's float32 is from ours: conventions match when it is near 0.
 
 Keys and values are of the type that each program chooses (of the row f32: float32); --kv-types measures the same file with
-others, here and there: the difference is what they cost.
+others, here and there: the difference is what they cost. --window makes windows longer, and so the past that is attended to.
 """
 import argparse
 import json
@@ -28,9 +28,16 @@ import numpy as np
 WINDOW = 512
 FIRST = WINDOW // 2             # its logits are the first that count
 ROWS = WINDOW - 1 - FIRST
+PART = 256                      # rows in memory as float64
 RANGE = 16.0
 TYPES = ["f32", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q4_1", "iq4_nl", "iq4_xs", "mxfp4"]
 MEAN_KL = re.compile(r"Mean\s+KLD:\s*(-?[\d.]+)")
+
+
+def set_window(tokens):
+    global WINDOW, FIRST, ROWS
+    WINDOW, FIRST = tokens, tokens // 2
+    ROWS = WINDOW - 1 - FIRST
 
 
 # ---- the base file -------------------------------------------------------------------------------------------------------
@@ -106,7 +113,8 @@ def write_base(path, tongyun, model, windows, options):
             logits = window_logits(tongyun, model, window, options)
             if index == 0:
                 file.write(base_header(logits.shape[1], [token for w in windows for token in w]))
-            file.write(base_rows(logits).tobytes())
+            for at in range(0, ROWS, PART):
+                file.write(base_rows(logits[at:at + PART]).tobytes())
     os.replace(path + ".new", path)
 
 
@@ -130,7 +138,10 @@ def is_base_of(path, windows):
 
 def our_kl(tongyun, model, base, windows, options):
     _vocab, rows = read_base(base)
-    values = [kl(rows[i], window_logits(tongyun, model, window, options)) for i, window in enumerate(windows)]
+    values = []
+    for i, window in enumerate(windows):
+        logits = window_logits(tongyun, model, window, options)
+        values += [kl(rows[i][at:at + PART], logits[at:at + PART]) for at in range(0, ROWS, PART)]
     return float(np.concatenate(values).mean())
 
 
@@ -196,6 +207,7 @@ def arguments():
     parser.add_argument("--types", default=",".join(TYPES))
     parser.add_argument("--kv-types", default="auto", help="of keys and values, by commas: auto f32 f16 bf16 q8_0")
     parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--window", type=int, default=WINDOW)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
     return parser.parse_args()
@@ -203,6 +215,7 @@ def arguments():
 
 def main():
     a = arguments()
+    set_window(a.window)
     isas, kv_types = a.isa.split(","), a.kv_types.split(",")
     path = pathlib.Path(a.results)
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
