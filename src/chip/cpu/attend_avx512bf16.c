@@ -45,9 +45,9 @@ VEC_INLINE vec add_pairs(vec sums, __m512i a, __m512i b)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-/* Pages [first, first + pages) of a block for count queries from m0 on. */
-VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct group *g,
-	uint32_t m0, float (*scores)[BLOCK], const uint32_t count, const uint32_t pages)
+/* Some vectors of keys, from a page of a block on, for count queries from m0 on. */
+VEC_INLINE void score_keys(const struct block *b, uint32_t first, const struct group *g,
+	uint32_t m0, float (*scores)[BLOCK], const uint32_t count, const uint32_t vectors)
 {
 	const vec factor = vec_set(b->a->scale * CPU_LOG2_E);
 	vec sums[GROUP][BLOCK_VECTORS];
@@ -55,54 +55,53 @@ VEC_INLINE void score_pages(const struct block *b, uint32_t first, const struct 
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
+		for (uint32_t j = 0; j < vectors; j++)
 			sums[m][j] = vec_set(0.0F);
-	for (uint32_t line = 0; line < b->a->head_dim; line += Q_LINE) {
-		const uint32_t left = b->a->head_dim - line;
-		const uint32_t dims = left < Q_LINE ? left : Q_LINE;
-		const uint16_t *q = g->q[line / Q_LINE][m0];
-		size_t offset = (size_t)line * PAGE * 2;
+	for (uint32_t d = 0; d < b->a->head_dim; d += 2) {
+		const uint16_t *q = g->q[d / Q_LINE][m0] + d % Q_LINE;
+		__m512i pairs[BLOCK_VECTORS];
 
-		for (uint32_t d = 0; d < dims; d += 2, q += 2, offset += PAGE * 4) {
-			__m512i pairs[BLOCK_VECTORS];
+		VEC_UNROLL
+		for (uint32_t j = 0; j < vectors; j++) {
+			const uint32_t page = first + j / KEY_VECTORS;
+			const size_t offset = (size_t)d * PAGE * 2 + j % KEY_VECTORS * LINE;
+
+			pairs[j] = _mm512_loadu_si512(b->pages[page] + offset);
+			fetch_next(b, page, offset, LINE);
+		}
+		VEC_UNROLL
+		for (uint32_t m = 0; m < count; m++) {
+			const __m512i x = spread_pair(q + (size_t)m * Q_LINE);
 
 			VEC_UNROLL
-			for (uint32_t j = 0; j < pages * KEY_VECTORS; j++) {
-				const uint32_t page = first + j / KEY_VECTORS;
-				const size_t at = offset + j % KEY_VECTORS * LINE;
-
-				pairs[j] = _mm512_loadu_si512(b->pages[page] + at);
-				fetch_next(b, page, at, LINE);
-			}
-			VEC_UNROLL
-			for (uint32_t m = 0; m < count; m++) {
-				const __m512i x = spread_pair(q + (size_t)m * Q_LINE);
-
-				VEC_UNROLL
-				for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
-					sums[m][j] = add_pairs(sums[m][j], pairs[j], x);
-			}
+			for (uint32_t j = 0; j < vectors; j++)
+				sums[m][j] = add_pairs(sums[m][j], pairs[j], x);
 		}
 	}
 	VEC_UNROLL
 	for (uint32_t m = 0; m < count; m++)
 		VEC_UNROLL
-		for (uint32_t j = 0; j < pages * KEY_VECTORS; j++)
+		for (uint32_t j = 0; j < vectors; j++)
 			vec_store(scores[m] + first * PAGE + j * VEC_LANES,
 				vec_mul(sums[m][j], factor));
 }
 
-/* Pages of which nothing is seen are left out, but not where both are gone through together: few
- * queries wait for memory, and two pages are two streams of it. */
+/* Vectors of which nothing is seen are left out, but not where both pages are gone through
+ * together: few queries wait for memory, and two pages are two streams of it. */
 VEC_INLINE void score_block(const struct block *b, const struct group *g, uint32_t m0,
 	uint64_t seen, float (*scores)[BLOCK], const uint32_t count)
 {
 	if (count <= GROUP / 2)
-		score_pages(b, 0, g, m0, scores, count, BLOCK_PAGES);
+		score_keys(b, 0, g, m0, scores, count, BLOCK_VECTORS);
 	else
-		for (uint32_t i = 0; i < BLOCK_PAGES; i++)
-			if ((uint32_t)(seen >> i * PAGE))
-				score_pages(b, i, g, m0, scores, count, 1);
+		for (uint32_t i = 0; i < BLOCK_PAGES; i++) {
+			const uint32_t keys = (uint32_t)(seen >> i * PAGE);
+
+			if (keys >> VEC_LANES)
+				score_keys(b, i, g, m0, scores, count, KEY_VECTORS);
+			else if (keys)
+				score_keys(b, i, g, m0, scores, count, 1);
+		}
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
