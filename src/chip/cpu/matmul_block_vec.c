@@ -35,8 +35,9 @@
 /* rows from which decoding once and reading again is the shorter way: of 16 lanes a tile and half
  * of one; of 8 lanes, where a decoded part is read by tiles of fewer rows, three tiles of FEW_ROWS */
 #define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 2 * FEW_ROWS + 1)
-/* bytes to prefetch ahead; with fewer rows the processor's own prefetcher keeps up */
-#define AHEAD         2048
+/* bytes that a tile without a part prefetches ahead; with fewer rows the processor's own prefetcher
+ * keeps up */
+#define AHEAD         4096
 #define PREFETCH_ROWS 5
 #define GROUPS      4    /* words of a block are groups g and g + 4: columns 4g and 16 + 4g */
 
@@ -61,9 +62,11 @@ enum source {
 struct tile {
 	const struct cpu_matmul *m;
 	struct part *part;          /* not for PANELS */
-	size_t ahead;               /* from a block to one that will be read later */
 	uint32_t panel, row;
 	uint32_t first, end;        /* blocks */
+	/* The part that comes next, bytes of a panel; and what is fetched of it with a block. */
+	const uint8_t *next, *fetch;
+	uint32_t next_bytes, fetch_bytes;
 };
 
 /* ---- formats, all constants ------------------------------------------------------------------ */
@@ -501,12 +504,23 @@ VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t b
 	}
 }
 
-/* The bytes of a block, some way ahead. */
-VEC_INLINE void prefetch_block(const uint8_t *weights, size_t ahead, const enum chip_type type)
+VEC_INLINE void prefetch(const uint8_t *from, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += 64)
+		vec_prefetch_later(from + at);
+}
+
+VEC_INLINE void fetch_ahead(const struct tile *t, const struct block *b, uint32_t block,
+	const uint32_t rows, const uint32_t panels, const enum chip_type type,
+	const enum source source)
 {
 	VEC_UNROLL
-	for (size_t at = 0; at < cpu_block_bytes(type, VEC_LANES); at += 64)
-		vec_prefetch(weights + ahead + at);
+	for (uint32_t p = 0; p < panels; p++)
+		if (source != PANELS)
+			prefetch(t->fetch + p * t->m->panel_bytes +
+				(size_t)(block - t->first) * t->fetch_bytes, t->fetch_bytes);
+		else if (rows >= PREFETCH_ROWS)
+			prefetch(b->weights[p] + AHEAD, cpu_block_bytes(type, VEC_LANES));
 }
 
 VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
@@ -523,10 +537,8 @@ VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
 		block_open_part(&b, t, block, panels, type);
 	} else {
 		block_open(&b, t, block, panels, type);
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels && rows >= PREFETCH_ROWS; p++)
-			prefetch_block(b.weights[p], t->ahead, type);
 	}
+	fetch_ahead(t, &b, block, rows, panels, type, source);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
@@ -597,7 +609,7 @@ VEC_INLINE void each_panel(const struct cpu_matmul *m, uint32_t first, uint32_t 
 		for (uint32_t i = 0; i < tiles; i++) {
 			const uint32_t row = m->rows * i / tiles;
 			const struct tile t = {.m = m, .panel = panel, .row = row,
-				.end = m->columns / CPU_BLOCK, .ahead = AHEAD};
+				.end = m->columns / CPU_BLOCK};
 
 			few_rows(&t, m->rows * (i + 1) / tiles - row, type);
 		}
@@ -633,17 +645,36 @@ VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t pa
 	}
 }
 
+/* Tiles after the first of a part. */
+VEC_INLINE uint32_t more_tiles(const struct cpu_matmul *m)
+{
+	return (m->rows - 1) / TILE_ROWS;
+}
+
+/* Fetching the part that comes next is divided among all tiles of this one: memory is busy all the
+ * time, and nobody waits for it. */
+VEC_INLINE void fetch_next(struct tile *t, uint32_t index)
+{
+	const struct cpu_matmul *m = t->m;
+	const uint32_t blocks = t->end - t->first, steps = blocks * (1 + more_tiles(m));
+	const uint32_t each = (t->next_bytes / steps + 64) / 64 * 64;
+	const uint32_t from = index * blocks * each;
+
+	t->fetch = t->next + from;
+	t->fetch_bytes = from < t->next_bytes ? each : 0;
+}
+
 /* Rows from the second tile on, divided evenly. */
 VEC_INLINE void part_tiles(const struct tile *part, uint32_t panels, const enum chip_type type)
 {
-	const uint32_t rows = part->m->rows - TILE_ROWS;
-	const uint32_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+	const uint32_t rows = part->m->rows - TILE_ROWS, tiles = more_tiles(part->m);
 	struct tile t = *part;
 
 	for (uint32_t i = 0; i < tiles; i++) {
 		const uint32_t first = rows * i / tiles, count = rows * (i + 1) / tiles - first;
 
 		t.row = TILE_ROWS + first;
+		fetch_next(&t, i + 1);
 		if (panels == PART_PANELS)
 			part_rows(&t, count, PART_PANELS, type);
 		else
@@ -697,13 +728,17 @@ VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t e
 				: PART_PANELS;
 			const uint32_t count = blocks - block < PART_BLOCKS ? blocks - block
 				: PART_BLOCKS;
-			const struct tile t = {.m = m, .part = &part, .panel = panel,
+			const bool last = block + count == blocks;
+			const size_t at = block / CPU_RECORD_BLOCKS * record_bytes;
+			const size_t bytes = (count + CPU_RECORD_BLOCKS - 1) /
+				CPU_RECORD_BLOCKS * record_bytes;
+			struct tile t = {.m = m, .part = &part, .panel = panel,
 				.first = block, .end = block + count,
-				.ahead = block + count < blocks ? PART_BLOCKS /
-					CPU_RECORD_BLOCKS * record_bytes
-					: PART_PANELS * m->panel_bytes -
-					block / CPU_RECORD_BLOCKS * record_bytes};
+				.next = m->panels + (last ? panel + PART_PANELS : panel) *
+					m->panel_bytes + (last ? 0 : at + bytes),
+				.next_bytes = (uint32_t)bytes};
 
+			fetch_next(&t, 0);
 			if (panels == PART_PANELS)
 				tile(&t, TILE_ROWS, PART_PANELS, type, DECODING);
 			else
