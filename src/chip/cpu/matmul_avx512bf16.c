@@ -11,6 +11,7 @@
  * times the scale is added to the output. For few rows, weights are decoded in the registers of
  * each tile; for many, once, into a scratch.
  */
+#include "base/math.h"
 #include "chip/cpu/kernels_vec.h"
 #include "chip/cpu/measure_vec.h"
 
@@ -20,7 +21,14 @@
 #define BF16_PAIRS  512   /* 128 KiB of 4 panels */
 #define F8_PAIRS    256   /* 64 KiB of 4 panels decoded */
 #define DECODE_ROWS 10    /* from so many rows on, f8_e4m3 is decoded once for all */
-#define AHEAD       1024  /* bytes to prefetch ahead */
+#define AHEAD       1024  /* bytes that a single tile prefetches ahead */
+
+/* What will be read next: with every pair of columns a tile fetches one of some panels. */
+struct ahead {
+	const uint8_t *weights;
+	size_t panel_bytes, pair_bytes;
+	uint32_t first, end;        /* panels */
+};
 
 /* Some pairs of columns of some panels, as they lie or decoded to bf16; of f8_e4m3 whole runs. */
 struct part {
@@ -29,6 +37,7 @@ struct part {
 	size_t panel_bytes;         /* from one panel to the next */
 	uint32_t panel;
 	uint32_t first, end;        /* pairs */
+	struct ahead ahead;
 };
 
 /* How weights lie, and whether their groups have scales. */
@@ -109,9 +118,9 @@ VEC_INLINE void close_sums(const struct part *part, uint32_t row, vec (*sums)[TI
 
 /* Pairs [first, end) of the part. */
 VEC_INLINE void add_pairs(const struct part *part, uint32_t row, uint32_t first, uint32_t end,
-	size_t ahead, vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels,
-	const enum form form)
+	vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels, const enum form form)
 {
+	const struct ahead ahead = part->ahead;
 	const size_t stride = ((size_t)part->m->columns + 1) / 2 * 2;
 	const uint16_t *x = part->m->in.halves + row * stride;
 
@@ -119,11 +128,12 @@ VEC_INLINE void add_pairs(const struct part *part, uint32_t row, uint32_t first,
 		const uint8_t *w = part->weights + (k - part->first) * pair_bytes(form);
 		__m512i weights[TILE_PANELS];
 
+		for (size_t p = ahead.first; p < ahead.end; p++)
+			vec_prefetch_later(ahead.weights + p * ahead.panel_bytes +
+				(k - part->first) * ahead.pair_bytes);
 		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++) {
-			vec_prefetch(w + p * part->panel_bytes + ahead);
+		for (uint32_t p = 0; p < panels; p++)
 			weights[p] = load_pairs(w + p * part->panel_bytes, form);
-		}
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
 			const __m512i inputs = spread(x + r * stride + k * 2);
@@ -154,21 +164,21 @@ VEC_INLINE void add_run(const struct part *part, uint32_t group, vec (*run)[TILE
 	}
 }
 
-/* Rows and panels are constants. ahead: bytes, or 0. */
-VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const uint32_t rows,
+/* Rows and panels are constants. */
+VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
 	const uint32_t panels, const enum form form)
 {
 	tile_sums sums;
 
 	open_sums(part, row, sums, rows, panels);
 	if (form == FORM_BF16)
-		add_pairs(part, row, part->first, part->end, ahead, sums, rows, panels, form);
+		add_pairs(part, row, part->first, part->end, sums, rows, panels, form);
 	for (uint32_t at = part->first, end; form != FORM_BF16 && at < part->end; at = end) {
 		tile_sums run;
 
 		end = cpu_f8_run_end(part->m, at * 2, part->end * 2) / 2;
 		clear_sums(run, rows, panels);
-		add_pairs(part, row, at, end, ahead, run, rows, panels, form);
+		add_pairs(part, row, at, end, run, rows, panels, form);
 		add_run(part, at * 2 / part->m->group, run, sums, rows, panels);
 	}
 	close_sums(part, row, sums, rows, panels);
@@ -176,19 +186,26 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 
 #define TILE(rows, panels)                                                                  \
 	case (rows) * 8 + (panels):                                                         \
-		tile(part, row, ahead, rows, panels, form);                                 \
+		tile(&some, row, rows, panels, form);                                       \
 		break
 
 #define TILES_OF_ROWS(rows) TILE(rows, 1); TILE(rows, 2); TILE(rows, 4)
 
-/* All rows, divided evenly; a copy of the tile for each shape. The first one fetches for all. */
-VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead, const enum form form)
+/* All rows, divided evenly; a copy of the tile for each shape. One tile fetches a little ahead of
+ * itself; several divide the panels of the next part, so that memory is always busy. */
+VEC_INLINE void tiles(const struct part *part, uint32_t panels, const enum form form)
 {
 	const uint32_t rows_all = part->m->rows, count = (rows_all + TILE_ROWS - 1) / TILE_ROWS;
+	const uint32_t each = (panels + count - 1) / count;
+	struct part some = *part;
 	uint32_t end;
 
-	for (uint32_t i = 0, row = 0; i < count; i++, row = end, ahead = 0) {
+	for (uint32_t i = 0, row = 0; i < count; i++, row = end) {
 		end = (uint32_t)((uint64_t)rows_all * (i + 1) / count);
+		some.ahead.first = math_min_u32(i * each, panels);
+		some.ahead.end = math_min_u32((i + 1) * each, panels);
+		if (count == 1)
+			some.ahead.weights = part->weights + AHEAD;
 		switch ((end - row) * 8 + panels) {
 			TILES_OF_ROWS(1);
 			TILES_OF_ROWS(2);
@@ -206,12 +223,24 @@ VEC_INLINE uint32_t panels_of(uint32_t left)
 	return left >= TILE_PANELS ? TILE_PANELS : left >= 2 ? 2 : 1;
 }
 
+/* Where the part begins that comes after this one, which begins at those weights. */
+VEC_INLINE const uint8_t *next_part(const struct part *part, uint32_t panels,
+	const uint8_t *weights, const enum form form)
+{
+	const struct cpu_matmul *m = part->m;
+
+	if (part->end < (m->columns + 1) / 2)
+		return weights + (part->end - part->first) * pair_bytes(form);
+	return weights + panels * m->panel_bytes - part->first * pair_bytes(form);
+}
+
 /* ---- matrices -------------------------------------------------------------------------------- */
 
 void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	const uint32_t pairs = (m->columns + 1) / 2;
-	struct part part = {.m = m, .panel_bytes = m->panel_bytes};
+	struct part part = {.m = m, .panel_bytes = m->panel_bytes,
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16)}};
 	uint32_t panels;
 
 	for (part.panel = first; part.panel < end; part.panel += panels) {
@@ -221,7 +250,9 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 				: part.first + BF16_PAIRS;
 			part.weights = m->panels + part.panel * m->panel_bytes +
 				part.first * pair_bytes(FORM_BF16);
-			tiles(&part, panels, AHEAD, FORM_BF16);
+			part.ahead.weights = next_part(&part, panels, part.weights,
+				FORM_BF16);
+			tiles(&part, panels, FORM_BF16);
 		}
 	}
 }
@@ -236,7 +267,6 @@ static void decode(struct part *part, uint32_t panels, uint8_t *scratch)
 			const uint8_t *w = part->weights + p * part->panel_bytes +
 				k * pair_bytes(FORM_F8);
 
-			vec_prefetch(w + AHEAD);
 			_mm512_store_si512(scratch + p * bytes + k * pair_bytes(FORM_F8_DECODED),
 				decode_f8(w));
 		}
@@ -262,17 +292,19 @@ static void f8_panels(const struct cpu_matmul *m, uint32_t panel, uint32_t panel
 		__attribute__((aligned(CPU_ALIGN)));
 	const uint8_t *codes = m->panels + panel * m->panel_bytes + m->scales_bytes;
 	const uint32_t even = (m->columns + 1) / 2 * 2;
-	struct part part = {.m = m, .panel = panel};
+	struct part part = {.m = m, .panel = panel,
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_F8)}};
 
 	for (; part.first < even / 2; part.first = part.end) {
 		part.end = f8_part_end(m, part.first * 2, even) / 2;
 		part.weights = codes + part.first * pair_bytes(FORM_F8);
 		part.panel_bytes = m->panel_bytes;
+		part.ahead.weights = next_part(&part, panels, part.weights, FORM_F8);
 		if (m->rows < DECODE_ROWS) {
-			tiles(&part, panels, AHEAD, FORM_F8);
+			tiles(&part, panels, FORM_F8);
 		} else {
 			decode(&part, panels, scratch);
-			tiles(&part, panels, 0, FORM_F8_DECODED);
+			tiles(&part, panels, FORM_F8_DECODED);
 		}
 	}
 }
