@@ -32,8 +32,8 @@
 #define PART_PANELS 1
 #endif
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
-/* rows from which decoding once and reading again is the shorter way: of 16 lanes a tile and half
- * of one; of 8 lanes, where a decoded part is read by tiles of fewer rows, three tiles of FEW_ROWS */
+/* rows from which decoding once and reading again is the shorter way: with 16 lanes a tile and half
+ * of one; with 8, where tiles of a part have fewer rows, more than two tiles without one */
 #define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 2 * FEW_ROWS + 1)
 /* bytes that a tile without a part prefetches ahead; with fewer rows the processor's own prefetcher
  * keeps up */
