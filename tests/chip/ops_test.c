@@ -209,6 +209,95 @@ static void extreme_values_give_the_same_as_well(void **state)
 		}
 }
 
+#define HEADS 10
+
+static void compare_heads(const struct cpu_kernels *ref, const struct cpu_kernels *k,
+	const struct cpu_heads *h, const float *x)
+{
+	float one[HEADS * 256], two[HEADS * 256];
+
+	memcpy(one, x, sizeof(one));
+	memcpy(two, x, sizeof(two));
+	ref->rope(h, one);
+	k->rope(h, two);
+	for (uint32_t i = 0; i < HEADS * 256; i++)
+		assert_same_number("rope", two[i], one[i]);
+}
+
+static void heads_are_normed_and_rotated_as_by_the_reference(void **state)
+{
+	static const uint32_t dims[] = {64, 80, 128, 256}, counts[] = {1, 3, 8, HEADS};
+	float x[HEADS * 256], weight[256], angles[256];
+	struct prng p;
+
+	(void)state;
+	prng_init(&p, 11);
+	for (uint32_t i = 0; i < HEADS * 256; i++)
+		x[i] = (float)prng_unit(&p) - 0.5F;
+	for (uint32_t i = 0; i < 256; i++) {
+		weight[i] = (float)prng_unit(&p) + 0.5F;
+		angles[i] = (float)prng_unit(&p);
+	}
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (uint32_t j = 0; j < 64; j++) {
+			const uint32_t dim = dims[j % 4];
+			const uint32_t pairs[] = {0, 16, 20, dim / 2};
+			const struct cpu_heads h = {counts[j / 4 % 4], 256, dim,
+				j % 5 ? weight : NULL, 1e-6F, angles, angles + 128,
+				pairs[j / 16]};
+
+			compare_heads(&isas[0].kernels, &isas[i].kernels, &h, x);
+		}
+}
+
+static void compare_words(const struct cpu_kernels *ref, const struct cpu_kernels *k,
+	uint32_t rows, uint32_t columns)
+{
+	uint32_t in[20][40], one[40][32] = {{0}}, two[40][32] = {{0}};
+
+	for (uint32_t i = 0; i < 20 * 40; i++)
+		in[i / 40][i % 40] = i * 0x01010101U;
+	ref->transpose((const uint8_t *)in, sizeof(in[0]), rows, columns,
+		(uint8_t *)&one[0][3], sizeof(one[0]));
+	k->transpose((const uint8_t *)in, sizeof(in[0]), rows, columns, (uint8_t *)&two[0][3],
+		sizeof(two[0]));
+	assert_memory_equal(one, two, sizeof(one));
+	assert_int_equal(one[columns - 1][rows + 2], in[rows - 1][columns - 1]);
+	assert_int_equal(one[0][rows + 3], 0);
+}
+
+static void compare_pairs(const struct cpu_kernels *ref, const struct cpu_kernels *k,
+	uint32_t count)
+{
+	float x[256], y[256];
+	uint16_t one[512], two[512];
+
+	extreme_values(x, count, count);
+	extreme_values(y, count, count + 1);
+	for (uint32_t i = 0; i < 512; i++)
+		one[i] = two[i] = (uint16_t)(0xBF80 + i);   /* numbers */
+	/* the second one alone first: what is there of the first has to stay */
+	for (uint32_t i = 0; i < 4; i++) {
+		const float *first = i % 2 ? x : NULL, *second = i < 3 ? y : NULL;
+
+		ref->bf16_pairs_from_f32(first, second, one, count);
+		k->bf16_pairs_from_f32(first, second, two, count);
+		assert_memory_equal(one, two, sizeof(one));
+	}
+}
+
+static void keys_and_values_are_stored_as_by_the_reference(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i < isa_count; i++) {
+		for (uint32_t rows = 1; rows <= 17; rows++)
+			for (uint32_t columns = 1; columns <= 40; columns++)
+				compare_words(&isas[0].kernels, &isas[i].kernels, rows, columns);
+		for (uint32_t count = 2; count <= 200; count += 2)
+			compare_pairs(&isas[0].kernels, &isas[i].kernels, count);
+	}
+}
+
 /* Every byte a file may hold: -128 in q8_0, all nibbles in q4_0, against the largest inputs. */
 static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
 {
@@ -257,6 +346,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_operation_gives_what_the_reference_gives),
 		cmocka_unit_test(extreme_values_give_the_same_as_well),
+		cmocka_unit_test(heads_are_normed_and_rotated_as_by_the_reference),
+		cmocka_unit_test(keys_and_values_are_stored_as_by_the_reference),
 		cmocka_unit_test(weights_at_the_edge_of_their_range_do_not_overflow),
 	};
 

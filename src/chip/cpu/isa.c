@@ -108,6 +108,8 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(swiglu);
 	COMPLETE(add);
 	COMPLETE(add_scaled);
+	COMPLETE(transpose);
+	COMPLETE(bf16_pairs_from_f32);
 	COMPLETE(attend);
 	COMPLETE(attend_join);
 	COMPLETE(attend_finish);

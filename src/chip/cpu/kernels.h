@@ -96,6 +96,20 @@ struct cpu_stored {
 	size_t row_bytes;
 };
 
+/* ---- heads ----------------------------------------------------------------------------------- */
+
+/* Heads of a row that are normed with the same weights, as by rms_norm, and rotated by the same
+ * angles, in place. */
+struct cpu_heads {
+	uint32_t count;
+	size_t stride;              /* from one to the next */
+	uint32_t head_dim;
+	const float *weight;        /* [head_dim], or NULL: not normed */
+	float eps;
+	const float *cosines, *sines;      /* [pairs] */
+	uint32_t pairs;             /* of dimensions i, i + pairs */
+};
+
 /* ---- attention ------------------------------------------------------------------------------- */
 
 /* Keys and values of one layer and head lie page by page, so that a vector holds one dimension, or
@@ -249,12 +263,20 @@ struct cpu_kernels {
 	/* out = (x / sqrt(mean x^2 + eps) * weight) * silu(gate). */
 	void (*rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
 		uint32_t columns, float *out);
-	/* Rotates pairs (i, i + pairs) of x in place. */
-	void (*rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+	void (*rope)(const struct cpu_heads *h, float *x);
 	void (*swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 	void (*add)(float *out, const float *in, uint32_t count);
 	/* out += in * factor, fused. */
 	void (*add_scaled)(float *out, const float *in, float factor, uint32_t count);
+
+	/* Words of 32 bits: out[column][row] = in[row][column]; strides in bytes, from one row of
+	 * in, of out, to the next. */
+	void (*transpose)(const uint8_t *in, size_t in_stride, uint32_t rows, uint32_t columns,
+		uint8_t *out, size_t out_stride);
+	/* Two rows to bf16, out [count][2]. first NULL: what is there of it stays; second NULL:
+	 * zeros. */
+	void (*bf16_pairs_from_f32)(const float *first, const float *second, uint16_t *out,
+		uint32_t count);
 
 	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
 	void (*attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);

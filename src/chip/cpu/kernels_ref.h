@@ -70,13 +70,18 @@ void ref_rms_norm(float *x, const float *add, const float *weight, float eps, ui
 void ref_rms_norm_gate(const float *x, const float *gate, const float *weight, float eps,
 	uint32_t columns, float *out);
 void ref_l2_norm(const float *x, float eps, float scale, uint32_t count, float *out);
-void ref_rope(float *x, const float *cosines, const float *sines, uint32_t pairs);
+void ref_rope(const struct cpu_heads *h, float *x);
 
 void ref_swiglu(const float *gate, const float *up, float *out, uint32_t count);
 void ref_add(float *out, const float *in, uint32_t count);
 void ref_add_scaled(float *out, const float *in, float factor, uint32_t count);
 void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count);
 void ref_bf16_from_f32(const float *in, uint16_t *out, uint32_t count);
+
+void ref_transpose(const uint8_t *in, size_t in_stride, uint32_t rows, uint32_t columns,
+	uint8_t *out, size_t out_stride);
+void ref_bf16_pairs_from_f32(const float *first, const float *second, uint16_t *out,
+	uint32_t count);
 
 void ref_attend(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
 void ref_attend_join(float *out, float shrink, const float *in, float factor, uint32_t count);

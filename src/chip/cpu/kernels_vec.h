@@ -26,12 +26,16 @@ void VEC_NAME(rms_norm)(float *x, const float *add, const float *weight, float e
 void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *weight, float eps,
 	uint32_t columns, float *out);
 void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out);
-void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs);
+void VEC_NAME(rope)(const struct cpu_heads *h, float *x);
 void VEC_NAME(swiglu)(const float *gate, const float *up, float *out, uint32_t count);
 void VEC_NAME(add)(float *out, const float *in, uint32_t count);
 void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t count);
 void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count);
 void VEC_NAME(bf16_from_f32)(const float *in, uint16_t *out, uint32_t count);
+void VEC_NAME(transpose)(const uint8_t *in, size_t in_stride, uint32_t rows, uint32_t columns,
+	uint8_t *out, size_t out_stride);
+void VEC_NAME(bf16_pairs_from_f32)(const float *first, const float *second, uint16_t *out,
+	uint32_t count);
 void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
 /* As attend, and with the bf16 instruction over bf16 keys and values. */
 void VEC_NAME(attend_bf16)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
@@ -65,6 +69,8 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 		.rms_norm_gate = VEC_NAME(rms_norm_gate),                               \
 		.rope = VEC_NAME(rope), .swiglu = VEC_NAME(swiglu),                     \
 		.add = VEC_NAME(add), .add_scaled = VEC_NAME(add_scaled),               \
+		.transpose = VEC_NAME(transpose),                                       \
+		.bf16_pairs_from_f32 = VEC_NAME(bf16_pairs_from_f32),                   \
 		.attend = attend_kernel,                                                \
 		.attend_join = VEC_NAME(attend_join),                                   \
 		.attend_finish = VEC_NAME(attend_finish),                               \

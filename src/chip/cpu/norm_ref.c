@@ -48,12 +48,21 @@ void ref_l2_norm(const float *x, float eps, float scale, uint32_t count, float *
 }
 
 /* Products and sums rounded one by one. */
-void ref_rope(float *x, const float *cosines, const float *sines, uint32_t pairs)
+static void rotate(const struct cpu_heads *h, float *x)
 {
-	for (uint32_t i = 0; i < pairs; i++) {
-		const float a = x[i], b = x[i + pairs];
+	for (uint32_t i = 0; i < h->pairs; i++) {
+		const float a = x[i], b = x[i + h->pairs];
 
-		x[i] = a * cosines[i] - b * sines[i];
-		x[i + pairs] = b * cosines[i] + a * sines[i];
+		x[i] = a * h->cosines[i] - b * h->sines[i];
+		x[i + h->pairs] = b * h->cosines[i] + a * h->sines[i];
+	}
+}
+
+void ref_rope(const struct cpu_heads *h, float *x)
+{
+	for (uint32_t i = 0; i < h->count; i++, x += h->stride) {
+		if (h->weight)
+			ref_rms_norm(x, NULL, h->weight, h->eps, h->head_dim, x);
+		rotate(h, x);
 	}
 }

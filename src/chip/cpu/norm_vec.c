@@ -95,21 +95,51 @@ void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, f
 			vec_set(scale)));
 }
 
-VEC_INLINE void rope_n(float *x, float *y, const float *cosines, const float *sines, uint32_t n)
-{
-	const vec a = vec_load_n(x, n), b = vec_load_n(y, n);
-	const vec c = vec_load_n(cosines, n), s = vec_load_n(sines, n);
+/* ---- heads ----------------------------------------------------------------------------------- */
 
-	vec_store_n(x, vec_sub(vec_mul(a, c), vec_mul(b, s)), n);
-	vec_store_n(y, vec_add(vec_mul(b, c), vec_mul(a, s)), n);
+#define HEADS 8   /* whose sums are made side by side: they take longest */
+
+VEC_INLINE vec normed(const struct cpu_heads *h, const float *x, uint32_t i, vec factor, uint32_t n)
+{
+	const vec v = vec_load_n(x + i, n);
+
+	return h->weight ? vec_mul(vec_mul(v, factor), vec_load_n(h->weight + i, n)) : v;
 }
 
-void VEC_NAME(rope)(float *x, const float *cosines, const float *sines, uint32_t pairs)
+VEC_INLINE void rotate_n(const struct cpu_heads *h, float *x, uint32_t i, vec factor, uint32_t n)
 {
+	const vec a = normed(h, x, i, factor, n), b = normed(h, x, i + h->pairs, factor, n);
+	const vec c = vec_load_n(h->cosines + i, n), s = vec_load_n(h->sines + i, n);
+
+	vec_store_n(x + i, vec_sub(vec_mul(a, c), vec_mul(b, s)), n);
+	vec_store_n(x + i + h->pairs, vec_add(vec_mul(b, c), vec_mul(a, s)), n);
+}
+
+static void rope_head(const struct cpu_heads *h, float *x, float factor)
+{
+	const uint32_t turned = 2 * h->pairs;
+	const vec f = vec_set(factor);
 	uint32_t i = 0;
 
-	for (; i + VEC_LANES <= pairs; i += VEC_LANES)
-		rope_n(x + i, x + pairs + i, cosines + i, sines + i, VEC_LANES);
-	if (i < pairs)
-		rope_n(x + i, x + pairs + i, cosines + i, sines + i, pairs - i);
+	for (; i + VEC_LANES <= h->pairs; i += VEC_LANES)
+		rotate_n(h, x, i, f, VEC_LANES);
+	if (i < h->pairs)
+		rotate_n(h, x, i, f, h->pairs - i);
+	if (h->weight)
+		scale(x + turned, factor, h->weight + turned, x + turned, h->head_dim - turned);
+}
+
+void VEC_NAME(rope)(const struct cpu_heads *h, float *x)
+{
+	float factors[HEADS] = {0};
+
+	for (uint32_t first = 0; first < h->count; first += HEADS) {
+		const uint32_t left = h->count - first, heads = left < HEADS ? left : HEADS;
+		float *at = x + first * h->stride;
+
+		for (uint32_t i = 0; h->weight && i < heads; i++)
+			factors[i] = inverse_rms(at + i * h->stride, h->head_dim, h->eps);
+		for (uint32_t i = 0; i < heads; i++)
+			rope_head(h, at + i * h->stride, factors[i]);
+	}
 }

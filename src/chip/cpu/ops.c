@@ -6,7 +6,7 @@
  *	rows                  embed norm norm_gate add gather route combine, making inputs, angles
  *	panels of outputs     matmul: a share does its panels for all rows, or all of an expert
  *	rows x column parts   swiglu
- *	rows x key heads      qk_rope
+ *	stretches of rows x key heads      qk_rope
  *	tiles x key heads     attend
  *	sequences x key heads conv, delta and norm_gate together (ops_delta.c), or
  *	sequences x channels  conv

@@ -159,8 +159,9 @@ static inline float *made_row(const struct run *r, const struct chip_op *op, uin
 }
 
 void cpu_run_matmul(const struct run *r, const struct chip_op *op);
-/* ops_attend.c */
+/* ops_rope.c */
 void cpu_run_qk_rope(const struct run *r, const struct chip_op *op, const struct cpu_rope *rope);
+/* ops_attend.c */
 void cpu_run_attend(const struct run *r, const struct chip_op *op);
 /* ops_delta.c */
 void cpu_run_conv(const struct run *r, const struct chip_op *op);

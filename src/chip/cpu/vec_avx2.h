@@ -156,8 +156,8 @@ VEC_INLINE void vec_store_f16(uint16_t *p, vec v)
 	_mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* math_bf16_from_f32. */
-VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
+/* math_bf16_from_f32: in the upper half of each lane. */
+VEC_INLINE __m256i vec_round_bf16(vec v)
 {
 	const __m256i bits = _mm256_castps_si256(v);
 	const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -165,10 +165,22 @@ VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
 		_mm256_set1_epi32(0x7FFF));
 	const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
 	const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-	const __m256i halves = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+
+	return _mm256_blendv_epi8(rounded, quiet, nan);
+}
+
+VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
+{
+	const __m256i halves = _mm256_srli_epi32(vec_round_bf16(v), 16);
 
 	_mm_storeu_si128((__m128i *)(void *)p, _mm_packus_epi32(_mm256_castsi256_si128(halves),
 		_mm256_extracti128_si256(halves, 1)));
+}
+
+VEC_INLINE void vec_store_bf16_pairs(uint16_t *p, vec first, vec second)
+{
+	_mm256_storeu_si256((__m256i *)(void *)p, _mm256_blend_epi16(
+		_mm256_srli_epi32(vec_round_bf16(first), 16), vec_round_bf16(second), 0xAA));
 }
 
 /* Lanes folded 4 onto 4, 2 onto 2, 1 onto 1. */

@@ -153,8 +153,8 @@ VEC_INLINE void vec_store_f16(uint16_t *p, vec v)
 	_mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
-/* math_bf16_from_f32. */
-VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
+/* math_bf16_from_f32: in the upper half of each lane. */
+VEC_INLINE __m512i vec_round_bf16(vec v)
 {
 	const __m512i bits = _mm512_castps_si512(v);
 	const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -162,9 +162,22 @@ VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
 		_mm512_set1_epi32(0x7FFF));
 	const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
 	const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-	const __m512i halves = _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16);
 
-	_mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(halves));
+	return _mm512_mask_blend_epi32(nan, rounded, quiet);
+}
+
+VEC_INLINE void vec_store_bf16(uint16_t *p, vec v)
+{
+	_mm256_storeu_si256((__m256i *)(void *)p,
+		_mm512_cvtepi32_epi16(_mm512_srli_epi32(vec_round_bf16(v), 16)));
+}
+
+VEC_INLINE void vec_store_bf16_pairs(uint16_t *p, vec first, vec second)
+{
+	const __m512i high = _mm512_set1_epi32((int)0xFFFF0000U);
+
+	_mm512_storeu_si512(p, _mm512_or_si512(_mm512_srli_epi32(vec_round_bf16(first), 16),
+		_mm512_and_si512(vec_round_bf16(second), high)));
 }
 
 VEC_INLINE __m256 vec_low(vec v)
