@@ -26,15 +26,14 @@
 #define FEW_ROWS    8    /* of a tile without a part: 8 integer and 8 float sums */
 #if VEC_LANES == 16
 #define TILE_ROWS   6    /* of a part: 6 x 2 of each, 5 more registers */
-#define PART_PANELS 2
 #else
-#define TILE_ROWS   4
-#define PART_PANELS 1
+#define TILE_ROWS   3    /* 3 x 2 of each; float sums may wait in the first-level cache */
 #endif
+#define PART_PANELS 2
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
-/* rows from which decoding once and reading again is the shorter way: with 16 lanes a tile and half
- * of one; with 8, where tiles of a part have fewer rows, more than two tiles without one */
-#define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 2 * FEW_ROWS + 1)
+/* rows from which decoding once and reading again is the shorter way: of 16 lanes a tile and half
+ * of one; of 8 lanes, where tiles of a part have fewer rows than others, more than three tiles */
+#define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 3 * FEW_ROWS + 1)
 /* bytes that a tile without a part prefetches ahead; with fewer rows the processor's own prefetcher
  * keeps up */
 #define AHEAD         4096
@@ -258,15 +257,25 @@ VEC_INLINE struct dots dots_start(const struct cpu_block *x, words zeros, const 
 	return d;
 }
 
-/* The groups of a block in the order in which they are multiplied. */
-VEC_INLINE uint32_t group_half(const uint32_t i)
+/* Where group number i of a block is, in the order in which they are multiplied. */
+struct place {
+	uint32_t half, g;
+};
+
+/* By halves each of their sums is in a register in its time; else low and high codes that lie
+ * together are taken together. */
+VEC_INLINE struct place place_of(const uint32_t i, const bool by_halves)
 {
-	return WORDS_DOT ? i % 2 : i / GROUPS;
+	if (WORDS_DOT)
+		return (struct place){.half = i % 2, .g = i / 2};
+	if (by_halves)
+		return (struct place){.half = i / GROUPS, .g = i % GROUPS};
+	return (struct place){.half = i / 2 % 2, .g = i / 4 * 2 + i % 2};
 }
 
-VEC_INLINE uint32_t group_of_half(const uint32_t i)
+VEC_INLINE bool by_halves(const enum chip_type type, const uint32_t rows, const enum source source)
 {
-	return WORDS_DOT ? i / 2 : i % GROUPS;
+	return is_signed(type) || (format_of(type)->halves && (rows > 4 || source != PANELS));
 }
 
 /* Four weights of each output. */
@@ -283,14 +292,14 @@ VEC_INLINE uint32_t small_groups(const enum chip_type type)
 	return is_signed(type) ? 1 : bits == 4 ? 8 : bits == 5 ? 4 : 2;
 }
 
-/* Group number i of the block, see group_half. */
-VEC_INLINE void dots_add(struct dots *d, const uint32_t i, const struct group *w, words x,
-	const enum chip_type type, const enum source source)
+/* Group number i of the block, in this half of it. */
+VEC_INLINE void dots_add(struct dots *d, const uint32_t i, const uint32_t half,
+	const struct group *w, words x, const enum chip_type type, const enum source source)
 {
-	const uint32_t which = format_of(type)->halves ? group_half(i) : 0;
+	const uint32_t which = format_of(type)->halves ? half : 0;
 
 #if WORDS_DOT
-	(void)source;
+	(void)i, (void)source;
 	d->sums[which] = words_dot(d->sums[which], w->weights, x);
 #else
 	const uint32_t together = small_groups(type);
@@ -447,28 +456,26 @@ VEC_INLINE struct group decode_group(const struct tile *t, struct scales *s, con
 	return w;
 }
 
-/* Group number i of a block of panel p. */
+/* A group of a block of panel p. */
 VEC_INLINE struct group take_group(const struct tile *t, struct block *b, const uint32_t p,
-	uint32_t block, const uint32_t i, const enum chip_type type, const enum source source)
+	uint32_t block, const struct place at, const enum chip_type type, const enum source source)
 {
-	const uint32_t half = group_half(i), g = group_of_half(i);
+	const uint32_t group = GROUPS * at.half + at.g;
 
 	if (source == PART)
-		return take_kept(t, p, block, GROUPS * half + g, type);
+		return take_kept(t, p, block, group, type);
 
-	const words w = load_group(b->weights[p], half, g, type);
+	const words w = load_group(b->weights[p], at.half, at.g, type);
 
 	if (source == PANELS)
 		return (struct group){.weights = w};
-	return decode_group(t, &b->scales[p], p, block, GROUPS * half + g, w, type);
+	return decode_group(t, &b->scales[p], p, block, group, w, type);
 }
 
 /* Groups that are in registers at the same time. */
-VEC_INLINE uint32_t groups_together(const enum chip_type type)
+VEC_INLINE uint32_t groups_together(const enum chip_type type, const bool halves)
 {
-	const uint32_t small = small_groups(type);
-
-	return WORDS_DOT ? 2 : small < GROUPS ? small : GROUPS;
+	return WORDS_DOT ? 2 : halves ? small_groups(type) : GROUPS;
 }
 
 VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t block,
@@ -477,7 +484,8 @@ VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t b
 {
 	const struct cpu_matmul *m = t->m;
 	const int8_t *x = m->in.values + (size_t)t->row * m->columns + (size_t)block * CPU_BLOCK;
-	const uint32_t together = groups_together(type);
+	const bool halves = by_halves(type, rows, source);
+	const uint32_t together = groups_together(type, halves);
 
 	VEC_UNROLL
 	for (uint32_t first = 0; first < 2 * GROUPS; first += together) {
@@ -487,19 +495,20 @@ VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t b
 		for (uint32_t p = 0; p < panels; p++)
 			VEC_UNROLL
 			for (uint32_t i = 0; i < together; i++)
-				w[p][i] = take_group(t, b, p, block, first + i, type, source);
+				w[p][i] = take_group(t, b, p, block,
+					place_of(first + i, halves), type, source);
 		VEC_UNROLL
 		for (uint32_t r = 0; r < rows; r++)
 			VEC_UNROLL
 			for (uint32_t i = 0; i < together; i++) {
-				const int8_t *at = x + (size_t)r * m->columns +
-					16 * group_half(first + i) + 4 * group_of_half(first + i);
-				const words four = input_word(at);
+				const struct place at = place_of(first + i, halves);
+				const words four = input_word(x + (size_t)r * m->columns +
+					16 * at.half + 4 * at.g);
 
 				VEC_UNROLL
 				for (uint32_t p = 0; p < panels; p++)
-					dots_add(&dots[r][p], first + i, &w[p][i], four, type,
-						source);
+					dots_add(&dots[r][p], first + i, at.half, &w[p][i], four,
+						type, source);
 			}
 	}
 }
@@ -635,8 +644,8 @@ VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t pa
 	switch (rows) {
 	TILE(2, panels, type, PART);
 	TILE(3, panels, type, PART);
-	TILE(4, panels, type, PART);
 #if TILE_ROWS == 6
+	TILE(4, panels, type, PART);
 	TILE(5, panels, type, PART);
 	TILE(6, panels, type, PART);
 #endif
