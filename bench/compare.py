@@ -41,6 +41,7 @@ def arguments_of(argv):
     parser.add_argument("--models", default="build/bench-models")
     parser.add_argument("--make", action="store_true")
     parser.add_argument("--tongyun", default="build/tongyun")
+    parser.add_argument("--kv-type", help="one more column with keys and values of this type")
     parser.add_argument("--isa", default="avx2", help="a second column with this instruction set; none: no such column")
     parser.add_argument("--llama")
     parser.add_argument("--ik")
@@ -63,9 +64,11 @@ def arguments_of(argv):
 
 
 def runners_of(a):
-    found = [peers.Tongyun(a.tongyun, None, a.threads)]
+    found = [peers.Tongyun(a.tongyun, a.threads)]
+    if a.kv_type:
+        found.append(peers.Tongyun(a.tongyun, a.threads, kv_type=a.kv_type))
     if a.isa != "none":
-        found.append(peers.Tongyun(a.tongyun, a.isa, a.threads))
+        found.append(peers.Tongyun(a.tongyun, a.threads, a.isa))
     if a.llama:
         found.append(peers.Llama(a.llama, a.threads))
     if a.ik:

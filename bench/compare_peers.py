@@ -54,15 +54,17 @@ def parse_tongyun(text, tests, kind):
 
 
 class Tongyun:
-    def __init__(self, path, isa, threads):
-        self.path, self.isa, self.threads = path, isa, threads
-        self.name = f"tongyun {isa}" if isa else "tongyun"
+    def __init__(self, path, threads, isa=None, kv_type=None):
+        self.path = path
+        self.name = " ".join(["tongyun", *([isa] if isa else []), *([f"kv {kv_type}"] if kv_type else [])])
+        self.options = ["-t", str(threads), *(["--isa", isa] if isa else []),
+                        *(["--kv-type", kv_type] if kv_type else [])]
 
     def cannot(self, shape, kind, test):
         return None
 
     def commands(self, model, kind, tests):
-        options = ["-t", str(self.threads), *(["--isa", self.isa] if self.isa else [])]
+        options = self.options
         if tests[0].name == "load":
             yield [self.path, "run", model, "-p", "Hello", "--max-tokens", "1", "--temperature", "0", *options], None
             return
