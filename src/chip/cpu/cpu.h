@@ -204,7 +204,8 @@ void cpu_fuse(const struct chip_program_desc *desc, struct cpu_fusion *fusions);
 
 static inline bool cpu_alone_rows(uint32_t rows, uint32_t columns)
 {
-	return rows <= 1 || (uint64_t)rows * columns <= CPU_ALONE_VALUES;
+	/* halves of an odd number of columns take one more */
+	return rows <= 1 || (uint64_t)rows * (columns + columns % 2) <= CPU_ALONE_VALUES;
 }
 
 /* ---- program.c ------------------------------------------------------------------------------- */

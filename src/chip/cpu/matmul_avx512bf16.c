@@ -97,7 +97,7 @@ VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[TIL
 	const uint32_t rows, const uint32_t panels)
 {
 	clear_sums(sums, rows, panels);
-	if (part->first == 0)
+	if (part->first == 0 && !part->m->add)
 		return;
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
@@ -239,6 +239,8 @@ VEC_INLINE const uint8_t *next_part(const struct part *part, uint32_t panels,
 void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	const uint32_t pairs = (m->columns + 1) / 2;
+	const uint32_t parts = (pairs + BF16_PAIRS - 1) / BF16_PAIRS;
+	const uint32_t each = (pairs + parts - 1) / parts;   /* so that each fetches a whole one */
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes,
 		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16)}};
 	uint32_t panels;
@@ -246,8 +248,7 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 	for (part.panel = first; part.panel < end; part.panel += panels) {
 		panels = panels_of(end - part.panel);
 		for (part.first = 0; part.first < pairs; part.first = part.end) {
-			part.end = pairs - part.first < BF16_PAIRS ? pairs
-				: part.first + BF16_PAIRS;
+			part.end = math_min_u32(part.first + each, pairs);
 			part.weights = m->panels + part.panel * m->panel_bytes +
 				part.first * pair_bytes(FORM_BF16);
 			part.ahead.weights = next_part(&part, panels, part.weights,

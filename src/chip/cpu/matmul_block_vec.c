@@ -19,19 +19,21 @@
  */
 #include <assert.h>
 
+#include "base/math.h"
 #include "chip/cpu/block_vec.h"
 
-#define FEW_ROWS    8    /* of a tile without a part: 8 integer and 8 float sums */
 #if VEC_LANES == 16
-#define TILE_ROWS   6    /* of a part: 6 x 2 of each, 5 more registers */
+#define FEW_ROWS    4    /* of a tile without a part */
+#define TILE_ROWS   6    /* of a part: 6 x 2 integer sums, as many of floats, 5 more registers */
+#define PART_ROWS   5    /* from so many on there are parts: they are fetched in time */
 #else
-#define TILE_ROWS   3    /* 3 x 2 of each; float sums may wait in the first-level cache */
+#define FEW_ROWS    8    /* 8 integer sums; those of floats may wait in the first-level cache */
+#define TILE_ROWS   3
+#define PART_ROWS   25   /* tiles of a part have fewer rows: worth it for four of those without */
 #endif
 #define PART_PANELS 2
+#define ROWS_MAX    (FEW_ROWS > TILE_ROWS ? FEW_ROWS : TILE_ROWS)
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
-/* rows from which decoding once and reading again is the shorter way: of 16 lanes a tile and half
- * of one; of 8 lanes, where tiles of a part have fewer rows than others, more than three tiles */
-#define PART_ROWS   (VEC_LANES == 16 ? TILE_ROWS + TILE_ROWS / 2 : 3 * FEW_ROWS + 1)
 /* bytes that a tile without a part prefetches ahead; with fewer rows the processor's own prefetcher
  * keeps up */
 #define AHEAD         4096
@@ -342,7 +344,7 @@ VEC_INLINE uint32_t groups_together(const enum chip_type type, const bool halves
 }
 
 VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t block,
-	struct dots dots[FEW_ROWS][PART_PANELS], const uint32_t rows, const uint32_t panels,
+	struct dots dots[ROWS_MAX][PART_PANELS], const uint32_t rows, const uint32_t panels,
 	const enum chip_type type, const enum source source)
 {
 	const struct cpu_matmul *m = t->m;
@@ -396,13 +398,13 @@ VEC_INLINE void fetch_ahead(const struct tile *t, const struct block *b, uint32_
 }
 
 VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
-	vec sums[FEW_ROWS][PART_PANELS], const uint32_t rows, const uint32_t panels,
+	vec sums[ROWS_MAX][PART_PANELS], const uint32_t rows, const uint32_t panels,
 	const enum chip_type type, const enum source source)
 {
 	const struct cpu_matmul *m = t->m;
 	const size_t blocks = m->columns / CPU_BLOCK;
 	const struct cpu_block *x = m->in.blocks + t->row * blocks + block;
-	struct dots dots[FEW_ROWS][PART_PANELS];
+	struct dots dots[ROWS_MAX][PART_PANELS];
 	struct block b;
 
 	if (source == PART) {
@@ -431,7 +433,7 @@ VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
 VEC_INLINE void tile(const struct tile *t, const uint32_t rows, const uint32_t panels,
 	const enum chip_type type, const enum source source)
 {
-	vec sums[FEW_ROWS][PART_PANELS];
+	vec sums[ROWS_MAX][PART_PANELS];
 
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
@@ -462,10 +464,12 @@ VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_ty
 	TILE(2, 1, type, PANELS);
 	TILE(3, 1, type, PANELS);
 	TILE(4, 1, type, PANELS);
+#if FEW_ROWS == 8
 	TILE(5, 1, type, PANELS);
 	TILE(6, 1, type, PANELS);
 	TILE(7, 1, type, PANELS);
 	TILE(8, 1, type, PANELS);
+#endif
 	default:
 		assert(0 && "more rows than a tile has");
 	}
@@ -505,7 +509,9 @@ VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t pa
 	const enum chip_type type)
 {
 	switch (rows) {
+#if TILE_ROWS == 3
 	TILE(2, panels, type, PART);
+#endif
 	TILE(3, panels, type, PART);
 #if TILE_ROWS == 6
 	TILE(4, panels, type, PART);
@@ -517,15 +523,20 @@ VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t pa
 	}
 }
 
-/* Tiles after the first of a part. */
+/* Tiles after the first of a part, and rows of the first. */
 VEC_INLINE uint32_t more_tiles(const struct cpu_matmul *m)
 {
 	return (m->rows - 1) / TILE_ROWS;
 }
 
+VEC_INLINE uint32_t first_rows(const struct cpu_matmul *m)
+{
+	return m->rows / (1 + more_tiles(m)) + (m->rows % (1 + more_tiles(m)) > 0);
+}
+
 /* Fetching the part that comes next is divided among all tiles of this one: memory is busy all the
  * time, and nobody waits for it. */
-VEC_INLINE void fetch_next(struct tile *t, uint32_t index)
+VEC_INLINE void plan_fetch(struct tile *t, uint32_t index)
 {
 	const struct cpu_matmul *m = t->m;
 	const uint32_t blocks = t->end - t->first, steps = blocks * (1 + more_tiles(m));
@@ -539,14 +550,15 @@ VEC_INLINE void fetch_next(struct tile *t, uint32_t index)
 /* Rows from the second tile on, divided evenly. */
 VEC_INLINE void part_tiles(const struct tile *part, uint32_t panels, const enum chip_type type)
 {
-	const uint32_t rows = part->m->rows - TILE_ROWS, tiles = more_tiles(part->m);
+	const uint32_t before = first_rows(part->m), rows = part->m->rows - before;
+	const uint32_t tiles = more_tiles(part->m);
 	struct tile t = *part;
 
 	for (uint32_t i = 0; i < tiles; i++) {
 		const uint32_t first = rows * i / tiles, count = rows * (i + 1) / tiles - first;
 
-		t.row = TILE_ROWS + first;
-		fetch_next(&t, i + 1);
+		t.row = before + first;
+		plan_fetch(&t, i + 1);
 		if (panels == PART_PANELS)
 			part_rows(&t, count, PART_PANELS, type);
 		else
@@ -587,34 +599,53 @@ static void tiles_of(enum chip_type type, const struct tile *t, uint32_t panels)
 	}
 }
 
+/* The first tile of a part. */
+VEC_INLINE void decode_rows(const struct tile *t, const uint32_t panels, const enum chip_type type)
+{
+	switch (first_rows(t->m)) {
+#if TILE_ROWS == 6
+	TILE(4, panels, type, DECODING);
+	TILE(5, panels, type, DECODING);
+#endif
+	TILE(TILE_ROWS, panels, type, DECODING);
+	default:
+		assert(0 && "rows are divided evenly");
+	}
+}
+
+/* Blocks of a part: all parts but the last have as many, and whole records. */
+VEC_INLINE uint32_t part_blocks(uint32_t blocks)
+{
+	const uint32_t parts = (blocks + PART_BLOCKS - 1) / PART_BLOCKS;
+	const uint32_t each = (blocks + parts - 1) / parts;
+
+	return (each + CPU_RECORD_BLOCKS - 1) / CPU_RECORD_BLOCKS * CPU_RECORD_BLOCKS;
+}
+
 VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t end,
 	const enum chip_type type)
 {
 	const size_t record_bytes = cpu_record_bytes(type, m->group, VEC_LANES);
-	const uint32_t blocks = m->columns / CPU_BLOCK;
+	const uint32_t blocks = m->columns / CPU_BLOCK, each = part_blocks(blocks);
 	struct part part;
 
 	for (uint32_t panel = first; panel < end; panel += PART_PANELS)
-		for (uint32_t block = 0; block < blocks; block += PART_BLOCKS) {
-			const uint32_t panels = end - panel < PART_PANELS ? end - panel
-				: PART_PANELS;
-			const uint32_t count = blocks - block < PART_BLOCKS ? blocks - block
-				: PART_BLOCKS;
-			const bool last = block + count == blocks;
-			const size_t at = block / CPU_RECORD_BLOCKS * record_bytes;
-			const size_t bytes = (count + CPU_RECORD_BLOCKS - 1) /
-				CPU_RECORD_BLOCKS * record_bytes;
+		for (uint32_t block = 0; block < blocks; block += each) {
+			const uint32_t panels = math_min_u32(end - panel, PART_PANELS);
+			const bool last = block + each >= blocks;
+			const uint32_t next = last ? 0 : block + each;
 			struct tile t = {.m = m, .part = &part, .panel = panel,
-				.first = block, .end = block + count,
+				.first = block, .end = last ? blocks : block + each,
 				.next = m->panels + (last ? panel + PART_PANELS : panel) *
-					m->panel_bytes + (last ? 0 : at + bytes),
-				.next_bytes = (uint32_t)bytes};
+					m->panel_bytes + next / CPU_RECORD_BLOCKS * record_bytes,
+				.next_bytes = (uint32_t)(math_min_u32(each, blocks - next) *
+					record_bytes / CPU_RECORD_BLOCKS)};
 
-			fetch_next(&t, 0);
+			plan_fetch(&t, 0);
 			if (panels == PART_PANELS)
-				tile(&t, TILE_ROWS, PART_PANELS, type, DECODING);
+				decode_rows(&t, PART_PANELS, type);
 			else
-				tile(&t, TILE_ROWS, 1, type, DECODING);
+				decode_rows(&t, 1, type);
 			tiles_of(decoded_type(type), &t, panels);
 		}
 }
