@@ -69,7 +69,7 @@ VEC_INLINE uint32_t value_bytes(const enum chip_type type)
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-/* Dimensions [d, d + 2) of some keys, one of them where the type has no pairs. */
+/* Dimension d of some keys. */
 VEC_INLINE vec load_key(const uint8_t *keys, uint32_t d, uint32_t at, const enum chip_type type)
 {
 	const uint16_t *halves = (const uint16_t *)(const void *)keys;

@@ -33,7 +33,7 @@ VEC_INLINE words repeat(uint32_t byte)
 	return words_set((int32_t)(byte * 0x01010101U));
 }
 
-/* The bits of mask, moved from where `from` has the lowest of a code to bit 4 of the bytes. */
+/* Bits (mask << from) of every byte, moved to bit 4. */
 VEC_INLINE words high_bits(words bits, const uint32_t from, const uint32_t mask)
 {
 	const words moved = from <= 4 ? words_left(bits, 4 - from) : words_right(bits, from - 4);

@@ -4,7 +4,7 @@
 
 #define TAPS  4
 #define KEPT  (TAPS - 1)
-#define STRIP (VEC_LANES / 8)   /* vectors: a cache line of each row, or two */
+#define STRIP (VEC_LANES / 8)   /* vectors: half a cache line of each row, or two lines */
 #define AHEAD 8                 /* rows, too far apart for the processor to see a pattern */
 
 /* Channels [first, ...): some vectors, n floats of each; vectors and n are constants. */

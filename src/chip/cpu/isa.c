@@ -76,8 +76,8 @@ static uint32_t machine_has(void)
 
 #endif
 
-/* Best last. avx512bf16 differs from avx512 with bf16 matrices alone: it rounds their inputs to
- * bf16, as the models that have them were trained with. */
+/* Best last. avx512bf16 differs from avx512 with matrices of bf16 and f8_e4m3, and with keys and
+ * values of bf16: it rounds their inputs to bf16, as models in bf16 were trained with. */
 static const struct {
 	uint32_t needs;
 	const struct cpu_kernels *kernels;

@@ -30,7 +30,7 @@
 
 #define CPU_BLOCK       32   /* values of a quantized block */
 #define CPU_LANES_MAX   16
-#define CPU_ALIGN       64   /* of every array that kernels see */
+#define CPU_ALIGN       64   /* of what is allocated */
 /* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
 #define CPU_COLUMN_PART 256
 #define CPU_MAXIMA      128  /* logits that share a maximum */

@@ -133,7 +133,7 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 		tile(part, row, ahead, rows, panels, type);                                 \
 		break
 
-/* A copy of the tile for each shape that tiles_of cuts. */
+/* A copy of the tile for each shape that tiles cuts. */
 VEC_INLINE void tile_of(const struct part *part, uint32_t row, size_t ahead, uint32_t rows,
 	uint32_t panels, const enum chip_type type)
 {

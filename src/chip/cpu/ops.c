@@ -3,13 +3,13 @@
  *
  * What is split, operation by operation, so that no share depends on another:
  *
- *	rows                  embed norm norm_gate add gather route combine, making inputs, angles
+ *	rows                  embed norm norm_gate add gather route, making inputs, angles
  *	panels of outputs     matmul: a share does its panels for all rows, or all of an expert
- *	rows x column parts   swiglu
+ *	rows x column parts   swiglu combine
  *	stretches of rows x key heads      qk_rope
- *	tiles x key heads     attend
+ *	tiles x key heads     attend; x spans where these are few
  *	sequences x key heads conv, delta and norm_gate together (ops_delta.c), or
- *	sequences x channels  conv
+ *	sequences x channel parts          conv
  *	sequences x heads x column parts   delta
  *	sequences             sample
  */

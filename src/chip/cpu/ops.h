@@ -1,4 +1,5 @@
-/* chip/cpu/ops.h - between the files that run operations: where a buffer's rows lie. */
+/* chip/cpu/ops.h - between the files that run operations: where a buffer's rows lie,
+ * what is done together, and who runs what. */
 #ifndef CHIP_CPU_OPS_H
 #define CHIP_CPU_OPS_H
 

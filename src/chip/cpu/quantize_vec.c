@@ -70,7 +70,7 @@ VEC_INLINE bool all_usable(__m128i largest)
 	return _mm_movemask_epi8(usable) == 0xFFFF;
 }
 
-/* Lanes i of four vectors. */
+/* Of two vectors. */
 VEC_INLINE __m128i even_lanes(__m128i a, __m128i b)
 {
 	return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), 0x88));

@@ -1,4 +1,4 @@
-/* chip/cpu/vec_avx512.h - vec.h in 16 lanes: AVX-512 F, BW, DQ, VL. */
+/* chip/cpu/vec_avx512.h - vec.h in 16 lanes: AVX-512 F, BW, DQ, VL, VNNI. */
 #ifndef CHIP_CPU_VEC_AVX512_H
 #define CHIP_CPU_VEC_AVX512_H
 
