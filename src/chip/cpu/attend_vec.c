@@ -9,7 +9,6 @@
  */
 #include "chip/cpu/attend_vec.h"
 
-
 #define PAGE_VECTORS  (PAGE / VEC_LANES)
 #define BLOCK_VECTORS (BLOCK / VEC_LANES)
 #define VALUE_VECTORS 4

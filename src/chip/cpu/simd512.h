@@ -93,14 +93,6 @@ EMULATED __m512i emulated_cvtepi8_epi32(__m128i v)
 		_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)));
 }
 
-EMULATED __m512i emulated_cvtps_epi32(__m512 v)
-{
-	const __m512i bits = _mm512_castps_si512(v);
-
-	return emulated_join_epi32(_mm256_cvtps_epi32(_mm256_castsi256_ps(emulated_half(bits, 0))),
-		_mm256_cvtps_epi32(_mm256_castsi256_ps(emulated_half(bits, 1))));
-}
-
 EMULATED __mmask32 emulated_testn_epi16_mask(__m512i a, __m512i b)
 {
 	uint16_t x[32], y[32];
@@ -117,19 +109,6 @@ EMULATED __m512 emulated_cvtepi32_ps(__m512i v)
 {
 	return emulated_join_ps(_mm256_cvtepi32_ps(emulated_half(v, 0)),
 		_mm256_cvtepi32_ps(emulated_half(v, 1)));
-}
-
-EMULATED __m128i emulated_cvtepi32_epi8(__m512i v)
-{
-	int32_t lanes[16];
-	int8_t bytes[16];
-	__m128i out;
-
-	memcpy(lanes, &v, sizeof(v));
-	for (int i = 0; i < 16; i++)
-		bytes[i] = (int8_t)lanes[i];
-	memcpy(&out, bytes, sizeof(out));
-	return out;
 }
 
 EMULATED __m512d emulated_cvtps_pd(__m256 v)
@@ -254,12 +233,8 @@ EMULATED __m256i emulated_cvtepi32_epi16(__m512i v)
 #define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
 #undef _mm512_testn_epi16_mask
 #define _mm512_testn_epi16_mask(a, b) emulated_testn_epi16_mask(a, b)
-#undef _mm512_cvtps_epi32
-#define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps(v) emulated_cvtepi32_ps(v)
-#undef _mm512_cvtepi32_epi8
-#define _mm512_cvtepi32_epi8(v) emulated_cvtepi32_epi8(v)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16(v) emulated_cvtepi32_epi16(v)
 #undef _mm512_cvtne2ps_pbh

@@ -165,12 +165,6 @@ VEC_INLINE vec vec_softplus(vec x)
 		vec_add(vec_mul(vec_set(2.0F), s), vec_mul(s, p)));
 }
 
-/* One number as a vector would have it. */
-VEC_INLINE float vec_fma_one(float a, float b, float c)
-{
-	return __builtin_fmaf(a, b, c);
-}
-
 /* ---- sums in 16 stripes ---------------------------------------------------------------------- */
 
 #define VEC_STRIPES (CPU_STRIPES / VEC_LANES)

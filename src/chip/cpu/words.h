@@ -60,11 +60,6 @@ VEC_INLINE words words_add8(words a, words b)
 	return _mm512_add_epi8(a, b);
 }
 
-VEC_INLINE words words_sub8(words a, words b)
-{
-	return _mm512_sub_epi8(a, b);
-}
-
 VEC_INLINE words words_add(words a, words b)
 {
 	return _mm512_add_epi32(a, b);
@@ -174,11 +169,6 @@ VEC_INLINE words words_xor(words a, words b)
 VEC_INLINE words words_add8(words a, words b)
 {
 	return _mm256_add_epi8(a, b);
-}
-
-VEC_INLINE words words_sub8(words a, words b)
-{
-	return _mm256_sub_epi8(a, b);
 }
 
 VEC_INLINE words words_add(words a, words b)
