@@ -85,6 +85,11 @@ static inline uint32_t math_min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+static inline uint32_t math_divide_up_u32(uint32_t n, uint32_t by)
+{
+	return n / by + (n % by > 0);
+}
+
 static inline uint32_t math_max_u32(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;

@@ -365,11 +365,25 @@ static void a_layer_has_six_barriers_or_with_many_rows_nine(void **state)
 	assert_int_equal(barriers(1, 1), 8);   /* angles, embedding and norm, layer */
 }
 
+/* ---- rows that every worker norms for itself ------------------------------------------------- */
+
+/* Halves of an odd number of columns take one more. */
+static void rows_that_workers_norm_for_themselves_fit_what_they_have(void **state)
+{
+	(void)state;
+	assert_true(cpu_alone_rows(1, CHIP_COLUMNS_MAX));
+	for (uint32_t rows = 2; rows <= 64; rows++)
+		for (uint32_t columns = 1; columns <= CPU_ALONE_VALUES; columns++)
+			assert_int_equal(cpu_alone_rows(rows, columns),
+				rows * ((columns + 1) / 2) * 2 <= CPU_ALONE_VALUES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(together_and_one_by_one_are_the_same_bits),
 		cmocka_unit_test(what_a_swiglu_makes_is_not_what_matrices_beside_it_read),
+		cmocka_unit_test(rows_that_workers_norm_for_themselves_fit_what_they_have),
 		cmocka_unit_test(a_layer_has_six_barriers_or_with_many_rows_nine),
 	};
 

@@ -217,6 +217,40 @@ static void groups_of_every_size_give_what_the_reference_gives(void **state)
 	rig_group_values = RIG_GROUP;
 }
 
+/* Of a matrix that is cut in parts of columns. */
+static void sums_go_on_from_what_is_there(void **state)
+{
+	static const enum chip_type types[] = {CHIP_F32, CHIP_F16, CHIP_BF16, CHIP_F8_E4M3};
+	static const uint32_t rows[] = {1, 2, 7, 20, ROWS_MAX};
+	static float got[ROWS_MAX * (OUTPUTS_MAX + 3)], expected[ROWS_MAX * (OUTPUTS_MAX + 3)];
+	static struct inputs in;
+	const uint32_t columns = 544;
+
+	(void)state;
+	inputs_fill(&in, columns, 3);
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (size_t j = 0; j < sizeof(types) / sizeof(types[0]); j++)
+			for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+				struct rig r;
+
+				rig_open(&r, &isas[i], 1);
+				const uint32_t index = rig_weight(&r, types[j], 40, columns, 5);
+				const struct cpu_weight *w =
+					(const struct cpu_weight *)r.weights[index];
+				struct cpu_matmul m = call_of(w, &in, rows[k], got);
+
+				m.add = true;
+				rig_fill(got, sizeof(got) / sizeof(got[0]), k);
+				memcpy(expected, got, sizeof(got));
+				isas[i].kernels.matmul[types[j]](&m, 0, w->panel_count);
+				m.out = expected;
+				expect(&isas[i], &m, types[j], 0, w->panel_count);
+				for (size_t l = 0; l < sizeof(got) / sizeof(got[0]); l++)
+					check_value(&isas[i], types[j], got[l], expected[l]);
+				rig_close(&r);
+			}
+}
+
 /* ---- f8_e4m3 --------------------------------------------------------------------------------- */
 
 #define F8_OUTPUTS 37
@@ -280,6 +314,48 @@ static void odd_groups_side_by_side_stay_as_they_are(void **state)
 	}
 }
 
+/* A kernel may keep a scale times a power of 2. */
+static void scales_up_to_the_largest_float_give_what_the_reference_gives(void **state)
+{
+	static const float scales[] = {0x1p119F, 0x1p120F, 0x1.8p125F, -0x1p126F};
+	enum { COLUMNS = 64, ROW_BYTES = 4 + COLUMNS };
+	static struct inputs in;
+
+	(void)state;
+	inputs_fill(&in, COLUMNS, 2);
+	for (uint32_t i = 0; i < ROWS_MAX * COLUMNS; i++) {
+		in.rows[i] *= 0x1p-24F;
+		in.halves[i] = math_bf16_from_f32(in.rows[i]);
+	}
+	for (uint32_t i = 1; i < isa_count; i++)
+		for (size_t j = 0; j < sizeof(scales) / sizeof(scales[0]) &&
+			!isas[i].kernels.bf16_inputs; j++) {
+			uint8_t bytes[F8_OUTPUTS][ROW_BYTES];
+			const struct chip_span span = {bytes, F8_OUTPUTS};
+			const struct chip_matrix m = {.type = CHIP_F8_E4M3, .rows = F8_OUTPUTS,
+				.columns = COLUMNS, .group = COLUMNS, .spans = &span,
+				.span_count = 1};
+			struct rig r;
+
+			assert_int_equal(chip_row_bytes(CHIP_F8_E4M3, COLUMNS, COLUMNS), ROW_BYTES);
+			for (uint32_t row = 0; row < F8_OUTPUTS; row++) {
+				format_rows_random(CHIP_F8_E4M3, COLUMNS, row, 1.0F, COLUMNS,
+					bytes[row]);
+				for (uint32_t k = 4; k < ROW_BYTES; k++)
+					bytes[row][k] &= 0xBF;   /* below 2 */
+				memcpy(bytes[row], &scales[row % 3 ? 0 : j], 4);
+			}
+			rig_open(&r, &isas[i], 1);
+			const uint32_t index = rig_pack(&r, &m);
+			const struct cpu_weight *w = (const struct cpu_weight *)r.weights[index];
+
+			check_call(&isas[i], w, &in, 1, 0, w->panel_count);
+			check_call(&isas[i], w, &in, 7, 0, w->panel_count);
+			check_call(&isas[i], w, &in, ROWS_MAX, 0, w->panel_count);
+			rig_close(&r);
+		}
+}
+
 /* Of all the codes, two are no numbers. */
 static void a_code_that_is_no_number_is_seen_in_its_output(void **state)
 {
@@ -312,7 +388,9 @@ int main(void)
 		cmocka_unit_test(groups_of_every_size_give_what_the_reference_gives),
 		cmocka_unit_test(any_rows_and_panels_give_what_the_reference_gives),
 		cmocka_unit_test(long_sums_keep_their_order),
+		cmocka_unit_test(sums_go_on_from_what_is_there),
 		cmocka_unit_test(groups_of_any_size_give_what_the_reference_gives),
+		cmocka_unit_test(scales_up_to_the_largest_float_give_what_the_reference_gives),
 		cmocka_unit_test(odd_groups_side_by_side_stay_as_they_are),
 		cmocka_unit_test(a_code_that_is_no_number_is_seen_in_its_output),
 	};

@@ -269,9 +269,3 @@ void ref_attend_finish(float *x, float factor, const float *gate, uint32_t count
 		x[i] += 0.0F;
 	}
 }
-
-void ref_bf16_from_f32(const float *in, uint16_t *out, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		out[i] = math_bf16_from_f32(in[i]);
-}

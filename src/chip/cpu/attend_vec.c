@@ -296,8 +296,8 @@ VEC_INLINE void add_values(const struct block *b, const struct cpu_query *querie
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* A block past count queries. */
-VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
+/* A block past count queries; false if they see nothing of it. */
+VEC_INLINE bool attend_block(const struct block *b, struct cpu_query *queries,
 	struct progress *progress, const uint32_t count, const enum chip_type type)
 {
 	const struct seen all = seen_by(b, queries, count);
@@ -307,7 +307,7 @@ VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
 	uint32_t d = 0;
 
 	if (all.first >= all.end)
-		return;
+		return false;
 	for (uint32_t i = all.first / PAGE; i * PAGE < all.end; i++)
 		if (type == CHIP_Q8_0)
 			score_page_q8_0(b, i, progress, weights, count);
@@ -319,6 +319,7 @@ VEC_INLINE void attend_block(const struct block *b, struct cpu_query *queries,
 		add_values(b, queries, weights, shrink, all, d, count, VALUE_VECTORS, type);
 	for (; d < b->a->head_dim; d += VEC_LANES)
 		add_values(b, queries, weights, shrink, all, d, count, 1, type);
+	return true;
 }
 
 VEC_INLINE void attend_queries(struct block *b, struct cpu_query *queries,
@@ -326,14 +327,12 @@ VEC_INLINE void attend_queries(struct block *b, struct cpu_query *queries,
 {
 	uint32_t i = 0;
 
-	for (; i + VEC_QUERY <= count; i += VEC_QUERY) {
-		attend_block(b, queries + i, progress + i, VEC_QUERY, type);
-		b->fetched = true;
-	}
+	for (; i + VEC_QUERY <= count; i += VEC_QUERY)
+		b->fetched |= attend_block(b, queries + i, progress + i, VEC_QUERY, type);
 	for (; VEC_QUERY > 2 && i + 2 <= count; i += 2)
-		attend_block(b, queries + i, progress + i, 2, type);
+		b->fetched |= attend_block(b, queries + i, progress + i, 2, type);
 	for (; i < count; i++)
-		attend_block(b, queries + i, progress + i, 1, type);
+		b->fetched |= attend_block(b, queries + i, progress + i, 1, type);
 }
 
 static void attend_any(struct block *b, struct cpu_query *queries, struct progress *progress,
@@ -397,13 +396,4 @@ void VEC_NAME(attend_finish)(float *x, float factor, const float *gate, uint32_t
 			v = vec_mul(v, vec_sigmoid(vec_load_n(gate + i, n)));
 		vec_store_n(x + i, vec_add(v, vec_set(0.0F)), n);
 	}
-}
-
-void VEC_NAME(bf16_from_f32)(const float *in, uint16_t *out, uint32_t count)
-{
-	uint32_t i = 0;
-
-	for (; i + VEC_LANES <= count; i += VEC_LANES)
-		vec_store_bf16(out + i, vec_load(in + i));
-	ref_bf16_from_f32(in + i, out + i, count - i);
 }

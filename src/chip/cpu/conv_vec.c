@@ -5,6 +5,7 @@
 #define TAPS  4
 #define KEPT  (TAPS - 1)
 #define STRIP (VEC_LANES / 8)   /* vectors: half a cache line of each row, or two lines */
+#define LINE_FLOATS 16
 #define AHEAD 8                 /* rows, too far apart for the processor to see a pattern */
 
 /* Channels [first, ...): some vectors, n floats of each; vectors and n are constants. */
@@ -29,7 +30,9 @@ VEC_INLINE void conv_strip(const struct cpu_conv *c, size_t first, const uint32_
 				: vec_set(0.0F);
 	}
 	for (uint32_t row = 0; row < c->rows; row++) {
-		vec_prefetch((const uint8_t *)(in + AHEAD * c->in_stride));
+		VEC_UNROLL
+		for (uint32_t j = 0; j < vectors * VEC_LANES; j += LINE_FLOATS)
+			vec_prefetch((const uint8_t *)(in + AHEAD * c->in_stride + j));
 		VEC_UNROLL
 		for (uint32_t j = 0; j < vectors; j++) {
 			vec sum = vec_set(0.0F);

@@ -122,7 +122,9 @@ struct cpu_heads {
  *             | scales f16 [head_dim / 32][CHIP_PAGE_TOKENS]
  *             | values i8 [CHIP_PAGE_TOKENS][head_dim] | scales as those of the keys
  *
- * Of a pair of values the second is 0 until there is a token: nothing is left there of others.
+ * Of a pair of values the second is 0 until there is a token: nothing is left there of others. All
+ * are finite, bounded when they are stored, so that one with weight 0 adds nothing: a query's bits
+ * do not depend on keys that only its neighbours see.
  *
  * A query's keys, counted from the start of its sequence, are cut into spans, and these into
  * blocks. A span has its own largest score; a span's blocks, and the spans of a query, are added in
@@ -278,6 +280,9 @@ struct cpu_kernels {
 	void (*bf16_pairs_from_f32)(const float *first, const float *second, uint16_t *out,
 		uint32_t count);
 
+	/* To at most limit in magnitude; NaN becomes limit. */
+	void (*bound)(float *x, float limit, uint32_t count);
+
 	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
 	void (*attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
 	/* out = out * shrink + in * factor, the sum fused. */
@@ -310,12 +315,24 @@ struct cpu_kernels {
 		float *out);
 };
 
-/* Of a table: one function multiplies matrices in blocks (block.h), whatever their type. */
-#define CPU_BLOCK_MATMULS(function)                                                         \
-	[CHIP_Q8_0] = function, [CHIP_Q4_0] = function, [CHIP_Q4_1] = function,             \
-	[CHIP_Q5_0] = function, [CHIP_Q5_1] = function, [CHIP_Q4_K] = function,             \
-	[CHIP_Q5_K] = function, [CHIP_Q6_K] = function, [CHIP_IQ4_NL] = function,           \
-	[CHIP_IQ4_XS] = function, [CHIP_MXFP4] = function, [CHIP_INT4] = function,
+/* Types of matrices in blocks (block.h): X(what is passed, name, TYPE) of each. */
+#define CPU_BLOCK_TYPES(X, passed)                                                          \
+	X(passed, q8_0, Q8_0)                                                               \
+	X(passed, q4_0, Q4_0)                                                               \
+	X(passed, q4_1, Q4_1)                                                               \
+	X(passed, q5_0, Q5_0)                                                               \
+	X(passed, q5_1, Q5_1)                                                               \
+	X(passed, q4_k, Q4_K)                                                               \
+	X(passed, q5_k, Q5_K)                                                               \
+	X(passed, q6_k, Q6_K)                                                               \
+	X(passed, iq4_nl, IQ4_NL)                                                           \
+	X(passed, iq4_xs, IQ4_XS)                                                           \
+	X(passed, mxfp4, MXFP4)                                                             \
+	X(passed, int4, INT4)
+
+/* Of a table: one function multiplies them all. */
+#define CPU_BLOCK_MATMUL(function, name, TYPE) [CHIP_##TYPE] = (function),
+#define CPU_BLOCK_MATMULS(function)            CPU_BLOCK_TYPES(CPU_BLOCK_MATMUL, function)
 
 extern const struct cpu_kernels cpu_kernels_ref;
 extern const struct cpu_kernels cpu_kernels_avx2;

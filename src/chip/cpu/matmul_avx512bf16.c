@@ -195,8 +195,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
  * itself; several divide the panels of the next part, so that memory is always busy. */
 VEC_INLINE void tiles(const struct part *part, uint32_t panels, const enum form form)
 {
-	const uint32_t rows_all = part->m->rows, count = (rows_all + TILE_ROWS - 1) / TILE_ROWS;
-	const uint32_t each = (panels + count - 1) / count;
+	const uint32_t rows_all = part->m->rows, count = math_divide_up_u32(rows_all, TILE_ROWS);
+	const uint32_t each = math_divide_up_u32(panels, count);
 	struct part some = *part;
 	uint32_t end;
 
@@ -239,8 +239,8 @@ VEC_INLINE const uint8_t *next_part(const struct part *part, uint32_t panels,
 void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
 	const uint32_t pairs = (m->columns + 1) / 2;
-	const uint32_t parts = (pairs + BF16_PAIRS - 1) / BF16_PAIRS;
-	const uint32_t each = (pairs + parts - 1) / parts;   /* so that each fetches a whole one */
+	/* of one size, so that each fetches a whole one */
+	const uint32_t each = math_divide_up_u32(pairs, math_divide_up_u32(pairs, BF16_PAIRS));
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes,
 		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16)}};
 	uint32_t panels;
@@ -318,23 +318,4 @@ void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint3
 		panels = panels_of(end - panel);
 		f8_panels(m, panel, panels);
 	}
-}
-
-/* ---- the peak -------------------------------------------------------------------------------- */
-
-int64_t VEC_NAME(bf16_ops)(int64_t rounds)
-{
-	const __m512i factor = _mm512_set1_epi32(0x3F003F00);   /* one half, twice */
-	vec sums[MEASURE_CHAINS];
-
-	VEC_UNROLL
-	for (uint32_t j = 0; j < MEASURE_CHAINS; j++)
-		sums[j] = vec_set(1.0F);
-	for (int64_t i = 0; i < rounds; i++)
-		VEC_UNROLL
-		for (uint32_t j = 0; j < MEASURE_CHAINS; j++) {
-			sums[j] = _mm512_dpbf16_ps(sums[j], (__m512bh)factor, (__m512bh)factor);
-			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
-		}
-	return rounds * MEASURE_CHAINS * VEC_LANES * 2 * 2;
 }

@@ -103,8 +103,9 @@ VEC_INLINE words start_of(const struct cpu_block *x, const uint32_t which, const
 {
 	const words start = offset ? input_word(&x->start[which]) : words_set(0);
 
-	return offset == 8 ? words_divide(start, 4) : offset == 16 ? words_divide(start, 3)
-		: offset == 32 ? words_divide(start, 2) : start;
+	return offset == 8 ? words_right_signed(start, 4)
+		: offset == 16 ? words_right_signed(start, 3)
+		: offset == 32 ? words_right_signed(start, 2) : start;
 }
 
 VEC_INLINE struct dots dots_start(const struct cpu_block *x, words zeros, const enum chip_type type,
@@ -479,7 +480,7 @@ VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_ty
 VEC_INLINE void each_panel(const struct cpu_matmul *m, uint32_t first, uint32_t end,
 	const enum chip_type type)
 {
-	const uint32_t tiles = (m->rows + FEW_ROWS - 1) / FEW_ROWS;
+	const uint32_t tiles = math_divide_up_u32(m->rows, FEW_ROWS);
 
 	for (uint32_t panel = first; panel < end; panel++)
 		for (uint32_t i = 0; i < tiles; i++) {
@@ -531,7 +532,7 @@ VEC_INLINE uint32_t more_tiles(const struct cpu_matmul *m)
 
 VEC_INLINE uint32_t first_rows(const struct cpu_matmul *m)
 {
-	return m->rows / (1 + more_tiles(m)) + (m->rows % (1 + more_tiles(m)) > 0);
+	return math_divide_up_u32(m->rows, 1 + more_tiles(m));
 }
 
 /* Fetching the part that comes next is divided among all tiles of this one: memory is busy all the
@@ -616,10 +617,9 @@ VEC_INLINE void decode_rows(const struct tile *t, const uint32_t panels, const e
 /* Blocks of a part: all parts but the last have as many, and whole records. */
 VEC_INLINE uint32_t part_blocks(uint32_t blocks)
 {
-	const uint32_t parts = (blocks + PART_BLOCKS - 1) / PART_BLOCKS;
-	const uint32_t each = (blocks + parts - 1) / parts;
+	const uint32_t parts = math_divide_up_u32(blocks, PART_BLOCKS);
 
-	return (each + CPU_RECORD_BLOCKS - 1) / CPU_RECORD_BLOCKS * CPU_RECORD_BLOCKS;
+	return math_divide_up_u32(blocks, parts * CPU_RECORD_BLOCKS) * CPU_RECORD_BLOCKS;
 }
 
 VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t end,
@@ -653,7 +653,7 @@ VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t e
 /* ---- types ----------------------------------------------------------------------------------- */
 
 /* Functions of their own, and not copies in one large one: each compiles well alone. */
-#define BLOCK_TYPE(name, TYPE)                                                             \
+#define BLOCK_TYPE(nothing, name, TYPE)                                                    \
 	static __attribute__((noinline)) void matmul_##name(const struct cpu_matmul *m,    \
 		uint32_t first, uint32_t end)                                              \
 	{                                                                                  \
@@ -663,23 +663,9 @@ VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t e
 			each_part(m, first, end, CHIP_##TYPE);                             \
 	}
 
-#define BLOCK_TYPES(X)                                                                     \
-	X(q8_0, Q8_0)                                                                      \
-	X(q4_0, Q4_0)                                                                      \
-	X(q4_1, Q4_1)                                                                      \
-	X(q5_0, Q5_0)                                                                      \
-	X(q5_1, Q5_1)                                                                      \
-	X(q4_k, Q4_K)                                                                      \
-	X(q5_k, Q5_K)                                                                      \
-	X(q6_k, Q6_K)                                                                      \
-	X(iq4_nl, IQ4_NL)                                                                  \
-	X(iq4_xs, IQ4_XS)                                                                  \
-	X(mxfp4, MXFP4)                                                                    \
-	X(int4, INT4)
+CPU_BLOCK_TYPES(BLOCK_TYPE, )
 
-BLOCK_TYPES(BLOCK_TYPE)
-
-#define BLOCK_CASE(name, TYPE)                                                             \
+#define BLOCK_CASE(nothing, name, TYPE)                                                    \
 	case CHIP_##TYPE:                                                                  \
 		matmul_##name(m, first, end);                                              \
 		break;
@@ -688,7 +674,7 @@ void VEC_NAME(matmul_block)(const struct cpu_matmul *m, uint32_t first, uint32_t
 {
 	assert(m->lanes == VEC_LANES);
 	switch ((int)m->type) {
-	BLOCK_TYPES(BLOCK_CASE)
+	CPU_BLOCK_TYPES(BLOCK_CASE, )
 	default:
 		assert(0 && "not in blocks");
 	}

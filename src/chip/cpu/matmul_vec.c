@@ -6,6 +6,7 @@
  * Columns go in parts; between parts a sum waits in the output, exactly. For some rows, weights are
  * decoded in the registers of each tile; for many, once, into a scratch.
  */
+#include "base/math.h"
 #include "chip/cpu/kernels_vec.h"
 
 #define COLUMN_PART  256
@@ -179,7 +180,7 @@ static __attribute__((noinline)) void tile_f32(const struct part *part, uint32_t
 VEC_INLINE void tiles(const struct part *part, uint32_t panels, size_t ahead,
 	const enum chip_type type)
 {
-	const uint32_t rows = part->m->rows, count = (rows + VEC_ROWS - 1) / VEC_ROWS;
+	const uint32_t rows = part->m->rows, count = math_divide_up_u32(rows, VEC_ROWS);
 
 	for (uint32_t i = 0; i < count; i++) {
 		const uint32_t row = (uint32_t)((uint64_t)rows * i / count);
@@ -283,7 +284,28 @@ void VEC_NAME(matmul_bf16)(const struct cpu_matmul *m, uint32_t first, uint32_t 
 	matmul_plain(m, first, end, CHIP_BF16);
 }
 
+/* Whether 256 times a scale of the panel is finite. */
+static bool scales_fit(const struct cpu_matmul *m, uint32_t panel)
+{
+	const float *scales = (const float *)(const void *)(m->panels + panel * m->panel_bytes);
+	vec largest = vec_set(0.0F);
+
+	for (uint32_t group = 0; group < math_divide_up_u32(m->columns, m->group); group++) {
+		const vec scale = vec_load(scales + (size_t)group * VEC_LANES);
+
+		largest = vec_max(vec_max(scale, vec_sub(vec_set(0.0F), scale)), largest);
+	}
+	return vec_largest_lane(largest) < 0x1p120F;
+}
+
 void VEC_NAME(matmul_f8)(const struct cpu_matmul *m, uint32_t first, uint32_t end)
 {
-	matmul_plain(m, first, end, CHIP_F8_E4M3);
+	bool fit = true;
+
+	for (uint32_t panel = first; fit && panel < end; panel++)
+		fit = scales_fit(m, panel);
+	if (fit)
+		matmul_plain(m, first, end, CHIP_F8_E4M3);
+	else
+		ref_matmul_f8(m, first, end);
 }

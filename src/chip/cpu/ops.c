@@ -133,7 +133,7 @@ static void norm_alone(const struct run *r, const struct chip_op *op)
 static void run_swiglu(const struct run *r, const struct chip_op *op)
 {
 	const uint32_t width = columns(r, op->u.swiglu.out);
-	const uint32_t parts = divide_up(width, CPU_COLUMN_PART);
+	const uint32_t parts = math_divide_up_u32(width, CPU_COLUMN_PART);
 	uint32_t first, end;
 
 	while (cpu_share(r->worker, rows(r, op->u.swiglu.out) * parts, &first, &end))

@@ -67,11 +67,6 @@ static inline float *head_of(const struct run *r, const struct chip_heads *h, ui
 	return row_of(r, h->buffer, row) + h->first + (size_t)head * h->stride;
 }
 
-static inline uint32_t divide_up(uint32_t n, uint32_t by)
-{
-	return (n + by - 1) / by;
-}
-
 /* ---- of all workers; whoever goes on waits at a barrier -------------------------------------- */
 
 static inline const struct cpu_fusion *fusion_of(const struct run *r, const struct chip_op *op)
@@ -167,7 +162,7 @@ void cpu_run_attend(const struct run *r, const struct chip_op *op);
 /* ops_delta.c */
 void cpu_run_conv(const struct run *r, const struct chip_op *op);
 void cpu_run_delta(const struct run *r, const struct chip_op *op);
-/* route.c */
+/* ops_route.c */
 void cpu_run_route(const struct run *r, const struct chip_op *op);
 void cpu_run_spread(const struct run *r, const struct chip_op *op);
 void cpu_run_combine(const struct run *r, const struct chip_op *op);

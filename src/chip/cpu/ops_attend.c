@@ -107,7 +107,7 @@ static void attend_whole(const struct run *r, const struct part *p)
 
 	fill_queries(r, p, queries);
 	const uint32_t first = queries[0].first / CPU_ATTEND_SPAN;
-	const uint32_t end = divide_up(queries[p->count - 1].keys, CPU_ATTEND_SPAN);
+	const uint32_t end = math_divide_up_u32(queries[p->count - 1].keys, CPU_ATTEND_SPAN);
 
 	for (uint32_t span = first; span < end; span++) {
 		const struct cpu_attend a = keys_of(r, p, span);

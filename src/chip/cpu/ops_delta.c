@@ -70,7 +70,7 @@ static void conv_channels(const struct run *r, const struct chip_op *op, struct 
 static void conv_parts(const struct run *r, const struct chip_op *op)
 {
 	const uint32_t channels = r->cache->base.layout.conv_channels;
-	const uint32_t parts = divide_up(channels, CPU_COLUMN_PART);
+	const uint32_t parts = math_divide_up_u32(channels, CPU_COLUMN_PART);
 	uint32_t first, end;
 
 	while (cpu_share(r->worker, r->step->sequence_count * parts, &first, &end))
@@ -181,7 +181,7 @@ static void delta_item(const struct run *r, const struct chip_op *op, uint32_t s
 
 void cpu_run_delta(const struct run *r, const struct chip_op *op)
 {
-	const uint32_t parts = divide_up(op->u.delta.v_dim, CPU_DELTA_COLUMNS);
+	const uint32_t parts = math_divide_up_u32(op->u.delta.v_dim, CPU_DELTA_COLUMNS);
 	const uint32_t per_sequence = parts * op->u.delta.v_heads;
 	uint32_t first, end;
 

@@ -219,9 +219,10 @@ static struct lot lot_of(const struct run *r, const struct chip_op *op, uint32_t
 	if (both || maxima) {
 		const uint32_t unit = (maxima ? CPU_MAXIMA : CPU_BLOCK) / w->lanes;
 
-		panels = divide_up(panels, unit) * unit;
+		panels = math_divide_up_u32(panels, unit) * unit;
 	}
-	return (struct lot){matrix, both ? 2 : 1, panels, divide_up(w->part_panels, panels)};
+	return (struct lot){matrix, both ? 2 : 1, panels,
+		math_divide_up_u32(w->part_panels, panels)};
 }
 
 static void lot_share(const struct run *r, const struct chip_op *op, const struct lot *lot,

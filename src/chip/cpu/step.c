@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "base/mem.h"
 #include "chip/cpu/cpu.h"
 
@@ -116,7 +117,7 @@ static void count_spans(struct cpu_step *s)
 
 		keys = own > keys ? own : keys;
 	}
-	s->span_count = (keys + CPU_ATTEND_SPAN - 1) / CPU_ATTEND_SPAN;
+	s->span_count = math_divide_up_u32(keys, CPU_ATTEND_SPAN);
 	s->split = s->span_count > 1 &&
 		(uint64_t)s->span_count * s->row_count <= s->program->kept_max;
 }

@@ -1,5 +1,4 @@
-/* chip/cpu/swiglu_ref.c - element by element: the gate of the feed-forward layer,
- * sums, conversion. */
+/* chip/cpu/swiglu_ref.c - element by element: the gate of the feed-forward layer, sums. */
 #include "chip/cpu/kernels_ref.h"
 
 #include <math.h>
@@ -22,10 +21,4 @@ void ref_add_scaled(float *out, const float *in, float factor, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		out[i] = fmaf(factor, in[i], out[i]);
-}
-
-void ref_f16_from_f32(const float *in, uint16_t *out, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		out[i] = math_f16_from_f32(in[i]);
 }

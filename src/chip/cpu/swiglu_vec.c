@@ -45,12 +45,3 @@ void VEC_NAME(add_scaled)(float *out, const float *in, float factor, uint32_t co
 	if (i < count)
 		add_scaled_n(out + i, in + i, vec_set(factor), count - i);
 }
-
-void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count)
-{
-	uint32_t i = 0;
-
-	for (; i + VEC_LANES <= count; i += VEC_LANES)
-		vec_store_f16(out + i, vec_load(in + i));
-	ref_f16_from_f32(in + i, out + i, count - i);
-}

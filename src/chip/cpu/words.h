@@ -80,8 +80,8 @@ VEC_INLINE words words_right(words a, const uint32_t n)
 	return _mm512_srli_epi32(a, n);
 }
 
-/* With the sign. */
-VEC_INLINE words words_divide(words a, const uint32_t n)
+/* The sign stays. */
+VEC_INLINE words words_right_signed(words a, const uint32_t n)
 {
 	return _mm512_srai_epi32(a, n);
 }
@@ -191,7 +191,7 @@ VEC_INLINE words words_right(words a, const uint32_t n)
 	return _mm256_srli_epi32(a, (int)n);
 }
 
-VEC_INLINE words words_divide(words a, const uint32_t n)
+VEC_INLINE words words_right_signed(words a, const uint32_t n)
 {
 	return _mm256_srai_epi32(a, (int)n);
 }

@@ -1,10 +1,28 @@
-/* chip/cpu/store_vec.c - store_ref.c in vectors; words in tiles of 8 x 8, in AVX2 whatever
+/* chip/cpu/convert_vec.c - convert_ref.c in vectors; words in tiles of 8 x 8, in AVX2 whatever
  * VEC_LANES is. */
 #include <immintrin.h>
 
 #include "chip/cpu/kernels_vec.h"
 
 #define TILE 8
+
+void VEC_NAME(f16_from_f32)(const float *in, uint16_t *out, uint32_t count)
+{
+	uint32_t i = 0;
+
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		vec_store_f16(out + i, vec_load(in + i));
+	ref_f16_from_f32(in + i, out + i, count - i);
+}
+
+void VEC_NAME(bf16_from_f32)(const float *in, uint16_t *out, uint32_t count)
+{
+	uint32_t i = 0;
+
+	for (; i + VEC_LANES <= count; i += VEC_LANES)
+		vec_store_bf16(out + i, vec_load(in + i));
+	ref_bf16_from_f32(in + i, out + i, count - i);
+}
 
 /* Four words of a row, and of the row four below it. */
 VEC_INLINE __m256 load_two(const uint8_t *in, size_t stride, uint32_t row)
@@ -66,4 +84,14 @@ void VEC_NAME(bf16_pairs_from_f32)(const float *first, const float *second, uint
 			second ? vec_load(second + i) : vec_set(0.0F));
 	ref_bf16_pairs_from_f32(first ? first + i : NULL, second ? second + i : NULL,
 		out + (size_t)2 * i, count - i);
+}
+
+void VEC_NAME(bound)(float *x, float limit, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += VEC_LANES) {
+		const uint32_t n = vec_lanes_at(i, count);
+		const vec v = vec_min(vec_load_n(x + i, n), vec_set(limit));
+
+		vec_store_n(x + i, vec_max(v, vec_set(-limit)), n);
+	}
 }

@@ -1,4 +1,4 @@
-/* chip/cpu/route.c - which experts a row uses, its way to them and back.
+/* chip/cpu/ops_route.c - which experts a row uses, its way to them and back.
  *
  *	route     each row by itself; then one worker counts, to lay the rows of an expert together
  *	spread    a row to each of its places; few rows by the worker that counts
@@ -170,7 +170,7 @@ static void combine_part(const struct run *r, const struct chip_op *op, uint32_t
 void cpu_run_combine(const struct run *r, const struct chip_op *op)
 {
 	const uint32_t width = columns(r, op->u.combine.out);
-	const uint32_t parts = divide_up(width, CPU_COLUMN_PART);
+	const uint32_t parts = math_divide_up_u32(width, CPU_COLUMN_PART);
 	uint32_t first, end;
 
 	while (cpu_share(r->worker, r->step->row_count * parts, &first, &end))
