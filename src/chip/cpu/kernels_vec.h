@@ -107,4 +107,28 @@ VEC_INLINE vec vec_load_outputs(const struct cpu_matmul *m, uint32_t panel, uint
 	return vec_load_n(m->out + row * m->out_stride + output, vec_lanes_at(output, m->outputs));
 }
 
+/* ---- sums of a tile: sums[row * stride + panel]; rows and panels are constants --------------- */
+
+/* resumed: they go on from what is in the output. */
+VEC_INLINE void vec_open_sums(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	bool resumed, vec *sums, const uint32_t stride, const uint32_t rows, const uint32_t panels)
+{
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			sums[r * stride + p] = resumed ? vec_load_outputs(m, panel + p, row + r)
+				: vec_set(0.0F);
+}
+
+VEC_INLINE void vec_close_sums(const struct cpu_matmul *m, uint32_t panel, uint32_t row,
+	const vec *sums, const uint32_t stride, const uint32_t rows, const uint32_t panels)
+{
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t p = 0; p < panels; p++)
+			vec_store_outputs(m, panel + p, row + r, sums[r * stride + p]);
+}
+
 #endif

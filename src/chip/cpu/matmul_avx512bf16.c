@@ -92,30 +92,6 @@ VEC_INLINE void clear_sums(vec (*sums)[TILE_PANELS], const uint32_t rows, const 
 			sums[r][p] = vec_set(0.0F);
 }
 
-/* What the parts before this one left in the output. */
-VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
-{
-	clear_sums(sums, rows, panels);
-	if (part->first == 0 && !part->m->add)
-		return;
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = vec_load_outputs(part->m, part->panel + p, row + r);
-}
-
-VEC_INLINE void close_sums(const struct part *part, uint32_t row, vec (*sums)[TILE_PANELS],
-	const uint32_t rows, const uint32_t panels)
-{
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(part->m, part->panel + p, row + r, sums[r][p]);
-}
-
 /* Pairs [first, end) of the part. */
 VEC_INLINE void add_pairs(const struct part *part, uint32_t row, uint32_t first, uint32_t end,
 	vec (*sums)[TILE_PANELS], const uint32_t rows, const uint32_t panels, const enum form form)
@@ -170,7 +146,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
 {
 	tile_sums sums;
 
-	open_sums(part, row, sums, rows, panels);
+	vec_open_sums(part->m, part->panel, row, part->first > 0 || part->m->add, &sums[0][0],
+		TILE_PANELS, rows, panels);
 	if (form == FORM_BF16)
 		add_pairs(part, row, part->first, part->end, sums, rows, panels, form);
 	for (uint32_t at = part->first, end; form != FORM_BF16 && at < part->end; at = end) {
@@ -181,7 +158,7 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
 		add_pairs(part, row, at, end, run, rows, panels, form);
 		add_run(part, at * 2 / part->m->group, run, sums, rows, panels);
 	}
-	close_sums(part, row, sums, rows, panels);
+	vec_close_sums(part->m, part->panel, row, &sums[0][0], TILE_PANELS, rows, panels);
 }
 
 #define TILE(rows, panels)                                                                  \

@@ -430,25 +430,32 @@ VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
 				type, source);
 }
 
+/* Outputs of several rows lie far apart: they are fetched before they are needed, so that storing
+ * sums does not keep the next tile waiting. */
+VEC_INLINE void prefetch_outputs(const struct tile *t, const uint32_t rows, const uint32_t panels)
+{
+	const struct cpu_matmul *m = t->m;
+	const float *out = m->out + t->row * m->out_stride + (size_t)t->panel * VEC_LANES;
+
+	VEC_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		VEC_UNROLL
+		for (uint32_t i = 0; i < panels * VEC_LANES; i += CPU_ALIGN / sizeof(*out))
+			vec_prefetch_write(out + r * m->out_stride + i);
+}
+
 /* rows, panels, type and source are constants. */
 VEC_INLINE void tile(const struct tile *t, const uint32_t rows, const uint32_t panels,
 	const enum chip_type type, const enum source source)
 {
 	vec sums[ROWS_MAX][PART_PANELS];
 
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = t->first ? vec_load_outputs(t->m, t->panel + p, t->row + r)
-				: vec_set(0.0F);
+	if (source != PANELS)
+		prefetch_outputs(t, rows, panels);
+	vec_open_sums(t->m, t->panel, t->row, t->first > 0, &sums[0][0], PART_PANELS, rows, panels);
 	for (uint32_t block = t->first; block < t->end; block++)
 		tile_block(t, block, sums, rows, panels, type, source);
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(t->m, t->panel + p, t->row + r, sums[r][p]);
+	vec_close_sums(t->m, t->panel, t->row, &sums[0][0], PART_PANELS, rows, panels);
 }
 
 #define TILE(n, panels, type, source)                                                      \

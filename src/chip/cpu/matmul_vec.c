@@ -80,25 +80,6 @@ VEC_INLINE void tile_column(const struct part *part, const float *x, size_t stri
 	}
 }
 
-VEC_INLINE void open_sums(const struct part *part, uint32_t row, vec (*sums)[PANELS_MAX],
-	const uint32_t rows, const uint32_t panels)
-{
-	const bool resumed = part->first || part->m->add;
-
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = vec_set(0.0F);
-	if (!resumed)
-		return;
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			sums[r][p] = vec_load_outputs(part->m, part->panel + p, row + r);
-}
-
 /* Rows and panels are constants; columns go in twos, for the pairs. ahead: bytes, or 0. */
 VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const uint32_t rows,
 	const uint32_t panels, const enum chip_type type)
@@ -111,7 +92,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++)
 		scales[p] = load_scale(part, p, type);
-	open_sums(part, row, sums, rows, panels);
+	vec_open_sums(m, part->panel, row, part->first > 0 || m->add, &sums[0][0], PANELS_MAX, rows,
+		panels);
 	for (; k + 2 <= part->count; k += 2) {
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
@@ -122,11 +104,7 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 	}
 	if (k < part->count)
 		tile_column(part, x, m->in.stride, k, scales, sums, rows, panels, type);
-	VEC_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		VEC_UNROLL
-		for (uint32_t p = 0; p < panels; p++)
-			vec_store_outputs(m, part->panel + p, row + r, sums[r][p]);
+	vec_close_sums(m, part->panel, row, &sums[0][0], PANELS_MAX, rows, panels);
 }
 
 #define TILE(rows, panels)                                                                  \

@@ -55,6 +55,12 @@ VEC_INLINE void vec_prefetch(const uint8_t *p)
 	__builtin_prefetch(p);
 }
 
+/* To be written. */
+VEC_INLINE void vec_prefetch_write(const void *p)
+{
+	__builtin_prefetch(p, 1);
+}
+
 /* Into the second-level cache: of memory more is under way so. */
 VEC_INLINE void vec_prefetch_later(const uint8_t *p)
 {
