@@ -46,8 +46,9 @@ clang: $(BUILD)/clang/build.ninja
 bench: all
 	@test -e $(BUILD)/release/.bench || { $(call setup,release,--reconfigure -Dbench=true); }
 	@touch $(BUILD)/release/.bench
-	@$(NINJA) $(BUILD)/release bench/kernels bench/server_load
+	@$(NINJA) $(BUILD)/release bench/kernels bench/server_load bench/workers
 	@$(BUILD)/release/bench/kernels
+	@$(BUILD)/release/bench/workers
 	@$(BUILD)/release/bench/server_load
 	@$(BUILD)/tongyun bench
 

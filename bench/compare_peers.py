@@ -48,7 +48,7 @@ def parse_tongyun(text, tests, kind):
                                                                                   test.batch):
                 continue
             tokens = (test.prompt + test.generate) * test.batch
-            compute = row["compute_ratio"] * row["int8_ops_per_s"] / bench_peak(row, kind)
+            compute = row["ops_per_s"] / bench_peak(row, kind)
             yield test.name, {"rate": tokens / row["samples_ns"][0] * 1e9, "bandwidth": row["bandwidth_ratio"],
                               "compute": compute}
 

@@ -118,14 +118,14 @@ class Verdict:
 
 def judge(test, cell, peers, file_bytes):
     """The bars: prefill 1.25 x the fastest peer and 1.8 x ik_llama.cpp, or 75 % of the peak; decode 1.25 x, or 90 % of the
-    bandwidth; 2 x for a prefill at a depth, a decode at 8,192 and more and a batch, 1.5 x for a decode at less; a file
-    of 1 GB gives its first token in 1.5 s."""
+    bandwidth; 2 x for a prefill at a depth, a decode at 8,192 and more and a batch, 1.5 x for a decode at less; a
+    file gives its first token in 1.5 s a GB."""
     ours = median(cell)
     rates = {name: median(peer) for name, peer in peers.items() if median(peer)}
     if ours is None:
         return Verdict(None, None, "", None)
     if test.name == LOAD:
-        return Verdict(None, None, f"{ours / (file_bytes / 1e9):.2f} s/GB", ours <= 1.5 * max(1, file_bytes / 1e9))
+        return Verdict(None, None, f"{ours / (file_bytes / 1e9):.2f} s/GB", ours <= 1.5 * file_bytes / 1e9)
     share, name = (median(cell, "compute"), "peak") if test.prompt else (median(cell, "bandwidth"), "bandwidth")
     ratio = ours / max(rates.values()) if rates else None
     to_ik = ours / rates["ik_llama.cpp"] if "ik_llama.cpp" in rates else None

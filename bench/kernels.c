@@ -33,7 +33,7 @@
 #define OUTPUTS     49152        /* 53 MB of q8_0 */
 #define PACK_BYTES  ((size_t)64 << 20)
 #define VOCAB       151936
-#define DEPTH       16384        /* most tokens before a step; ROWS_MAX more fit */
+#define DEPTH       32768        /* most tokens before a step; ROWS_MAX more fit */
 #define ROWS_MAX    512
 #define ROWS_APART  64           /* most rows where each is of another sequence */
 #define COPIES_MAX  64           /* of operations that take microseconds */
@@ -112,11 +112,13 @@ static bool wanted(const struct bench *b, const char *name)
 
 #define GROUP 128   /* of the grouped types */
 
-/* A row of random bytes with plausible scales: every half that may be one is about 0.01. */
+/* A row of random bytes with plausible scales: halves at the ends of a block, and behind the first,
+ * are about 0.01 (most types have their scales and minima there), those of groups too. */
 static void random_row(struct prng *p, enum chip_type type, uint32_t group, uint32_t columns,
 	uint8_t *out)
 {
-	const uint16_t scale = math_f16_from_f32(0.01F);
+	const float scale_f32 = 0.01F;
+	const uint16_t scale = math_f16_from_f32(scale_f32);
 	const size_t bytes = chip_row_bytes(type, group, columns);
 	const bool plain = !group && chip_type_block_values(type) == 1;
 	const size_t unit = group ? chip_row_bytes(type, group, group)
@@ -134,9 +136,11 @@ static void random_row(struct prng *p, enum chip_type type, uint32_t group, uint
 
 		memcpy(out + i, &scale, 2);
 		memcpy(out + i + unit - 2, &scale, 2);
-		if (group)
+		if (type == CHIP_F8_E4M3)
+			memcpy(out + i, &scale_f32, 4);
+		else if (group)
 			memcpy(out + i + 2, zero_and_flags, 2);
-		else if (type == CHIP_F8_E4M3)
+		else
 			memcpy(out + i + 2, &scale, 2);
 	}
 }
@@ -391,37 +395,21 @@ static struct peak f32_peak(const struct bench *b)
 	return (struct peak){"f32", b->rates.f32_ops_per_s};
 }
 
-/* Of the arithmetic that multiplies a type; bf16 without such an instruction is f32's. */
+/* Of the arithmetic that multiplies a type. */
 static struct peak peak_of(const struct bench *b, enum chip_type type)
 {
-	switch (type) {
-	case CHIP_Q8_0:
-	case CHIP_Q4_0:
-	case CHIP_Q4_1:
-	case CHIP_Q5_0:
-	case CHIP_Q5_1:
-	case CHIP_Q4_K:
-	case CHIP_Q5_K:
-	case CHIP_Q6_K:
-	case CHIP_IQ4_NL:
-	case CHIP_IQ4_XS:
-	case CHIP_MXFP4:
-	case CHIP_INT4:
-		return (struct peak){"int8", b->rates.int8_ops_per_s};
-	case CHIP_BF16:
-	case CHIP_F8_E4M3:
-		if (b->rates.bf16_ops_per_s > 0)
-			return (struct peak){"bf16", b->rates.bf16_ops_per_s};
-		break;
-	case CHIP_F32:
-	case CHIP_F16:
-	case CHIP_Q2_K:
-	case CHIP_Q3_K:
-	case CHIP_INT8:
-	case CHIP_TYPES:
-		break;
-	}
-	return f32_peak(b);
+	const char *arithmetic = b->info.int8_types >> type & 1 ? "int8"
+		: b->info.bf16_types >> type & 1 ? "bf16" : "f32";
+
+	return (struct peak){arithmetic, chip_peak(&b->info, &b->rates, type)};
+}
+
+static struct peak attend_peak(const struct bench *b, enum chip_type kv_type)
+{
+	const char *arithmetic = kv_type == CHIP_Q8_0 ? "int8, f32"
+		: peak_of(b, kv_type == CHIP_BF16 ? CHIP_BF16 : CHIP_F32).arithmetic;
+
+	return (struct peak){arithmetic, chip_attend_peak(&b->info, &b->rates, kv_type)};
 }
 
 static void set_matmul(struct chip_op *op, uint32_t in, struct chip_weight *w, uint32_t out)
@@ -552,8 +540,8 @@ static void bench_attend(struct bench *b, enum chip_type kv_type, uint32_t depth
 	repeat(b, depth < 4096 ? 4 : 1);
 	run(b, name, depth, &(struct work){.bytes = token_bytes * depth,
 		.bytes_per_row = token_bytes, .ops_per_row = key_ops * depth,
-		.ops_per_pair = key_ops, .peak = kv_type == CHIP_BF16 ? peak_of(b, CHIP_BF16)
-			: f32_peak(b)});
+		.ops_per_pair = key_ops,
+		.peak = attend_peak(b, kv_type)});
 }
 
 /* ---- DeltaNet: 16 heads of 128 x 128, 4 taps, as in Qwen3.5-0.8B ----------------------------- */

@@ -167,7 +167,7 @@ void chip_op_buffers(const struct chip_op *op, struct chip_op_buffers *b)
 	case CHIP_OP_QK_ROPE:
 		touch(b, op->u.qk_rope.q.buffer, UPDATES);
 		touch(b, op->u.qk_rope.k.buffer, UPDATES);
-		touch(b, op->u.qk_rope.v.buffer, READS);
+		touch(b, op->u.qk_rope.v.buffer, UPDATES);
 		break;
 	case CHIP_OP_ATTEND:
 		touch(b, op->u.attend.q.buffer, READS);
@@ -286,8 +286,11 @@ static uint32_t columns_of(const struct checker *c, uint32_t buffer)
 	return buffer < c->desc->buffer_count ? c->desc->buffers[buffer].columns : 0;
 }
 
+/* A step's rows name tokens of one table and embeddings of one width. */
 static void check_embed(struct checker *c)
 {
+	for (uint32_t i = 0; i < c->op_index; i++)
+		claim(c, c->desc->ops[i].kind != CHIP_OP_EMBED, "there is one before");
 	if (claim(c, c->op->u.embed.table, "no table"))
 		claim_buffer(c, c->op->u.embed.out, CHIP_ROWS, c->op->u.embed.table->columns);
 }
@@ -631,7 +634,8 @@ static void check_rows(const struct chip_program_desc *desc, const struct chip_s
 		assert(r->input <= CHIP_INPUT_EMBEDDING && r->want <= CHIP_WANT_HIDDEN);
 		assert(r->position[0] <= CHIP_CONTEXT_MAX);
 		assert(r->input != CHIP_INPUT_TOKEN || r->value < table_rows);
-		assert(r->input != CHIP_INPUT_EMBEDDING || step->embeddings);
+		assert(r->input != CHIP_INPUT_EMBEDDING || (step->embeddings &&
+			r->value < desc->rows_max));
 		wanted += r->want != CHIP_WANT_NOTHING;
 	}
 	assert(sequence + 1 == step->sequence_count);

@@ -109,6 +109,8 @@ struct chip_info {
 	char isas[128];         /* that it can run, blank separated, best last: "ref avx2" */
 	uint32_t direct_types;  /* bit t: it computes with weights of enum chip_type t as they
 				 * are; with others it decodes to f32 each time they are used */
+	/* of these it multiplies matrices as integers of 8 bits, as bf16; others as f32 */
+	uint32_t int8_types, bf16_types;
 	enum chip_type kv_type; /* in which attention over keys and values is fastest here */
 	uint32_t cores;
 	int64_t memory_bytes;
@@ -127,6 +129,26 @@ struct chip_rates {
 	int64_t bf16_ops_per_s;     /* 0: no such instruction */
 	int64_t f32_ops_per_s;
 };
+
+/* Of the arithmetic in which matrices of a type are multiplied. */
+static inline int64_t chip_peak(const struct chip_info *chip, const struct chip_rates *rates,
+	enum chip_type type)
+{
+	return chip->int8_types >> type & 1 ? rates->int8_ops_per_s
+		: chip->bf16_types >> type & 1 ? rates->bf16_ops_per_s : rates->f32_ops_per_s;
+}
+
+/* The same of attention: over keys in q8_0 scores are integers, half of the operations, and values
+ * are multiplied as f32. */
+static inline int64_t chip_attend_peak(const struct chip_info *chip,
+	const struct chip_rates *rates, enum chip_type kv_type)
+{
+	const double scores = (double)rates->int8_ops_per_s, values = (double)rates->f32_ops_per_s;
+
+	if (kv_type == CHIP_Q8_0)
+		return (int64_t)(2 * scores * values / (scores + values));
+	return kv_type == CHIP_BF16 ? chip_peak(chip, rates, CHIP_BF16) : rates->f32_ops_per_s;
+}
 
 struct chip;
 

@@ -23,6 +23,7 @@ struct bench {
 	struct session *session;
 	struct chip_rates rates;
 	struct chip_cost cost;
+	enum chip_type kv_type;
 	uint32_t batch;         /* sequences decoded together */
 	uint32_t depth;         /* tokens in the cache before the measured part */
 	uint32_t chunk;
@@ -138,9 +139,38 @@ static void bench_cost(const struct bench *b, const struct chip_cost *cost,
 	}
 }
 
+/* Operations a second that the arithmetic of a phase could do. */
+static double bench_peak(const struct bench *b, enum chip_phase phase)
+{
+	struct chip_info chip;
+
+	chip_describe(b->loaded.chip, &chip);
+	if ((int)phase == CHIP_OP_DELTA)
+		return (double)b->rates.f32_ops_per_s;
+	if ((int)phase == CHIP_OP_ATTEND)
+		return (double)chip_attend_peak(&chip, &b->rates, b->kv_type);
+	return (double)chip_peak(&chip, &b->rates, model_weights(b->loaded.model)->type);
+}
+
+/* What a measured part would take with its arithmetic at the peak. */
+static double bench_least_seconds(const struct bench *b, const struct bench_row *row)
+{
+	double seconds = 0;
+
+	for (uint32_t i = 0; i < CHIP_PHASES; i++) {
+		struct chip_cost cost;
+		double bytes, ops;
+
+		chip_cost_of_phase(&cost, &b->cost, (enum chip_phase)i);
+		bench_cost(b, &cost, row, &bytes, &ops);
+		seconds += ops / bench_peak(b, (enum chip_phase)i);
+	}
+	return seconds;
+}
+
 struct bench_figures {
 	double avg_ns, stddev_ns, avg_ts, stddev_ts, median_ns;
-	double bandwidth_ratio, compute_ratio;
+	double bandwidth_ratio, compute_ratio, ops_per_s;
 };
 
 static double median_of(const int64_t *values, uint32_t count)
@@ -179,7 +209,8 @@ static void bench_figures(const struct bench *b, const struct bench_row *row,
 	f->median_ns = median_of(row->samples_ns, b->rounds);
 	bench_cost(b, &b->cost, row, &bytes, &ops);
 	f->bandwidth_ratio = bytes / f->median_ns * 1e9 / (double)b->rates.read_bytes_per_s;
-	f->compute_ratio = ops / f->median_ns * 1e9 / (double)b->rates.int8_ops_per_s;
+	f->ops_per_s = ops / f->median_ns * 1e9;
+	f->compute_ratio = bench_least_seconds(b, row) / f->median_ns * 1e9;
 }
 
 /* ---- the profile ----------------------------------------------------------------------------- */
@@ -190,6 +221,7 @@ struct bench_phase {
 	double share;                 /* of the row's time, waiting included */
 	double wait_share;            /* of the row's time */
 	double bytes_per_s, ops_per_s;
+	double bandwidth_ratio, compute_ratio;
 	int64_t barriers;             /* of a round */
 };
 
@@ -219,6 +251,10 @@ static uint32_t bench_phases(const struct bench *b, const struct bench_row *row,
 			.wait_share = (double)t->wait_ns / total_ns,
 			.bytes_per_s = bytes * b->rounds / ns * 1e9,
 			.ops_per_s = ops * b->rounds / ns * 1e9,
+			.bandwidth_ratio = bytes * b->rounds / ns * 1e9 /
+				(double)b->rates.read_bytes_per_s,
+			.compute_ratio = ops * b->rounds / ns * 1e9 /
+				bench_peak(b, (enum chip_phase)i),
 			.barriers = t->barriers / b->rounds,
 		};
 		left_ns -= ns;
@@ -241,9 +277,8 @@ static json_t *profile_json(const struct bench *b, const struct bench_row *row)
 			"barriers", (json_int_t)phases[i].barriers,
 			"bytes_per_s", phases[i].bytes_per_s,
 			"ops_per_s", phases[i].ops_per_s,
-			"bandwidth_ratio",
-			phases[i].bytes_per_s / (double)b->rates.read_bytes_per_s,
-			"compute_ratio", phases[i].ops_per_s / (double)b->rates.int8_ops_per_s));
+			"bandwidth_ratio", phases[i].bandwidth_ratio,
+			"compute_ratio", phases[i].compute_ratio));
 	return all;
 }
 
@@ -252,15 +287,14 @@ static void profile_print(const struct bench *b, const struct bench_row *row)
 	struct bench_phase phases[CHIP_PHASES + 1];
 	const uint32_t count = bench_phases(b, row, phases);
 
-	printf("\n| operation     |     time |  waiting |    GB/s | bandwidth |   GOP/s | int8 peak "
+	printf("\n| operation     |     time |  waiting |    GB/s | bandwidth |   GOP/s |      peak "
 		"|\n|---|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < count; i++) {
 		const struct bench_phase *p = &phases[i];
 
 		printf("| %-13s | %6.2f %% | %6.2f %% | %7.2f | %7.1f %% | %7.2f | %7.1f %% |\n",
 			p->name, 100 * p->share, 100 * p->wait_share, p->bytes_per_s / 1e9,
-			100 * p->bytes_per_s / (double)b->rates.read_bytes_per_s,
-			p->ops_per_s / 1e9, 100 * p->ops_per_s / (double)b->rates.int8_ops_per_s);
+			100 * p->bandwidth_ratio, p->ops_per_s / 1e9, 100 * p->compute_ratio);
 	}
 	printf("\n");
 }
@@ -300,6 +334,7 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		"samples_ts", samples_ts,
 		"bandwidth_ratio", f->bandwidth_ratio,
 		"compute_ratio", f->compute_ratio);
+	json_object_set_new(object, "ops_per_s", json_real(f->ops_per_s));
 	json_object_set_new(object, "read_bytes_per_s", json_integer(b->rates.read_bytes_per_s));
 	json_object_set_new(object, "int8_ops_per_s", json_integer(b->rates.int8_ops_per_s));
 	json_object_set_new(object, "bf16_ops_per_s", json_integer(b->rates.bf16_ops_per_s));
@@ -336,7 +371,7 @@ static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, j
 	if (!b->as_json)
 		printf("| model                    |   b | test             |               "
 			"tokens/s  | bandwidth  |"
-		       " int8 peak  |\n|---|---|---|---|---|---|\n");
+		       " peak       |\n|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < count; i++) {
 		struct bench_figures figures;
 		enum err err;
@@ -378,6 +413,7 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 		b->tokens[i] = (uint32_t)prng_below(&prng,
 			model_config(b->loaded.model)->vocab_used);
 	model_cache_layout(b->loaded.model, MODEL_KV_AUTO, &layout);
+	b->kv_type = layout.kv_type;
 	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
 	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
 		return err;
@@ -411,8 +447,8 @@ int cmd_bench(int argc, char **argv)
 		OPTION_ROW_JSON(&b.as_json),
 	};
 	const struct options options = {"bench", "[MODEL]",
-		"Measures prefill and decode with random tokens; shares "
-		"are of this machine's measured read bandwidth and int8 peak.", rows,
+		"Measures prefill and decode with random tokens; shares are of this machine's "
+		"measured read bandwidth and of the peak of the arithmetic used.", rows,
 		sizeof(rows) / sizeof(*rows), 1};
 	struct err_info info = {0};
 	int exit_code;

@@ -24,7 +24,8 @@ enum decays { SLOW, FAST, MIXED, WILD };
 
 static float decay_of(enum decays decays, struct prng *p)
 {
-	static const float wild[] = {1.5F, 0.0F, 3e38F, 1e-40F, -0.5F, 1.0F, 0.7F};
+	static const float wild[] = {1.5F, 0.0F, 3e38F, 1e-40F, -0.5F, 1.0F, 0.7F,
+		__builtin_inff()};
 
 	switch (decays) {
 	case SLOW: return 1.0F - (float)prng_unit(p) * 0.01F;

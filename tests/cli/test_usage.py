@@ -245,6 +245,8 @@ def test_bench_has_the_field_names_of_llama_bench(shared):
                 "compute_ratio"} <= set(row)
         assert len(row["samples_ts"]) == 2 and row["n_threads"] == 1 and row["avg_ts"] > 0
         assert 0 < row["bandwidth_ratio"] and 0 < row["compute_ratio"]
+        # matrices in integers, attention in bf16 or f32
+        assert row["ops_per_s"] / row["int8_ops_per_s"] < row["compute_ratio"] < row["ops_per_s"] / row["f32_ops_per_s"]
         assert "profile" not in row
 
 

@@ -227,6 +227,8 @@ static void packed_numbers_are_read_with_and_without_zero_points(void **state)
 		"\"num_bits\":8,\"type\":\"int\",\"group_size\":16");
 	check_packed(4, QUANTIZED_ZERO_WORDS,
 		"\"num_bits\":4,\"type\":\"int\",\"group_size\":16,\"symmetric\":false");
+	check_packed(4, QUANTIZED_ZERO_BYTES,
+		"\"num_bits\":4,\"type\":\"int\",\"group_size\":16,\"symmetric\":false");
 	check_packed(8, QUANTIZED_ZERO_BYTES,
 		"\"num_bits\":8,\"type\":\"int\",\"group_size\":16,\"symmetric\":false");
 }
@@ -681,6 +683,26 @@ static void a_symmetric_release_with_other_zero_points_is_told(void **state)
 		"up_proj.qzeros ");
 }
 
+/* Bytes can hold more than 4 bits do. */
+static void zero_points_beyond_the_bits_are_told(void **state)
+{
+	static const uint8_t stored[] = {16, 120, 247};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(stored); i++) {
+		struct quantized_ints n = make_ints(4, 16, false);
+		struct quantized_builder b;
+
+		n.zero[9][1] = stored[i];
+		quantized_builder_init(&b);
+		quantized_add_packed(&b, &n, QUANTIZED_ZERO_BYTES);
+		expect_fault(&b, "{\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\","
+			"\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{"
+			"\"num_bits\":4,\"type\":\"int\",\"group_size\":16,\"symmetric\":false}}}}",
+			"up_proj.weight_zero_point ");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -690,6 +712,7 @@ int main(void)
 		cmocka_unit_test(a_module_may_have_bits_of_its_own),
 		cmocka_unit_test(awq_is_read),
 		cmocka_unit_test(packed_numbers_are_read_with_and_without_zero_points),
+		cmocka_unit_test(zero_points_beyond_the_bits_are_told),
 		cmocka_unit_test(floats_are_read_with_scales_of_any_kind),
 		cmocka_unit_test(a_stack_of_experts_has_the_blocks_of_each),
 		cmocka_unit_test(packed_projections_of_a_release_are_cut_by_rows),

@@ -251,17 +251,15 @@ VEC_INLINE void add_values(const struct block *b, float *const *out,
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* Bits [first, end) of the keys that somebody sees. */
-static uint64_t seen_of(const struct block *b, const struct cpu_query *query)
+/* Bits of the keys that a query sees. */
+static uint64_t seen_bits(const struct block *b, const struct cpu_query *query)
 {
-	const uint32_t first = query->first > b->a->begin ? query->first : b->a->begin;
-	const uint32_t keys = query->keys < b->a->end ? query->keys : b->a->end;
+	const struct seen seen = seen_of(b, query);
 	const uint64_t all = ~(uint64_t)0;
 
-	if (keys <= b->at || first >= b->at + BLOCK || first >= keys)
+	if (seen.first == seen.end)
 		return 0;
-	return (keys - b->at < BLOCK ? ((uint64_t)1 << (keys - b->at)) - 1 : all) &
-		(first > b->at ? all << (first - b->at) : all);
+	return all << seen.first & all >> (BLOCK - seen.end);
 }
 
 /* The block past count queries from m0 on, of which one at least sees some of it. */
@@ -373,7 +371,7 @@ static void attend_rounded(const struct cpu_attend *a, struct cpu_query *queries
 		struct block b = block_at(a, at, range.keys);
 
 		for (uint32_t i = 0; i < count; i++)
-			groups[i / GROUP].seen[i % GROUP] = seen_of(&b, &queries[i]);
+			groups[i / GROUP].seen[i % GROUP] = seen_bits(&b, &queries[i]);
 		for (uint32_t i = 0; i < count; i += GROUP)
 			attend_group(&b, &groups[i / GROUP],
 				count - i < GROUP ? count - i : GROUP);

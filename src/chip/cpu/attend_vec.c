@@ -27,24 +27,6 @@ struct progress {
 	struct quantized q;
 };
 
-/* Keys of a block that a query sees: [first, end), none where they are equal. */
-struct seen {
-	uint32_t first, end;
-};
-
-static struct seen seen_of(const struct block *b, const struct cpu_query *query)
-{
-	const uint32_t first = query->first > b->a->begin ? query->first : b->a->begin;
-	const uint32_t keys = query->keys < b->a->end ? query->keys : b->a->end;
-	const uint32_t left = keys > b->at ? keys - b->at : 0;
-	const struct seen seen = {
-		.first = first > b->at ? first - b->at : 0,
-		.end = left < BLOCK ? left : BLOCK,
-	};
-
-	return seen.first < seen.end ? seen : (struct seen){0};
-}
-
 /* From the first key that one of them sees to the last. */
 static struct seen seen_by(const struct block *b, const struct cpu_query *queries, uint32_t count)
 {

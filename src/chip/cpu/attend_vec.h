@@ -63,6 +63,24 @@ static inline struct range range_of(const struct cpu_attend *a, const struct cpu
 	return r;
 }
 
+/* Keys of a block that a query sees: [first, end), none where they are equal. */
+struct seen {
+	uint32_t first, end;
+};
+
+static inline struct seen seen_of(const struct block *b, const struct cpu_query *query)
+{
+	const uint32_t first = query->first > b->a->begin ? query->first : b->a->begin;
+	const uint32_t keys = query->keys < b->a->end ? query->keys : b->a->end;
+	const uint32_t left = keys > b->at ? keys - b->at : 0;
+	const struct seen seen = {
+		.first = first > b->at ? first - b->at : 0,
+		.end = left < BLOCK ? left : BLOCK,
+	};
+
+	return seen.first < seen.end ? seen : (struct seen){0};
+}
+
 VEC_INLINE void clear_values(struct cpu_query *query, uint32_t head_dim)
 {
 	for (uint32_t d = 0; d < head_dim; d += VEC_LANES)

@@ -12,6 +12,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "chip/cpu/block.h"
 #include "chip/cpu/isa.h"
 #include "chip/format.h"
 
@@ -77,8 +78,14 @@ static void describe(struct chip_info *out, const struct cpu_kernels *kernels, c
 	(void)snprintf(out->kind, sizeof(out->kind), "cpu");
 	(void)snprintf(out->isa, sizeof(out->isa), "%s", kernels->name);
 	(void)snprintf(out->isas, sizeof(out->isas), "%s", isas);
-	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++)
-		out->direct_types |= (uint32_t)(kernels->matmul[type] != NULL) << type;
+	for (enum chip_type type = CHIP_F32; type < CHIP_TYPES; type++) {
+		const bool direct = kernels->matmul[type] != NULL;
+
+		out->direct_types |= (uint32_t)direct << type;
+		out->int8_types |= (uint32_t)(direct && cpu_is_block_type(type)) << type;
+	}
+	if (kernels->bf16_inputs)
+		out->bf16_types = 1U << CHIP_BF16 | 1U << CHIP_F8_E4M3;
 	out->kv_type = kernels->bf16_inputs ? CHIP_BF16 : CHIP_F16;
 	out->cores = cores;
 	out->memory_bytes = memory_bytes;

@@ -183,8 +183,8 @@ struct cpu_fusion {
 	bool alone;                 /* of a norm: each worker may do it for itself; of the matrices
 				     * behind it: what they read then is each worker's */
 	bool added;                 /* of a norm: its addition has been done */
-	bool unread;                /* of a norm, a swiglu and the matrices behind it: nobody reads
-				     * the result but as inputs, so it need not be kept */
+	bool unread;                /* of a norm, a swiglu, a spread and the matrices behind it:
+				     * nobody reads the result but as inputs: not kept */
 	uint32_t heads;             /* of a convolution, the DeltaNet and the norm behind it: key
 				     * heads, they may be done one by one; else 0 */
 	/* of matrices */
@@ -277,14 +277,13 @@ struct cpu_rope {
 /* What the last CHIP_OP_ROUTE chose. A place is a row of CHIP_ROUTED.
  *
  *	experts  row 0: 5 2   row 1: 2 7        places  row 0: 2 0   row 1: 1 3
- *	rows     0 1 0 1      of places that belong to experts 2 2 5 7
+ *	                                        which belong to experts 2 2 5 7
  */
 struct cpu_route {
 	uint32_t used;              /* by a row */
 	uint32_t expert_count;
 	uint32_t *experts;          /* [rows_max][used]: best first */
 	uint32_t *places;           /* [rows_max][used] */
-	uint32_t *rows;             /* [rows_max * used] */
 	uint32_t *first;            /* [experts + 1]: first place of each expert */
 	uint32_t *active;           /* [experts]: those that have a row, ascending */
 	uint32_t active_count;

@@ -46,18 +46,24 @@ VEC_INLINE void see_first(const struct columns c, float factor, vec *seen)
 	}
 }
 
-/* From zeros. */
-VEC_INLINE void see_nothing(const struct columns c, vec *seen)
+/* From zeros: where the decay is no number, neither is the state. */
+VEC_INLINE void see_nothing(const struct columns c, float factor, vec *seen)
 {
+	const vec zero = vec_mul(vec_set(0.0F), vec_set(factor));
 	float *state = c.d.state_out + c.first;
 
 	VEC_UNROLL
 	for (uint32_t j = 0; j < c.vectors; j++)
 		seen[j] = vec_set(0.0F);
-	for (size_t i = 0; i < c.d.k_dim; i++, state += c.d.count)
+	for (size_t i = 0; i < c.d.k_dim; i++, state += c.d.count) {
+		const vec k = vec_set(c.d.k[i]);
+
 		VEC_UNROLL
-		for (uint32_t j = 0; j < c.vectors; j++)
-			vec_store_n(state + j * VEC_LANES, vec_set(0.0F), c.n);
+		for (uint32_t j = 0; j < c.vectors; j++) {
+			vec_store_n(state + j * VEC_LANES, zero, c.n);
+			seen[j] = vec_fma(zero, k, seen[j]);
+		}
+	}
 }
 
 /* What of a row is the same in all columns. */
@@ -130,7 +136,7 @@ VEC_INLINE float delta_rows(const struct cpu_delta *d, uint32_t first, const uin
 	if (c.d.state_in)
 		see_first(c, factor, seen);
 	else
-		see_nothing(c, seen);
+		see_nothing(c, factor, seen);
 	for (uint32_t row = 0; row < c.d.rows; row++) {
 		struct row r = {
 			.k = c.d.k + row * c.d.qk_stride,

@@ -6,7 +6,8 @@
  *	norm -> matrices            a row is normed and made inputs; few rows by each worker for
  *	                            itself, without a barrier
  *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once, and
- *	                            not kept where nobody else reads it (norm, swiglu)
+ *	                            not kept where nobody else reads it (norm, swiglu,
+ *	                            spread)
  *	gate and up -> swiglu       a share does the same panels of both, if they are small
  *	matrices, combine -> norm, add      outputs are added to the residual
  *	route -> spread             by one worker, where rows are few
@@ -14,8 +15,9 @@
  *	output layer -> sample      a share finds the largest of its logits
  *	conv -> delta -> norm_gate  head by head, where there are heads enough for the threads
  *
- * A layer of Qwen3 has 6 or 7 barriers then, of 13; 9 in steps of many rows, where what is behind
- * matrices is done by itself. The bits are those of one operation after the other.
+ * A layer of Qwen3 has 6 to 8 barriers then, of 13 (one more where gate and up are large, one where
+ * the keys of a row are shared out); 9 in steps of many rows, where what is behind matrices is done
+ * by itself. The bits are those of one operation after the other.
  */
 #include "chip/check.h"
 #include "chip/cpu/cpu.h"

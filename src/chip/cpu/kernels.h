@@ -8,9 +8,9 @@
  *
  * Rounding. Every table gives the same bits, avx512bf16 with bf16 (keys too) and f8_e4m3
  * excepted: a product that is added to a sum is fused with the addition (one rounding), nothing
- * else is; one output element takes its terms one after the other, or in the 16 stripes of
- * kernels_ref.h; exp is the one of base/math. Vectors therefore lie across outputs, keys or
- * channels, never along a sum.
+ * else is, nor rotations; one output element takes its terms one after the other, or in the 16
+ * stripes of kernels_ref.h; exp is the one of base/math. Vectors therefore lie across outputs, keys
+ * or channels, never along a sum.
  *
  * Packed matrix: panels of `lanes` output rows, so that a vector holds one column of each.
  *
@@ -31,7 +31,7 @@
 #define CPU_BLOCK       32   /* values of a quantized block */
 #define CPU_LANES_MAX   16
 #define CPU_ALIGN       64   /* of what is allocated */
-/* channels or columns of one share of CONV and SWIGLU; a multiple of any vector */
+/* channels or columns of one share of CONV, SWIGLU and COMBINE; a multiple of any vector */
 #define CPU_COLUMN_PART 256
 #define CPU_MAXIMA      128  /* logits that share a maximum */
 

@@ -31,13 +31,13 @@
 #define TILE_ROWS   3
 #define PART_ROWS   25   /* tiles of a part have fewer rows: worth it for four of those without */
 #endif
+/* A tile without a part fetches so many bytes ahead; with fewer rows, and so with 16 lanes, the
+ * processor's own prefetcher keeps up. */
+#define AHEAD         4096
+#define PREFETCH_ROWS 5
 #define PART_PANELS 2
 #define ROWS_MAX    (FEW_ROWS > TILE_ROWS ? FEW_ROWS : TILE_ROWS)
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
-/* bytes that a tile without a part prefetches ahead; with fewer rows the processor's own prefetcher
- * keeps up */
-#define AHEAD         4096
-#define PREFETCH_ROWS 5
 
 /* Decoded: weights as bytes; for each block its scales, and what else it has: minima, the scales of
  * its second half, or zeros as pairs of halves. */

@@ -1,6 +1,7 @@
 /* chip/cpu/measure.c - the machine's limits: best of several loops, all threads at once.
  *
- * Nothing that a step does can beat these, so shares of them are honest: a read loop goes over 1
+ * Nothing that a step does can beat these while the system leaves the threads where they are, so
+ * shares of them are honest: a read loop goes over 1
  * GiB, more than any cache holds, and arithmetic never leaves the registers. Both are timed in
  * windows of milliseconds. A read loop takes the sum of its windows, each the best of some repeats,
  * and arithmetic the best window of all: so other programs on the machine make the limits no lower,

@@ -31,6 +31,7 @@ struct cpu_slab {
 	uint8_t *memory;           /* NULL: nothing lives here, and the slab may be used again */
 	size_t size, used;
 	uint32_t live;             /* pieces that have not been given back */
+	int64_t released;          /* bytes of the others: they count until the slab goes */
 };
 
 static enum err take(struct cpu_chip *chip, int64_t bytes, const char *what, struct err_info *info)
@@ -145,12 +146,13 @@ void cpu_release_piece(struct cpu_chip *chip, void *memory, int64_t bytes)
 
 	if (!memory)
 		return;
-	give_back(chip, bytes);
 	while (i < chip->slab_count && at - (uintptr_t)chip->slabs[i].memory >= chip->slabs[i].used)
 		i++;
 	assert(i < chip->slab_count && chip->slabs[i].live > 0);
+	chip->slabs[i].released += bytes;
 	if (--chip->slabs[i].live > 0)
 		return;
+	give_back(chip, chip->slabs[i].released);
 	mem_free(chip->slabs[i].memory);
 	chip->slabs[i] = (struct cpu_slab){0};
 }

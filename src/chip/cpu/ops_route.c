@@ -79,10 +79,8 @@ static void group_rows(struct cpu_route *route, uint32_t experts, uint32_t count
 		place += of_expert;
 	}
 	route->first[experts] = place;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count; i++)
 		route->places[i] = route->first[route->experts[i]]++;
-		route->rows[route->places[i]] = i / route->used;
-	}
 	for (uint32_t e = experts; e > 0; e--)   /* each stands where the next one begins */
 		route->first[e] = route->first[e - 1];
 	route->first[0] = 0;

@@ -25,6 +25,11 @@
 #define KEPT_ROWS   8
 #define KEPT_ENOUGH 256
 
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 /* ---- which buffers live when ----------------------------------------------------------------- */
 
 struct liveness {
@@ -132,17 +137,12 @@ static void lay_out_buffers(struct cpu_program *p, const struct liveness *l, str
 		offsets[i] = place_buffer(p, l, offsets, i);
 		const size_t end = offsets[i] + buffer_bytes(p, i);
 
-		total = end > total ? end : total;
+		total = larger(total, end);
 	}
 	uint8_t *base = carve_take(c, 1, total);
 
 	for (uint32_t i = 0; base && i < p->base.desc.buffer_count; i++)
 		p->buffers[i] = is_result(p, i) ? NULL : (float *)(void *)(base + offsets[i]);
-}
-
-static size_t larger(size_t a, size_t b)
-{
-	return a > b ? a : b;
 }
 
 /* Values of inputs, in each form that is wanted. */
@@ -209,7 +209,7 @@ static void lay_out_decoded(struct cpu_program *p, struct carve *c)
 			const size_t wanted = cpu_weight_scratch_floats(
 				(const struct cpu_weight *)op->u.matmul.weight[j]);
 
-			floats = wanted > floats ? wanted : floats;
+			floats = larger(floats, wanted);
 		}
 	}
 	p->decoded_floats = floats;
@@ -229,9 +229,9 @@ static void lay_out_attended(struct cpu_program *p, struct carve *c)
 			continue;
 		const size_t width = (size_t)op->u.attend.q.count * op->u.attend.head_dim;
 
-		heads = op->u.attend.q.count > heads ? op->u.attend.q.count : heads;
-		widest = op->u.attend.head_dim > widest ? op->u.attend.head_dim : widest;
-		floats = width > floats ? width : floats;
+		heads = larger(heads, op->u.attend.q.count);
+		widest = larger(widest, op->u.attend.head_dim);
+		floats = larger(floats, width);
 	}
 	p->kept_max = (uint32_t)(spans > KEPT_ENOUGH ? spans
 		: spans * KEPT_ROWS < KEPT_ENOUGH ? spans * KEPT_ROWS : KEPT_ENOUGH);
@@ -252,8 +252,8 @@ static void lay_out_delta(struct cpu_program *p, struct carve *c)
 			continue;
 		const size_t width = (size_t)op->u.delta.k_heads * op->u.delta.k_dim;
 
-		unit = width > unit ? width : unit;
-		heads = op->u.delta.v_heads > heads ? op->u.delta.v_heads : heads;
+		unit = larger(unit, width);
+		heads = larger(heads, op->u.delta.v_heads);
 		dims = larger(dims, (size_t)op->u.delta.k_dim + op->u.delta.v_dim);
 	}
 	p->delta_q = carve_take(c, p->base.desc.rows_max * unit, sizeof(float));
@@ -271,7 +271,6 @@ static void lay_out_route(struct cpu_program *p, struct carve *c)
 
 	r->experts = carve_take(c, routed, sizeof(*r->experts));
 	r->places = carve_take(c, routed, sizeof(*r->places));
-	r->rows = carve_take(c, routed, sizeof(*r->rows));
 	r->first = carve_take(c, r->used ? r->expert_count + 1 : 0, sizeof(*r->first));
 	r->active = carve_take(c, r->expert_count, sizeof(*r->active));
 	r->shares = carve_take(c, (size_t)p->threads * r->expert_count, sizeof(*r->shares));

@@ -183,12 +183,12 @@ static uint8_t zero_of(const struct run *r, uint32_t row, uint32_t group)
 	if (!r->s->zeros)
 		return middle;
 	const uint8_t stored = stored_zero(r, row, group);
+	const bool right = r->s->symmetric ? stored == middle || stored == middle - 1
+		: stored >> r->bits == 0;
 
-	if (!r->s->symmetric)
-		return stored;
-	if (stored != middle && stored != middle - 1)
+	if (!right)
 		tell_fault(r->s, r->s->zeros);
-	return middle;
+	return right && !r->s->symmetric ? stored : middle;
 }
 
 static void write_heads(const struct run *r)
