@@ -161,7 +161,8 @@ def table(store, rows, runners, file_bytes):
     """Markdown: rates of every runner, then for each of ours ratio to the fastest peer, share, and whether the bar is met."""
     ours = [name for name in runners if name.startswith(OURS)]
     peers = [name for name in runners if name not in ours]
-    head = ["model", "type", "test", *runners, *[f"{name}: x fastest, share" for name in ours], *["bar"] * len(ours)]
+    head = ["model", "type", "test", *runners, *[f"{name}: x fastest, share" for name in ours],
+            *[f"{name}: bar" for name in ours]]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         cells = {name: store.cell(row, name) for name in runners}

@@ -286,13 +286,22 @@ static uint32_t columns_of(const struct checker *c, uint32_t buffer)
 	return buffer < c->desc->buffer_count ? c->desc->buffers[buffer].columns : 0;
 }
 
-/* A step's rows name tokens of one table and embeddings of one width. */
+/* A step's rows name tokens of any table, and embeddings of one width. */
 static void check_embed(struct checker *c)
 {
-	for (uint32_t i = 0; i < c->op_index; i++)
-		claim(c, c->desc->ops[i].kind != CHIP_OP_EMBED, "there is one before");
-	if (claim(c, c->op->u.embed.table, "no table"))
-		claim_buffer(c, c->op->u.embed.out, CHIP_ROWS, c->op->u.embed.table->columns);
+	const struct chip_weight *table = c->op->u.embed.table;
+
+	if (!claim(c, table, "no table"))
+		return;
+	claim_buffer(c, c->op->u.embed.out, CHIP_ROWS, table->columns);
+	for (uint32_t i = 0; i < c->op_index; i++) {
+		const struct chip_op *before = &c->desc->ops[i];
+
+		claim(c, before->kind != CHIP_OP_EMBED ||
+			(before->u.embed.table->rows == table->rows &&
+			before->u.embed.table->columns == table->columns),
+			"a table of another shape than the one before");
+	}
 }
 
 static void check_norm(struct checker *c)

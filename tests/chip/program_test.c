@@ -725,6 +725,36 @@ static void programs_that_do_not_fit_together_are_refused(void **state)
 	rig_close(&r);
 }
 
+/* A step's rows name tokens and embeddings of either. */
+static void tables_of_two_shapes_are_refused(void **state)
+{
+	static const struct {
+		uint32_t rows, columns;
+	} others[] = {{6, 40}, {7, 48}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct err_info info = {0};
+		struct rig r;
+
+		rig_open(&r, &isas[0], 1);
+		for (uint32_t j = 0; j < 2; j++) {
+			const uint32_t rows = j ? others[i].rows : 7;
+			const uint32_t columns = j ? others[i].columns : 40;
+			const uint32_t table = rig_weight(&r, CHIP_F32, rows, columns, 1);
+			struct chip_op *op = rig_op(&r, CHIP_OP_EMBED, NULL);
+
+			op->u.embed.table = r.weights[table];
+			op->u.embed.out = rig_buffer(&r, "x", CHIP_ROWS, columns);
+		}
+		assert_int_equal(chip_program_open(r.chip, &r.program, &r.desc, &r.layout, &info),
+			ERR_INPUT);
+		assert_string_equal(info.text,
+			"operation 1 (embed): a table of another shape than the one before");
+		rig_close(&r);
+	}
+}
+
 static void memory_is_counted_and_limited(void **state)
 {
 	const struct chip_config config = {.threads = 1, .memory_bytes = 1 << 20};
@@ -794,6 +824,7 @@ int main(void)
 		cmocka_unit_test(conv_and_delta_follow_the_recurrence_from_state_to_state),
 		cmocka_unit_test(wanted_rows_come_back_as_they_were_wanted),
 		cmocka_unit_test(programs_that_do_not_fit_together_are_refused),
+		cmocka_unit_test(tables_of_two_shapes_are_refused),
 		cmocka_unit_test(memory_is_counted_and_limited),
 		cmocka_unit_test(chips_are_listed_and_others_refused),
 	};
