@@ -167,7 +167,7 @@ void chip_op_buffers(const struct chip_op *op, struct chip_op_buffers *b)
 	case CHIP_OP_QK_ROPE:
 		touch(b, op->u.qk_rope.q.buffer, UPDATES);
 		touch(b, op->u.qk_rope.k.buffer, UPDATES);
-		touch(b, op->u.qk_rope.v.buffer, UPDATES);
+		touch(b, op->u.qk_rope.v.buffer, READS);
 		break;
 	case CHIP_OP_ATTEND:
 		touch(b, op->u.attend.q.buffer, READS);

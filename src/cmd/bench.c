@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "chip/cost.h"
+#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "engine/session.h"
 #include "model/arch/config.h"
@@ -334,6 +335,8 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		"samples_ts", samples_ts,
 		"bandwidth_ratio", f->bandwidth_ratio,
 		"compute_ratio", f->compute_ratio);
+	json_object_set_new(object, "type_k", json_string(chip_type_name(b->kv_type)));
+	json_object_set_new(object, "type_v", json_string(chip_type_name(b->kv_type)));
 	json_object_set_new(object, "ops_per_s", json_real(f->ops_per_s));
 	json_object_set_new(object, "read_bytes_per_s", json_integer(b->rates.read_bytes_per_s));
 	json_object_set_new(object, "int8_ops_per_s", json_integer(b->rates.int8_ops_per_s));
@@ -395,7 +398,7 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 	uint32_t tokens_max, struct err_info *info)
 {
 	struct session_options options = {.sequences = b->batch, .kv_type = MODEL_KV_AUTO,
-		.chunk = b->chunk};
+		.chunk = b->chunk > b->batch ? b->chunk : b->batch};
 	struct chip_cache_layout layout;
 	struct prng prng;
 	enum err err;
@@ -457,6 +460,10 @@ int cmd_bench(int argc, char **argv)
 		return exit_code;
 	if (!cmd_kv_type(&options, kv_type, &load.kv_type))
 		return CMD_WRONG;
+	if (prompt == 0 && generate == 0) {
+		options_wrong(&options, "-p 0 and -n 0: nothing to measure");
+		return CMD_WRONG;
+	}
 	b.batch = (uint32_t)batch;
 	b.rounds = (uint32_t)rounds;
 	b.depth = (uint32_t)depth;

@@ -134,6 +134,7 @@ def test_who_wants_tls_is_told_that_it_is_a_proxys(shared, option):
     ("template", [], "--messages is needed"),
     ("logits", ["--tokens", "x"], "--tokens and --out are needed"),
     ("bench", ["-r", "0"], "--repetitions: '0' is not a whole number from 1 to 1000"),
+    ("bench", ["-p", "0", "-n", "0"], "-p 0 and -n 0: nothing to measure"),
     ("fleet simulate", ["--seed", "x"], "--seed: 'x'"),
     ("pull", [], "which NAME?"),
     ("pull", ["a/b", "--from", "here"], "--from is hf, modelscope or an address, not 'here'"),
@@ -248,6 +249,11 @@ def test_bench_has_the_field_names_of_llama_bench(shared):
         # matrices in integers, attention in bf16 or f32
         assert row["ops_per_s"] / row["int8_ops_per_s"] < row["compute_ratio"] < row["ops_per_s"] / row["f32_ops_per_s"]
         assert "profile" not in row
+
+
+def test_bench_decodes_more_sequences_than_a_chunk_has_rows(shared):
+    row, = shared.json("bench", "-p", 0, "-n", 1, "-r", 1, "-t", 1, "-b", 3, "--chunk", 1, "--kv-type", "q8_0")
+    assert (row["n_batch"], row["type_k"], row["type_v"]) == (3, "q8_0", "q8_0")
 
 
 def test_bench_tells_where_the_time_goes(shared):

@@ -36,12 +36,3 @@ void ref_bf16_pairs_from_f32(const float *first, const float *second, uint16_t *
 		out[2 * i + 1] = second ? math_bf16_from_f32(second[i]) : 0;
 	}
 }
-
-void ref_bound(float *x, float limit, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		const float v = x[i] < limit ? x[i] : limit;
-
-		x[i] = v > -limit ? v : -limit;
-	}
-}

@@ -85,13 +85,3 @@ void VEC_NAME(bf16_pairs_from_f32)(const float *first, const float *second, uint
 	ref_bf16_pairs_from_f32(first ? first + i : NULL, second ? second + i : NULL,
 		out + (size_t)2 * i, count - i);
 }
-
-void VEC_NAME(bound)(float *x, float limit, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i += VEC_LANES) {
-		const uint32_t n = vec_lanes_at(i, count);
-		const vec v = vec_min(vec_load_n(x + i, n), vec_set(limit));
-
-		vec_store_n(x + i, vec_max(v, vec_set(-limit)), n);
-	}
-}

@@ -110,7 +110,6 @@ void cpu_isa_complete(struct cpu_kernels *k)
 	COMPLETE(add_scaled);
 	COMPLETE(transpose);
 	COMPLETE(bf16_pairs_from_f32);
-	COMPLETE(bound);
 	COMPLETE(attend);
 	COMPLETE(attend_join);
 	COMPLETE(attend_finish);

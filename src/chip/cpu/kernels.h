@@ -122,9 +122,9 @@ struct cpu_heads {
  *             | scales f16 [head_dim / 32][CHIP_PAGE_TOKENS]
  *             | values i8 [CHIP_PAGE_TOKENS][head_dim] | scales as those of the keys
  *
- * Of a pair of values the second is 0 until there is a token: nothing is left there of others. All
- * are finite, bounded when they are stored, so that one with weight 0 adds nothing: a query's bits
- * do not depend on keys that only its neighbours see.
+ * Of a pair of values the second is 0 until there is a token: nothing is left there of others. A
+ * value that is not finite makes all queries NaN that go past its block together, so that the model
+ * is seen to be damaged.
  *
  * A query's keys, counted from the start of its sequence, are cut into spans, and these into
  * blocks. A span has its own largest score; a span's blocks, and the spans of a query, are added in
@@ -279,9 +279,6 @@ struct cpu_kernels {
 	 * zeros. */
 	void (*bf16_pairs_from_f32)(const float *first, const float *second, uint16_t *out,
 		uint32_t count);
-
-	/* To at most limit in magnitude; NaN becomes limit. */
-	void (*bound)(float *x, float limit, uint32_t count);
 
 	/* At most CPU_ATTEND_QUERIES queries that see nearly the same keys. */
 	void (*attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);

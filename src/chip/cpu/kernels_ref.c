@@ -21,7 +21,6 @@ const struct cpu_kernels cpu_kernels_ref = {
 	.add_scaled = ref_add_scaled,
 	.transpose = ref_transpose,
 	.bf16_pairs_from_f32 = ref_bf16_pairs_from_f32,
-	.bound = ref_bound,
 	.attend = ref_attend,
 	.attend_join = ref_attend_join,
 	.attend_finish = ref_attend_finish,

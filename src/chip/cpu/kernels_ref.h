@@ -82,7 +82,6 @@ void ref_transpose(const uint8_t *in, size_t in_stride, uint32_t rows, uint32_t 
 	uint8_t *out, size_t out_stride);
 void ref_bf16_pairs_from_f32(const float *first, const float *second, uint16_t *out,
 	uint32_t count);
-void ref_bound(float *x, float limit, uint32_t count);
 
 void ref_attend(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
 void ref_attend_join(float *out, float shrink, const float *in, float factor, uint32_t count);

@@ -36,7 +36,6 @@ void VEC_NAME(transpose)(const uint8_t *in, size_t in_stride, uint32_t rows, uin
 	uint8_t *out, size_t out_stride);
 void VEC_NAME(bf16_pairs_from_f32)(const float *first, const float *second, uint16_t *out,
 	uint32_t count);
-void VEC_NAME(bound)(float *x, float limit, uint32_t count);
 void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
 /* As attend, and with the bf16 instruction over bf16 keys and values. */
 void VEC_NAME(attend_bf16)(const struct cpu_attend *a, struct cpu_query *queries, uint32_t count);
@@ -72,7 +71,6 @@ double VEC_NAME(exponentials)(const float *values, float divisor, float shift, u
 		.add = VEC_NAME(add), .add_scaled = VEC_NAME(add_scaled),               \
 		.transpose = VEC_NAME(transpose),                                       \
 		.bf16_pairs_from_f32 = VEC_NAME(bf16_pairs_from_f32),                   \
-		.bound = VEC_NAME(bound),                                               \
 		.attend = attend_kernel,                                                \
 		.attend_join = VEC_NAME(attend_join),                                   \
 		.attend_finish = VEC_NAME(attend_finish),                               \

@@ -48,13 +48,13 @@ static bool find_stretch(const struct run *r, const struct chip_op *op, uint32_t
 
 /* ---- to the page ----------------------------------------------------------------------------- */
 
-static float *key_of(const struct run *r, const struct chip_op *op, const struct stretch *s,
+static const float *key_of(const struct run *r, const struct chip_op *op, const struct stretch *s,
 	uint32_t i)
 {
 	return head_of(r, &op->u.qk_rope.k, s->row + i, s->kv_head);
 }
 
-static float *value_of(const struct run *r, const struct chip_op *op,
+static const float *value_of(const struct run *r, const struct chip_op *op,
 	const struct stretch *s, uint32_t i)
 {
 	return head_of(r, &op->u.qk_rope.v, s->row + i, s->kv_head);
@@ -144,27 +144,6 @@ static void store_q8_0(const struct run *r, const struct chip_op *op, const stru
 	store_across(r, s, keys, sizeof(keys[0]), head_dim / 4);
 }
 
-/* The largest magnitude that is stored as a finite number. */
-static float limit_of(enum chip_type type)
-{
-	if (type == CHIP_BF16)
-		return 0x1.FEp127F;
-	if (type == CHIP_F16)
-		return 65504.0F;
-	return type == CHIP_Q8_0 ? 127.0F * 65504.0F : 0x1.FFFFFEp127F;
-}
-
-static void bound(const struct run *r, const struct chip_op *op, const struct stretch *s)
-{
-	const float limit = limit_of(r->cache->base.layout.kv_type);
-	const uint32_t head_dim = op->u.qk_rope.head_dim;
-
-	for (uint32_t i = 0; i < s->count; i++) {
-		r->kernels->bound(key_of(r, op, s, i), limit, head_dim);
-		r->kernels->bound(value_of(r, op, s, i), limit, head_dim);
-	}
-}
-
 static void store(const struct run *r, const struct chip_op *op, const struct stretch *s)
 {
 	const enum chip_type type = r->cache->base.layout.kv_type;
@@ -244,7 +223,6 @@ static void run_stretch(const struct run *r, const struct chip_op *op, const str
 			prefetch_row(r, op, s->row + i + 1, s->kv_head);
 		rope_row(r, op, rope, s->row + i, s->kv_head);
 	}
-	bound(r, op, s);
 	store(r, op, s);
 }
 
