@@ -251,10 +251,10 @@ void answer_tell(const struct answerer *a, const struct answer_stats *s)
 	const double speed = s->answer_tokens > 1
 		? (s->answer_tokens - 1) / ((double)s->decode_ns / 1e9) : 0.0;
 
-	if (a->logprobs.size > 0) {
+	if (a->logprobs.size > 0 || a->settings.stats)
 		fflush(stdout);
+	if (a->logprobs.size > 0)
 		fwrite(a->logprobs.data, 1, a->logprobs.size, stderr);
-	}
 	if (a->logprobs.failed)
 		fprintf(stderr, "(the other log probabilities had no room)\n");
 	if (!a->settings.stats)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "chip/cost.h"
+#include "chip/format.h"
 #include "cmd/cmd.h"
 #include "engine/executor_chip.h"
 #include "engine/executor_sim.h"
@@ -24,6 +25,7 @@ struct serve_model {
 	const struct serve *serve;
 	struct cmd_model loaded;
 	struct think_rule think;
+	char computed[192];     /* on which chip, how */
 };
 
 struct serve {
@@ -92,6 +94,17 @@ static enum err open_sim_executor(void *context, struct executor **out,
 
 _Static_assert(MODEL_EOS_MAX <= REQUEST_EOS_MAX, "a request takes all ends of its model");
 
+static void describe(struct serve_model *m)
+{
+	struct chip_cache_layout layout;
+	struct chip_info chip;
+
+	chip_describe(m->loaded.chip, &chip);
+	model_cache_layout(m->loaded.model, MODEL_KV_AUTO, &layout);
+	snprintf(m->computed, sizeof(m->computed), "%s with %s, %u threads, keys and values in %s",
+		chip.name, chip.isa, chip.cores, chip_type_name(layout.kv_type));
+}
+
 static enum err model_add(struct serve *s, const char *path, struct err_info *info)
 {
 	const uint32_t index = s->model_count++;
@@ -120,6 +133,8 @@ static enum err model_add(struct serve *s, const char *path, struct err_info *in
 	m->serve = s;
 	served->id = index < s->aliases.count ? s->aliases.values[index]
 		: model_name(m->loaded.model);
+	describe(m);
+	served->computed = m->computed;
 	served->tokenizer = model_tokenizer(m->loaded.model);
 	served->chat_template = model_template(m->loaded.model);
 	served->defaults = config->sampling;

@@ -376,8 +376,9 @@ static void reservation_tell(const struct server *s)
 		const struct executor_limits *limits = &s->executors[i]->limits;
 
 		log_line(LOG_INFO, "server",
-			"model %s: context %u, %u sequences, %u pages, %u states", c->models[i].id,
-			limits->context_max, limits->slots, limits->pages, limits->states);
+			"model %s: context %u, %u sequences, %u pages, %u states; %s",
+			c->models[i].id, limits->context_max, limits->slots, limits->pages,
+			limits->states, c->models[i].computed ? c->models[i].computed : "");
 		/* said, because a name that was mistyped in a price would go unseen */
 		if (s->unpriced[i])
 			log_line(LOG_INFO, "server", "model %s has no price: it costs nothing",

@@ -30,6 +30,7 @@ struct tokenizer;
 struct server_model {
 	const char *id;                     /* in /v1/models (rules.md 17) */
 	const struct tokenizer *tokenizer;
+	const char *computed;               /* on which chip, how: for a log line; may be NULL */
 	const struct chat_template *chat_template;
 	struct chip_sampling defaults;      /* of its generation_config.json */
 	const struct think_rule *think;     /* NULL: it never thinks */

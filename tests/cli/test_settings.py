@@ -64,6 +64,11 @@ def test_a_context_that_the_cache_does_not_hold_is_told(program):
         assert f"tongyun-poet: a cache of 6 MiB holds {held} tokens, not 2048: that is the context" in server.log
 
 
+def test_how_a_model_is_computed_is_told_at_the_start(program):
+    with program.serve("--isa", "ref", "--kv-type", "q8_0", "--threads", 1, executor="chip") as server:
+        assert "states; " in server.log and " with ref, 1 threads, keys and values in q8_0" in server.log
+
+
 def test_a_model_that_cannot_chat_is_told_at_the_start(program, tmp_path):
     model = checkpoint(tmp_path / "base", tokenizer_config={"chat_template": None})
     with program.serve(model) as server:
