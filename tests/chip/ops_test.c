@@ -341,12 +341,42 @@ static void weights_at_the_edge_of_their_range_do_not_overflow(void **state)
 		}
 }
 
+/* Zeros would say that all is well. */
+static void norms_whose_squares_overflow_are_nan(void **state)
+{
+	float ones[32], x[32], out[32];
+
+	(void)state;
+	for (uint32_t j = 0; j < 32; j++)
+		ones[j] = 1.0F;
+	for (uint32_t i = 0; i < isa_count; i++) {
+		const struct cpu_kernels *k = &isas[i].kernels;
+		const struct cpu_heads h = {1, 32, 32, ones, 1e-6F, ones, ones, 8};
+
+		memcpy(x, ones, sizeof(x));
+		x[7] = 1e20F;
+		k->rms_norm(x, NULL, ones, 1e-6F, 32, out);
+		assert_true(isnan(out[0]) && isnan(out[31]));
+		k->rms_norm_gate(x, ones, ones, 1e-6F, 32, out);
+		assert_true(isnan(out[0]) && isnan(out[31]));
+		k->l2_norm(x, 1e-6F, 1.0F, 32, out);
+		assert_true(isnan(out[0]) && isnan(out[31]));
+		k->rope(&h, x);
+		assert_true(isnan(x[0]) && isnan(x[31]));
+		memcpy(x, ones, sizeof(x));
+		x[0] = 1e18F;   /* its square fits */
+		k->rms_norm(x, NULL, ones, 1e-6F, 32, out);
+		assert_true(out[0] > 5 && out[31] > 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_operation_gives_what_the_reference_gives),
 		cmocka_unit_test(extreme_values_give_the_same_as_well),
 		cmocka_unit_test(heads_are_normed_and_rotated_as_by_the_reference),
+		cmocka_unit_test(norms_whose_squares_overflow_are_nan),
 		cmocka_unit_test(keys_and_values_are_stored_as_by_the_reference),
 		cmocka_unit_test(weights_at_the_edge_of_their_range_do_not_overflow),
 	};

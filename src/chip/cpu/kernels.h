@@ -26,6 +26,10 @@
 #ifndef CHIP_CPU_KERNELS_H
 #define CHIP_CPU_KERNELS_H
 
+#include <float.h>
+#include <math.h>
+
+#include "base/math.h"
 #include "chip/chip.h"
 
 #define CPU_BLOCK       32   /* values of a quantized block */
@@ -96,7 +100,13 @@ struct cpu_stored {
 	size_t row_bytes;
 };
 
-/* ---- heads ----------------------------------------------------------------------------------- */
+/* ---- norms and heads ------------------------------------------------------------------------- */
+
+/* Of a sum of squares. NaN where the sum is too large for a float: zeros would hide it. */
+static inline float cpu_inverse_root(float sum)
+{
+	return sum <= FLT_MAX ? 1.0F / math_sqrtf(sum) : NAN;
+}
 
 /* Heads of a row that are normed with the same weights, as by rms_norm, and rotated by the same
  * angles, in place. */

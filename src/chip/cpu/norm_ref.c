@@ -16,7 +16,7 @@ static float sum_of_squares(const float *x, uint32_t count)
 
 static float inverse_rms(const float *x, uint32_t columns, float eps)
 {
-	return 1.0F / math_sqrtf(sum_of_squares(x, columns) / (float)columns + eps);
+	return cpu_inverse_root(sum_of_squares(x, columns) / (float)columns + eps);
 }
 
 void ref_rms_norm(float *x, const float *add, const float *weight, float eps, uint32_t columns,
@@ -41,7 +41,7 @@ void ref_rms_norm_gate(const float *x, const float *gate, const float *weight, f
 
 void ref_l2_norm(const float *x, float eps, float scale, uint32_t count, float *out)
 {
-	const float factor = 1.0F / math_sqrtf(sum_of_squares(x, count) + eps);
+	const float factor = cpu_inverse_root(sum_of_squares(x, count) + eps);
 
 	for (uint32_t i = 0; i < count; i++)
 		out[i] = x[i] * factor * scale;

@@ -5,7 +5,7 @@
 
 static float inverse_of(float sum_of_squares, uint32_t columns, float eps)
 {
-	return 1.0F / math_sqrtf(sum_of_squares / (float)columns + eps);
+	return cpu_inverse_root(sum_of_squares / (float)columns + eps);
 }
 
 static float inverse_rms(const float *x, uint32_t columns, float eps)
@@ -88,7 +88,7 @@ void VEC_NAME(rms_norm_gate)(const float *x, const float *gate, const float *wei
 
 void VEC_NAME(l2_norm)(const float *x, float eps, float scale, uint32_t count, float *out)
 {
-	const vec factor = vec_set(1.0F / math_sqrtf(vec_sum_of_squares(x, count) + eps));
+	const vec factor = vec_set(cpu_inverse_root(vec_sum_of_squares(x, count) + eps));
 
 	for (uint32_t i = 0; i < count; i += VEC_LANES)
 		store_at(out, i, count, vec_mul(vec_mul(load_at(x, i, count), factor),
