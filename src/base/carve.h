@@ -17,6 +17,8 @@
 
 #include <stddef.h>
 
+#include "base/math.h"
+
 #define CARVE_ALIGN ((size_t)64)
 
 struct carve {
@@ -29,7 +31,7 @@ static inline void *carve_take(struct carve *c, size_t count, size_t size)
 {
 	char *part = c->base ? c->base + c->used : NULL;
 
-	c->used += (count * size + CARVE_ALIGN - 1) / CARVE_ALIGN * CARVE_ALIGN;
+	c->used += math_round_up(count * size, CARVE_ALIGN);
 	return part;
 }
 

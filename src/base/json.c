@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -62,8 +63,7 @@ static bool budget_take(struct json_budget *b, size_t size)
 	const size_t used = b->used_bytes + size;
 	if (b->pool && used > b->taken_bytes) {
 		const size_t missing = used - b->taken_bytes;
-		const size_t more =
-			(missing + POOL_PIECE_BYTES - 1) / POOL_PIECE_BYTES * POOL_PIECE_BYTES;
+		const size_t more = math_round_up(missing, POOL_PIECE_BYTES);
 
 		if (!pool_take(b->pool, more)) {
 			heap_exhausted = true;

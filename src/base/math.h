@@ -90,6 +90,17 @@ static inline uint32_t math_divide_up_u32(uint32_t n, uint32_t by)
 	return n / by + (n % by > 0);
 }
 
+static inline size_t math_divide_up(size_t n, size_t by)
+{
+	return n / by + (n % by > 0);
+}
+
+/* To a multiple of unit; n is not near SIZE_MAX. */
+static inline size_t math_round_up(size_t n, size_t unit)
+{
+	return math_divide_up(n, unit) * unit;
+}
+
 static inline uint32_t math_max_u32(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;

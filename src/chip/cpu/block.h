@@ -114,9 +114,7 @@ static inline size_t cpu_head_lane_bytes(enum chip_type type, uint32_t group)
 
 static inline size_t cpu_head_bytes(enum chip_type type, uint32_t group, uint32_t lanes)
 {
-	const size_t bytes = cpu_head_lane_bytes(type, group) * lanes;
-
-	return (bytes + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
+	return math_round_up(cpu_head_lane_bytes(type, group) * lanes, CPU_ALIGN);
 }
 
 static inline size_t cpu_block_bytes(enum chip_type type, uint32_t lanes)

@@ -16,7 +16,7 @@ static int64_t head_bytes(const struct chip_cache_layout *l)
 
 static size_t round_floats(size_t floats)
 {
-	return (floats + FLOATS_PER_LINE - 1) / FLOATS_PER_LINE * FLOATS_PER_LINE;
+	return math_round_up(floats, FLOATS_PER_LINE);
 }
 
 static size_t conv_floats(const struct chip_cache_layout *l)

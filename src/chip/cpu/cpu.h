@@ -301,7 +301,7 @@ struct cpu_sampler {
 
 static inline uint32_t cpu_maxima_count(uint32_t vocab)
 {
-	return (vocab + CPU_MAXIMA - 1) / CPU_MAXIMA;
+	return math_divide_up_u32(vocab, CPU_MAXIMA);
 }
 
 struct cpu_program {

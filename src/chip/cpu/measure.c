@@ -158,7 +158,7 @@ enum err cpu_measure(struct chip *chip, struct chip_rates *out, struct err_info 
 	const size_t shares = (size_t)m.threads * m.windows * READ_UNIT;
 	enum err err;
 
-	m.window_bytes = (READ_BYTES + shares - 1) / shares * READ_UNIT;
+	m.window_bytes = math_divide_up(READ_BYTES, shares) * READ_UNIT;
 	assert(loop_bytes(&m) >= READ_BYTES && m.windows <= READ_WINDOWS);
 	err = cpu_reserve(cpu, (void **)&m.memory, (int64_t)loop_bytes(&m), "the bandwidth test",
 		info);

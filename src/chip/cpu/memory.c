@@ -118,7 +118,7 @@ static struct cpu_slab *slab_with_room(struct cpu_chip *chip, size_t bytes)
 
 static size_t slab_piece(int64_t bytes)
 {
-	return ((size_t)bytes + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN + (bytes ? 0 : CPU_ALIGN);
+	return math_round_up(bytes ? (size_t)bytes : 1, CPU_ALIGN);
 }
 
 enum err cpu_reserve_piece(struct cpu_chip *chip, void **out, int64_t bytes, const char *what,

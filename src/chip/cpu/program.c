@@ -99,7 +99,7 @@ static size_t buffer_bytes(const struct cpu_program *p, uint32_t buffer)
 {
 	const size_t floats = buffer_rows(p, buffer) * p->base.desc.buffers[buffer].columns;
 
-	return (floats * sizeof(float) + CPU_ALIGN - 1) / CPU_ALIGN * CPU_ALIGN;
+	return math_round_up(floats * sizeof(float), CPU_ALIGN);
 }
 
 /* Results stay readable while the next step runs: each step has its own. */
@@ -219,7 +219,7 @@ static void lay_out_decoded(struct cpu_program *p, struct carve *c)
 /* Room to split a row of the longest sequence, and some rows of shorter ones. */
 static void lay_out_attended(struct cpu_program *p, struct carve *c)
 {
-	const size_t spans = (p->base.layout.context_max + CPU_ATTEND_SPAN - 1) / CPU_ATTEND_SPAN;
+	const size_t spans = math_divide_up(p->base.layout.context_max, CPU_ATTEND_SPAN);
 	size_t heads = 0, widest = 0, floats = 0;
 
 	for (uint32_t i = 0; i < p->base.desc.op_count; i++) {

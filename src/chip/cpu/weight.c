@@ -11,11 +11,6 @@
 
 #define READ_PANELS 8   /* of stored rows that a reader makes at once */
 
-static size_t round_up(size_t n, size_t unit)
-{
-	return (n + unit - 1) / unit * unit;
-}
-
 /* Bytes of one lane's values, without scales, in panels that a kernel reads. */
 static size_t lane_bytes(const struct cpu_weight *w)
 {
@@ -26,23 +21,23 @@ static size_t lane_bytes(const struct cpu_weight *w)
 	if (w->base.type == CHIP_F16)
 		return columns * 2;
 	if (w->base.type == CHIP_F8_E4M3)
-		return w->pairs ? round_up(columns, 2) : columns;
+		return w->pairs ? math_round_up(columns, 2) : columns;
 	assert(w->base.type == CHIP_BF16);
-	return (w->pairs ? round_up(columns, 2) : columns) * 2;
+	return (w->pairs ? math_round_up(columns, 2) : columns) * 2;
 }
 
 static size_t f8_groups(const struct cpu_weight *w)
 {
-	return (w->base.columns + (size_t)w->base.group - 1) / w->base.group;
+	return math_divide_up(w->base.columns, w->base.group);
 }
 
 static void shape_panels(struct cpu_weight *w)
 {
 	if (w->base.type == CHIP_F8_E4M3)
-		w->scales_bytes = round_up(f8_groups(w) * w->lanes * sizeof(float), CPU_ALIGN);
+		w->scales_bytes = math_round_up(f8_groups(w) * w->lanes * sizeof(float), CPU_ALIGN);
 	w->panel_bytes = w->blocks
 		? cpu_block_panel_bytes(w->base.type, w->group, w->lanes, w->base.columns)
-		: round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
+		: math_round_up(w->scales_bytes + lane_bytes(w) * w->lanes, CPU_ALIGN);
 	w->base.read_bytes = (int64_t)(w->panel_count * w->panel_bytes);
 }
 
@@ -73,7 +68,7 @@ static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels
 	w->halves = (m->type == CHIP_BF16 || f8) && kernels->bf16_inputs;
 	w->row_bytes = chip_row_bytes(m->type, m->group, m->columns);
 	w->part_rows = m->rows / w->base.parts;
-	w->part_panels = (w->part_rows + w->lanes - 1) / w->lanes;
+	w->part_panels = math_divide_up_u32(w->part_rows, w->lanes);
 	w->panel_count = w->base.parts * w->part_panels;
 	if (w->stored) {
 		w->panel_bytes = w->row_bytes * w->lanes;
@@ -291,7 +286,7 @@ static enum err weight_reserve(struct cpu_weight *w, struct cpu_chip *cpu,
 	const struct chip_matrix *m, struct err_info *info)
 {
 	const size_t order_bytes = m->column_order ? m->columns * sizeof(uint32_t) : 0;
-	const size_t panels_bytes = round_up((size_t)w->base.read_bytes, sizeof(uint32_t));
+	const size_t panels_bytes = math_round_up((size_t)w->base.read_bytes, sizeof(uint32_t));
 	const enum err err = cpu_reserve_piece(cpu, (void **)&w->panels,
 		(int64_t)(panels_bytes + order_bytes), "weights", info);
 

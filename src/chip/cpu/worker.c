@@ -281,7 +281,7 @@ uint32_t cpu_pool_asleep(const struct cpu_pool *pool)
 /* The home of one more worker on a node: one that has room, a new one, or any of the node's. */
 static uint32_t home_of(struct cpu_pool *pool, uint32_t node)
 {
-	const uint32_t room = (pool->thread_count + CPU_HOMES_MAX - 1) / CPU_HOMES_MAX;
+	const uint32_t room = math_divide_up_u32(pool->thread_count, CPU_HOMES_MAX);
 	uint32_t home = node % CPU_HOMES_MAX;
 
 	for (uint32_t i = 0; i < pool->home_count; i++)

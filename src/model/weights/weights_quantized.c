@@ -158,7 +158,7 @@ static enum err need_half_scales(struct finder *f)
 static void set_groups(struct quantized_source *s, const struct quantization_scheme *scheme)
 {
 	s->group = scheme->group && scheme->group < s->columns ? scheme->group : s->columns;
-	s->group_count = (s->columns + s->group - 1) / s->group;
+	s->group_count = math_divide_up_u32(s->columns, s->group);
 	s->group_rows = scheme->group_rows && scheme->group_rows < s->part_rows
 		? scheme->group_rows
 		: s->part_rows;
@@ -166,7 +166,7 @@ static void set_groups(struct quantized_source *s, const struct quantization_sch
 
 static uint64_t scale_rows(const struct quantized_source *s)
 {
-	return (s->part_rows + s->group_rows - 1) / s->group_rows;
+	return math_divide_up(s->part_rows, s->group_rows);
 }
 
 static bool scales_fit(const struct finder *f, const struct quantized_source *s)
@@ -424,7 +424,7 @@ static enum err find_packed_zeros(struct finder *f, uint32_t fields, bool needed
 	if (need_type(f, s->zeros, names, 2, &which))
 		return f->info->code;
 	s->zeros_signed = which == 1;
-	return need_2d(f, s->zeros, s->zeros_signed ? s->rows : (s->rows + fields - 1) / fields,
+	return need_2d(f, s->zeros, s->zeros_signed ? s->rows : math_divide_up(s->rows, fields),
 		s->group_count);
 }
 

@@ -98,7 +98,7 @@ static float scale_at(const struct quantized_source *s, size_t index)
 /* Of the block that row lies in: blocks lie by rows, those of a part after those of the last. */
 static size_t block_row(const struct quantized_source *s, uint32_t row)
 {
-	const size_t blocks = (s->part_rows + s->group_rows - 1) / s->group_rows;
+	const size_t blocks = math_divide_up(s->part_rows, s->group_rows);
 
 	return row / s->part_rows * blocks + row % s->part_rows / s->group_rows;
 }
