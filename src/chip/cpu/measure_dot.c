@@ -7,16 +7,7 @@
 int64_t VEC_NAME(int8_ops)(int64_t rounds)
 {
 	const words factor = words_set(0x03030303);
-	words sums[MEASURE_CHAINS];
 
-	VEC_UNROLL
-	for (uint32_t j = 0; j < MEASURE_CHAINS; j++)
-		sums[j] = words_set(0);
-	for (int64_t i = 0; i < rounds; i++)
-		VEC_UNROLL
-		for (uint32_t j = 0; j < MEASURE_CHAINS; j++) {
-			sums[j] = words_dot(sums[j], factor, factor);
-			VEC_KEEP(sums[j]);   /* all are done, though they are equal */
-		}
+	MEASURE_LOOP(rounds, words, words_set(0), words_dot(sum, factor, factor));
 	return rounds * MEASURE_CHAINS * VEC_LANES * 4 * 2;
 }

@@ -74,17 +74,8 @@ uint64_t VEC_NAME(read_four_ahead)(const uint8_t *bytes, size_t size)
 
 int64_t VEC_NAME(f32_ops)(int64_t rounds)
 {
-	vec sums[MEASURE_CHAINS];
 	const vec factor = vec_set(0.5F);
 
-	VEC_UNROLL
-	for (uint32_t j = 0; j < MEASURE_CHAINS; j++)
-		sums[j] = vec_set(1.0F);
-	for (int64_t i = 0; i < rounds; i++)
-		VEC_UNROLL
-		for (uint32_t j = 0; j < MEASURE_CHAINS; j++) {
-			sums[j] = vec_fma(sums[j], factor, factor);
-			VEC_KEEP(sums[j]);
-		}
+	MEASURE_LOOP(rounds, vec, vec_set(1.0F), vec_fma(sum, factor, factor));
 	return rounds * MEASURE_CHAINS * VEC_LANES * 2;
 }
