@@ -130,24 +130,39 @@ struct chip_rates {
 	int64_t f32_ops_per_s;
 };
 
-/* Of the arithmetic in which matrices of a type are multiplied. */
-static inline int64_t chip_peak(const struct chip_info *chip, const struct chip_rates *rates,
-	enum chip_type type)
+/* What arithmetic of some kind could do here. */
+struct chip_peak {
+	const char *arithmetic;   /* "int8", "bf16", "f32" */
+	int64_t ops_per_s;
+};
+
+static inline struct chip_peak chip_f32_peak(const struct chip_rates *rates)
 {
-	return chip->int8_types >> type & 1 ? rates->int8_ops_per_s
-		: chip->bf16_types >> type & 1 ? rates->bf16_ops_per_s : rates->f32_ops_per_s;
+	return (struct chip_peak){"f32", rates->f32_ops_per_s};
+}
+
+/* Of the arithmetic in which matrices of a type are multiplied. */
+static inline struct chip_peak chip_peak(const struct chip_info *chip,
+	const struct chip_rates *rates, enum chip_type type)
+{
+	if (chip->int8_types >> type & 1)
+		return (struct chip_peak){"int8", rates->int8_ops_per_s};
+	if (chip->bf16_types >> type & 1)
+		return (struct chip_peak){"bf16", rates->bf16_ops_per_s};
+	return chip_f32_peak(rates);
 }
 
 /* The same of attention: over keys in q8_0 scores are integers, half of the operations, and values
  * are multiplied as f32. */
-static inline int64_t chip_attend_peak(const struct chip_info *chip,
+static inline struct chip_peak chip_attend_peak(const struct chip_info *chip,
 	const struct chip_rates *rates, enum chip_type kv_type)
 {
 	const double scores = (double)rates->int8_ops_per_s, values = (double)rates->f32_ops_per_s;
 
 	if (kv_type == CHIP_Q8_0)
-		return (int64_t)(2 * scores * values / (scores + values));
-	return kv_type == CHIP_BF16 ? chip_peak(chip, rates, CHIP_BF16) : rates->f32_ops_per_s;
+		return (struct chip_peak){"int8, f32",
+			(int64_t)(2 * scores * values / (scores + values))};
+	return kv_type == CHIP_BF16 ? chip_peak(chip, rates, CHIP_BF16) : chip_f32_peak(rates);
 }
 
 struct chip;

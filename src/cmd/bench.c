@@ -22,6 +22,7 @@
 struct bench {
 	struct cmd_model loaded;
 	struct session *session;
+	struct chip_info chip;
 	struct chip_rates rates;
 	struct chip_cost cost;
 	enum chip_type kv_type;
@@ -140,17 +141,19 @@ static void bench_cost(const struct bench *b, const struct chip_cost *cost,
 	}
 }
 
-/* Operations a second that the arithmetic of a phase could do. */
-static double bench_peak(const struct bench *b, enum chip_phase phase)
+/* Of the arithmetic in which this model's matrices are multiplied. */
+static struct chip_peak bench_weights_peak(const struct bench *b)
 {
-	struct chip_info chip;
+	return chip_peak(&b->chip, &b->rates, model_weights(b->loaded.model)->type);
+}
 
-	chip_describe(b->loaded.chip, &chip);
+static struct chip_peak bench_peak(const struct bench *b, enum chip_phase phase)
+{
 	if ((int)phase == CHIP_OP_DELTA)
-		return (double)b->rates.f32_ops_per_s;
+		return chip_f32_peak(&b->rates);
 	if ((int)phase == CHIP_OP_ATTEND)
-		return (double)chip_attend_peak(&chip, &b->rates, b->kv_type);
-	return (double)chip_peak(&chip, &b->rates, model_weights(b->loaded.model)->type);
+		return chip_attend_peak(&b->chip, &b->rates, b->kv_type);
+	return bench_weights_peak(b);
 }
 
 /* What a measured part would take with its arithmetic at the peak. */
@@ -164,7 +167,7 @@ static double bench_least_seconds(const struct bench *b, const struct bench_row 
 
 		chip_cost_of_phase(&cost, &b->cost, (enum chip_phase)i);
 		bench_cost(b, &cost, row, &bytes, &ops);
-		seconds += ops / bench_peak(b, (enum chip_phase)i);
+		seconds += ops / (double)bench_peak(b, (enum chip_phase)i).ops_per_s;
 	}
 	return seconds;
 }
@@ -255,7 +258,7 @@ static uint32_t bench_phases(const struct bench *b, const struct bench_row *row,
 			.bandwidth_ratio = bytes * b->rounds / ns * 1e9 /
 				(double)b->rates.read_bytes_per_s,
 			.compute_ratio = ops * b->rounds / ns * 1e9 /
-				bench_peak(b, (enum chip_phase)i),
+				(double)bench_peak(b, (enum chip_phase)i).ops_per_s,
 			.barriers = t->barriers / b->rounds,
 		};
 		left_ns -= ns;
@@ -305,13 +308,12 @@ static void profile_print(const struct bench *b, const struct bench_row *row)
 static json_t *row_json(const struct bench *b, const struct bench_row *row,
 	const struct bench_figures *f)
 {
-	struct chip_info chip;
+	const struct chip_peak peak = bench_weights_peak(b);
 	json_t *object;
 	json_t *samples_ns = json_array();
 	json_t *samples_ts = json_array();
 	const double tokens = (double)(row->prompt + row->generate) * b->batch;
 
-	chip_describe(b->loaded.chip, &chip);
 	for (uint32_t i = 0; i < b->rounds; i++) {
 		json_array_append_new(samples_ns, json_integer(row->samples_ns[i]));
 		json_array_append_new(samples_ts,
@@ -321,8 +323,8 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 		"s:f, s:f}",
 		"model_type", model_name(b->loaded.model),
 		"model_size", (json_int_t)model_weights(b->loaded.model)->size_bytes,
-		"isa", chip.isa,
-		"n_threads", (int)chip.cores,
+		"isa", b->chip.isa,
+		"n_threads", (int)b->chip.cores,
 		"n_prompt", (int)row->prompt,
 		"n_gen", (int)row->generate,
 		"n_depth", (int)b->depth,
@@ -338,6 +340,8 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 	json_object_set_new(object, "type_k", json_string(chip_type_name(b->kv_type)));
 	json_object_set_new(object, "type_v", json_string(chip_type_name(b->kv_type)));
 	json_object_set_new(object, "ops_per_s", json_real(f->ops_per_s));
+	json_object_set_new(object, "weights_arithmetic", json_string(peak.arithmetic));
+	json_object_set_new(object, "weights_peak_ops_per_s", json_integer(peak.ops_per_s));
 	json_object_set_new(object, "read_bytes_per_s", json_integer(b->rates.read_bytes_per_s));
 	json_object_set_new(object, "int8_ops_per_s", json_integer(b->rates.int8_ops_per_s));
 	json_object_set_new(object, "bf16_ops_per_s", json_integer(b->rates.bf16_ops_per_s));
@@ -347,6 +351,14 @@ static json_t *row_json(const struct bench *b, const struct bench_row *row,
 	return object;
 }
 
+static void head_print(void)
+{
+	printf("| model                    |   b | test             |               tokens/s  | "
+		"bandwidth  | peak       |\n|---|---|---|---|---|---|\n");
+	(void)fflush(stdout);
+}
+
+/* A profile is a table of its own. */
 static void row_print(const struct bench *b, const struct bench_row *row,
 	const struct bench_figures *f)
 {
@@ -354,11 +366,12 @@ static void row_print(const struct bench *b, const struct bench_row *row,
 
 	snprintf(test, sizeof(test), "%s%u @ d%u", row->prompt ? "pp" : "tg",
 		row->prompt ? row->prompt : row->generate, b->depth);
-	printf("| %-24.24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n",
+	printf("| %-24s | %3u | %-16s | %10.2f +- %-8.2f | %8.1f %% | %8.1f %% |\n",
 		model_name(b->loaded.model), b->batch, test, f->avg_ts, f->stddev_ts,
 		100 * f->bandwidth_ratio, 100 * f->compute_ratio);
 	if (b->profile)
 		profile_print(b, row);
+	(void)fflush(stdout);
 }
 
 static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, json_t *all,
@@ -371,14 +384,12 @@ static enum err bench_run(struct bench *b, uint32_t prompt, uint32_t generate, j
 		rows[count++] = (struct bench_row){.prompt = prompt};
 	if (generate > 0)
 		rows[count++] = (struct bench_row){.generate = generate};
-	if (!b->as_json)
-		printf("| model                    |   b | test             |               "
-			"tokens/s  | bandwidth  |"
-		       " peak       |\n|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < count; i++) {
 		struct bench_figures figures;
 		enum err err;
 
+		if (!b->as_json && (i == 0 || b->profile))
+			head_print();
 		/* Virtual cores move, and the limits with them. Without memory for it the last ones
 		 * hold. */
 		if (i > 0 && chip_measure(b->loaded.chip, &b->rates, info))
@@ -405,6 +416,8 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 
 	if ((err = cmd_model_load(&b->loaded, load, info)))
 		return err;
+	const uint32_t context_max = model_config(b->loaded.model)->context_max;
+
 	options.context_max = tokens_max;
 	b->tokens = mem_alloc(tokens_max, sizeof(*b->tokens));
 	b->items = mem_alloc(b->batch, sizeof(*b->items));
@@ -418,6 +431,10 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 	model_cache_layout(b->loaded.model, MODEL_KV_AUTO, &layout);
 	b->kv_type = layout.kv_type;
 	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
+	chip_describe(b->loaded.chip, &b->chip);
+	if (tokens_max - 1 > context_max)
+		(void)fprintf(stderr, "tongyun: note: %u tokens are more than the model's context "
+			"of %u\n", tokens_max - 1, context_max);
 	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
 		return err;
 	return session_open(&b->session, b->loaded.model, &options, info);
@@ -471,7 +488,8 @@ int cmd_bench(int argc, char **argv)
 	load.rows_max = b.chunk > b.batch ? b.chunk : b.batch;
 	load.wanted_max = b.batch;
 	json_t *all = b.as_json ? json_array() : NULL;
-	enum err err = bench_open(&b, &load, (uint32_t)(depth + prompt + generate + 1), &info);
+	const int64_t tokens_max = depth + (prompt > generate ? prompt : generate) + 1;
+	enum err err = bench_open(&b, &load, (uint32_t)tokens_max, &info);
 
 	if (!err)
 		err = bench_run(&b, (uint32_t)prompt, (uint32_t)generate, all, &info);

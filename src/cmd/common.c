@@ -1,5 +1,6 @@
 /* cmd/common.c - what the verbs share: errors, JSON, opening a model on a chip. */
 #include <assert.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -278,6 +279,16 @@ enum err cmd_model_open(struct cmd_model *m, const char *said, struct err_info *
 	return info->code;
 }
 
+/* More threads than cores take turns, and at every barrier again. */
+static void note_threads(int64_t threads)
+{
+	struct chip_info cpu;
+
+	if (chip_list(&cpu, 1) > 0 && threads > cpu.cores)
+		(void)fprintf(stderr, "tongyun: note: %" PRId64 " threads take turns on %u cores\n",
+			threads, cpu.cores);
+}
+
 enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *options,
 	struct err_info *info)
 {
@@ -291,6 +302,7 @@ enum err cmd_model_load(struct cmd_model *m, const struct cmd_model_options *opt
 	};
 	enum err err;
 
+	note_threads(options->threads);
 	if ((err = cmd_model_open(m, options->path, info)) ||
 		(err = chip_open(&m->chip, "cpu", &config, info)) ||
 		(err = model_load(m->model, m->chip, &load, info)))

@@ -248,7 +248,19 @@ def test_bench_has_the_field_names_of_llama_bench(shared):
         assert 0 < row["bandwidth_ratio"] and 0 < row["compute_ratio"]
         # matrices in integers, attention in bf16 or f32
         assert row["ops_per_s"] / row["int8_ops_per_s"] < row["compute_ratio"] < row["ops_per_s"] / row["f32_ops_per_s"]
+        assert row["weights_peak_ops_per_s"] == row[f'{row["weights_arithmetic"]}_ops_per_s']
         assert "profile" not in row
+
+
+def test_what_bench_and_run_are_asked_beyond_the_machine_or_the_model_is_noted(shared):
+    cores = len(os.sched_getaffinity(0))
+    done = shared.run("run", QWEN3, "-p", "hello", "--raw", "--max-tokens", 1, "-t", cores + 1, binary=True)
+    assert done.returncode == 0 and b"threads take turns on" in done.stderr
+    context = shared.json("show", QWEN3)["context_max"]
+    for depth in (context - 1, context):
+        done = shared.run("bench", QWEN3, "-p", 0, "-n", 1, "-r", 1, "-t", 1, "-d", depth)
+        noted = f"{context + 1} tokens are more than the model's context of {context}" in done.stderr
+        assert (done.returncode, noted) == (0, depth == context)
 
 
 def test_bench_decodes_more_sequences_than_a_chunk_has_rows(shared):
