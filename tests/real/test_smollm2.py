@@ -23,6 +23,9 @@ SECONDS_MAX = 1800
 with open(os.path.join(os.path.dirname(__file__), "smollm2.json"), encoding="utf-8") as file:
     GOLDEN = json.load(file)
 
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+import accuracy  # noqa: E402
+
 
 def tongyun(*arguments):
     done = subprocess.run([TONGYUN, *map(str, arguments)], capture_output=True, timeout=SECONDS_MAX)
@@ -95,3 +98,24 @@ def test_perplexity_is_what_llama_perplexity_measures(request, name):
     assert ours["predicted"] == theirs["predicted"]
     assert abs(ours["perplexity"] - theirs["perplexity"]) <= GOLDEN["llama_perplexity"]["within"] * theirs["error"]
     assert abs(ours["error"] - theirs["error"]) <= 0.05 * theirs["error"]
+
+
+@pytest.fixture(scope="session", name="base")
+def fixture_base(f32):
+    """The text's windows, and the float32 file's logits with keys and values in float32."""
+    base = os.path.join(os.path.dirname(f32), "base")
+    windows = accuracy.windows_of(TONGYUN, f32, TEXT, GOLDEN["llama_kl"]["tokens"])
+    accuracy.write_base(base, TONGYUN, f32, windows, ["--kv-type", "f32"])
+    return windows, base
+
+
+@pytest.mark.parametrize("name", GOLDEN["llama_kl"]["mean"])
+def test_a_quantized_file_diverges_no_more_than_with_llama_cpp(f32, base, name):
+    theirs, windows = GOLDEN["llama_kl"], base[0]
+    path = os.path.join(os.path.dirname(f32), f"{name}.gguf")
+    tongyun("quantize", f32, path, "--type", name, "--force")
+    ours = accuracy.our_kl(TONGYUN, path, base[1], windows, [])
+    print(f"{name}: mean KL {ours:.6f}, llama.cpp {theirs['mean'][name]}")
+    assert 0 < ours <= theirs["times_max"] * theirs["mean"][name]
+    if name == "q8_0":
+        assert ours <= theirs["q8_0_max"]
