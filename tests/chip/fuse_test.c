@@ -19,7 +19,7 @@ static void part(struct rig *r)
 		const struct cpu_fusion *f = &p->fusions[i];
 
 		p->fusions[i] = (struct cpu_fusion){.blocks = f->blocks, .halves = f->halves,
-			.inputs = f->inputs, .sum = CHIP_NONE};
+			.unit = f->unit, .inputs = f->inputs, .sum = CHIP_NONE};
 	}
 }
 
@@ -127,7 +127,7 @@ static void together_and_one_by_one_are_the_same_bits(void **state)
 
 /* ---- a router beside gate and up ------------------------------------------------------------- */
 
-enum { WIDE = 128, FFN = 256, ROUTES = 256, BESIDE_STEPS = 60 };
+enum { WIDE = 128, FFN = 512, ROUTES = 256, BESIDE_STEPS = 60 };
 
 static void beside_matmul(struct rig *r, uint32_t in, uint32_t weight, uint32_t out)
 {
@@ -142,7 +142,7 @@ static void beside_matmul(struct rig *r, uint32_t in, uint32_t weight, uint32_t 
 /* What a layer with shared experts has: matrices in one operation of which some read floats, and a
  * swiglu that goes on into the next. What the router gave ends in the logits. */
 static void open_beside(struct rig *r, const struct rig_isa *isa, uint32_t threads,
-	enum chip_type router, enum chip_type gate)
+	enum chip_type router, enum chip_type gate, enum chip_type behind)
 {
 	struct chip_op *op;
 
@@ -155,7 +155,7 @@ static void open_beside(struct rig *r, const struct rig_isa *isa, uint32_t threa
 	const uint32_t act = rig_buffer(r, "act", CHIP_ROWS, FFN);
 	const uint32_t w[] = {rig_weight(r, router, ROUTES, WIDE, 1),
 		rig_weight(r, gate, FFN, WIDE, 2), rig_weight(r, gate, FFN, WIDE, 3)};
-	const uint32_t down = rig_weight(r, CHIP_Q8_0, WIDE, FFN, 4);
+	const uint32_t down = rig_weight(r, behind, WIDE, FFN, 4);
 	const uint32_t back = rig_weight(r, CHIP_F32, WIDE, ROUTES, 5);
 	const uint32_t square = rig_weight(r, CHIP_Q8_0, WIDE, WIDE, 7);
 	const uint32_t table = rig_weight(r, CHIP_F32, MODEL_VOCAB, WIDE, 6);
@@ -211,7 +211,7 @@ static bool is_beside(const struct rig *r)
 /* The same step over and over, since chance gives the shares: the logits of each time are those of
  * one operation after the other on one thread. */
 static void check_beside(const struct rig_isa *isa, enum chip_type router, enum chip_type gate,
-	uint32_t rows)
+	enum chip_type behind, uint32_t rows)
 {
 	static float logits[4 * MODEL_VOCAB], expected[4 * MODEL_VOCAB];
 	struct chip_output output = {.logits = expected};
@@ -222,7 +222,7 @@ static void check_beside(const struct rig_isa *isa, enum chip_type router, enum 
 		struct stepper t = {0};
 
 		if (i < 2)
-			open_beside(&r, isa, i ? 3 : 1, router, gate);
+			open_beside(&r, isa, i ? 3 : 1, router, gate, behind);
 		if (i == 0)
 			part(&r);
 		if (i == 1)
@@ -244,9 +244,10 @@ static void what_a_swiglu_makes_is_not_what_matrices_beside_it_read(void **state
 	(void)state;
 	for (uint32_t i = 0; i < isa_count; i++)
 		for (uint32_t rows = 1; rows <= 4; rows++) {
-			check_beside(&isas[i], CHIP_F32, CHIP_Q8_0, rows);
-			check_beside(&isas[i], CHIP_Q8_0, CHIP_F32, rows);
-			check_beside(&isas[i], CHIP_F32, CHIP_F32, rows);
+			check_beside(&isas[i], CHIP_F32, CHIP_Q8_0, CHIP_Q8_0, rows);
+			check_beside(&isas[i], CHIP_Q8_0, CHIP_F32, CHIP_Q8_0, rows);
+			check_beside(&isas[i], CHIP_F32, CHIP_F32, CHIP_Q8_0, rows);
+			check_beside(&isas[i], CHIP_F32, CHIP_Q8_0, CHIP_Q6_K, rows);
 		}
 }
 

@@ -23,20 +23,31 @@ struct inputs {
 	uint16_t halves[ROWS_MAX * COLUMNS_MAX];
 };
 
-static void inputs_fill(struct inputs *in, uint32_t columns, uint64_t seed)
+/* unit: columns that share a scale, where there are scales. */
+static void inputs_make(struct inputs *in, uint32_t columns, uint32_t unit)
 {
 	const uint32_t even = (columns + 1) / 2 * 2, blocks = columns / 32;
 
-	rig_fill(in->rows, (size_t)ROWS_MAX * columns, seed);
 	memset(in->halves, 0, sizeof(in->halves));
 	for (uint32_t row = 0; row < ROWS_MAX; row++) {
 		const float *x = in->rows + (size_t)row * columns;
 
-		ref_quantize(x, blocks * 32, in->values + (size_t)row * columns,
+		ref_quantize(x, blocks * 32, unit, in->values + (size_t)row * columns,
 			in->blocks + row * blocks);
 		for (uint32_t k = 0; k < columns; k++)
 			in->halves[(size_t)row * even + k] = math_bf16_from_f32(x[k]);
 	}
+}
+
+static void inputs_fill(struct inputs *in, uint32_t columns, uint32_t unit, uint64_t seed)
+{
+	rig_fill(in->rows, (size_t)ROWS_MAX * columns, seed);
+	inputs_make(in, columns, unit);
+}
+
+static uint32_t unit_of(const struct cpu_weight *w)
+{
+	return w->records ? CPU_RECORD_COLUMNS : CPU_BLOCK;
 }
 
 static struct cpu_matmul call_of(const struct cpu_weight *w, const struct inputs *in, uint32_t rows,
@@ -159,7 +170,7 @@ static void check_shape(const struct rig_isa *isa, enum chip_type type, uint32_t
 	const uint32_t index = rig_weight(&r, type, outputs, columns, outputs + columns);
 	const struct cpu_weight *w = (const struct cpu_weight *)r.weights[index];
 
-	inputs_fill(&in, columns, columns);
+	inputs_fill(&in, columns, unit_of(w), columns);
 	check_rows(w, r.plain[index]);
 	check_sums(isa, w, r.plain[index], &in);
 	/* stored rows: stored_test.c */
@@ -202,6 +213,57 @@ static void long_sums_keep_their_order(void **state)
 				: COLUMNS_MAX / CHIP_BLOCK_MAX * CHIP_BLOCK_MAX);
 }
 
+/* A block of 256 whose codes, factors and scales are the largest in magnitude. */
+static void largest_block(enum chip_type type, uint8_t *out)
+{
+	const uint16_t one = 0x3C00;   /* in f16 */
+	const size_t bytes = chip_type_block_bytes(type);
+
+	memset(out, type == CHIP_Q4_K || type == CHIP_Q5_K ? 0xFF : 0, bytes);
+	if (type == CHIP_Q6_K)         /* 16 scales and their own at the end */
+		memset(out + bytes - 18, 0x80, 16);
+	memcpy(type == CHIP_Q6_K ? out + bytes - 2 : out, &one, sizeof(one));
+	if (type == CHIP_Q4_K || type == CHIP_Q5_K)
+		memcpy(out + 2, &one, sizeof(one));
+}
+
+/* In integers: over a record they stay below 2^31, whatever a file says. */
+static void the_largest_sums_of_records_do_not_overflow(void **state)
+{
+	static const enum chip_type types[] = {CHIP_Q4_K, CHIP_Q5_K, CHIP_Q6_K, CHIP_IQ4_XS};
+	enum { OUTPUTS = 20, COLUMNS = 512, BLOCK_BYTES_MAX = 256 };
+	static uint8_t bytes[OUTPUTS * 2 * BLOCK_BYTES_MAX];
+	static float plain[OUTPUTS * COLUMNS];
+	static struct inputs in;
+
+	(void)state;
+	for (uint32_t i = 0; i < ROWS_MAX * COLUMNS; i++)   /* rows of one sign, and of both */
+		in.rows[i] = i / COLUMNS % 3 == 0 || (i / COLUMNS % 3 == 1 && i % 2) ? 1.0F : -1.0F;
+	inputs_make(&in, COLUMNS, CPU_RECORD_COLUMNS);
+	for (uint32_t i = 0; i < isa_count; i++)
+		for (size_t j = 0; j < sizeof(types) / sizeof(types[0]); j++) {
+			const size_t block = chip_type_block_bytes(types[j]), row = 2 * block;
+			const struct chip_span span = {bytes, OUTPUTS};
+			const struct chip_matrix m = {.type = types[j], .rows = OUTPUTS,
+				.columns = COLUMNS, .spans = &span, .span_count = 1};
+			struct rig r;
+
+			for (uint32_t k = 0; k < 2 * OUTPUTS; k++)
+				largest_block(types[j], bytes + k * block);
+			for (uint32_t k = 0; k < OUTPUTS; k++)
+				chip_row_to_f32(types[j], 0, bytes + k * row, COLUMNS,
+					plain + (size_t)k * COLUMNS);
+			rig_open(&r, &isas[i], 1);
+			const struct cpu_weight *w =
+				(const struct cpu_weight *)r.weights[rig_pack(&r, &m)];
+
+			check_sums(&isas[i], w, plain, &in);
+			check_call(&isas[i], w, &in, 3, 0, w->panel_count);
+			check_call(&isas[i], w, &in, ROWS_MAX, 0, w->panel_count);
+			rig_close(&r);
+		}
+}
+
 /* A zero and a scale for each 32 to 512 columns, or for a whole row; mixed kinds of scales. */
 static void groups_of_every_size_give_what_the_reference_gives(void **state)
 {
@@ -227,7 +289,7 @@ static void sums_go_on_from_what_is_there(void **state)
 	const uint32_t columns = 544;
 
 	(void)state;
-	inputs_fill(&in, columns, 3);
+	inputs_fill(&in, columns, CPU_BLOCK, 3);
 	for (uint32_t i = 1; i < isa_count; i++)
 		for (size_t j = 0; j < sizeof(types) / sizeof(types[0]); j++)
 			for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
@@ -294,7 +356,7 @@ static void groups_of_any_size_give_what_the_reference_gives(void **state)
 				shapes[j].columns, 0);
 
 			assert_false(w->stored);
-			inputs_fill(&in, shapes[j].columns, j);
+			inputs_fill(&in, shapes[j].columns, CPU_BLOCK, j);
 			check_call(&isas[i], w, &in, 1, 0, w->panel_count);
 			check_call(&isas[i], w, &in, 7, 0, w->panel_count);
 			check_call(&isas[i], w, &in, ROWS_MAX, 0, w->panel_count);
@@ -322,7 +384,7 @@ static void scales_up_to_the_largest_float_give_what_the_reference_gives(void **
 	static struct inputs in;
 
 	(void)state;
-	inputs_fill(&in, COLUMNS, 2);
+	inputs_fill(&in, COLUMNS, CPU_BLOCK, 2);
 	for (uint32_t i = 0; i < ROWS_MAX * COLUMNS; i++) {
 		in.rows[i] *= 0x1p-24F;
 		in.halves[i] = math_bf16_from_f32(in.rows[i]);
@@ -363,7 +425,7 @@ static void a_code_that_is_no_number_is_seen_in_its_output(void **state)
 	static float out[F8_OUTPUTS + 3];
 
 	(void)state;
-	inputs_fill(&in, 96, 1);
+	inputs_fill(&in, 96, CPU_BLOCK, 1);
 	for (uint32_t i = 0; i < isa_count; i++)
 		for (uint32_t code = 0x7F; code <= 0xFF; code += 0x80) {
 			struct rig r;
@@ -388,6 +450,7 @@ int main(void)
 		cmocka_unit_test(groups_of_every_size_give_what_the_reference_gives),
 		cmocka_unit_test(any_rows_and_panels_give_what_the_reference_gives),
 		cmocka_unit_test(long_sums_keep_their_order),
+		cmocka_unit_test(the_largest_sums_of_records_do_not_overflow),
 		cmocka_unit_test(sums_go_on_from_what_is_there),
 		cmocka_unit_test(groups_of_any_size_give_what_the_reference_gives),
 		cmocka_unit_test(scales_up_to_the_largest_float_give_what_the_reference_gives),

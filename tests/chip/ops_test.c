@@ -142,12 +142,31 @@ static void extreme_values(float *out, uint32_t count, uint64_t seed)
 		out[i] = values[prng_below(&p, sizeof(values) / sizeof(values[0]))];
 }
 
+static void compare_quantized(const struct cpu_kernels *ref, const struct cpu_kernels *k,
+	const float *x, uint32_t count, uint32_t unit)
+{
+	struct cpu_block blocks[2][32];
+	int8_t values[2][1024];
+
+	ref->quantize(x, count, unit, values[0], blocks[0]);
+	k->quantize(x, count, unit, values[1], blocks[1]);
+	assert_memory_equal(values[0], values[1], count);
+	for (uint32_t i = 0; i < count / CPU_BLOCK; i++) {
+		assert_memory_equal(blocks[0][i].start, blocks[1][i].start,
+			sizeof(blocks[0][i].start));
+		assert_memory_equal(blocks[0][i].halves, blocks[1][i].halves,
+			sizeof(blocks[0][i].halves));
+		assert_memory_equal(blocks[0][i].pair, blocks[1][i].pair,
+			sizeof(blocks[0][i].pair));
+		assert_same_number("scale", blocks[1][i].scale, blocks[0][i].scale);
+		assert_same_number("sum", blocks[1][i].sum, blocks[0][i].sum);
+	}
+}
+
 static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_kernels *k,
 	const float *x, const float *y, uint32_t count)
 {
 	float one[256], two[256];
-	struct cpu_block blocks[2][8];
-	int8_t values[2][256];
 	uint16_t halves[2][256];
 	float largest[2];
 
@@ -179,17 +198,7 @@ static void compare_extremes(const struct cpu_kernels *ref, const struct cpu_ker
 		    !(ref->exponentials(x, 0.7F, 1.0F, count, NULL) < 1e300));
 	for (uint32_t i = 0; i < count; i++)
 		assert_same_number("exponentials", two[i], one[i]);
-	ref->quantize(x, count / 32 * 32, values[0], blocks[0]);
-	k->quantize(x, count / 32 * 32, values[1], blocks[1]);
-	assert_memory_equal(values[0], values[1], count / 32 * 32);
-	for (uint32_t i = 0; i < count / 32; i++) {
-		assert_memory_equal(blocks[0][i].start, blocks[1][i].start,
-			sizeof(blocks[0][i].start));
-		assert_memory_equal(blocks[0][i].halves, blocks[1][i].halves,
-			sizeof(blocks[0][i].halves));
-		assert_same_number("scale", blocks[1][i].scale, blocks[0][i].scale);
-		assert_same_number("sum", blocks[1][i].sum, blocks[0][i].sum);
-	}
+	compare_quantized(ref, k, x, count / CPU_BLOCK * CPU_BLOCK, CPU_BLOCK);
 }
 
 static void extreme_values_give_the_same_as_well(void **state)
@@ -207,6 +216,41 @@ static void extreme_values_give_the_same_as_well(void **state)
 			x[count / 2] = -__builtin_inff();
 			compare_extremes(&isas[0].kernels, &isas[i].kernels, x, y, count);
 		}
+}
+
+/* Inputs that share a scale in a record: it is the largest of 256 magnitudes over 127. */
+static void records_are_quantized_as_by_the_reference(void **state)
+{
+	static const float special[] = {0.0F, 1e-38F, 0x1p-119F, 3e38F, __builtin_inff(),
+		-__builtin_inff(), __builtin_nanf("")};
+	float x[1024];
+	struct prng p;
+
+	(void)state;
+	prng_init(&p, 5);
+	for (uint32_t turn = 0; turn < 64; turn++) {
+		struct cpu_block blocks[32];
+		int8_t values[1024];
+
+		for (uint32_t i = 0; i < 1024; i++)
+			x[i] = (float)(prng_unit(&p) - 0.5) * (float)(1 + i / 32 % 8);
+		if (turn >= 8)
+			x[256 + prng_below(&p, 256)] =
+				special[turn % (sizeof(special) / sizeof(special[0]))];
+		if (turn % 8 == 7)
+			memset(x + 512, 0, 256 * sizeof(*x));
+		for (uint32_t i = 1; i < isa_count; i++)
+			compare_quantized(&isas[0].kernels, &isas[i].kernels, x, 1024,
+				CPU_RECORD_COLUMNS);
+		isas[0].kernels.quantize(x, 1024, CPU_RECORD_COLUMNS, values, blocks);
+		for (uint32_t b = 0; b < 8; b++) {
+			float largest = 0;
+
+			for (uint32_t j = 0; j < 256; j++)
+				largest = x[j] > largest ? x[j] : -x[j] > largest ? -x[j] : largest;
+			assert_true(blocks[b].scale == largest / 127.0F);
+		}
+	}
 }
 
 #define HEADS 10
@@ -375,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_operation_gives_what_the_reference_gives),
 		cmocka_unit_test(extreme_values_give_the_same_as_well),
+		cmocka_unit_test(records_are_quantized_as_by_the_reference),
 		cmocka_unit_test(heads_are_normed_and_rotated_as_by_the_reference),
 		cmocka_unit_test(norms_whose_squares_overflow_are_nan),
 		cmocka_unit_test(keys_and_values_are_stored_as_by_the_reference),

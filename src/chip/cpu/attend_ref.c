@@ -230,7 +230,7 @@ static void attend_one(const struct cpu_attend *a, struct cpu_query *query)
 	struct query q = {.q = query->q};
 
 	if (a->kv_type == CHIP_Q8_0)
-		ref_quantize(query->q, a->head_dim, q.values, q.blocks);
+		ref_quantize(query->q, a->head_dim, CPU_BLOCK, q.values, q.blocks);
 	query->out.largest = CPU_ATTEND_NONE;
 	for (uint32_t d = 0; d < a->head_dim; d++)
 		query->out.values[d] = 0.0F;

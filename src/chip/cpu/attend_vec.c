@@ -343,8 +343,8 @@ void VEC_NAME(attend)(const struct cpu_attend *a, struct cpu_query *queries, uin
 		progress[i].largest = CPU_ATTEND_NONE;
 		progress[i].sums = vec_stripes_zero();
 		if (a->kv_type == CHIP_Q8_0)
-			VEC_NAME(quantize)(queries[i].q, a->head_dim, progress[i].q.values,
-				progress[i].q.blocks);
+			VEC_NAME(quantize)(queries[i].q, a->head_dim, CPU_BLOCK,
+				progress[i].q.values, progress[i].q.blocks);
 		clear_values(&queries[i], a->head_dim);
 	}
 	for (uint32_t at = range.first / BLOCK * BLOCK; at < range.end; at += BLOCK) {

@@ -20,6 +20,9 @@
  *	                           records in a group (n is 1)
  *
  * value = scale * (code - offset), or scale * values[code], or scale * code + minimum.
+ *
+ * Inputs have a scale for each block, or, where a matrix has CPU_SCALES_K, one for the 256 columns
+ * of a record: what multiplies there is integers alone until the record's own scale.
  */
 #ifndef CHIP_CPU_BLOCK_H
 #define CHIP_CPU_BLOCK_H
@@ -27,8 +30,7 @@
 #include "chip/cpu/kernels.h"
 #include "chip/format_decode.h"
 
-#define CPU_RECORD_BLOCKS  8
-#define CPU_RECORD_COLUMNS (CPU_RECORD_BLOCKS * CPU_BLOCK)
+#define CPU_RECORD_BLOCKS (CPU_RECORD_COLUMNS / CPU_BLOCK)
 
 enum cpu_scales {
 	CPU_SCALES_NONE,   /* not in blocks */
@@ -62,6 +64,12 @@ static const struct cpu_block_format cpu_block_formats[CHIP_TYPES] = {
 	[CHIP_INT4] = {.scales = CPU_SCALES_GROUP, .bits = 4},
 };
 
+/* Its products are summed in integers over a record, whose inputs share a scale. */
+static inline bool cpu_sums_records(enum chip_type type)
+{
+	return cpu_block_formats[type].scales == CPU_SCALES_K;
+}
+
 static inline bool cpu_is_block_type(enum chip_type type)
 {
 	return cpu_block_formats[type].scales != CPU_SCALES_NONE;
@@ -76,7 +84,8 @@ static inline uint32_t cpu_block_group(uint32_t group, uint32_t columns)
 /* Whether panels take rows of that many columns. */
 static inline bool cpu_blocks_fit(enum chip_type type, uint32_t group, uint32_t columns)
 {
-	if (!cpu_is_block_type(type) || columns % CPU_BLOCK)
+	if (!cpu_is_block_type(type) ||
+		columns % (cpu_sums_records(type) ? CPU_RECORD_COLUMNS : CPU_BLOCK))
 		return false;
 	if (cpu_block_formats[type].scales != CPU_SCALES_GROUP)
 		return true;
@@ -144,6 +153,9 @@ struct cpu_lane_block {
 	int32_t codes[CPU_BLOCK];   /* offsets and zeros taken off, values looked up */
 	float scales[2];            /* of its halves */
 	float least;                /* the minimum: added to each value (below 0 for k types) */
+	/* CPU_SCALES_K: scales are the first times factors, the minimum the second times its own */
+	float record_scale, record_least;
+	int32_t factors[2], least_factor;
 };
 
 /* block: its number in the panel. */

@@ -13,18 +13,19 @@ static void read_k(enum chip_type type, const uint8_t *head, uint32_t lanes, uin
 	uint32_t b, struct cpu_lane_block *out)
 {
 	const struct cpu_block_format *f = &cpu_block_formats[type];
-	const float scale = half_at(head, lane);
+	const uint32_t each = f->halves ? 2 : 1;
 	const uint8_t *bytes = head + (size_t)(f->minima ? 4 : 2) * lanes + lane;
 
-	if (f->halves) {
-		out->scales[0] = scale * (float)(int8_t)bytes[(size_t)2 * b * lanes];
-		out->scales[1] = scale * (float)(int8_t)bytes[(size_t)(2 * b + 1) * lanes];
-		return;
+	out->record_scale = half_at(head, lane);
+	for (uint32_t i = 0; i < 2; i++) {
+		out->factors[i] = (int8_t)bytes[(size_t)(each * b + i % each) * lanes];
+		out->scales[i] = out->record_scale * (float)out->factors[i];
 	}
-	out->scales[0] = out->scales[1] = scale * (float)(int8_t)bytes[(size_t)b * lanes];
-	if (f->minima)
-		out->least = -(half_at(head, (size_t)lanes + lane) *
-			(float)bytes[(size_t)(CPU_RECORD_BLOCKS + b) * lanes]);
+	if (f->minima) {
+		out->record_least = -half_at(head, (size_t)lanes + lane);
+		out->least_factor = bytes[(size_t)(CPU_RECORD_BLOCKS + b) * lanes];
+		out->least = out->record_least * (float)out->least_factor;
+	}
 }
 
 /* The scale of the group; its zero is returned. */

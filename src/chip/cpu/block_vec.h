@@ -69,21 +69,19 @@ VEC_INLINE words load_group(const uint8_t *block, const uint32_t half, const uin
 
 /* ---- scales ---------------------------------------------------------------------------------- */
 
-/* Of a block: of all its columns or the first half, of the second half, and what is added. */
+/* Of a block. Where records are summed, integers: factors of its columns or of its halves, and of
+ * the minimum. */
 struct scales {
 	vec scale;
-	vec other;      /* minimum, or the second half's scale */
-	words zeros;    /* pairs of minus the zero; has_signs: the sum of magnitudes below 0 */
+	vec least;          /* the minimum */
+	words zeros;        /* pairs of minus the zero; has_signs: the sum of magnitudes below 0 */
+	words factors[2];   /* pairs of the same, where products are pairs (factors_in_pairs) */
+	words least_factors;    /* of even blocks: a pair, its own and the next one's */
 };
 
 VEC_INLINE vec f16_at(const uint8_t *head, size_t index)
 {
 	return vec_load_f16((const uint16_t *)(const void *)head + index * VEC_LANES);
-}
-
-VEC_INLINE vec i8_at(const uint8_t *head, size_t index)
-{
-	return vec_load_i8((const int8_t *)head + index * VEC_LANES);
 }
 
 /* 2^(e - 128), see format_e8m0_half. */
@@ -111,27 +109,53 @@ VEC_INLINE struct scales load_groups_scales(const uint8_t *head, uint32_t group,
 	};
 }
 
+/* Products of 16 bits are multiplied by their factor as they are added up in pairs. */
+VEC_INLINE bool factors_in_pairs(const enum chip_type type)
+{
+	return !WORDS_DOT && !is_signed(type);
+}
+
+VEC_INLINE words pair_of(words low)
+{
+	return words_or(words_and(low, words_set(0xFFFF)), words_left(low, 16));
+}
+
+VEC_INLINE struct scales load_factors(const uint8_t *head, uint32_t b, const enum chip_type type)
+{
+	const struct cpu_block_format *f = format_of(type);
+	const uint32_t each = f->halves ? 2 : 1;
+	const uint8_t *bytes = head + (f->minima ? 4 : 2) * VEC_LANES;
+	struct scales s = {.zeros = words_set(0)};
+
+	VEC_UNROLL
+	for (uint32_t i = 0; i < each; i++) {
+		s.factors[i] = words_from_i8(bytes + (size_t)(each * b + i) * VEC_LANES);
+		if (factors_in_pairs(type))
+			s.factors[i] = pair_of(s.factors[i]);
+	}
+	if (f->minima) {
+		const uint8_t *least = bytes + (size_t)(CPU_RECORD_BLOCKS + b / 2 * 2) * VEC_LANES;
+
+		s.least_factors = words_or(words_from_u8(least),
+			words_left(words_from_u8(least + VEC_LANES), 16));
+	}
+	return s;
+}
+
 VEC_INLINE struct scales load_scales(const uint8_t *head, uint32_t group, uint32_t b,
 	const enum chip_type type)
 {
 	const struct cpu_block_format *f = format_of(type);
-	const uint8_t *bytes = head + (f->minima ? 4 : 2) * VEC_LANES;
 	struct scales s = {.zeros = words_set(0)};
 
 	switch (f->scales) {
 	case CPU_SCALES_F16:
 		s.scale = f16_at(head, b);
 		if (f->minima)
-			s.other = f16_at(head, CPU_RECORD_BLOCKS + b);
+			s.least = f16_at(head, CPU_RECORD_BLOCKS + b);
 		break;
 	case CPU_SCALES_K:
-		s.scale = vec_mul(f16_at(head, 0), i8_at(bytes, f->halves ? 2 * b : b));
-		if (f->halves)
-			s.other = vec_mul(f16_at(head, 0), i8_at(bytes, 2 * b + 1));
-		if (f->minima)
-			s.other = vec_mul(vec_mul(f16_at(head, 1), vec_set(-1.0F)),
-				i8_at(bytes, CPU_RECORD_BLOCKS + b));
-		break;
+		return load_factors(head, b, type);
 	case CPU_SCALES_E8M0:
 		s.scale = load_e8m0(head + b * VEC_LANES);
 		break;

@@ -58,6 +58,7 @@ struct cpu_weight {
 	bool pairs;                 /* of bf16 columns */
 	bool halves;                /* takes inputs rounded to bf16 */
 	bool blocks;                /* takes inputs quantized in blocks */
+	bool records;               /* that share a scale in each record */
 	bool stored;                /* no kernel reads the type: rows as in the source, without
 				     * padding, decoded panel by panel */
 	size_t row_bytes;           /* of the source */
@@ -190,6 +191,7 @@ struct cpu_fusion {
 	/* of matrices */
 	bool has_inputs;            /* an operation before made them */
 	bool blocks, halves;        /* forms of inputs that they take */
+	uint16_t unit;              /* of blocks: columns that share a scale */
 	bool gated;                 /* the last two are gate and up of the swiglu behind them */
 	uint8_t inputs;             /* which of the sets */
 	bool maxima;                /* the outputs are logits, whose maxima are wanted */

@@ -170,18 +170,20 @@ static void fuse_heads(const struct chip_program_desc *desc, uint32_t index, str
 
 /* ---- inputs of matrices ---------------------------------------------------------------------- */
 
-/* Whether shares of an operation end where blocks of its result do. */
-static bool ends_with_blocks(const struct chip_op *op)
+/* Whether shares of an operation end where units of inputs do that so many columns of its result
+ * are. */
+static bool ends_with_units(const struct chip_op *op, const struct cpu_fusion *f, uint32_t unit)
 {
 	switch ((int)op->kind) {
 	case CHIP_OP_NORM:
-	case CHIP_OP_NORM_GATE:
-	case CHIP_OP_SWIGLU:
 	case CHIP_OP_GATHER:
+	case CHIP_OP_SWIGLU:   /* lot_of sees to it where it is done behind matrices */
 		return true;
+	case CHIP_OP_NORM_GATE:
+		return !f->heads || op->u.norm_gate.head_dim % unit == 0;
 	case CHIP_OP_ATTEND:
 		return op->u.attend.q.count / op->u.attend.kv_heads * op->u.attend.head_dim %
-			CPU_BLOCK == 0;
+			unit == 0;
 	default:
 		return false;
 	}
@@ -220,7 +222,7 @@ static void fuse_inputs(const struct chip_program_desc *desc, uint32_t index,
 
 	if (next->kind != CHIP_OP_MATMUL || next->u.matmul.in != chip_op_result(&op[last]))
 		return;
-	if ((g->blocks || g->halves) && ends_with_blocks(&op[last]))
+	if ((g->blocks || g->halves) && ends_with_units(&op[last], &f[last], g->unit))
 		f->makes_inputs = f[last].makes_inputs = g->has_inputs = true;
 	if (f->makes_inputs &&
 	    (op[last].kind == CHIP_OP_NORM || op[last].kind == CHIP_OP_SWIGLU ||
@@ -244,9 +246,12 @@ static void find_inputs(const struct chip_program_desc *desc, struct cpu_fusion 
 		if (op->kind != CHIP_OP_MATMUL)
 			continue;
 		all[i].inputs = matmuls++ % CPU_INPUTS;
+		all[i].unit = CPU_BLOCK;
 		for (uint32_t j = 0; j < op->u.matmul.count; j++) {
 			all[i].blocks = all[i].blocks || matrix(op, j)->blocks;
 			all[i].halves = all[i].halves || matrix(op, j)->halves;
+			if (matrix(op, j)->records)
+				all[i].unit = CPU_RECORD_COLUMNS;
 		}
 	}
 }

@@ -32,7 +32,8 @@
 #include "base/math.h"
 #include "chip/chip.h"
 
-#define CPU_BLOCK       32   /* values of a quantized block */
+#define CPU_BLOCK          32    /* values of a quantized block */
+#define CPU_RECORD_COLUMNS 256   /* of 8 blocks: block.h */
 #define CPU_LANES_MAX   16
 #define CPU_ALIGN       64   /* of what is allocated */
 /* channels or columns of one share of CONV, SWIGLU and COMBINE; a multiple of any vector */
@@ -41,8 +42,9 @@
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-/* 32 inputs that were quantized: value = scale * integer, scale = largest magnitude / 127. What
- * follows from the integers alone is added up once for all matrices. */
+/* 32 inputs that were quantized: value = scale * integer, scale = largest magnitude / 127, of this
+ * block or of all that share it. What follows from the integers alone is added up once for all
+ * matrices. */
 struct cpu_block {
 	float scale;
 	float sum;                  /* scale * their sum */
@@ -50,6 +52,7 @@ struct cpu_block {
 	 * weights that are 128 too large has too much */
 	int32_t start[3];
 	int16_t halves[2];          /* the sums of the first 16, of the last 16 */
+	int16_t pair[2];            /* in even blocks: of this one, of the next; else zeros */
 };
 
 /* What a matrix multiplies: rows of activations in the form that its type takes. */
@@ -259,8 +262,9 @@ struct cpu_kernels {
 	bool bf16_pairs;            /* bf16 matrices are packed in pairs of columns */
 	bool bf16_inputs;           /* and take inputs rounded to bf16 */
 
-	/* A row to blocks of 8 bits, to nearest even. */
-	void (*quantize)(const float *in, uint32_t columns, int8_t *values,
+	/* A row to blocks of 8 bits, to nearest even; unit columns share a scale, CPU_BLOCK or
+	 * CPU_RECORD_COLUMNS. */
+	void (*quantize)(const float *in, uint32_t columns, uint32_t unit, int8_t *values,
 		struct cpu_block *blocks);
 	/* Outputs of panels [first, end) for all rows. NULL: stored rows, see above. */
 	void (*matmul[CHIP_TYPES])(const struct cpu_matmul *m, uint32_t first, uint32_t end);

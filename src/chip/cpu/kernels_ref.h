@@ -53,7 +53,8 @@ static inline float ref_delta_decay(float *scale, float decay)
 	return fits ? 1.0F : next;
 }
 
-void ref_quantize(const float *in, uint32_t columns, int8_t *values, struct cpu_block *blocks);
+void ref_quantize(const float *in, uint32_t columns, uint32_t unit, int8_t *values,
+	struct cpu_block *blocks);
 void ref_matmul_f32(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_f16(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void ref_matmul_bf16(const struct cpu_matmul *m, uint32_t first, uint32_t end);

@@ -5,7 +5,7 @@
 
 #include "chip/cpu/vec.h"
 
-void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values,
+void VEC_NAME(quantize)(const float *in, uint32_t columns, uint32_t unit, int8_t *values,
 	struct cpu_block *blocks);
 void VEC_NAME(matmul_f32)(const struct cpu_matmul *m, uint32_t first, uint32_t end);
 void VEC_NAME(matmul_f16)(const struct cpu_matmul *m, uint32_t first, uint32_t end);

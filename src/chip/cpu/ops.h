@@ -89,7 +89,7 @@ void cpu_each_row(const struct run *r, const struct chip_op *op, uint32_t count,
 	void (*one)(const struct run *r, const struct chip_op *op, uint32_t row));
 
 /* ops_matmul.c: columns [first, first + count) of a row into the form that these matrices take; the
- * two are multiples of CPU_BLOCK, or count goes to the end. */
+ * two are multiples of the unit in which they take inputs, or count goes to the end. */
 void cpu_make_inputs(const struct run *r, const struct chip_op *matmul, uint32_t row,
 	uint32_t first, uint32_t count);
 /* The same inputs for another row. */

@@ -38,7 +38,7 @@ void cpu_make_inputs(const struct run *r, const struct chip_op *op, uint32_t row
 	const size_t at = (size_t)row * width + first;
 
 	if (f->blocks)
-		r->kernels->quantize(in + first, count, to->values + at,
+		r->kernels->quantize(in + first, count, f->unit, to->values + at,
 			to->blocks + at / CPU_BLOCK);
 	if (f->halves)
 		make_halves(r->kernels, in, width, first, count,
@@ -208,6 +208,14 @@ struct lot {
 	uint32_t shares;            /* of a part */
 };
 
+/* Columns of what a swiglu behind matrices makes that become inputs together. */
+static uint32_t behind_unit(const struct run *r, const struct chip_op *op)
+{
+	const struct cpu_fusion *f = fusion_of(r, op);
+
+	return f->makes_inputs ? fusion_of(r, op + f->followers + 1)->unit : CPU_BLOCK;
+}
+
 static struct lot lot_of(const struct run *r, const struct chip_op *op, uint32_t matrix)
 {
 	const struct cpu_weight *w = (const struct cpu_weight *)op->u.matmul.weight[matrix];
@@ -217,7 +225,7 @@ static struct lot lot_of(const struct run *r, const struct chip_op *op, uint32_t
 	uint32_t panels = share_panels(r, w);
 
 	if (both || maxima) {
-		const uint32_t unit = (maxima ? CPU_MAXIMA : CPU_BLOCK) / w->lanes;
+		const uint32_t unit = (maxima ? CPU_MAXIMA : behind_unit(r, op)) / w->lanes;
 
 		panels = math_divide_up_u32(panels, unit) * unit;
 	}

@@ -133,10 +133,10 @@ static void store_q8_0(const struct run *r, const struct chip_op *op, const stru
 	int8_t keys[STRETCH_TOKENS][CHIP_HEAD_DIM_MAX];
 
 	for (uint32_t i = 0; i < s->count; i++) {
-		r->kernels->quantize(key_of(r, op, s, i), head_dim, keys[i], of);
+		r->kernels->quantize(key_of(r, op, s, i), head_dim, CPU_BLOCK, keys[i], of);
 		for (uint32_t b = 0; b < blocks; b++)
 			key_scales[b * CHIP_PAGE_TOKENS + i] = math_f16_from_f32(of[b].scale);
-		r->kernels->quantize(value_of(r, op, s, i), head_dim,
+		r->kernels->quantize(value_of(r, op, s, i), head_dim, CPU_BLOCK,
 			(int8_t *)values + (size_t)(s->at + i) * head_dim, of);
 		for (uint32_t b = 0; b < blocks; b++)
 			value_scales[b * CHIP_PAGE_TOKENS + i] = math_f16_from_f32(of[b].scale);

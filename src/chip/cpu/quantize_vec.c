@@ -1,6 +1,7 @@
-/* chip/cpu/quantize_vec.c - ref_quantize, four blocks at a time: what there is one of in a block
+/* chip/cpu/quantize_vec.c - quantize_ref.c, four blocks at a time: what there is one of in a block
  * (its largest magnitude, scale, sums) stands in a lane. In AVX2, whatever VEC_LANES is: vectors of
  * 16 would save few instructions, as most of the work is from 8 lanes to 1. */
+#include <assert.h>
 #include <immintrin.h>
 
 #include "chip/cpu/kernels_vec.h"
@@ -99,6 +100,20 @@ VEC_INLINE void store_words(struct cpu_block *blocks, uint32_t count, size_t wor
 	}
 }
 
+/* In even blocks: the sums of two. */
+VEC_INLINE void store_pairs(struct cpu_block *blocks, uint32_t count, __m128i sums)
+{
+	const __m128i pairs = _mm_packs_epi32(sums, _mm_setzero_si128());
+	const int32_t two[2] = {
+		_mm_cvtsi128_si32(count > 1 ? pairs : _mm_and_si128(pairs, _mm_set1_epi32(0xFFFF))),
+		_mm_extract_epi32(pairs, 1),
+	};
+
+	VEC_UNROLL
+	for (uint32_t b = 0; b < count; b++)
+		memcpy(blocks[b].pair, b % 2 ? &(int32_t){0} : &two[b / 2], sizeof(two[0]));
+}
+
 /* As ref_block: halves are the sums of the blocks' halves, two blocks in a vector. */
 VEC_INLINE void store_blocks(struct cpu_block *blocks, uint32_t count, __m128 scale,
 	const __m128i *halves)
@@ -109,14 +124,15 @@ VEC_INLINE void store_blocks(struct cpu_block *blocks, uint32_t count, __m128 sc
 	const __m128i both = _mm_add_epi32(low, high);
 	const __m128 sum = _mm_mul_ps(scale, _mm_cvtepi32_ps(both));
 
-	_Static_assert(sizeof(struct cpu_block) == 24 &&
+	_Static_assert(sizeof(struct cpu_block) == 28 &&
 		offsetof(struct cpu_block, start) == 8 &&
-		offsetof(struct cpu_block, halves) == 20, "six words");
+		offsetof(struct cpu_block, halves) == 20, "seven words");
 	store_words(blocks, count, 0, _mm_castps_si128(scale), _mm_castps_si128(sum));
 	store_words(blocks, count, 2, _mm_sub_epi32(zero, _mm_slli_epi32(both, 7)),
 		_mm_sub_epi32(zero, _mm_slli_epi32(low, 7)));
 	store_words(blocks, count, 4, _mm_sub_epi32(zero, _mm_slli_epi32(high, 7)),
 		_mm_packs_epi32(halves[0], halves[1]));
+	store_pairs(blocks, count, both);
 }
 
 /* Of a group: what its values are multiplied with, and the scales. */
@@ -125,31 +141,31 @@ struct factors {
 	bool usable;
 };
 
-/* count: a constant, 1 to GROUP. */
-VEC_INLINE void find_factors(const float *in, uint32_t count, struct factors *f)
+VEC_INLINE void set_factors(__m128i bits, struct factors *f)
 {
 	const __m128 most = _mm_set1_ps(127.0F);
-	__m128i lanes[GROUP];
-
-	VEC_UNROLL
-	for (uint32_t b = 0; b < GROUP; b++)
-		lanes[b] = b < count ? largest_four(in + (size_t)b * CPU_BLOCK) : lanes[0];
-	const __m128i bits = largest_of(lanes);
 
 	f->usable = all_usable(bits);
 	_mm_storeu_ps(f->inverse, _mm_div_ps(most, _mm_castsi128_ps(bits)));
 	_mm_storeu_ps(f->scale, _mm_div_ps(_mm_castsi128_ps(bits), most));
 }
 
-VEC_INLINE void convert_group(const float *in, uint32_t count, const struct factors *f,
+/* count: a constant, 1 to GROUP. Largest magnitudes, a block in a lane. */
+VEC_INLINE __m128i largest_of_blocks(const float *in, uint32_t count)
+{
+	__m128i lanes[GROUP];
+
+	VEC_UNROLL
+	for (uint32_t b = 0; b < GROUP; b++)
+		lanes[b] = b < count ? largest_four(in + (size_t)b * CPU_BLOCK) : lanes[0];
+	return largest_of(lanes);
+}
+
+VEC_INLINE void convert_usable(const float *in, uint32_t count, const struct factors *f,
 	int8_t *values, struct cpu_block *blocks)
 {
 	__m128i eights[GROUP], halves[GROUP / 2];
 
-	if (!f->usable) {
-		ref_quantize(in, count * CPU_BLOCK, values, blocks);
-		return;
-	}
 	VEC_UNROLL
 	for (uint32_t b = 0; b < GROUP; b++)
 		eights[b] = b < count ? store_bytes(in + (size_t)b * CPU_BLOCK,
@@ -159,12 +175,21 @@ VEC_INLINE void convert_group(const float *in, uint32_t count, const struct fact
 	store_blocks(blocks, count, _mm_loadu_ps(f->scale), halves);
 }
 
+VEC_INLINE void convert_group(const float *in, uint32_t count, const struct factors *f,
+	int8_t *values, struct cpu_block *blocks)
+{
+	if (f->usable)
+		convert_usable(in, count, f, values, blocks);
+	else
+		ref_quantize(in, count * CPU_BLOCK, CPU_BLOCK, values, blocks);
+}
+
 VEC_INLINE void quantize_few(const float *in, uint32_t count, int8_t *values,
 	struct cpu_block *blocks)
 {
 	struct factors f;
 
-	find_factors(in, count, &f);
+	set_factors(largest_of_blocks(in, count), &f);
 	convert_group(in, count, &f, values, blocks);
 }
 
@@ -176,19 +201,47 @@ static uint32_t quantize_groups(const float *in, uint32_t count, int8_t *values,
 	const uint32_t groups = count / GROUP < GROUPS ? count / GROUP : GROUPS;
 
 	for (uint32_t g = 0; g < groups; g++)
-		find_factors(in + (size_t)g * GROUP * CPU_BLOCK, GROUP, &f[g]);
+		set_factors(largest_of_blocks(in + (size_t)g * GROUP * CPU_BLOCK, GROUP), &f[g]);
 	for (uint32_t g = 0; g < groups; g++)
 		convert_group(in + (size_t)g * GROUP * CPU_BLOCK, GROUP, &f[g],
 			values + (size_t)g * GROUP * CPU_BLOCK, blocks + (size_t)g * GROUP);
 	return groups * GROUP;
 }
 
-void VEC_NAME(quantize)(const float *in, uint32_t columns, int8_t *values,
+/* The blocks of a record have one scale. */
+static void quantize_record(const float *in, int8_t *values, struct cpu_block *blocks)
+{
+	const size_t half = CPU_RECORD_COLUMNS / 2;
+	struct factors f;
+
+	_Static_assert(CPU_RECORD_COLUMNS == 2 * GROUP * CPU_BLOCK, "two groups");
+	__m128i bits = _mm_max_epu32(largest_of_blocks(in, GROUP),
+		largest_of_blocks(in + half, GROUP));
+
+	bits = _mm_max_epu32(bits, _mm_shuffle_epi32(bits, 0x4E));
+	bits = _mm_max_epu32(bits, _mm_shuffle_epi32(bits, 0xB1));
+	set_factors(bits, &f);
+	if (!f.usable) {
+		ref_quantize(in, CPU_RECORD_COLUMNS, CPU_RECORD_COLUMNS, values, blocks);
+		return;
+	}
+	convert_usable(in, GROUP, &f, values, blocks);
+	convert_usable(in + half, GROUP, &f, values + half, blocks + GROUP);
+}
+
+void VEC_NAME(quantize)(const float *in, uint32_t columns, uint32_t unit, int8_t *values,
 	struct cpu_block *blocks)
 {
 	const uint32_t count = columns / CPU_BLOCK;
 	uint32_t b = 0;
 
+	if (unit != CPU_BLOCK) {
+		assert(unit == CPU_RECORD_COLUMNS && columns % unit == 0);
+		for (; b < count; b += 2 * GROUP)
+			quantize_record(in + (size_t)b * CPU_BLOCK, values + (size_t)b * CPU_BLOCK,
+				blocks + b);
+		return;
+	}
 	while (b + GROUP <= count)
 		b += quantize_groups(in + (size_t)b * CPU_BLOCK, count - b,
 			values + (size_t)b * CPU_BLOCK, blocks + b);

@@ -49,6 +49,9 @@
 #define VEC_KEEP(v) __asm__ volatile("" : "+x"(v))
 #endif
 
+/* Has it in memory at this place. */
+#define VEC_IN_MEMORY(v) __asm__ volatile("" : "+m"(v))
+
 /* Any address will do, also one past the end. */
 VEC_INLINE void vec_prefetch(const uint8_t *p)
 {

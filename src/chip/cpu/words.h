@@ -35,6 +35,11 @@ VEC_INLINE words words_from_u8(const uint8_t *p)
 	return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+VEC_INLINE words words_from_i8(const uint8_t *p)
+{
+	return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
 VEC_INLINE words words_from_u16(const uint8_t *p)
 {
 	return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -68,6 +73,16 @@ VEC_INLINE words words_add(words a, words b)
 VEC_INLINE words words_sub(words a, words b)
 {
 	return _mm512_sub_epi32(a, b);
+}
+
+VEC_INLINE words words_multiply(words a, words b)
+{
+	return _mm512_mullo_epi32(a, b);
+}
+
+VEC_INLINE words words_multiply_halves(words a, words b)
+{
+	return _mm512_mullo_epi16(a, b);
 }
 
 VEC_INLINE words words_left(words a, const uint32_t n)
@@ -146,6 +161,11 @@ VEC_INLINE words words_from_u8(const uint8_t *p)
 	return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 }
 
+VEC_INLINE words words_from_i8(const uint8_t *p)
+{
+	return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+
 VEC_INLINE words words_from_u16(const uint8_t *p)
 {
 	return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -179,6 +199,16 @@ VEC_INLINE words words_add(words a, words b)
 VEC_INLINE words words_sub(words a, words b)
 {
 	return _mm256_sub_epi32(a, b);
+}
+
+VEC_INLINE words words_multiply(words a, words b)
+{
+	return _mm256_mullo_epi32(a, b);
+}
+
+VEC_INLINE words words_multiply_halves(words a, words b)
+{
+	return _mm256_mullo_epi16(a, b);
 }
 
 VEC_INLINE words words_left(words a, const uint32_t n)
@@ -270,7 +300,7 @@ VEC_INLINE words words_dot_halves(words sum, words a, words b)
 }
 
 /* Halves: two products of bytes each, a unsigned. */
-VEC_INLINE words words_multiply(words a, words b)
+VEC_INLINE words words_multiply_bytes(words a, words b)
 {
 	return _mm256_maddubs_epi16(a, b);
 }
