@@ -34,21 +34,14 @@ def json_array(text):
 
 # ---- tongyun ------------------------------------------------------------------------------------------------------------
 
-def bench_peak(row, kind):
-    """Operations a second that the arithmetic of a type has here: integers for blocks of integers."""
-    if kind == "bf16":
-        return row["bf16_ops_per_s"] or row["f32_ops_per_s"]
-    return row["int8_ops_per_s"]
-
-
-def parse_tongyun(text, tests, kind):
+def parse_tongyun(text, tests):
     for row in json_array(text):
         for test in tests:
             if (row["n_prompt"], row["n_gen"], row["n_depth"], row["n_batch"]) != (test.prompt, test.generate, test.depth,
                                                                                   test.batch):
                 continue
             tokens = (test.prompt + test.generate) * test.batch
-            compute = row["ops_per_s"] / bench_peak(row, kind)
+            compute = row["ops_per_s"] / row["weights_peak_ops_per_s"]
             yield test.name, {"rate": tokens / row["samples_ns"][0] * 1e9, "bandwidth": row["bandwidth_ratio"],
                               "compute": compute}
 
@@ -72,7 +65,7 @@ class Tongyun:
             here = [test for test in tests if (test.batch, test.depth) == (batch, depth)]
             command = [self.path, "bench", model, "--json", "-r", "1", "-b", str(batch), "-d", str(depth),
                        "-p", str(max(test.prompt for test in here)), "-n", str(max(test.generate for test in here)), *options]
-            yield command, lambda text, here=here: parse_tongyun(text, here, kind)
+            yield command, lambda text, here=here: parse_tongyun(text, here)
 
 
 # ---- llama.cpp and ik_llama.cpp ------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /* bench/kernels.c - each operation alone, over numbers of rows, as shares of what
  * the machine can do.
  *
- *	kernels [--isa NAME] [--threads N] [--clock cpu] [--only NAME]
+ *	kernels [--isa NAME] [--threads N] [--clock cpu] [--only PREFIX]
  *
  * A case is a program that prepares its input and then runs one operation, a cheap one many times
  * over. What counts is the median time of a step less that of the same program without the

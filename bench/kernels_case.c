@@ -88,7 +88,8 @@ struct chip_weight *case_parts(struct bench *b, enum chip_type type, uint32_t ro
 	for (uint32_t i = 0; i < rows; i += 64)
 		spans[i / 64] = (struct chip_span){bytes, rows - i < 64 ? rows - i : 64};
 	const struct chip_matrix m = {.type = type, .rows = rows, .columns = columns,
-		.group = group, .spans = spans, .span_count = (rows + 63) / 64, .parts = parts};
+		.group = group, .spans = spans,
+		.span_count = math_divide_up_u32(rows, 64), .parts = parts};
 
 	case_must(chip_weight_pack(b->chip, w, &m, &case_info));
 	free(bytes);

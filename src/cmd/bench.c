@@ -32,7 +32,7 @@ struct bench {
 	uint32_t rounds;
 	bool as_json;
 	bool profile;           /* say where the time goes */
-	uint32_t *tokens;       /* random ids, enough for depth + prompt */
+	uint32_t *tokens;       /* random ids, enough for a row and what is before it */
 	struct session_item *items;
 	uint32_t *sampled;
 };
@@ -418,7 +418,7 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 		return err;
 	const uint32_t context_max = model_config(b->loaded.model)->context_max;
 
-	options.context_max = tokens_max;
+	options.context_max = tokens_max + 1;   /* the one that is sampled last */
 	b->tokens = mem_alloc(tokens_max, sizeof(*b->tokens));
 	b->items = mem_alloc(b->batch, sizeof(*b->items));
 	b->sampled = mem_alloc(b->batch, sizeof(*b->sampled));
@@ -432,9 +432,9 @@ static enum err bench_open(struct bench *b, const struct cmd_model_options *load
 	b->kv_type = layout.kv_type;
 	chip_cost_program(&b->cost, model_program_desc(b->loaded.model), &layout);
 	chip_describe(b->loaded.chip, &b->chip);
-	if (tokens_max - 1 > context_max)
+	if (tokens_max > context_max)
 		(void)fprintf(stderr, "tongyun: note: %u tokens are more than the model's context "
-			"of %u\n", tokens_max - 1, context_max);
+			"of %u\n", tokens_max, context_max);
 	if ((err = chip_measure(b->loaded.chip, &b->rates, info)))
 		return err;
 	return session_open(&b->session, b->loaded.model, &options, info);
@@ -488,7 +488,7 @@ int cmd_bench(int argc, char **argv)
 	load.rows_max = b.chunk > b.batch ? b.chunk : b.batch;
 	load.wanted_max = b.batch;
 	json_t *all = b.as_json ? json_array() : NULL;
-	const int64_t tokens_max = depth + (prompt > generate ? prompt : generate) + 1;
+	const int64_t tokens_max = depth + (prompt > generate ? prompt : generate);
 	enum err err = bench_open(&b, &load, (uint32_t)tokens_max, &info);
 
 	if (!err)

@@ -234,9 +234,12 @@ static void records_are_quantized_as_by_the_reference(void **state)
 
 		for (uint32_t i = 0; i < 1024; i++)
 			x[i] = (float)(prng_unit(&p) - 0.5) * (float)(1 + i / 32 % 8);
+		const float other = special[turn % (sizeof(special) / sizeof(special[0]))];
+
 		if (turn >= 8)
-			x[256 + prng_below(&p, 256)] =
-				special[turn % (sizeof(special) / sizeof(special[0]))];
+			x[256 + prng_below(&p, 256)] = other;
+		for (uint32_t i = 0; i < 256; i++)   /* none is larger */
+			x[768 + i] = i % 3 ? other : -other;
 		if (turn % 8 == 7)
 			memset(x + 512, 0, 256 * sizeof(*x));
 		for (uint32_t i = 1; i < isa_count; i++)
@@ -249,6 +252,9 @@ static void records_are_quantized_as_by_the_reference(void **state)
 			for (uint32_t j = 0; j < 256; j++)
 				largest = x[j] > largest ? x[j] : -x[j] > largest ? -x[j] : largest;
 			assert_true(blocks[b].scale == largest / 127.0F);
+			assert_true(isfinite(other) ? blocks[24 + b].scale ==
+				(other < 0x1p-119F ? 0.0F : other / 127.0F)
+				: isnan(blocks[24 + b].scale) && values[768 + 32 * b] == 0);
 		}
 	}
 }

@@ -230,7 +230,7 @@ static void check_part(struct rig *r, const struct cpu_weight *w, const struct c
 		halves[i] = math_bf16_from_f32(x[i]);
 	for (uint32_t i = 0; columns % 32 == 0 && i < 2; i++)
 		k->quantize(x + (size_t)i * columns, columns,
-			w->records ? CPU_RECORD_COLUMNS : CPU_BLOCK, values + (size_t)i * columns,
+			w->unit, values + (size_t)i * columns,
 			blocks + i * columns / 32);
 	for (uint32_t panel = 0; panel < w->part_panels; panel++)
 		cpu_weight_multiply(k, w, part, &in, 2, got, 64, panel, panel + 1, scratch);

@@ -31,6 +31,11 @@ static const struct small small_shapes[] = {
 	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q8_0}, CHIP_Q8_0},
 	{{"qwen3", 96, 3, 160, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_Q4_0}, CHIP_F16},
 	{{"qwen3", 256, 3, 512, 320, 6, 2, 32, 32, 0, 0, 0, 0, CHIP_TYPES}, CHIP_F16},
+	/* inputs in units of 256: as wide as the heads of a key head, twice as wide, and four heads
+	 * of DeltaNet */
+	{{"qwen3", 256, 2, 512, 320, 8, 1, 32, 32, 0, 0, 0, 0, CHIP_Q4_K}, CHIP_BF16},
+	{{"qwen3", 256, 2, 512, 320, 8, 2, 32, 32, 0, 0, 0, 0, CHIP_Q6_K}, CHIP_F16},
+	{{"qwen35", 256, 4, 512, 320, 4, 1, 64, 16, 2, 4, 64, 4, CHIP_Q5_K}, CHIP_BF16},
 	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_F32}, CHIP_F16},
 	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_BF16}, CHIP_Q8_0},
 	{{"qwen35", 96, 4, 160, 320, 3, 1, 64, 16, 2, 4, 32, 4, CHIP_Q8_0}, CHIP_BF16},

@@ -45,11 +45,10 @@ def test_a_pattern_chooses_rows_and_long_ones_are_for_the_smallest_models_alone(
 
 def test_tongyun_bench_is_read_with_shares_of_the_peak_of_the_type():
     text = json.dumps([{"n_prompt": 512, "n_gen": 0, "n_depth": 0, "n_batch": 1, "samples_ns": [1000000000],
-                        "bandwidth_ratio": 0.01, "ops_per_s": 225, "int8_ops_per_s": 900, "bf16_ops_per_s": 450,
-                        "f32_ops_per_s": 225}], indent=2)
+                        "bandwidth_ratio": 0.01, "ops_per_s": 225, "weights_arithmetic": "int8",
+                        "weights_peak_ops_per_s": 900}], indent=2)
     tests = [parse_test("pp512"), parse_test("tg32")]
-    assert list(peers.parse_tongyun(text, tests, "q8_0")) == [("pp512", {"rate": 512, "bandwidth": 0.01, "compute": 0.25})]
-    assert dict(peers.parse_tongyun(text, tests, "bf16"))["pp512"]["compute"] == 0.5
+    assert list(peers.parse_tongyun(text, tests)) == [("pp512", {"rate": 512, "bandwidth": 0.01, "compute": 0.25})]
 
 
 def test_llama_bench_is_read():
@@ -101,7 +100,7 @@ import json, sys
 with open({log!r}, "a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
 if sys.argv[1] == "bench":
     print(json.dumps([dict(n_prompt=512, n_gen=0, n_depth=0, n_batch=1, samples_ns=[500000000], bandwidth_ratio=0.01,
-                           ops_per_s=6.3, int8_ops_per_s=9, bf16_ops_per_s=4, f32_ops_per_s=2)], indent=2))
+                           ops_per_s=6.3, weights_peak_ops_per_s=9)], indent=2))
 else:
     sys.exit("llama-bench: this file | cannot be read")
 """

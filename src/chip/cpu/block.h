@@ -22,10 +22,12 @@
  * value = scale * (code - offset), or scale * values[code], or scale * code + minimum.
  *
  * Inputs have a scale for each block, or, where a matrix has CPU_SCALES_K, one for the 256 columns
- * of a record: what multiplies there is integers alone until the record's own scale.
+ * of a record: all that multiplies within it is integers, and its scale comes once, at the end.
  */
 #ifndef CHIP_CPU_BLOCK_H
 #define CHIP_CPU_BLOCK_H
+
+#include <assert.h>
 
 #include "chip/cpu/kernels.h"
 #include "chip/format_decode.h"
@@ -84,8 +86,8 @@ static inline uint32_t cpu_block_group(uint32_t group, uint32_t columns)
 /* Whether panels take rows of that many columns. */
 static inline bool cpu_blocks_fit(enum chip_type type, uint32_t group, uint32_t columns)
 {
-	if (!cpu_is_block_type(type) ||
-		columns % (cpu_sums_records(type) ? CPU_RECORD_COLUMNS : CPU_BLOCK))
+	assert(!cpu_sums_records(type) || columns % CPU_RECORD_COLUMNS == 0);   /* as in files */
+	if (!cpu_is_block_type(type) || columns % CPU_BLOCK)
 		return false;
 	if (cpu_block_formats[type].scales != CPU_SCALES_GROUP)
 		return true;
@@ -153,7 +155,7 @@ struct cpu_lane_block {
 	int32_t codes[CPU_BLOCK];   /* offsets and zeros taken off, values looked up */
 	float scales[2];            /* of its halves */
 	float least;                /* the minimum: added to each value (below 0 for k types) */
-	/* CPU_SCALES_K: scales are the first times factors, the minimum the second times its own */
+	/* CPU_SCALES_K: scales = record_scale * factors, least = record_least * least_factor */
 	float record_scale, record_least;
 	int32_t factors[2], least_factor;
 };

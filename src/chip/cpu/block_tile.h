@@ -16,8 +16,8 @@
  * signed weights take their sign to the inputs. Everything is exact.
  *
  * Where inputs share a scale in a record, the integer sum of a block times its factor is added to
- * one of the record, and below 2^31: 8 blocks of 32 columns, codes of at most 128, inputs of 127,
- * factors of 128 (with codes of 6 bits) or 32.
+ * one of the record. It stays below 2^28: 256 columns, inputs of 127, and a code times its factor
+ * at most 63 x 128 (6 bits, the offset not yet taken off), 31 x 63 or 127 x 32 (IQ4_XS).
  */
 #ifndef CHIP_CPU_BLOCK_TILE_H
 #define CHIP_CPU_BLOCK_TILE_H
@@ -26,7 +26,8 @@
 
 #if VEC_LANES == 16
 #define FEW_ROWS    4    /* of a tile without a part */
-#define TILE_ROWS   6    /* of a part: 6 x 2 integer sums, as many of floats, 5 more registers */
+#define TILE_ROWS   6    /* of a part: 6 x 2 integer sums, as many of floats, 5 more registers; of
+			  * records integers again, and the floats wait in memory */
 #define PART_ROWS   5    /* from so many on there are parts: they are fetched in time */
 #else
 #define FEW_ROWS    8    /* 8 integer sums; those of floats may wait in the first-level cache */
@@ -39,7 +40,7 @@
 #define PREFETCH_ROWS 5
 #define PART_PANELS 2
 #define ROWS_MAX    (FEW_ROWS > TILE_ROWS ? FEW_ROWS : TILE_ROWS)
-#define PART_BLOCKS 96   /* with two panels of 16 lanes: 120 KiB of the second-level cache */
+#define PART_BLOCKS 96   /* with two panels of 16 lanes: 123 KiB of the second-level cache */
 
 /* Decoded: weights as bytes; for each block its scales or factors, and what else it has: minima or
  * their factors, the factors of its second half, or zeros as pairs of halves. */
@@ -50,6 +51,8 @@ struct part {
 	/* Of the records: their own scale, that of minima. */
 	float records[PART_PANELS][PART_BLOCKS / CPU_RECORD_BLOCKS][2][VEC_LANES];
 } __attribute__((aligned(CPU_ALIGN)));
+
+_Static_assert(PART_BLOCKS % CPU_RECORD_BLOCKS == 0, "a part is whole records");
 
 /* Where a tile has its weights from. */
 enum source {
@@ -491,8 +494,7 @@ VEC_INLINE struct dots record_dots(const struct cpu_block *x, const struct scale
 	}
 	d.sum = sum;
 	if (offset) {
-		const words factors = words_or(words_and(w->factors[0], words_set(0xFFFF)),
-			words_left(w->factors[1], 16));
+		const words factors = halves_of(w->factors[0], w->factors[1]);
 		const words minus = words_set((int32_t)(0x10001U * (uint16_t)-offset));
 
 		d.sum = words_dot_halves(sum, words_multiply_halves(factors, minus),

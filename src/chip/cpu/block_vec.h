@@ -75,9 +75,15 @@ struct scales {
 	vec scale;
 	vec least;          /* the minimum */
 	words zeros;        /* pairs of minus the zero; has_signs: the sum of magnitudes below 0 */
-	words factors[2];   /* pairs of the same, where products are pairs (factors_in_pairs) */
+	words factors[2];   /* twice in each word, as halves, where there are factors_in_pairs */
 	words least_factors;    /* of even blocks: a pair, its own and the next one's */
 };
+
+/* The low halves of two, in one. */
+VEC_INLINE words halves_of(words low, words high)
+{
+	return words_or(words_and(low, words_set(0xFFFF)), words_left(high, 16));
+}
 
 VEC_INLINE vec f16_at(const uint8_t *head, size_t index)
 {
@@ -105,7 +111,7 @@ VEC_INLINE struct scales load_groups_scales(const uint8_t *head, uint32_t group,
 
 	return (struct scales){
 		.scale = words_choose(words_left(zero, 24), bf16, f16_at(bits, 0)),
-		.zeros = words_or(words_and(minus, words_set(0xFFFF)), words_left(minus, 16)),
+		.zeros = halves_of(minus, minus),
 	};
 }
 
@@ -113,11 +119,6 @@ VEC_INLINE struct scales load_groups_scales(const uint8_t *head, uint32_t group,
 VEC_INLINE bool factors_in_pairs(const enum chip_type type)
 {
 	return !WORDS_DOT && !is_signed(type);
-}
-
-VEC_INLINE words pair_of(words low)
-{
-	return words_or(words_and(low, words_set(0xFFFF)), words_left(low, 16));
 }
 
 VEC_INLINE struct scales load_factors(const uint8_t *head, uint32_t b, const enum chip_type type)
@@ -131,13 +132,13 @@ VEC_INLINE struct scales load_factors(const uint8_t *head, uint32_t b, const enu
 	for (uint32_t i = 0; i < each; i++) {
 		s.factors[i] = words_from_i8(bytes + (size_t)(each * b + i) * VEC_LANES);
 		if (factors_in_pairs(type))
-			s.factors[i] = pair_of(s.factors[i]);
+			s.factors[i] = halves_of(s.factors[i], s.factors[i]);
 	}
 	if (f->minima) {
 		const uint8_t *least = bytes + (size_t)(CPU_RECORD_BLOCKS + b / 2 * 2) * VEC_LANES;
 
-		s.least_factors = words_or(words_from_u8(least),
-			words_left(words_from_u8(least + VEC_LANES), 16));
+		s.least_factors = halves_of(words_from_u8(least),
+			words_from_u8(least + VEC_LANES));
 	}
 	return s;
 }

@@ -58,7 +58,7 @@ struct cpu_weight {
 	bool pairs;                 /* of bf16 columns */
 	bool halves;                /* takes inputs rounded to bf16 */
 	bool blocks;                /* takes inputs quantized in blocks */
-	bool records;               /* that share a scale in each record */
+	uint16_t unit;              /* of these: columns that share a scale */
 	bool stored;                /* no kernel reads the type: rows as in the source, without
 				     * padding, decoded panel by panel */
 	size_t row_bytes;           /* of the source */

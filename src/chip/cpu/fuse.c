@@ -5,7 +5,8 @@
  *
  *	norm -> matrices            a row is normed and made inputs; few rows by each worker for
  *	                            itself, without a barrier
- *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once, and
+ *	attend, norm_gate, swiglu -> matrices     what was made is made inputs at once, where
+ *	                            a share ends with units of them (K types: 256 columns), and
  *	                            not kept where nobody else reads it (norm, swiglu,
  *	                            spread)
  *	gate and up -> swiglu       a share does the same panels of both, if they are small
@@ -170,14 +171,13 @@ static void fuse_heads(const struct chip_program_desc *desc, uint32_t index, str
 
 /* ---- inputs of matrices ---------------------------------------------------------------------- */
 
-/* Whether shares of an operation end where units of inputs do that so many columns of its result
- * are. */
+/* Whether shares of an operation end where units of its result do, of so many columns. */
 static bool ends_with_units(const struct chip_op *op, const struct cpu_fusion *f, uint32_t unit)
 {
 	switch ((int)op->kind) {
 	case CHIP_OP_NORM:
 	case CHIP_OP_GATHER:
-	case CHIP_OP_SWIGLU:   /* lot_of sees to it where it is done behind matrices */
+	case CHIP_OP_SWIGLU:   /* by CPU_COLUMN_PART, or as lot_of cuts it */
 		return true;
 	case CHIP_OP_NORM_GATE:
 		return !f->heads || op->u.norm_gate.head_dim % unit == 0;
@@ -250,8 +250,8 @@ static void find_inputs(const struct chip_program_desc *desc, struct cpu_fusion 
 		for (uint32_t j = 0; j < op->u.matmul.count; j++) {
 			all[i].blocks = all[i].blocks || matrix(op, j)->blocks;
 			all[i].halves = all[i].halves || matrix(op, j)->halves;
-			if (matrix(op, j)->records)
-				all[i].unit = CPU_RECORD_COLUMNS;
+			if (matrix(op, j)->blocks && matrix(op, j)->unit > all[i].unit)
+				all[i].unit = matrix(op, j)->unit;
 		}
 	}
 }

@@ -38,6 +38,7 @@
 #define CPU_ALIGN       64   /* of what is allocated */
 /* channels or columns of one share of CONV, SWIGLU and COMBINE; a multiple of any vector */
 #define CPU_COLUMN_PART 256
+_Static_assert(CPU_COLUMN_PART % CPU_RECORD_COLUMNS == 0, "shares end with units of inputs");
 #define CPU_MAXIMA      128  /* logits that share a maximum */
 
 /* ---- matrices -------------------------------------------------------------------------------- */
@@ -52,7 +53,8 @@ struct cpu_block {
 	 * weights that are 128 too large has too much */
 	int32_t start[3];
 	int16_t halves[2];          /* the sums of the first 16, of the last 16 */
-	int16_t pair[2];            /* in even blocks: of this one, of the next; else zeros */
+	int16_t pair[2];            /* of blocks with an even number in what is quantized at once:
+				     * the sums of this one, of the next; of others zeros */
 };
 
 /* What a matrix multiplies: rows of activations in the form that its type takes. */

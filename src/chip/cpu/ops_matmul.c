@@ -1,5 +1,6 @@
 /* chip/cpu/ops_matmul.c - matrices: inputs are prepared once, then shares take panels of outputs
  * for all rows, or for all rows of an expert. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/math.h"
@@ -37,6 +38,7 @@ void cpu_make_inputs(const struct run *r, const struct chip_op *op, uint32_t row
 	const float *in = input_row(r, op, row);
 	const size_t at = (size_t)row * width + first;
 
+	assert(!f->blocks || first % f->unit == 0);
 	if (f->blocks)
 		r->kernels->quantize(in + first, count, f->unit, to->values + at,
 			to->blocks + at / CPU_BLOCK);

@@ -54,7 +54,7 @@ static int16_t sum_of(const struct cpu_block *b)
 void ref_quantize(const float *in, uint32_t columns, uint32_t unit, int8_t *values,
 	struct cpu_block *blocks)
 {
-	assert(columns % unit == 0);
+	assert((unit == CPU_BLOCK || unit == CPU_RECORD_COLUMNS) && columns % unit == 0);
 	for (uint32_t at = 0; at < columns; at += unit)
 		quantize_unit(in + at, unit, values + at, blocks + at / CPU_BLOCK);
 	for (uint32_t b = 0; b < columns / CPU_BLOCK; b += 2) {

@@ -62,7 +62,7 @@ static void weight_shape(struct cpu_weight *w, const struct cpu_kernels *kernels
 	w->group = f8 ? m->group : cpu_block_group(m->group, m->columns);
 	w->blocks = kernels->matmul[m->type] && !m->column_order &&
 		cpu_blocks_fit(m->type, m->group, m->columns);
-	w->records = w->blocks && cpu_sums_records(m->type);
+	w->unit = cpu_sums_records(m->type) ? CPU_RECORD_COLUMNS : CPU_BLOCK;
 	w->stored = m->type == CHIP_F8_E4M3 ? !f8
 		: !w->blocks && (!kernels->matmul[m->type] || cpu_is_block_type(m->type));
 	w->pairs = m->type == CHIP_BF16 ? kernels->bf16_pairs : f8 && kernels->bf16_inputs;
