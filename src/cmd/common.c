@@ -284,7 +284,7 @@ static void note_threads(int64_t threads)
 {
 	struct chip_info cpu;
 
-	if (chip_list(&cpu, 1) > 0 && threads > cpu.cores)
+	if (threads > 0 && chip_list(&cpu, 1) > 0 && threads > cpu.cores)
 		(void)fprintf(stderr, "tongyun: note: %" PRId64 " threads take turns on %u cores\n",
 			threads, cpu.cores);
 }
