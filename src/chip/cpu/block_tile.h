@@ -379,35 +379,34 @@ VEC_INLINE void block_products(const struct tile *t, struct block *b, uint32_t b
 	}
 }
 
-VEC_INLINE void prefetch(const uint8_t *from, size_t bytes)
+/* later: into the second-level cache. */
+VEC_INLINE void prefetch(const uint8_t *from, size_t bytes, const bool later)
 {
 	for (size_t at = 0; at < bytes; at += 64)
-		vec_prefetch_later(from + at);
+		if (later)
+			vec_prefetch_later(from + at);
+		else
+			vec_prefetch(from + at);
 }
 
 /* Lines of codes of 6 bits are not read in their order, which the processor's prefetcher wants to
- * see: 1 row of Q6_K from memory 70 % of the bandwidth without, all of it with this. */
-VEC_INLINE void prefetch_next(const uint8_t *block, const enum chip_type type)
-{
-	const uint32_t bytes = (uint32_t)cpu_block_bytes(type, VEC_LANES);
-
-	for (uint32_t at = 0; at < bytes; at += 64)
-		vec_prefetch(block + bytes + at);
-}
-
+ * see: few rows fetch the next block, 1 row of Q6_K from memory at all of the bandwidth instead of
+ * 70 %. */
 VEC_INLINE void fetch_ahead(const struct tile *t, const struct block *b, uint32_t block,
 	const uint32_t rows, const uint32_t panels, const enum chip_type type,
 	const enum source source)
 {
+	const size_t bytes = cpu_block_bytes(type, VEC_LANES);
+
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++)
 		if (source != PANELS)
 			prefetch(t->fetch + p * t->m->panel_bytes +
-				(size_t)(block - t->first) * t->fetch_bytes, t->fetch_bytes);
+				(size_t)(block - t->first) * t->fetch_bytes, t->fetch_bytes, true);
 		else if (rows >= PREFETCH_ROWS)
-			prefetch(b->weights[p] + AHEAD, cpu_block_bytes(type, VEC_LANES));
+			prefetch(b->weights[p] + AHEAD, bytes, true);
 		else if (format_of(type)->halves)
-			prefetch_next(b->weights[p], type);
+			prefetch(b->weights[p] + bytes, bytes, false);
 }
 
 VEC_INLINE void block_start(struct block *b, const struct tile *t, uint32_t block,
