@@ -23,6 +23,7 @@
 
 #define WIDTH      1024
 #define OUTPUTS    49152   /* 53 MB of q8_0 */
+#define UNCACHED   ((int64_t)160 << 20)   /* of so many bytes caches hold little */
 #define PACK_BYTES ((size_t)64 << 20)
 #define VOCAB      151936
 
@@ -41,16 +42,22 @@ static void set_matmul(struct chip_op *op, uint32_t in, struct chip_weight *w, u
 	op->u.matmul.out[0] = out;
 }
 
+/* Several matrices one after the other: each comes from memory, not from a cache. */
 static void bench_matmul(struct bench *b, enum chip_type type)
 {
 	const uint32_t outputs = type <= CHIP_BF16 ? OUTPUTS / 4 : OUTPUTS;
-	const uint32_t in = case_begin(b, WIDTH);
+	const uint32_t in = case_begin(b, WIDTH), out = case_buffer(b, CHIP_ROWS, outputs);
+	struct chip_op *op = case_measured(b, CHIP_OP_MATMUL);
 	struct chip_weight *w = case_weight(b, type, outputs, WIDTH);
+	const int64_t bytes = chip_weight_bytes(w);
 	char name[64];
 
-	set_matmul(case_measured(b, CHIP_OP_MATMUL), in, w, case_buffer(b, CHIP_ROWS, outputs));
+	set_matmul(op, in, w, out);
+	for (int64_t all = bytes; all < UNCACHED; all += bytes)
+		set_matmul(case_op(b, CHIP_OP_MATMUL), in, case_weight(b, type, outputs, WIDTH),
+			out);
 	(void)snprintf(name, sizeof(name), "matmul %s", chip_type_name(type));
-	case_run(b, name, 0, &(struct work){.bytes = (double)chip_weight_bytes(w),
+	case_run(b, name, 0, &(struct work){.bytes = (double)bytes,
 		.ops_per_row = 2.0 * outputs * WIDTH,
 		.peak = chip_peak(&b->info, &b->rates, type)});
 }

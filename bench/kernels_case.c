@@ -218,8 +218,7 @@ int case_by_size(const void *x, const void *y)
 
 int64_t case_now_ns(const struct bench *b)
 {
-	return b->cpu_clock ? cpu_time_ns(CLOCK_PROCESS_CPUTIME_ID) / b->info.cores
-		: clock_monotonic_ns();
+	return b->cpu_clock ? cpu_time_threads_ns() / b->info.cores : clock_monotonic_ns();
 }
 
 /* Nanoseconds of one step, the median of some repeats: of fewer where a step is long. */
