@@ -24,20 +24,19 @@
 
 #include "chip/cpu/block_vec.h"
 
+#define FEW_ROWS    8    /* of a tile without a part: 8 integer sums; those of floats may wait in
+			  * the first-level cache where there are 16 registers */
 #if VEC_LANES == 16
-#define FEW_ROWS    4    /* of a tile without a part */
 #define TILE_ROWS   6    /* of a part: 6 x 2 integer sums, as many of floats, 5 more registers; of
 			  * records integers again, and the floats wait in memory */
-#define PART_ROWS   5    /* from so many on there are parts: they are fetched in time */
+#define PART_ROWS   9    /* from so many rows on there are parts: they are fetched in time */
 #else
-#define FEW_ROWS    8    /* 8 integer sums; those of floats may wait in the first-level cache */
 #define TILE_ROWS   3
 #define PART_ROWS   25   /* tiles of a part have fewer rows: worth it for four of those without */
 #endif
-/* A tile without a part fetches so many bytes ahead; with fewer rows, and so with 16 lanes, the
- * processor's own prefetcher keeps up. */
-#define AHEAD         4096
-#define PREFETCH_ROWS 5
+/* A tile without a part fetches so many bytes ahead: less, and one core does not have as many lines
+ * on their way as memory can take. */
+#define AHEAD       8192
 #define PART_PANELS 2
 #define ROWS_MAX    (FEW_ROWS > TILE_ROWS ? FEW_ROWS : TILE_ROWS)
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 123 KiB of the second-level cache */
@@ -389,35 +388,37 @@ VEC_INLINE void prefetch(const uint8_t *from, size_t bytes, const bool later)
 			vec_prefetch(from + at);
 }
 
-/* Lines of codes of 6 bits are not read in their order, which the processor's prefetcher wants to
- * see: few rows fetch the next block, 1 row of Q6_K from memory at all of the bandwidth instead of
- * 70 %. */
-VEC_INLINE void fetch_ahead(const struct tile *t, const struct block *b, uint32_t block,
-	const uint32_t rows, const uint32_t panels, const enum chip_type type,
-	const enum source source)
+/* What comes AHEAD bytes behind a block in its panel; with the first block of a record its head. */
+VEC_INLINE void fetch_panel(const struct tile *t, const uint8_t *weights, uint32_t block,
+	const enum chip_type type)
 {
-	const size_t bytes = cpu_block_bytes(type, VEC_LANES);
+	const size_t head = cpu_head_bytes(type, t->m->group, VEC_LANES);
 
+	prefetch(weights + AHEAD, cpu_block_bytes(type, VEC_LANES), false);
+	if (block % CPU_RECORD_BLOCKS == 0)
+		prefetch(weights + AHEAD - head, head, false);
+}
+
+VEC_INLINE void fetch_ahead(const struct tile *t, const struct block *b, uint32_t block,
+	const uint32_t panels, const enum chip_type type, const enum source source)
+{
 	VEC_UNROLL
 	for (uint32_t p = 0; p < panels; p++)
-		if (source != PANELS)
+		if (source == PANELS)
+			fetch_panel(t, b->weights[p], block, type);
+		else
 			prefetch(t->fetch + p * t->m->panel_bytes +
 				(size_t)(block - t->first) * t->fetch_bytes, t->fetch_bytes, true);
-		else if (rows >= PREFETCH_ROWS)
-			prefetch(b->weights[p] + AHEAD, bytes, true);
-		else if (format_of(type)->halves)
-			prefetch(b->weights[p] + bytes, bytes, false);
 }
 
 VEC_INLINE void block_start(struct block *b, const struct tile *t, uint32_t block,
-	const uint32_t rows, const uint32_t panels, const enum chip_type type,
-	const enum source source)
+	const uint32_t panels, const enum chip_type type, const enum source source)
 {
 	if (source == PART)
 		block_open_part(b, t, block, panels, type);
 	else
 		block_open(b, t, block, panels, type);
-	fetch_ahead(t, b, block, rows, panels, type, source);
+	fetch_ahead(t, b, block, panels, type, source);
 }
 
 /* Of the tile's first row; from there rows are that many blocks apart. */
@@ -461,7 +462,7 @@ VEC_INLINE void tile_block(const struct tile *t, uint32_t block,
 	struct dots dots[ROWS_MAX][PART_PANELS];
 	struct block b;
 
-	block_start(&b, t, block, rows, panels, type, source);
+	block_start(&b, t, block, panels, type, source);
 	VEC_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		VEC_UNROLL
@@ -535,7 +536,7 @@ VEC_INLINE void record_block(const struct tile *t, uint32_t block,
 	const struct cpu_block *x = inputs_of(t, block, &apart);
 	struct block b;
 
-	block_start(&b, t, block, rows, panels, type, source);
+	block_start(&b, t, block, panels, type, source);
 	VEC_UNROLL
 	for (uint32_t half = 0; half < turns; half++) {
 		const uint32_t count = 2 * GROUPS / turns;

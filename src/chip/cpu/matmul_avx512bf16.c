@@ -20,14 +20,17 @@
 /* of a part; between parts sums wait in the output */
 #define BF16_PAIRS  512   /* 128 KiB of 4 panels */
 #define F8_PAIRS    256   /* 64 KiB of 4 panels decoded */
+#define MEMORY_ROWS 12    /* of bf16: up to so many memory is the limit, more or less */
 #define DECODE_ROWS 10    /* from so many rows on, f8_e4m3 is decoded once for all */
-#define AHEAD       1024  /* bytes that a single tile prefetches ahead */
+#define AHEAD       4096  /* bytes of each panel that a single tile prefetches ahead */
 
 /* What will be read next: with every pair of columns a tile fetches one of some panels. */
 struct ahead {
 	const uint8_t *weights;
 	size_t panel_bytes, pair_bytes;
 	uint32_t first, end;        /* panels */
+	uint32_t turn;              /* from this pair on those that come next, */
+	size_t turn_bytes;          /* so many bytes further */
 };
 
 /* Some pairs of columns of some panels, as they lie or decoded to bf16; of f8_e4m3 whole runs. */
@@ -102,11 +105,12 @@ VEC_INLINE void add_pairs(const struct part *part, uint32_t row, uint32_t first,
 
 	for (size_t k = first; k < end; k++) {
 		const uint8_t *w = part->weights + (k - part->first) * pair_bytes(form);
+		const uint8_t *fetched = ahead.weights + (k - part->first) * ahead.pair_bytes +
+			(k < ahead.turn ? 0 : ahead.turn_bytes);
 		__m512i weights[TILE_PANELS];
 
 		for (size_t p = ahead.first; p < ahead.end; p++)
-			vec_prefetch_later(ahead.weights + p * ahead.panel_bytes +
-				(k - part->first) * ahead.pair_bytes);
+			vec_prefetch_later(fetched + p * ahead.panel_bytes);
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
 			weights[p] = load_pairs(w + p * part->panel_bytes, form);
@@ -161,6 +165,17 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
 	vec_close_sums(part->m, part->panel, row, &sums[0][0], TILE_PANELS, rows, panels);
 }
 
+/* What comes AHEAD bytes behind a pair in its panel. */
+VEC_INLINE void fetch_near(struct part *part, uint32_t panels)
+{
+	const uint32_t pairs = (part->m->columns + 1) / 2;
+	const uint32_t near = (uint32_t)(AHEAD / part->ahead.pair_bytes);
+
+	part->ahead.weights = part->weights + AHEAD;
+	part->ahead.turn = pairs > near ? pairs - near : 0;
+	part->ahead.turn_bytes = (panels - 1) * part->ahead.panel_bytes;
+}
+
 #define TILE(rows, panels)                                                                  \
 	case (rows) * 8 + (panels):                                                         \
 		tile(&some, row, rows, panels, form);                                       \
@@ -177,12 +192,12 @@ VEC_INLINE void tiles(const struct part *part, uint32_t panels, const enum form 
 	struct part some = *part;
 	uint32_t end;
 
+	if (count == 1)
+		fetch_near(&some, panels);
 	for (uint32_t i = 0, row = 0; i < count; i++, row = end) {
 		end = (uint32_t)((uint64_t)rows_all * (i + 1) / count);
 		some.ahead.first = math_min_u32(i * each, panels);
 		some.ahead.end = math_min_u32((i + 1) * each, panels);
-		if (count == 1)
-			some.ahead.weights = part->weights + AHEAD;
 		switch ((end - row) * 8 + panels) {
 			TILES_OF_ROWS(1);
 			TILES_OF_ROWS(2);
@@ -194,10 +209,13 @@ VEC_INLINE void tiles(const struct part *part, uint32_t panels, const enum form 
 	}
 }
 
-/* How many of the panels left go together. */
-VEC_INLINE uint32_t panels_of(uint32_t left)
+/* How many of the panels left go together. Of memory one core gets more in two streams of whole
+ * lines than in four. */
+VEC_INLINE uint32_t panels_of(const struct cpu_matmul *m, uint32_t left, const enum form form)
 {
-	return left >= TILE_PANELS ? TILE_PANELS : left >= 2 ? 2 : 1;
+	const bool memory = form == FORM_BF16 && m->rows <= MEMORY_ROWS;
+
+	return left >= TILE_PANELS && !memory ? TILE_PANELS : left >= 2 ? 2 : 1;
 }
 
 /* Where the part begins that comes after this one, which begins at those weights. */
@@ -219,11 +237,12 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 	/* of one size, so that each fetches a whole one */
 	const uint32_t each = math_divide_up_u32(pairs, math_divide_up_u32(pairs, BF16_PAIRS));
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes,
-		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16)}};
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16),
+			.turn = UINT32_MAX}};
 	uint32_t panels;
 
 	for (part.panel = first; part.panel < end; part.panel += panels) {
-		panels = panels_of(end - part.panel);
+		panels = panels_of(m, end - part.panel, FORM_BF16);
 		for (part.first = 0; part.first < pairs; part.first = part.end) {
 			part.end = math_min_u32(part.first + each, pairs);
 			part.weights = m->panels + part.panel * m->panel_bytes +
@@ -271,7 +290,8 @@ static void f8_panels(const struct cpu_matmul *m, uint32_t panel, uint32_t panel
 	const uint8_t *codes = m->panels + panel * m->panel_bytes + m->scales_bytes;
 	const uint32_t even = (m->columns + 1) / 2 * 2;
 	struct part part = {.m = m, .panel = panel,
-		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_F8)}};
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_F8),
+			.turn = UINT32_MAX}};
 
 	for (; part.first < even / 2; part.first = part.end) {
 		part.end = f8_part_end(m, part.first * 2, even) / 2;
@@ -292,7 +312,7 @@ void VEC_NAME(matmul_f8_pairs)(const struct cpu_matmul *m, uint32_t first, uint3
 	uint32_t panels;
 
 	for (uint32_t panel = first; panel < end; panel += panels) {
-		panels = panels_of(end - panel);
+		panels = panels_of(m, end - panel, FORM_F8);
 		f8_panels(m, panel, panels);
 	}
 }

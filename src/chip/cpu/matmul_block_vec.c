@@ -12,6 +12,7 @@
 
 /* ---- few rows -------------------------------------------------------------------------------- */
 
+/* Half of a tile's rows and fewer. */
 VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_type type)
 {
 	switch (rows) {
@@ -19,30 +20,42 @@ VEC_INLINE void few_rows(const struct tile *t, uint32_t rows, const enum chip_ty
 	TILE(2, 1, type, PANELS);
 	TILE(3, 1, type, PANELS);
 	TILE(4, 1, type, PANELS);
-#if FEW_ROWS == 8
+	default:
+		assert(0 && "more rows than half of a tile");
+	}
+}
+
+/* As many as are left when rows are divided evenly. */
+VEC_INLINE void some_rows(const struct tile *t, uint32_t rows, const enum chip_type type)
+{
+	switch (rows) {
+	TILE(4, 1, type, PANELS);
 	TILE(5, 1, type, PANELS);
 	TILE(6, 1, type, PANELS);
 	TILE(7, 1, type, PANELS);
 	TILE(8, 1, type, PANELS);
-#endif
 	default:
-		assert(0 && "more rows than a tile has");
+		assert(0 && "rows are divided evenly");
 	}
 }
 
-/* Rows divided evenly; panel after panel, which stays in the second-level cache for all rows. */
+/* Panel after panel, which stays in the second-level cache for all rows. */
 VEC_INLINE void each_panel(const struct cpu_matmul *m, uint32_t first, uint32_t end,
-	const enum chip_type type)
+	const enum chip_type type, const bool few)
 {
-	const uint32_t tiles = math_divide_up_u32(m->rows, FEW_ROWS);
+	const uint32_t tiles = few ? 1 : math_divide_up_u32(m->rows, FEW_ROWS);
 
 	for (uint32_t panel = first; panel < end; panel++)
 		for (uint32_t i = 0; i < tiles; i++) {
 			const uint32_t row = m->rows * i / tiles;
+			const uint32_t rows = m->rows * (i + 1) / tiles - row;
 			const struct tile t = {.m = m, .panel = panel, .row = row,
 				.end = m->columns / CPU_BLOCK};
 
-			few_rows(&t, m->rows * (i + 1) / tiles - row, type);
+			if (few)
+				few_rows(&t, rows, type);
+			else
+				some_rows(&t, rows, type);
 		}
 }
 
@@ -67,9 +80,8 @@ VEC_INLINE void part_rows(const struct tile *t, uint32_t rows, const uint32_t pa
 	switch (rows) {
 #if TILE_ROWS == 3
 	TILE(2, panels, type, PART);
-#endif
 	TILE(3, panels, type, PART);
-#if TILE_ROWS == 6
+#else
 	TILE(4, panels, type, PART);
 	TILE(5, panels, type, PART);
 	TILE(6, panels, type, PART);
@@ -166,7 +178,6 @@ VEC_INLINE void decode_rows(const struct tile *t, const uint32_t panels, const e
 {
 	switch (first_rows(t->m)) {
 #if TILE_ROWS == 6
-	TILE(4, panels, type, DECODING);
 	TILE(5, panels, type, DECODING);
 #endif
 	TILE(TILE_ROWS, panels, type, DECODING);
@@ -213,22 +224,30 @@ VEC_INLINE void each_part(const struct cpu_matmul *m, uint32_t first, uint32_t e
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* Functions of their own, and not copies in one large one: each compiles well alone. */
-#define BLOCK_TYPE(nothing, name, TYPE)                                                    \
-	static __attribute__((noinline)) void matmul_##name(const struct cpu_matmul *m,    \
+/* Functions of their own, and not copies in one large one: each compiles well alone, and tiles of
+ * few rows do not know of those of some. */
+#define BLOCK_WAY(way, name, ...)                                                          \
+	static __attribute__((noinline)) void way##_##name(const struct cpu_matmul *m,     \
 		uint32_t first, uint32_t end)                                              \
 	{                                                                                  \
-		if (m->rows < PART_ROWS)                                                   \
-			each_panel(m, first, end, CHIP_##TYPE);                            \
-		else                                                                       \
-			each_part(m, first, end, CHIP_##TYPE);                             \
+		__VA_ARGS__;                                                               \
 	}
+
+#define BLOCK_TYPE(nothing, name, TYPE)                                                    \
+	BLOCK_WAY(few, name, each_panel(m, first, end, CHIP_##TYPE, true))                 \
+	BLOCK_WAY(some, name, each_panel(m, first, end, CHIP_##TYPE, false))               \
+	BLOCK_WAY(many, name, each_part(m, first, end, CHIP_##TYPE))
 
 CPU_BLOCK_TYPES(BLOCK_TYPE, )
 
 #define BLOCK_CASE(nothing, name, TYPE)                                                    \
 	case CHIP_##TYPE:                                                                  \
-		matmul_##name(m, first, end);                                              \
+		if (m->rows <= FEW_ROWS / 2)                                               \
+			few_##name(m, first, end);                                         \
+		else if (m->rows < PART_ROWS)                                              \
+			some_##name(m, first, end);                                        \
+		else                                                                       \
+			many_##name(m, first, end);                                        \
 		break;
 
 void VEC_NAME(matmul_block)(const struct cpu_matmul *m, uint32_t first, uint32_t end)

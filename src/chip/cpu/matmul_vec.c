@@ -16,7 +16,7 @@
 #define DECODE_ROWS(type) ((type) != CHIP_F8_E4M3 ? 48 : VEC_LANES == 16 ? 13 : VEC_ROWS + 1)
 /* Bytes to prefetch ahead, where weights come from memory. Where each column of f32 is a line of
  * the cache, the processor does it better itself. */
-#define AHEAD        1024
+#define AHEAD        4096
 #define AHEAD_F32    (VEC_LANES == 16 ? 0 : AHEAD)
 
 /* Some columns of some panels, as they lie or decoded to f32. */
@@ -27,6 +27,7 @@ struct part {
 	size_t panel_bytes;         /* from one panel to the next */
 	uint32_t panel;
 	uint32_t first, count;      /* columns */
+	uint32_t turn;              /* from this column on, what is fetched is of the next panels */
 };
 
 VEC_INLINE size_t column_bytes(const enum chip_type type)
@@ -57,6 +58,16 @@ VEC_INLINE vec load_weight(const uint8_t *panel, uint32_t k, vec scale, const en
 		return vec_mul(vec_load_f8(panel + (size_t)k * VEC_LANES), scale);
 	return k % 2 ? vec_load_odd_bf16(halves + (size_t)(k - 1) * VEC_LANES)
 		: vec_load_even_bf16(halves + (size_t)k * VEC_LANES);
+}
+
+/* What comes so many bytes behind column k of the first of some panels; 0: the column itself. */
+VEC_INLINE const uint8_t *ahead_of(const struct part *part, uint32_t k, uint32_t panels,
+	size_t ahead, const enum chip_type type)
+{
+	const bool turned = ahead && k >= part->turn;
+
+	return part->weights + k * column_bytes(type) + ahead +
+		(turned ? (panels - 1) * part->panel_bytes : 0);
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -95,10 +106,11 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, size_t ahead, const 
 	vec_open_sums(m, part->panel, row, part->first > 0 || m->add, &sums[0][0], PANELS_MAX, rows,
 		panels);
 	for (; k + 2 <= part->count; k += 2) {
+		const uint8_t *fetched = ahead_of(part, k, panels, ahead, type);
+
 		VEC_UNROLL
 		for (uint32_t p = 0; p < panels; p++)
-			vec_prefetch(part->weights + p * part->panel_bytes +
-				k * column_bytes(type) + ahead);
+			vec_prefetch(fetched + p * part->panel_bytes);
 		tile_column(part, x, m->in.stride, k, scales, sums, rows, panels, type);
 		tile_column(part, x, m->in.stride, k + 1, scales, sums, rows, panels, type);
 	}
@@ -140,10 +152,11 @@ VEC_INLINE void tile_of(const struct part *part, uint32_t row, size_t ahead, uin
 	}
 }
 
-/* How many of the panels left go together. */
-VEC_INLINE uint32_t panels_of(uint32_t rows, uint32_t left)
+/* How many of the panels left go together. Of memory one core gets more in two streams of whole
+ * lines than in four. */
+VEC_INLINE uint32_t panels_of(uint32_t rows, uint32_t left, const enum chip_type type)
 {
-	const uint32_t most = rows <= 2 ? PANELS_MAX : VEC_PANELS;
+	const uint32_t most = rows > 2 ? VEC_PANELS : column_bytes(type) < 32 ? PANELS_MAX : 2;
 
 	return left >= most ? most : left >= 2 ? 2 : 1;
 }
@@ -184,6 +197,7 @@ VEC_INLINE struct part part_of(const struct cpu_matmul *m, uint32_t panel, uint3
 {
 	const uint8_t *bytes = m->panels + panel * m->panel_bytes;
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes, .panel = panel, .first = k};
+	const uint32_t columns_ahead = (uint32_t)(AHEAD / column_bytes(type));
 	uint32_t left = m->columns - k;
 
 	if (type == CHIP_F8_E4M3) {
@@ -195,6 +209,7 @@ VEC_INLINE struct part part_of(const struct cpu_matmul *m, uint32_t panel, uint3
 	}
 	part.weights = bytes + k * column_bytes(type);
 	part.count = left < COLUMN_PART ? left : COLUMN_PART;
+	part.turn = m->columns - k > columns_ahead ? m->columns - k - columns_ahead : 0;
 	return part;
 }
 
@@ -210,7 +225,8 @@ VEC_INLINE void decode(struct part *part, uint32_t panels, float *scratch,
 		uint32_t k = 0;
 
 		for (; k + 2 <= part->count; k += 2, out += 2 * VEC_LANES) {
-			vec_prefetch(weights + k * column_bytes(type) + AHEAD);
+			vec_prefetch(ahead_of(part, k, panels, AHEAD, type) +
+				p * part->panel_bytes);
 			vec_store(out, load_weight(weights, k, scale, type));
 			vec_store(out + VEC_LANES, load_weight(weights, k + 1, scale, type));
 		}
@@ -232,7 +248,7 @@ VEC_INLINE void matmul_plain(const struct cpu_matmul *m, uint32_t first, uint32_
 	for (uint32_t panel = first; panel < end; panel += panels) {
 		struct part part;
 
-		panels = panels_of(m->rows, end - panel);
+		panels = panels_of(m->rows, end - panel, type);
 		for (uint32_t k = 0; k < m->columns; k += part.count) {
 			part = part_of(m, panel, k, type);
 			if (type == CHIP_F32) {
