@@ -13,7 +13,7 @@
 
 #define REPEAT_NS   5000000      /* one repeat takes at least this */
 #define REPEATS_NS  100000000    /* when they have taken this, they are enough */
-#define STEP_NS_MAX 1500000000   /* a step that would take longer is left out */
+#define STEP_NS_MAX 3000000000   /* a step that would take longer is left out */
 
 static const uint32_t row_counts[] = {1, 2, 4, 8, 12, 16, 32, 64, 128, 512};
 
