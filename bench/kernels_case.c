@@ -1,6 +1,7 @@
 /* bench/kernels_case.c - see kernels_case.h. */
 #include "kernels_case.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ struct chip_weight *case_parts(struct bench *b, enum chip_type type, uint32_t ro
 	struct chip_weight **w = &b->weights[b->weight_count++];
 	struct prng p;
 
+	assert(b->weight_count <= OWNED_MAX);
 	prng_init(&p, 1);
 	for (size_t i = 0; i < 64; i++)
 		case_random_row(&p, type, group, columns, bytes + i * row_bytes);
@@ -108,6 +110,7 @@ struct chip_vector *case_vector(struct bench *b, size_t count, float value)
 	float *values = case_memory(count, sizeof(*values));
 	struct chip_vector **v = &b->vectors[b->vector_count++];
 
+	assert(b->vector_count <= OWNED_MAX);
 	for (size_t i = 0; i < count; i++)
 		values[i] = value;
 	case_must(chip_vector_open(b->chip, v, values, count, &case_info));

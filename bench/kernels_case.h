@@ -23,7 +23,7 @@
 #define ROWS_MAX     512
 #define ROWS_APART   64      /* most rows where each is of another sequence */
 #define COPIES_MAX   64      /* of operations that take microseconds */
-#define OWNED_MAX    8
+#define OWNED_MAX    16
 
 struct bench {
 	struct chip *chip;

@@ -38,7 +38,7 @@
  * on their way as memory can take. */
 #define AHEAD       8192
 #define PART_PANELS 2
-#define ROWS_MAX    (FEW_ROWS > TILE_ROWS ? FEW_ROWS : TILE_ROWS)
+#define ROWS_MAX    FEW_ROWS
 #define PART_BLOCKS 96   /* with two panels of 16 lanes: 123 KiB of the second-level cache */
 
 /* Decoded: weights as bytes; for each block its scales or factors, and what else it has: minima or
@@ -51,6 +51,7 @@ struct part {
 	float records[PART_PANELS][PART_BLOCKS / CPU_RECORD_BLOCKS][2][VEC_LANES];
 } __attribute__((aligned(CPU_ALIGN)));
 
+_Static_assert(TILE_ROWS <= ROWS_MAX, "sums of a tile");
 _Static_assert(PART_BLOCKS % CPU_RECORD_BLOCKS == 0, "a part is whole records");
 
 /* Where a tile has its weights from. */

@@ -165,8 +165,8 @@ VEC_INLINE void tile(const struct part *part, uint32_t row, const uint32_t rows,
 	vec_close_sums(part->m, part->panel, row, &sums[0][0], TILE_PANELS, rows, panels);
 }
 
-/* What comes AHEAD bytes behind a pair in its panel. */
-VEC_INLINE void fetch_near(struct part *part, uint32_t panels)
+/* To be fetched: what comes AHEAD bytes behind a pair, at the end of a panel of the next ones. */
+VEC_INLINE void plan_near(struct part *part, uint32_t panels)
 {
 	const uint32_t pairs = (part->m->columns + 1) / 2;
 	const uint32_t near = (uint32_t)(AHEAD / part->ahead.pair_bytes);
@@ -193,7 +193,7 @@ VEC_INLINE void tiles(const struct part *part, uint32_t panels, const enum form 
 	uint32_t end;
 
 	if (count == 1)
-		fetch_near(&some, panels);
+		plan_near(&some, panels);
 	for (uint32_t i = 0, row = 0; i < count; i++, row = end) {
 		end = (uint32_t)((uint64_t)rows_all * (i + 1) / count);
 		some.ahead.first = math_min_u32(i * each, panels);

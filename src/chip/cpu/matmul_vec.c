@@ -1,7 +1,7 @@
 /* chip/cpu/matmul_vec.c - plain matrices (f32, f16, bf16, f8_e4m3) in vectors of outputs.
  *
- *	tile   up to VEC_ROWS rows x VEC_PANELS panels, one or two rows x 4 panels: sums in
- *	       registers, one column after the other
+ *	tile   up to VEC_ROWS rows x VEC_PANELS panels: sums in registers, one column after the
+ *	       other; one or two rows x 2 panels, x 4 where two columns are less than a line
  *
  * Columns go in parts; between parts a sum waits in the output, exactly. For some rows, weights are
  * decoded in the registers of each tile; for many, once, into a scratch.
@@ -27,7 +27,7 @@ struct part {
 	size_t panel_bytes;         /* from one panel to the next */
 	uint32_t panel;
 	uint32_t first, count;      /* columns */
-	uint32_t turn;              /* from this column on, what is fetched is of the next panels */
+	uint32_t turn;              /* column, from which on the next panels are fetched */
 };
 
 VEC_INLINE size_t column_bytes(const enum chip_type type)
@@ -156,7 +156,8 @@ VEC_INLINE void tile_of(const struct part *part, uint32_t row, size_t ahead, uin
  * lines than in four. */
 VEC_INLINE uint32_t panels_of(uint32_t rows, uint32_t left, const enum chip_type type)
 {
-	const uint32_t most = rows > 2 ? VEC_PANELS : column_bytes(type) < 32 ? PANELS_MAX : 2;
+	const bool lines = 2 * column_bytes(type) >= CPU_ALIGN;
+	const uint32_t most = rows > 2 ? VEC_PANELS : lines ? 2 : PANELS_MAX;
 
 	return left >= most ? most : left >= 2 ? 2 : 1;
 }
