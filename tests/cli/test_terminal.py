@@ -10,6 +10,7 @@ from program import QWEN3, checkpoint
 
 SPRING_RAIN = "写一首五言绝句，题为春雨"
 LOCALES = [{}, {"LANG": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "C.UTF-8"}]
+SYSTEM = 263        # the token "system" of QWEN3
 STATS = re.compile(r"prompt (\d+) tokens, .* answer (\d+) tokens")
 
 
@@ -107,18 +108,18 @@ def test_ctrl_c_at_the_prompt_clears_the_line_and_stays(program):
 
 
 def test_ctrl_c_stops_the_answer_and_only_that(program):
-    # Greedy, random weights do not come to an end; what nobody reads fills the terminal, so it cannot run ahead far.
-    with program.chat("run", "-m", QWEN3, "--temperature", 0, "--stats", "--threads", 1) as chat:
+    # One word again and again does not come to an end; what nobody reads fills the terminal, so it cannot run ahead far.
+    with program.chat("run", "-m", QWEN3, "--temperature", 0, "--logit-bias", f"{SYSTEM}=100", "--stats", "--threads", 1) as chat:
         chat.prompt()
         chat.type("hello\n")
         chat.until("hello")
-        chat._more()
+        chat.until("system")
         chat.type("\x03")
         prompt, answer = stats(chat.prompt())
         assert 0 < answer < 4000
         chat.type("again\n")
         chat.until("again")
-        chat._more()
+        chat.until("system")
         chat.type("\x03")
         assert stats(chat.prompt())[0] > prompt + answer - 10, "the part that was said belongs to the conversation"
         chat.type("\x04")
