@@ -30,7 +30,7 @@ struct ahead {
 	size_t panel_bytes, pair_bytes;
 	uint32_t first, end;        /* panels */
 	uint32_t turn;              /* from this pair on those that come next, */
-	size_t turn_bytes;          /* so many bytes further */
+	size_t turn_bytes;          /* so many bytes further; 0: these to the end */
 };
 
 /* Some pairs of columns of some panels, as they lie or decoded to bf16; of f8_e4m3 whole runs. */
@@ -237,8 +237,7 @@ void VEC_NAME(matmul_bf16_pairs)(const struct cpu_matmul *m, uint32_t first, uin
 	/* of one size, so that each fetches a whole one */
 	const uint32_t each = math_divide_up_u32(pairs, math_divide_up_u32(pairs, BF16_PAIRS));
 	struct part part = {.m = m, .panel_bytes = m->panel_bytes,
-		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16),
-			.turn = UINT32_MAX}};
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_BF16)}};
 	uint32_t panels;
 
 	for (part.panel = first; part.panel < end; part.panel += panels) {
@@ -290,8 +289,7 @@ static void f8_panels(const struct cpu_matmul *m, uint32_t panel, uint32_t panel
 	const uint8_t *codes = m->panels + panel * m->panel_bytes + m->scales_bytes;
 	const uint32_t even = (m->columns + 1) / 2 * 2;
 	struct part part = {.m = m, .panel = panel,
-		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_F8),
-			.turn = UINT32_MAX}};
+		.ahead = {.panel_bytes = m->panel_bytes, .pair_bytes = pair_bytes(FORM_F8)}};
 
 	for (; part.first < even / 2; part.first = part.end) {
 		part.end = f8_part_end(m, part.first * 2, even) / 2;
